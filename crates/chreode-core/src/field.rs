@@ -1,0 +1,151 @@
+//! Vector fields `dy/dt = f(t, y; p)`: one required capability a trait, the rest opt-in.
+
+use crate::{FieldError, Real};
+
+/// The right-hand side of a differential equation, for `n` trajectories at once.
+///
+/// `&mut self` holds scratch, weights live in `p`: clone a field once per worker. The trait is
+/// dyn-compatible, and forwarded for `&mut F` and `Box<F>`.
+pub trait VectorField<T: Real> {
+    /// Number of coordinates `d` of one trajectory.
+    fn dim(&self) -> usize;
+
+    /// Length of the parameter slice.
+    fn n_params(&self) -> usize {
+        0
+    }
+
+    /// Sets `dy` (`[n, d]`) from `y` (`[n, d]`), one `t` for all `n` trajectories.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the field is undefined at a state; `dy` is then unspecified.
+    fn eval(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError>;
+}
+
+/// A vector field with Jacobian-vector products.
+pub trait Jvp<T: Real>: VectorField<T> {
+    /// Sets `jv = ∂f/∂y · v`; all `[n, d]`.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the field is undefined at a state.
+    fn jvp(&mut self, t: f64, y: &[T], p: &[T], v: &[T], jv: &mut [T]) -> Result<(), FieldError>;
+}
+
+/// A vector field with an explicit Jacobian.
+pub trait Jacobian<T: Real>: VectorField<T> {
+    /// Sets `values` to `∂f_i/∂y_j` of ONE trajectory `y` (`[d]`): dense `[d, d]`, row `i`, column `j`.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the field is undefined at the state.
+    fn jacobian(&mut self, t: f64, y: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError>;
+}
+
+/// A vector field with vector-Jacobian products: what adjoints need.
+pub trait Vjp<T: Real>: VectorField<T> {
+    /// Sets `y_bar = λᵀ ∂f/∂y` (`[n, d]`) and ADDS `λᵀ ∂f/∂p`, summed over the `n` trajectories, to `p_bar`.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the field is undefined at a state.
+    fn vjp(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        lambda: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError>;
+}
+
+impl<T: Real, F: VectorField<T> + ?Sized> VectorField<T> for &mut F {
+    fn dim(&self) -> usize {
+        (**self).dim()
+    }
+    fn n_params(&self) -> usize {
+        (**self).n_params()
+    }
+    #[inline]
+    fn eval(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+        (**self).eval(t, y, p, dy)
+    }
+}
+
+impl<T: Real, F: VectorField<T> + ?Sized> VectorField<T> for Box<F> {
+    fn dim(&self) -> usize {
+        (**self).dim()
+    }
+    fn n_params(&self) -> usize {
+        (**self).n_params()
+    }
+    #[inline]
+    fn eval(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+        (**self).eval(t, y, p, dy)
+    }
+}
+
+/// What the closure of [`field`] may return: nothing, or a `Result`.
+pub trait FieldResult {
+    /// The result of an evaluation.
+    ///
+    /// # Errors
+    /// What the closure returned.
+    fn into_result(self) -> Result<(), FieldError>;
+}
+
+impl FieldResult for () {
+    fn into_result(self) -> Result<(), FieldError> {
+        Ok(())
+    }
+}
+
+impl FieldResult for Result<(), FieldError> {
+    fn into_result(self) -> Result<(), FieldError> {
+        self
+    }
+}
+
+/// A vector field made from a closure over one trajectory; see [`field`].
+#[derive(Debug, Clone)]
+pub struct FnField<F> {
+    dim: usize,
+    f: F,
+}
+
+/// Makes a vector field from a closure `|t, y, p, dy|` over ONE trajectory of `dim` coordinates.
+///
+/// The closure may capture by mutable reference, and returns `()` or `Result<(), FieldError>`.
+///
+/// ```
+/// use chreode_core::{VectorField, field};
+/// let mut decay = field(1, |_t, y: &[f64], p: &[f64], dy: &mut [f64]| dy[0] = -p[0] * y[0]);
+/// let mut dy = [0.0; 2];
+/// decay.eval(0.0, &[1.0, 4.0], &[0.5], &mut dy)?; // two trajectories
+/// assert_eq!(dy, [-0.5, -2.0]);
+/// # Ok::<(), chreode_core::FieldError>(())
+/// ```
+pub fn field<T: Real, F, R: FieldResult>(dim: usize, f: F) -> FnField<F>
+where
+    F: FnMut(f64, &[T], &[T], &mut [T]) -> R,
+{
+    FnField { dim, f }
+}
+
+impl<T: Real, F, R: FieldResult> VectorField<T> for FnField<F>
+where
+    F: FnMut(f64, &[T], &[T], &mut [T]) -> R,
+{
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    #[inline]
+    fn eval(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+        if y.len() == self.dim {
+            return (self.f)(t, y, p, dy).into_result(); // the common case pays no division
+        }
+        for (y, dy) in y.chunks_exact(self.dim).zip(dy.chunks_exact_mut(self.dim)) {
+            (self.f)(t, y, p, dy).into_result()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,29 @@
+//! What every layer of chreode agrees on: vector fields and diffusions as narrow traits, the counter-based
+//! random numbers that make runs repeatable, flat parameters with a layout, tolerances, errors.
+//!
+//! Start with [`VectorField`]. An SDE is a vector field that also has a [`Diffusion`]; whatever can be
+//! differentiated adds [`Vjp`] or [`DiffusionVjp`]. Nothing here computes a solution.
+//!
+//! # Conventions
+//! * A state is `[n, d]` row-major: the `d` coordinates of one trajectory are adjacent, `n >= 1` trajectories
+//!   lie in one slice.
+//! * Parameters are one flat slice `p`, owned by the caller; [`ParamLayout`] names its parts.
+//! * States are `f32` or `f64` ([`Real`]); time and step size are always `f64`.
+
+mod diffusion;
+mod error;
+mod field;
+mod growth;
+mod params;
+mod philox;
+mod real;
+mod tolerance;
+
+pub use diffusion::{Diffusion, DiffusionVjp, NoiseKind};
+pub use error::FieldError;
+pub use field::{FieldResult, FnField, Jacobian, Jvp, VectorField, Vjp, field};
+pub use growth::{Growth, GrowthVjp};
+pub use params::{ParamEntry, ParamLayout};
+pub use philox::{BrownianIncrements, philox4x32, sub_seed};
+pub use real::Real;
+pub use tolerance::Tolerance;
