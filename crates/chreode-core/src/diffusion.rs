@@ -22,6 +22,24 @@ pub trait Diffusion<T: Real>: VectorField<T> {
     /// # Errors
     /// [`FieldError`] if the diffusion is undefined at a state.
     fn diffusion(&mut self, t: f64, y: &[T], p: &[T], g: &mut [T]) -> Result<(), FieldError>;
+
+    /// Sets drift `f` and diffusion `g` at once, both `[n, d]`: what a scheme calls.
+    ///
+    /// Override it where the two share work, as in chemical Langevin noise.
+    ///
+    /// # Errors
+    /// [`FieldError`] if drift or diffusion is undefined at a state.
+    fn drift_and_diffusion(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        f: &mut [T],
+        g: &mut [T],
+    ) -> Result<(), FieldError> {
+        self.eval(t, y, p, f)?;
+        self.diffusion(t, y, p, g)
+    }
 }
 
 /// A differentiable SDE.
@@ -39,4 +57,22 @@ pub trait DiffusionVjp<T: Real>: Diffusion<T> + Vjp<T> {
         y_bar: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), FieldError>;
+
+    /// Sets `y_bar = f_barᵀ ∂f/∂y + g_barᵀ ∂g/∂y` (`[n, d]`) and ADDS the same in `∂p` to `p_bar`.
+    ///
+    /// # Errors
+    /// [`FieldError`] if drift or diffusion is undefined at a state.
+    fn drift_and_diffusion_vjp(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        f_bar: &[T],
+        g_bar: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        self.vjp(t, y, p, f_bar, y_bar, p_bar)?;
+        self.diffusion_vjp(t, y, p, g_bar, y_bar, p_bar)
+    }
 }
