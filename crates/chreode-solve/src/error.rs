@@ -1,0 +1,90 @@
+//! Why a run stopped, with the numbers that say where.
+
+use chreode_core::FieldError;
+
+/// Errors of the integrators.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SolveError {
+    /// A slice has the wrong length.
+    #[error("{what} has length {got}, expected {expected}")]
+    ShapeMismatch {
+        /// Which slice.
+        what: &'static str,
+        /// The length it should have (a divisor, or a least length, where `what` says so).
+        expected: usize,
+        /// The length it has.
+        got: usize,
+    },
+    /// An option is out of its range.
+    #[error("{what} must be {must}, got {got}")]
+    InvalidOption {
+        /// Which option.
+        what: &'static str,
+        /// What it must be.
+        must: &'static str,
+        /// What it is.
+        got: f64,
+    },
+    /// The times to save at, or to observe at, are not finite, not in order or outside the run.
+    #[error("time number {index} is {t}: must be finite and {must} {bound}")]
+    InvalidTime {
+        /// Position in the list.
+        index: usize,
+        /// The time.
+        t: f64,
+        /// How it must relate to `bound`.
+        must: &'static str,
+        /// The time it is compared with.
+        bound: f64,
+    },
+    /// A state became infinite or NaN.
+    #[error("state is not finite at t = {t}: trajectory {trajectory}, coordinate {coordinate}")]
+    NonFinite {
+        /// Time.
+        t: f64,
+        /// Number of the trajectory.
+        trajectory: u64,
+        /// Number of the coordinate.
+        coordinate: usize,
+    },
+    /// A log-weight became infinite or NaN.
+    #[error("log-weight is not finite at t = {t}: trajectory {trajectory}")]
+    NonFiniteWeight {
+        /// Time.
+        t: f64,
+        /// Number of the trajectory.
+        trajectory: u64,
+    },
+    /// The vector field failed for good.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+}
+
+/// The error if a slice is not `expected` long.
+pub(crate) fn check_len(what: &'static str, got: usize, expected: usize) -> Result<(), SolveError> {
+    if got == expected { Ok(()) } else { Err(SolveError::ShapeMismatch { what, expected, got }) }
+}
+
+/// The number of trajectories in a state of `len` values, `dim` each.
+pub(crate) fn rows(len: usize, dim: usize) -> Result<usize, SolveError> {
+    if dim > 0 && len.is_multiple_of(dim) {
+        Ok(len / dim)
+    } else {
+        Err(SolveError::ShapeMismatch {
+            what: "state (a multiple of the dimension)",
+            expected: dim,
+            got: len,
+        })
+    }
+}
+
+/// The error if a parameter slice is shorter than the field asks for. Longer is allowed: a closure does not
+/// know how many it reads.
+pub(crate) fn check_params(got: usize, needed: usize) -> Result<(), SolveError> {
+    if got >= needed {
+        Ok(())
+    } else {
+        Err(SolveError::ShapeMismatch { what: "parameters (at least)", expected: needed, got })
+    }
+}
