@@ -1,0 +1,42 @@
+//! The workspace's own tasks, run by `cargo xtask <task>`.
+//!
+//! `ci` runs every check and test; `tidy` checks what no other tool does: crate edges, file lengths, SAFETY
+//! notes, citations. Nothing here is part of the published crates.
+
+mod ci;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+  ci [STEP..]   run every check and test, or only the named steps
+  tidy          check crate edges, file lengths, SAFETY notes, citations, words, re-exports
+  help          show this message";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args.as_slice() {
+        ["ci", steps @ ..] => ci::run(steps),
+        ["tidy"] => tidy::run(),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}\n\nsteps of ci: {}", ci::step_names());
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}\n\nsteps of ci: {}", ci::step_names());
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
