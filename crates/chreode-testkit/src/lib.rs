@@ -1,9 +1,18 @@
-//! What the tests of every crate share: problems with known answers, order estimation, an allocation counter.
+//! What the tests of every crate share: problems with known answers ([`corpus`]), order estimation, gradient
+//! checks, an allocation counter.
 
 mod alloc;
+mod gradcheck;
 mod order;
 mod problems;
 
 pub use alloc::{CountingAllocator, allocations_in};
+pub use gradcheck::{
+    GradientMismatch, central_difference, check_diffusion_vjp, check_gradient, check_growth_vjp,
+    check_jacobian, check_jvp, check_vjp,
+};
 pub use order::observed_order;
-pub use problems::{SinhSde, WellSde};
+pub use problems::{
+    Brusselator, Case, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, SinhSde, Smooth,
+    SmoothField, WellSde, corpus,
+};

@@ -1,0 +1,88 @@
+//! The corpus's own derivatives against finite differences, at random points; and that a wrong one is caught.
+
+use chreode_core::{FieldError, VectorField, Vjp};
+use chreode_testkit::{
+    Case, SinhSde, WellSde, check_diffusion_vjp, check_growth_vjp, check_jacobian, check_jvp, check_vjp,
+    corpus,
+};
+use proptest::prelude::*;
+
+const RTOL: f64 = 1e-8;
+
+fn numbers(n: usize, span: std::ops::Range<f64>) -> impl Strategy<Value = Vec<f64>> {
+    prop::collection::vec(span, n)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn fields(t in 0.0..3.0_f64, y in numbers(24, 0.2..2.0), p in numbers(8, 0.2..2.0), l in numbers(24, -2.0..2.0)) {
+        for Case { name, mut field, y0, p: own, .. } in corpus() {
+            let (d, n) = (y0.len(), 4); // four trajectories
+            let (y, l, p) = (&y[..n * d], &l[..n * d], &p[..own.len()]);
+            let checks = [
+                check_vjp(&mut *field, t, y, p, l, RTOL),
+                check_jvp(&mut *field, t, y, p, l, RTOL),
+                check_jacobian(&mut *field, t, &y[..d], p, RTOL),
+            ];
+            for check in checks {
+                prop_assert!(check.is_ok(), "{name}: {:?}", check);
+            }
+        }
+    }
+
+    #[test]
+    fn stochastic(t in 0.0..3.0_f64, d in 1_usize..4, y in numbers(12, -2.0..2.0), p in numbers(4, 0.2..2.0), l in numbers(12, -2.0..2.0)) {
+        let (y, r, l) = (&y[..4 * d], &l[..4], &l[..4 * d]);
+        let (mut sinh, mut well) = (SinhSde { dim: d }, WellSde { dim: d });
+        for check in [
+            check_vjp(&mut sinh, t, y, &p[..2], l, RTOL),
+            check_diffusion_vjp(&mut sinh, t, y, &p[..2], l, RTOL),
+            check_vjp(&mut well, t, y, &p, l, RTOL),
+            check_diffusion_vjp(&mut well, t, y, &p, l, RTOL),
+            check_growth_vjp(&mut well, t, y, &p, r, RTOL),
+        ] {
+            prop_assert!(check.is_ok(), "{:?}", check);
+        }
+    }
+}
+
+/// `y' = p y²`, with a derivative that is wrong by a factor, or that sets `p_bar` instead of adding.
+struct Wrong {
+    y_factor: f64,
+    keep: f64,
+}
+impl VectorField<f64> for Wrong {
+    fn dim(&self) -> usize {
+        1
+    }
+    fn eval(&mut self, _t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        dy[0] = p[0] * y[0] * y[0];
+        Ok(())
+    }
+}
+impl Vjp<f64> for Wrong {
+    fn vjp(
+        &mut self,
+        _t: f64,
+        y: &[f64],
+        p: &[f64],
+        lambda: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> Result<(), FieldError> {
+        y_bar[0] = self.y_factor * 2.0 * lambda[0] * p[0] * y[0];
+        p_bar[0] = self.keep * p_bar[0] + lambda[0] * y[0] * y[0];
+        Ok(())
+    }
+}
+
+#[test]
+fn wrong_derivatives_are_caught() {
+    let check = |y_factor, keep| check_vjp(&mut Wrong { y_factor, keep }, 0.0, &[0.7], &[1.3], &[0.9], 1e-6);
+    assert!(check(1.0, 1.0).is_ok());
+    for (y_factor, keep) in [(1.00001, 1.0), (-1.0, 1.0), (f64::NAN, 1.0), (1.0, 0.0)] {
+        assert!(check(y_factor, keep).is_err(), "{y_factor} {keep}");
+    }
+}
