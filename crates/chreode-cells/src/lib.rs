@@ -9,6 +9,7 @@
 mod error;
 mod names;
 mod table;
+pub mod virtual_blood;
 
 pub use error::DataError;
 pub use names::Known;

@@ -12,7 +12,7 @@ use crate::error::{check_params, rows};
 pub const TILE: usize = 64;
 
 /// A function of the time reached and a tile's states, `[rows, d]`, which it may change.
-pub type AfterStep<T> = dyn Fn(f64, &mut [T]) + Sync;
+pub type AfterStep<'a, T> = dyn Fn(f64, &mut [T]) + Sync + 'a;
 
 /// What [`simulate`] may be told beside the equation and its grid.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ pub struct EnsembleOptions<'a, T> {
     pub first_trajectory: u64,
     /// Called after every step with the time reached and a tile's states, `[rows, d]`: clamps a gene, keeps a
     /// concentration positive. It must treat every row by itself.
-    pub after_step: Option<&'a AfterStep<T>>,
+    pub after_step: Option<&'a AfterStep<'a, T>>,
 }
 
 impl<T> EnsembleOptions<'_, T> {

@@ -1,0 +1,16 @@
+//! Virtual blood: a published blood-development network with known truth, for judging any method that
+//! learns from snapshots.
+//!
+//! `network`: the equations, the interventions, the classifier of fates. `protocol`: the start, the
+//! destructive snapshots and the fates of named progenitors. Truth tables with standard errors are in the
+//! tests of `protocol`.
+//! References: [KMST11], [WKST09], [Gil00].
+
+mod network;
+mod protocol;
+
+pub use network::{D, DECAY, FACTORS, Fate, Intervention, VirtualBlood};
+pub use protocol::{
+    CELLS_PER_TIME, DT, END, Run, SNAPSHOT_TIMES, cross_entropy, fate_counts, fate_fractions, intervene,
+    simulate_to, snapshots, start_states,
+};
