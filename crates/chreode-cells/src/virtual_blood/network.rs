@@ -110,7 +110,7 @@ impl VirtualBlood {
     fn blocks<T: Real, const K: usize>(
         &self,
         y: &[T],
-        outs: [&mut [T]; K],
+        outs: &mut [&mut [T]; K],
         f: impl Fn(usize, T, T) -> [T; K],
     ) {
         for (block, y) in y.chunks(L * D).enumerate() {
@@ -160,7 +160,7 @@ impl<T: Real> VectorField<T> for VirtualBlood {
 
     fn eval(&mut self, _t: f64, y: &[T], _p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         let extra = self.extra::<T>();
-        self.blocks(y, [dy], |i, f, x| [T::c(DECAY[i]) * (f + extra[i] - x)]);
+        self.blocks(y, &mut [dy], |i, f, x| [T::c(DECAY[i]) * (f + extra[i] - x)]);
         Ok(())
     }
 }
@@ -171,7 +171,7 @@ impl<T: Real> Diffusion<T> for VirtualBlood {
     }
 
     fn diffusion(&mut self, _t: f64, y: &[T], _p: &[T], g: &mut [T]) -> Result<(), FieldError> {
-        self.blocks(y, [g], |i, f, x| [noise(i, f, x)]);
+        self.blocks(y, &mut [g], |i, f, x| [noise(i, f, x)]);
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl<T: Real> Diffusion<T> for VirtualBlood {
         g: &mut [T],
     ) -> Result<(), FieldError> {
         let extra = self.extra::<T>();
-        self.blocks(y, [drift, g], |i, f, x| [T::c(DECAY[i]) * (f + extra[i] - x), noise(i, f, x)]);
+        self.blocks(y, &mut [drift, g], |i, f, x| [T::c(DECAY[i]) * (f + extra[i] - x), noise(i, f, x)]);
         Ok(())
     }
 }

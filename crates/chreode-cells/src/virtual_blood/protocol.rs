@@ -64,7 +64,9 @@ pub fn simulate_to<T: Real, S: Diffusion<T> + Clone + Send + Sync>(
     run: Run,
 ) -> Result<Vec<T>, SolveError> {
     let project = |y: &mut [T]| {
-        y.iter_mut().for_each(|v| *v = v.max(T::ZERO));
+        for v in y.iter_mut() {
+            *v = v.max(T::ZERO);
+        }
         if let Some(i) = run.clamp {
             y.chunks_exact_mut(D).for_each(|row| row[i] = T::ZERO);
         }
@@ -160,6 +162,7 @@ pub fn cross_entropy(truth: &[[f64; 5]], model: &[[f64; 5]]) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::approx_constant, reason = "the tables hold measured values")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
