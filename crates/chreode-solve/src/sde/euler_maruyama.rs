@@ -91,8 +91,7 @@ impl<T: Real> EulerMaruyama<T> {
         p: &[T],
     ) -> Result<(), SolveError> {
         let (drift, g) = (&mut self.drift[..y.len()], &mut self.g[..y.len()]);
-        sde.eval(t, y, p, drift)?;
-        sde.diffusion(t, y, p, g)?;
+        sde.drift_and_diffusion(t, y, p, drift, g)?;
         let h_t = T::c(h);
         for ((y, &f), (&g, &dw)) in y.iter_mut().zip(&*drift).zip(g.iter().zip(dw)) {
             *y += f * h_t + g * dw;

@@ -1,0 +1,59 @@
+//! Why a gradient could not be computed, with the numbers that say where.
+
+use chreode_core::FieldError;
+use chreode_solve::SolveError;
+
+/// Errors of the adjoints.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdjointError {
+    /// A slice has the wrong length.
+    #[error("{what} has length {got}, expected {expected}")]
+    ShapeMismatch {
+        /// Which slice.
+        what: &'static str,
+        /// The length it should have.
+        expected: usize,
+        /// The length it has.
+        got: usize,
+    },
+    /// A backward pass was asked for, but the last forward pass failed or there was none.
+    #[error("backward pass without a completed forward pass")]
+    NoForwardPass,
+    /// The adjoint state became infinite or NaN.
+    #[error("adjoint state is not finite at t = {t}: trajectory {trajectory}, coordinate {coordinate}")]
+    NonFinite {
+        /// Start of the step that was differentiated.
+        t: f64,
+        /// Number of the trajectory.
+        trajectory: u64,
+        /// Number of the coordinate.
+        coordinate: usize,
+    },
+    /// The forward run failed.
+    #[error(transparent)]
+    Solve(#[from] SolveError),
+    /// A derivative of the vector field failed.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+}
+
+/// The error if a slice is not `expected` long.
+#[allow(dead_code, reason = "used by every adjoint")]
+pub(crate) fn check_len(what: &'static str, got: usize, expected: usize) -> Result<(), AdjointError> {
+    if got == expected { Ok(()) } else { Err(AdjointError::ShapeMismatch { what, expected, got }) }
+}
+
+/// The error that names the first infinite or NaN value of the adjoint state, `[n, d]`.
+#[allow(dead_code, reason = "used by every adjoint")]
+pub(crate) fn check_finite<T: chreode_core::Real>(
+    a: &[T],
+    d: usize,
+    first: u64,
+    t: f64,
+) -> Result<(), AdjointError> {
+    match a.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(AdjointError::NonFinite { t, trajectory: first + (i / d) as u64, coordinate: i % d }),
+    }
+}
