@@ -96,4 +96,48 @@ pub enum DataError {
         /// What exists.
         known: Known,
     },
+    /// A part of an `.h5ad` file could not be read.
+    #[error("{}, `{key}`: {source}", path.display())]
+    Hdf5 {
+        /// The file.
+        path: PathBuf,
+        /// The group or array.
+        key: String,
+        /// What the HDF5 reader said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A part of an `.h5ad` file is stored in a way that is not understood here.
+    #[error("{}, `{key}`: stored as {found}, expected {expected}", path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// The group or array.
+        key: String,
+        /// How it is stored.
+        found: String,
+        /// What can be read.
+        expected: &'static str,
+    },
+    /// A part of an `.h5ad` file has a shape that does not fit the others.
+    #[error("{}, `{key}`: shape {found:?}, expected {expected:?}", path.display())]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// The group or array.
+        key: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that the number of cells and genes asks for (0 where any will do).
+        expected: Vec<usize>,
+    },
+    /// The parts of a matrix contradict each other.
+    #[error("{}, `{key}`: {source}", path.display())]
+    Matrix {
+        /// The file.
+        path: PathBuf,
+        /// The group.
+        key: String,
+        /// The contradiction.
+        source: crate::matrix::MatrixError,
+    },
 }

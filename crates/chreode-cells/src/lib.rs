@@ -1,16 +1,25 @@
 //! Single cells: data in and out, preprocessing, neighbours.
 //!
 //! # Where to start
-//! [`Table`] reads delimited text. Errors of everything that reads data are one type, [`DataError`].
+//! [`H5ad`] reads AnnData files, [`Table`] delimited text. Errors of everything that reads data are one type,
+//! [`DataError`].
 //!
 //! # Units
 //! Time is as in the observation column, the state in its basis.
 
+mod atomic;
+mod column;
 mod error;
+mod h5ad;
+mod matrix;
 mod names;
 mod table;
 pub mod virtual_blood;
 
+pub use atomic::{write_atomically, write_bytes_atomically};
+pub use column::{Column, Labels};
 pub use error::DataError;
+pub use h5ad::{H5ad, H5adWriter, Unstructured};
+pub use matrix::{CsrMatrix, DenseMatrix, Matrix, MatrixError};
 pub use names::Known;
 pub use table::{Table, TableData, TableRequest};
