@@ -1,5 +1,6 @@
 //! What every layer of chreode agrees on: vector fields and diffusions as narrow traits, the counter-based
-//! random numbers that make runs repeatable, flat parameters with a layout, tolerances, errors.
+//! random numbers that make runs repeatable, flat parameters with a layout, tolerances, errors, and files
+//! that are written whole or not at all.
 //!
 //! Start with [`VectorField`]. An SDE is a vector field that also has a [`Diffusion`]; whatever can be
 //! differentiated adds [`Vjp`] or [`DiffusionVjp`]. Nothing here computes a solution.
@@ -10,6 +11,7 @@
 //! * Parameters are one flat slice `p`, owned by the caller; [`ParamLayout`] names its parts.
 //! * States are `f32` or `f64` ([`Real`]); time and step size are always `f64`.
 
+mod atomic;
 mod diffusion;
 mod error;
 mod field;
@@ -19,6 +21,7 @@ mod philox;
 mod real;
 mod tolerance;
 
+pub use atomic::write_atomically;
 pub use diffusion::{Diffusion, DiffusionVjp, NoiseKind};
 pub use error::FieldError;
 pub use field::{FieldResult, FnField, Jacobian, Jvp, VectorField, Vjp, field};
