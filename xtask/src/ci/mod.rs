@@ -3,6 +3,7 @@
 //! All steps build with one profile, one feature set and the same flags, so that they share their artefacts:
 //! clippy, `alone` and `doc` the checked ones, tests, examples and benches the built ones.
 
+mod doc;
 mod native;
 mod run;
 mod tests;
@@ -55,7 +56,7 @@ const STEPS: &[Step] = &[
     Step { name: "deny", what: "licences, bans and sources of the dependencies", run: deny },
     Step { name: "clippy", what: "lints of all targets, warnings are errors", run: clippy },
     Step { name: "alone", what: "every library builds by itself", run: alone },
-    Step { name: "doc", what: "the documentation builds without a warning", run: doc },
+    Step { name: "doc", what: "the documentation builds without a warning", run: doc::check },
     Step { name: "test", what: "unit, integration and property tests", run: tests::test },
     Step { name: "doctest", what: "the examples in the documentation", run: tests::doctest },
     Step { name: "examples", what: "every example program runs", run: tests::examples },
@@ -156,12 +157,6 @@ fn alone(context: &mut Context) -> Result<Outcome> {
     } else {
         Ok(Outcome::Failed(format!("does not build alone: {}", broken.join(", "))))
     }
-}
-
-fn doc(_: &mut Context) -> Result<Outcome> {
-    let mut command = cargo();
-    command.args(["doc", "--release", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
-    Ok(Outcome::of(passes(&mut command)?, "there are warnings"))
 }
 
 fn msrv(context: &mut Context) -> Result<Outcome> {

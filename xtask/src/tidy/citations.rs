@@ -56,12 +56,13 @@ fn entry_key(line: &str) -> Option<&str> {
     (kind.chars().all(char::is_alphabetic) && is_key(key)).then_some(key)
 }
 
-/// Every `[KEY]` of a line: letters that begin with a capital, two digits, perhaps a small letter.
+/// Every `[KEY]` of a line.
 fn keys(line: &str) -> impl Iterator<Item = &str> {
     line.split('[').skip(1).filter_map(|rest| rest.split_once(']')).map(|(key, _)| key).filter(|k| is_key(k))
 }
 
-fn is_key(key: &str) -> bool {
+/// Whether this is a key: letters that begin with a capital, two digits, perhaps a small letter.
+pub(crate) fn is_key(key: &str) -> bool {
     let key = key.strip_suffix(|c: char| c.is_ascii_lowercase()).unwrap_or(key);
     let Some((letters, year)) = key.split_at_checked(key.len().wrapping_sub(2)) else { return false };
     year.chars().all(|c| c.is_ascii_digit())

@@ -1,7 +1,7 @@
 //! Rules of one Rust file: its length, its `unsafe`, its re-exports, what must not be left in it.
 
-use super::source::Line;
-use super::{File, Problem};
+use super::source::{self, Line};
+use super::{File, Problem, is_rust};
 
 /// Above this a file fails, unless one of its lines is [`DATA`].
 const MOST_LINES: usize = 800;
@@ -21,8 +21,22 @@ const UNSAFE: &[&str] = &[
 /// What a finished piece of work does not hold.
 const UNFINISHED: &[&str] = &["todo!", "unimplemented!", "dbg!"];
 
-/// Checks one file, split into lines.
-pub(super) fn check(file: &File, lines: &[Line]) -> Vec<Problem> {
+/// The files of modules that a `lib.rs` declares `pub`: their names are a way into the crate too.
+pub(super) fn public_modules(files: &[File]) -> Vec<String> {
+    let mut public = Vec::new();
+    for file in files.iter().filter(|f| is_rust(&f.path)) {
+        let Some(dir) = file.path.strip_suffix("lib.rs") else { continue };
+        for line in source::lines(&file.text) {
+            if let Some(name) = line.code.trim().strip_prefix("pub mod ").and_then(|m| m.strip_suffix(';')) {
+                public.extend([format!("{dir}{name}.rs"), format!("{dir}{name}/mod.rs")]);
+            }
+        }
+    }
+    public
+}
+
+/// Checks one file, split into lines; `public` are the files of [`public_modules`].
+pub(super) fn check(file: &File, lines: &[Line], public: &[String]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let path = file.path.as_str();
     let mut report = |line: usize, what: String| problems.push(Problem::new(path, line, what));
@@ -32,7 +46,10 @@ pub(super) fn check(file: &File, lines: &[Line]) -> Vec<Problem> {
         report(0, format!("{length} lines; split it (at most {MOST_LINES}, or mark a table `{DATA}`)"));
     }
     let place_for_unsafe = UNSAFE.iter().any(|p| path.starts_with(p));
-    let re_exports = path.starts_with("crates/") && path.contains("/src/") && !path.ends_with("/src/lib.rs");
+    let inside = path.starts_with("crates/")
+        && path.contains("/src/")
+        && !path.ends_with("/src/lib.rs")
+        && !public.iter().any(|p| p == path);
     for (i, line) in lines.iter().enumerate() {
         let number = i + 1;
         if line.has_word("unsafe") {
@@ -48,8 +65,8 @@ pub(super) fn check(file: &File, lines: &[Line]) -> Vec<Problem> {
             }
         }
         if line.has_word("pub use") {
-            if re_exports {
-                report(number, "a re-export outside lib.rs".into());
+            if inside {
+                report(number, "a re-export outside lib.rs and its public modules: say `pub(crate) mod` here, and `pub use` there".into());
             } else if line.code.contains('*') {
                 report(number, "a re-export by `*`: name what is re-exported".into());
             }
@@ -89,7 +106,10 @@ mod tests {
 
     fn problems(path: &str, text: &str) -> Vec<String> {
         let file = File { path: path.into(), text: text.into() };
-        check(&file, &lines(text)).iter().map(ToString::to_string).collect()
+        check(&file, &lines(text), &["crates/a/src/door/mod.rs".to_owned()])
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     const KERNEL: &str = "crates/chreode-linalg/src/simd/exp.rs";
@@ -138,5 +158,9 @@ mod tests {
         assert!(problems("crates/a/src/lib.rs", "pub use b::*;")[0].contains("name what"));
         assert!(problems("crates/a/src/b/mod.rs", "pub use c::D;")[0].contains("outside lib.rs"));
         assert!(problems("crates/a/src/b/mod.rs", "pub(crate) use c::D;").is_empty());
+        assert!(problems("crates/a/src/door/mod.rs", "pub use c::D;").is_empty());
+        let lib =
+            File { path: "crates/a/src/lib.rs".into(), text: "mod b;\npub mod door;\n// pub mod c;".into() };
+        assert_eq!(public_modules(&[lib]), ["crates/a/src/door.rs", "crates/a/src/door/mod.rs"]);
     }
 }

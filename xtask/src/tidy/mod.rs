@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+pub(crate) use citations::is_key as is_citation_key;
+
 use crate::workspace::Workspace;
 
 /// One broken rule, with where it stands.
@@ -58,6 +60,7 @@ pub(crate) fn run() -> Result<bool> {
     let files = project_files(&workspace.root)?;
     let mut problems = Vec::new();
     let mut notes = Vec::new();
+    let public = code::public_modules(&files);
 
     problems.extend(crates::check(&workspace.packages));
     for package in &workspace.packages {
@@ -70,7 +73,7 @@ pub(crate) fn run() -> Result<bool> {
         problems.extend(text::check(file));
         if is_rust(&file.path) {
             let lines = source::lines(&file.text);
-            problems.extend(code::check(file, &lines));
+            problems.extend(code::check(file, &lines, &public));
             notes.extend(code::long(file));
         }
     }
