@@ -1,0 +1,179 @@
+//! Activation functions of layers, with the derivatives that training and second-order models need.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chreode_core::Real;
+
+use crate::simd::elementary::{self, Elementary};
+use crate::simd::slices::{Pointwise, pointwise, vsigmoid, vsilu, vsoftplus, vtanh};
+
+/// An elementwise nonlinearity φ between two layers.
+///
+/// All functions run vectorised on the best instruction set of the machine; the result at one position does
+/// not depend on the position. Accuracy: see [`vtanh`](crate::vtanh) and its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// φ(z) = z.
+    Identity,
+    /// φ(z) = tanh z.
+    Tanh,
+    /// φ(z) = 1 / (1 + exp(-z)).
+    Sigmoid,
+    /// φ(z) = ln(1 + exp z).
+    Softplus,
+    /// φ(z) = z / (1 + exp(-z)).
+    Silu,
+    /// φ(z) = z for z > 0, else 0.01 z; its derivative at 0 is 0.01.
+    LeakyRelu,
+}
+
+/// Slope of [`Activation::LeakyRelu`] below zero.
+const LEAK: f64 = 0.01;
+
+impl Activation {
+    /// Every activation, in the order of the enum.
+    pub const ALL: [Self; 6] =
+        [Self::Identity, Self::Tanh, Self::Sigmoid, Self::Softplus, Self::Silu, Self::LeakyRelu];
+
+    /// The name in configuration files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Tanh => "tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::Softplus => "softplus",
+            Self::Silu => "silu",
+            Self::LeakyRelu => "leaky_relu",
+        }
+    }
+
+    /// `a = φ(z)`, elementwise.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn apply<T: Real>(self, z: &[T], a: &mut [T]) {
+        match self {
+            Self::Identity => a.copy_from_slice(z),
+            Self::Tanh => vtanh(z, a),
+            Self::Sigmoid => vsigmoid(z, a),
+            Self::Softplus => vsoftplus(z, a),
+            Self::Silu => vsilu(z, a),
+            Self::LeakyRelu => pointwise(LeakyRelu, [z], [a]),
+        }
+    }
+
+    /// Pulls an adjoint back through φ, in place: `a_bar *= φ'(z)`. `a` must hold `φ(z)`.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn backward<T: Real>(self, z: &[T], a: &[T], a_bar: &mut [T]) {
+        match self {
+            Self::Identity => {
+                assert!(z.len() == a_bar.len() && a.len() == a_bar.len(), "slices of different lengths");
+            }
+            Self::Tanh => pointwise(Backward(TanhSlopes), [z, a], [a_bar]),
+            Self::Sigmoid => pointwise(Backward(SigmoidSlopes), [z, a], [a_bar]),
+            Self::Softplus => pointwise(Backward(SoftplusSlopes), [z, a], [a_bar]),
+            Self::Silu => pointwise(Backward(SiluSlopes), [z, a], [a_bar]),
+            Self::LeakyRelu => pointwise(Backward(LeakyReluSlopes), [z, a], [a_bar]),
+        }
+    }
+
+    /// First and second derivatives: `d1 = φ'(z)`, `d2 = φ''(z)`. `a` must hold `φ(z)`.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn derivatives<T: Real>(self, z: &[T], a: &[T], d1: &mut [T], d2: &mut [T]) {
+        match self {
+            Self::Identity => {
+                assert!(z.len() == d1.len() && a.len() == d1.len() && d2.len() == d1.len());
+                d1.fill(T::ONE);
+                d2.fill(T::ZERO);
+            }
+            Self::Tanh => pointwise(TanhSlopes, [z, a], [d1, d2]),
+            Self::Sigmoid => pointwise(SigmoidSlopes, [z, a], [d1, d2]),
+            Self::Softplus => pointwise(SoftplusSlopes, [z, a], [d1, d2]),
+            Self::Silu => pointwise(SiluSlopes, [z, a], [d1, d2]),
+            Self::LeakyRelu => pointwise(LeakyReluSlopes, [z, a], [d1, d2]),
+        }
+    }
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that no activation has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown activation `{name}`; known: identity, tanh, sigmoid, softplus, silu, leaky_relu")]
+pub struct UnknownActivation {
+    /// What was asked for.
+    pub name: String,
+}
+
+impl FromStr for Activation {
+    type Err = UnknownActivation;
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|activation| activation.name() == name)
+            .ok_or_else(|| UnknownActivation { name: name.to_owned() })
+    }
+}
+
+#[derive(Clone, Copy)]
+struct LeakyRelu;
+impl Pointwise<1, 1> for LeakyRelu {
+    #[inline(always)]
+    fn at<T: Elementary, const FMA: bool>(self, [z]: [T; 1], _: [T; 1]) -> [T; 1] {
+        [if z > T::ZERO { z } else { z * T::c(LEAK) }]
+    }
+}
+
+/// `a_bar *= φ'`, from an operation that gives φ' first (φ'' is then dead code).
+#[derive(Clone, Copy)]
+struct Backward<P>(P);
+impl<P: Pointwise<2, 2>> Pointwise<2, 1> for Backward<P> {
+    #[inline(always)]
+    fn at<T: Elementary, const FMA: bool>(self, x: [T; 2], [bar]: [T; 1]) -> [T; 1] {
+        let [d1, _] = self.0.at::<T, FMA>(x, [T::ZERO; 2]);
+        [bar * d1]
+    }
+}
+
+macro_rules! slopes {
+    ($op:ident, |$z:ident, $a:ident| $body:expr) => {
+        #[derive(Clone, Copy)]
+        struct $op;
+        impl Pointwise<2, 2> for $op {
+            #[inline(always)]
+            fn at<T: Elementary, const FMA: bool>(self, [$z, $a]: [T; 2], _: [T; 2]) -> [T; 2] {
+                $body
+            }
+        }
+    };
+}
+
+slopes!(TanhSlopes, |_z, a| {
+    let d1 = (T::ONE - a) * (T::ONE + a);
+    [d1, T::c(-2.0) * a * d1]
+});
+slopes!(SigmoidSlopes, |_z, a| {
+    let d1 = a * (T::ONE - a);
+    [d1, d1 * (T::ONE - a - a)]
+});
+slopes!(SoftplusSlopes, |z, _a| {
+    let s = elementary::sigmoid::<T, FMA>(z);
+    [s, s * (T::ONE - s)]
+});
+// With s the sigmoid: φ' = s (1 + z (1 - s)), φ'' = s (1 - s) (2 + z (1 - 2 s)).
+slopes!(SiluSlopes, |z, _a| {
+    let z = elementary::bounded(z);
+    let s = elementary::sigmoid::<T, FMA>(z);
+    let rest = T::ONE - s;
+    [s * T::fma::<FMA>(z, rest, T::ONE), s * rest * T::fma::<FMA>(z, rest - s, T::c(2.0))]
+});
+slopes!(LeakyReluSlopes, |z, _a| [if z > T::ZERO { T::ONE } else { T::c(LEAK) }, T::ZERO]);

@@ -1,0 +1,6 @@
+//! Vector code: registers (`lane`), elementary functions (`elementary`), their slices (`slices`), rows (`rows`).
+
+pub(crate) mod elementary;
+pub(crate) mod lane;
+pub(crate) mod rows;
+pub(crate) mod slices;

@@ -1,0 +1,156 @@
+//! Elementwise functions over slices, run on the best instruction set of the machine.
+//!
+//! A slice is cut into blocks; the last one is padded. So every element goes through the same arithmetic,
+//! and its result does not depend on where it stands.
+
+use std::array::from_fn;
+
+use chreode_core::Real;
+use pulp::{Arch, Simd, WithSimd};
+
+use super::elementary::{self, Elementary};
+use super::lane::is_f32;
+
+/// Elements in a block: four registers of `f32` on AVX-512.
+const BLOCK: usize = 64;
+
+/// A function of `I` inputs and `O` outputs at one position; `old` is what the outputs held.
+pub(crate) trait Pointwise<const I: usize, const O: usize>: Copy {
+    fn at<T: Elementary, const FMA: bool>(self, x: [T; I], old: [T; O]) -> [T; O];
+}
+
+struct Run<'a, T, P, const I: usize, const O: usize> {
+    f: P,
+    inputs: [&'a [T]; I],
+    outputs: [&'a mut [T]; O],
+}
+
+/// Whether the vectors of `S` have a fused multiply-add.
+#[inline(always)]
+pub(crate) fn has_fma<S: Simd>() -> bool {
+    size_of::<S::f32s>() > size_of::<f32>() && !cfg!(target_arch = "wasm32")
+}
+
+impl<T: Elementary, P: Pointwise<I, O>, const I: usize, const O: usize> WithSimd for Run<'_, T, P, I, O> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        if has_fma::<S>() { self.blocks::<true>() } else { self.blocks::<false>() }
+    }
+}
+
+impl<T: Elementary, P: Pointwise<I, O>, const I: usize, const O: usize> Run<'_, T, P, I, O> {
+    #[inline(always)]
+    fn blocks<const FMA: bool>(mut self) {
+        let len = self.outputs[0].len();
+        let mut start = 0;
+        while start < len {
+            // One place for full and padded blocks: the lengths differ, the kernel does not.
+            let here = (len - start).min(BLOCK);
+            let mut x = [[T::ZERO; BLOCK]; I];
+            let mut y = [[T::ZERO; BLOCK]; O];
+            if here == BLOCK {
+                for (x, input) in x.iter_mut().zip(&self.inputs) {
+                    x.copy_from_slice(&input[start..start + BLOCK]);
+                }
+                for (y, output) in y.iter_mut().zip(&self.outputs) {
+                    y.copy_from_slice(&output[start..start + BLOCK]);
+                }
+            } else {
+                for (x, input) in x.iter_mut().zip(&self.inputs) {
+                    x[..here].copy_from_slice(&input[start..]);
+                }
+                for (y, output) in y.iter_mut().zip(&self.outputs) {
+                    y[..here].copy_from_slice(&output[start..]);
+                }
+            }
+            let mut out = [[T::ZERO; BLOCK]; O];
+            for i in 0..BLOCK {
+                let results = self.f.at::<T, FMA>(from_fn(|k| x[k][i]), from_fn(|k| y[k][i]));
+                for k in 0..O {
+                    out[k][i] = results[k];
+                }
+            }
+            if here == BLOCK {
+                for (output, out) in self.outputs.iter_mut().zip(&out) {
+                    output[start..start + BLOCK].copy_from_slice(out);
+                }
+            } else {
+                for (output, out) in self.outputs.iter_mut().zip(&out) {
+                    output[start..].copy_from_slice(&out[..here]);
+                }
+            }
+            start += here;
+        }
+    }
+}
+
+/// Applies `f` at every position.
+///
+/// # Panics
+/// If the slices differ in length: a mistake of the calling code.
+pub(crate) fn pointwise<T: Real, P: Pointwise<I, O>, const I: usize, const O: usize>(
+    f: P,
+    inputs: [&[T]; I],
+    outputs: [&mut [T]; O],
+) {
+    for input in &inputs {
+        assert_eq!(input.len(), outputs[0].len(), "elementwise function: slices of different lengths");
+    }
+    for output in &outputs {
+        assert_eq!(output.len(), outputs[0].len(), "elementwise function: slices of different lengths");
+    }
+    if is_f32::<T>() {
+        let inputs = inputs.map(bytemuck::cast_slice::<T, f32>);
+        Arch::new().dispatch(Run { f, inputs, outputs: outputs.map(bytemuck::cast_slice_mut::<T, f32>) });
+    } else {
+        let inputs = inputs.map(bytemuck::cast_slice::<T, f64>);
+        Arch::new().dispatch(Run { f, inputs, outputs: outputs.map(bytemuck::cast_slice_mut::<T, f64>) });
+    }
+}
+
+macro_rules! slice_fn {
+    ($(#[$doc:meta])* $name:ident, $op:ident, $f:path) => {
+        #[derive(Clone, Copy)]
+        struct $op;
+        impl Pointwise<1, 1> for $op {
+            #[inline(always)]
+            fn at<T: Elementary, const FMA: bool>(self, [x]: [T; 1], _: [T; 1]) -> [T; 1] {
+                [$f(x)]
+            }
+        }
+        $(#[$doc])*
+        ///
+        /// # Panics
+        /// If the slices differ in length.
+        pub fn $name<T: Real>(x: &[T], y: &mut [T]) {
+            pointwise($op, [x], [y]);
+        }
+    };
+}
+
+slice_fn! {
+    /// `y = exp(x)`, elementwise. Error at most 2 ulp over the whole range, also where the result is subnormal.
+    vexp, Exp, elementary::exp::<T, FMA>
+}
+slice_fn! {
+    /// `y = ln(x)`, elementwise. Error at most 3 ulp; `-∞` at 0, NaN below.
+    vln, Ln, elementary::ln::<T, FMA>
+}
+slice_fn! {
+    /// `y = tanh(x)`, elementwise. Error at most 4 ulp; odd to the bit, also around zero.
+    vtanh, Tanh, elementary::tanh::<T, FMA>
+}
+slice_fn! {
+    /// `y = 1 / (1 + exp(-x))`, elementwise. Error at most 4 ulp; no overflow on either side.
+    vsigmoid, Sigmoid, elementary::sigmoid::<T, FMA>
+}
+slice_fn! {
+    /// `y = ln(1 + exp(x))`, elementwise. Error at most 4 ulp; no overflow, exact tails.
+    vsoftplus, Softplus, elementary::softplus::<T, FMA>
+}
+slice_fn! {
+    /// `y = x / (1 + exp(-x))` (SiLU, also called swish), elementwise. Error at most 4 ulp where the sigmoid
+    /// is a normal number; below (x < -87 in `f32`, -708 in `f64`) at most 2 |x| smallest subnormals.
+    vsilu, Silu, elementary::silu::<T, FMA>
+}
