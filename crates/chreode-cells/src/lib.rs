@@ -13,6 +13,7 @@ mod error;
 mod h5ad;
 mod matrix;
 mod names;
+pub mod run;
 mod table;
 pub mod virtual_blood;
 

@@ -1,0 +1,94 @@
+//! `config.toml`: everything needed to repeat a run.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::read_error;
+use super::{Fingerprint, RunError};
+use crate::atomic::write_bytes_atomically;
+
+/// The settings of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Version of the folder's format: [`RunConfig::FORMAT`].
+    pub format: u32,
+    /// Version of chreode that began the run.
+    pub chreode: String,
+    /// Seed of every random number.
+    pub seed: u64,
+    /// The data.
+    pub data: DataConfig,
+}
+
+/// Where the data is and what its parts mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// The file, absolute.
+    pub file: PathBuf,
+    /// Its length and checksum.
+    pub fingerprint: Fingerprint,
+}
+
+/// As much of a configuration of any version as tells the version.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+    #[serde(default)]
+    chreode: String,
+}
+
+const FILE: &str = "config.toml";
+
+impl RunConfig {
+    /// The format that this version writes and reads.
+    pub const FORMAT: u32 = 1;
+
+    /// Whether the folder holds a run of any version.
+    pub fn is_at(folder: &Path) -> bool {
+        std::fs::read_to_string(folder.join(FILE)).is_ok_and(|text| toml::from_str::<Version>(&text).is_ok())
+    }
+
+    /// Writes `config.toml` into a folder.
+    ///
+    /// # Errors
+    /// [`DataError::Write`](crate::DataError::Write).
+    pub fn save(&self, folder: &Path) -> Result<(), RunError> {
+        let path = folder.join(FILE);
+        let text = toml::to_string(self)
+            .map_err(|e| RunError::Damaged { path: path.clone(), detail: e.to_string() })?;
+        Ok(write_bytes_atomically(&path, text.as_bytes())?)
+    }
+
+    /// Reads `config.toml` of a run.
+    ///
+    /// # Errors
+    /// [`RunError::NotARun`], [`RunError::OtherFormat`], [`RunError::Damaged`],
+    /// [`DataError::Read`](crate::DataError::Read).
+    pub fn load(folder: &Path) -> Result<Self, RunError> {
+        let path = folder.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e)
+                if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
+            {
+                return Err(RunError::NotARun { path: folder.to_owned() });
+            }
+            Err(e) => return Err(read_error(&path, e)),
+        };
+        let damaged = |e: toml::de::Error| RunError::Damaged { path: path.clone(), detail: e.to_string() };
+        // The format first: another version may have other fields.
+        let version: Version = toml::from_str(&text).map_err(damaged)?;
+        if version.format != Self::FORMAT {
+            return Err(RunError::OtherFormat {
+                path: folder.to_owned(),
+                found: version.format,
+                written_by: version.chreode,
+                expected: Self::FORMAT,
+            });
+        }
+        toml::from_str(&text).map_err(damaged)
+    }
+}

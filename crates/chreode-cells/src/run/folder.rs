@@ -1,0 +1,276 @@
+//! The run folder: what `chreode fit` leaves, and what every other command reads.
+//!
+//! ```text
+//! config.toml                  everything needed to repeat the run
+//! state_space.json             the transform from the data to the state (scaling, PCA loadings)
+//! training_cells.safetensors   the training cells, or a sample of them
+//! model.safetensors            the best model so far
+//! metrics.jsonl                one line a logged step
+//! checkpoints/                 the last two states of the training
+//! log                          what was said and when
+//! ```
+
+use std::fs::{File, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::error::{read_error, write_error};
+use super::{MetricsLog, RunConfig, RunError};
+use crate::atomic::write_atomically;
+
+/// What to do where a run already is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExistingRun {
+    /// Refuse.
+    Keep,
+    /// Put the new run in its place. Folders that hold no run are never touched.
+    Replace,
+}
+
+/// A run folder on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+/// Held while a run is trained: a second process is refused.
+#[derive(Debug)]
+pub struct TrainingLock {
+    /// The run's `log`, open for appending.
+    pub log: File,
+}
+
+/// How many checkpoints are kept.
+const KEPT_CHECKPOINTS: usize = 2;
+
+impl RunFolder {
+    /// Whether a new run may be made at `path`.
+    ///
+    /// # Errors
+    /// [`RunError::Exists`] for a run that is to be kept, [`RunError::NotEmpty`] for anything else that is there.
+    pub fn check_free(path: &Path, existing: ExistingRun) -> Result<(), RunError> {
+        let entries = match std::fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => {
+                return Err(RunError::NotEmpty { path: path.to_owned() });
+            }
+            Err(e) => return Err(read_error(path, e)),
+        };
+        if !entries {
+            return Ok(());
+        }
+        if !RunConfig::is_at(path) {
+            return Err(RunError::NotEmpty { path: path.to_owned() });
+        }
+        if existing == ExistingRun::Keep {
+            return Err(RunError::Exists { path: path.to_owned() });
+        }
+        Self { path: path.to_owned() }.lock().map(drop) // never under the feet of another process
+    }
+
+    /// Makes a run folder in one piece: `fill` writes into a folder beside it, which is then renamed.
+    ///
+    /// # Errors
+    /// What [`RunFolder::check_free`] finds, what `fill` returns, [`DataError::Write`](crate::DataError::Write); nothing is left behind then.
+    pub fn create<E: From<RunError>>(
+        path: &Path,
+        existing: ExistingRun,
+        config: &RunConfig,
+        fill: impl FnOnce(&RunFolder) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        Self::check_free(path, existing)?;
+        let write = |source| write_error(path, source);
+        let parent = parent_of(path);
+        std::fs::create_dir_all(parent).map_err(write)?;
+        let staging = Staging::new(path, "part").map_err(write)?;
+        let new = Self { path: staging.0.clone() };
+        std::fs::create_dir(new.checkpoints()).map_err(write)?;
+        config.save(&new.path)?;
+        new.open_log()?;
+        fill(&new)?;
+        sync_folder(&new.path);
+        // The old run is moved aside first and deleted last, so that one of the two is always whole.
+        let old = Staging::new(path, "old").map_err(write)?;
+        let aside = old.0.join("run");
+        let had_old = std::fs::exists(path).map_err(write)?;
+        if had_old {
+            std::fs::rename(path, &aside).map_err(write)?;
+        }
+        if let Err(source) = std::fs::rename(&new.path, path) {
+            if had_old {
+                std::fs::rename(&aside, path).map_err(write)?;
+            }
+            return Err(write(source).into());
+        }
+        sync_folder(parent);
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Opens the run at `path`, with its settings.
+    ///
+    /// # Errors
+    /// [`RunError::NotARun`], [`RunError::OtherFormat`], [`RunError::Damaged`], [`DataError::Read`](crate::DataError::Read).
+    pub fn open(path: &Path) -> Result<(Self, RunConfig), RunError> {
+        let config = RunConfig::load(path)?;
+        Ok((Self { path: path.to_owned() }, config))
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `model.safetensors`: the best model so far.
+    pub fn model(&self) -> PathBuf {
+        self.path.join("model.safetensors")
+    }
+
+    /// `training_cells.safetensors`.
+    pub fn training_cells(&self) -> PathBuf {
+        self.path.join("training_cells.safetensors")
+    }
+
+    /// `state_space.json`.
+    pub fn state_space(&self) -> PathBuf {
+        self.path.join("state_space.json")
+    }
+
+    /// `metrics.jsonl`.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// `checkpoints/`.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// `log`.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// The metrics file, cut back to what was known at `step`.
+    ///
+    /// # Errors
+    /// [`DataError::Read`](crate::DataError::Read) and [`DataError::Write`](crate::DataError::Write).
+    pub fn resume_metrics(&self, step: u64) -> Result<MetricsLog, RunError> {
+        MetricsLog::resume(&self.metrics(), step)
+    }
+
+    /// Claims the run for training, and opens its log.
+    ///
+    /// # Errors
+    /// [`RunError::Locked`] if another process trains it, [`DataError::Write`](crate::DataError::Write).
+    pub fn lock(&self) -> Result<TrainingLock, RunError> {
+        let log = self.open_log()?;
+        match log.try_lock() {
+            Ok(()) => Ok(TrainingLock { log }),
+            Err(TryLockError::WouldBlock) => Err(RunError::Locked { path: self.path.clone() }),
+            Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {
+                Ok(TrainingLock { log }) // a file system without locks: the user's own care must do
+            }
+            Err(TryLockError::Error(e)) => Err(write_error(&self.log(), e)),
+        }
+    }
+
+    /// Writes the state of the training after `step` steps, and removes all but the last two.
+    ///
+    /// # Errors
+    /// [`DataError::Write`](crate::DataError::Write).
+    pub fn save_checkpoint(&self, step: u64, state: &[u8]) -> Result<(), RunError> {
+        let path = self.checkpoints().join(format!("{step:09}"));
+        let mut crc = flate2::Crc::new();
+        crc.update(state);
+        write_atomically(&path, |file| {
+            file.write_all(&crc.sum().to_le_bytes())?;
+            file.write_all(state)
+        })?;
+        let steps = self.checkpoint_steps()?;
+        for old in steps.iter().filter(|&&s| s < step).rev().skip(KEPT_CHECKPOINTS - 1) {
+            let path = self.checkpoints().join(format!("{old:09}"));
+            std::fs::remove_file(&path).map_err(|e| write_error(&path, e))?;
+        }
+        Ok(())
+    }
+
+    /// The last whole state of the training and its step; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// [`DataError::Read`](crate::DataError::Read), and [`RunError::Damaged`] if there are checkpoints but none is whole.
+    pub fn last_checkpoint(&self) -> Result<Option<(u64, Vec<u8>)>, RunError> {
+        let mut damaged = None;
+        for &step in self.checkpoint_steps()?.iter().rev() {
+            let path = self.checkpoints().join(format!("{step:09}"));
+            let bytes = std::fs::read(&path).map_err(|e| read_error(&path, e))?;
+            if let Some((crc, state)) = bytes.split_first_chunk::<4>() {
+                let mut found = flate2::Crc::new();
+                found.update(state);
+                if found.sum() == u32::from_le_bytes(*crc) {
+                    return Ok(Some((step, state.to_vec())));
+                }
+            }
+            damaged = Some(RunError::Damaged { path, detail: "its checksum does not fit".to_owned() });
+        }
+        damaged.map_or(Ok(None), Err)
+    }
+
+    /// Steps of the checkpoints that exist, ascending.
+    fn checkpoint_steps(&self) -> Result<Vec<u64>, RunError> {
+        let path = self.checkpoints();
+        let read = |e| read_error(&path, e);
+        let mut steps = Vec::new();
+        for entry in std::fs::read_dir(&path).map_err(read)? {
+            let name = entry.map_err(read)?.file_name();
+            // Anything else there is a temporary file of a killed write.
+            steps.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+        }
+        steps.sort_unstable();
+        Ok(steps)
+    }
+
+    fn open_log(&self) -> Result<File, RunError> {
+        let path = self.log();
+        File::options().create(true).append(true).open(&path).map_err(|e| write_error(&path, e))
+    }
+}
+
+/// The folder that holds `path`.
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes renames inside a folder survive a power cut; not every system lets a folder be synced.
+fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+/// A folder beside the run's place, deleted with all in it when dropped.
+struct Staging(PathBuf);
+
+impl Staging {
+    fn new(run: &Path, what: &str) -> std::io::Result<Self> {
+        let Some(name) = run.file_name() else {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path names no folder"));
+        };
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}.{what}", std::process::id()));
+        let path = parent_of(run).join(hidden);
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // It may have been renamed to its place: then there is nothing left to delete.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

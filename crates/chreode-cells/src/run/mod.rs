@@ -1,0 +1,19 @@
+//! The run folder: what a fit leaves behind, and all that the other commands need.
+//!
+//! Start with [`RunFolder`]. Everything is written atomically, and the training's checkpoints let a killed run
+//! continue to the same bits.
+//! Not here: what is trained (`chreode-train`) and how a model is stored (`chreode-model`).
+
+mod config;
+mod error;
+mod fingerprint;
+mod folder;
+mod metrics;
+mod training_cells;
+
+pub use config::{DataConfig, RunConfig};
+pub use error::RunError;
+pub use fingerprint::Fingerprint;
+pub use folder::{ExistingRun, RunFolder, TrainingLock};
+pub use metrics::{MetricsLog, read_metrics};
+pub use training_cells::TrainingCells;

@@ -1,0 +1,182 @@
+//! `training_cells.safetensors`: the cells that the model was trained on, or a sample of them.
+//!
+//! They are what a simulated cell's distance to the data is measured from, and what the report draws, so that a
+//! run needs its data file for training alone.
+
+use std::path::Path;
+
+use chreode_core::sub_seed;
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::RunError;
+use super::error::{read_error, write_error};
+use crate::atomic::write_bytes_atomically;
+
+/// States, times and names of training cells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingCells {
+    /// Coordinates of a state.
+    pub dim: usize,
+    /// States, `[n, dim]`, row-major, in the units of the run's state space.
+    pub states: Vec<f32>,
+    /// Time of each cell, in the data's units.
+    pub times: Vec<f64>,
+    /// Name of each cell.
+    pub ids: Vec<String>,
+    /// Whether the cell was held out of the training, to judge it.
+    pub held_out: Vec<bool>,
+}
+
+impl TrainingCells {
+    /// The most cells that a run stores.
+    pub const MAX: usize = 20_000;
+
+    /// Number of cells.
+    pub fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    /// At most `max` of these cells, drawn without replacement by the run's seed, in their old order.
+    #[must_use]
+    pub fn sample(&self, max: usize, seed: u64) -> Self {
+        if self.len() <= max {
+            return self.clone();
+        }
+        let mut rng = Pcg64::seed_from_u64(sub_seed(seed, "training cells"));
+        let mut rows = rand::seq::index::sample(&mut rng, self.len(), max).into_vec();
+        rows.sort_unstable();
+        let mut states = Vec::with_capacity(max * self.dim);
+        for &i in &rows {
+            states.extend_from_slice(&self.states[i * self.dim..(i + 1) * self.dim]);
+        }
+        Self {
+            dim: self.dim,
+            states,
+            times: rows.iter().map(|&i| self.times[i]).collect(),
+            ids: rows.iter().map(|&i| self.ids[i].clone()).collect(),
+            held_out: rows.iter().map(|&i| self.held_out[i]).collect(),
+        }
+    }
+
+    /// Writes the cells to a file, in one piece.
+    ///
+    /// # Errors
+    /// [`DataError::Write`](crate::DataError::Write).
+    pub fn save(&self, path: &Path) -> Result<(), RunError> {
+        let n = self.len();
+        let ids = self.ids.join("\n");
+        let held_out: Vec<u8> = self.held_out.iter().map(|&h| u8::from(h)).collect();
+        // Lengths and shapes agree by construction; an error would be safetensors' own.
+        let view = |dtype, shape, data| {
+            TensorView::new(dtype, shape, data).map_err(|e| write_error(path, std::io::Error::other(e)))
+        };
+        let tensors = [
+            ("states", view(Dtype::F32, vec![n, self.dim], bytemuck::cast_slice(&self.states))?),
+            ("times", view(Dtype::F64, vec![n], bytemuck::cast_slice(&self.times))?),
+            ("ids", view(Dtype::U8, vec![ids.len()], ids.as_bytes())?),
+            ("held_out", view(Dtype::U8, vec![n], &held_out)?),
+        ];
+        let bytes =
+            safetensors::serialize(tensors, None).map_err(|e| write_error(path, std::io::Error::other(e)))?;
+        Ok(write_bytes_atomically(path, &bytes)?)
+    }
+
+    /// Reads the cells of a run.
+    ///
+    /// # Errors
+    /// [`DataError::Read`](crate::DataError::Read) and [`RunError::Damaged`].
+    pub fn load(path: &Path) -> Result<Self, RunError> {
+        let bytes = std::fs::read(path).map_err(|e| read_error(path, e))?;
+        let damaged = |detail: String| RunError::Damaged { path: path.to_owned(), detail };
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let tensor = |name: &str, dtype: Dtype| {
+            let tensor = file.tensor(name).map_err(|e| damaged(e.to_string()))?;
+            if tensor.dtype() == dtype {
+                Ok(tensor)
+            } else {
+                Err(damaged(format!("`{name}` holds {:?}, not {dtype:?}", tensor.dtype())))
+            }
+        };
+        let states = tensor("states", Dtype::F32)?;
+        let &[n, dim] = states.shape() else {
+            return Err(damaged(format!("`states` has shape {:?}, not [n, dim]", states.shape())));
+        };
+        let times: Vec<f64> = numbers(tensor("times", Dtype::F64)?.data(), f64::from_le_bytes);
+        let held_out: Vec<bool> = tensor("held_out", Dtype::U8)?.data().iter().map(|&b| b != 0).collect();
+        let ids = std::str::from_utf8(tensor("ids", Dtype::U8)?.data())
+            .map_err(|e| damaged(format!("`ids` is no text: {e}")))?;
+        let ids: Vec<String> =
+            if n == 0 { Vec::new() } else { ids.split('\n').map(ToOwned::to_owned).collect() };
+        for (name, length) in [("times", times.len()), ("held_out", held_out.len()), ("ids", ids.len())] {
+            if length != n {
+                return Err(damaged(format!("`{name}` has {length} entries for {n} cells")));
+            }
+        }
+        Ok(Self { dim, states: numbers(states.data(), f32::from_le_bytes), times, ids, held_out })
+    }
+}
+
+/// Little-endian numbers of `N` bytes.
+fn numbers<T, const N: usize>(bytes: &[u8], read: fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|&b| read(b)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cells(n: usize, dim: usize) -> TrainingCells {
+        TrainingCells {
+            dim,
+            states: (0..n * dim).map(|i| i as f32 * 0.5).collect(),
+            times: (0..n).map(|i| (i % 3) as f64).collect(),
+            ids: (0..n).map(|i| format!("cell {i}")).collect(),
+            held_out: (0..n).map(|i| i % 4 == 0).collect(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_saved_comes_back(n in 0_usize..40, dim in 1_usize..4) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("training_cells.safetensors");
+            let cells = cells(n, dim);
+            cells.save(&path).unwrap();
+            prop_assert_eq!(TrainingCells::load(&path).unwrap(), cells);
+        }
+
+        #[test]
+        fn a_sample_keeps_rows_together(n in 1_usize..60, max in 1_usize..80, seed: u64) {
+            let all = cells(n, 2);
+            let some = all.sample(max, seed);
+            prop_assert_eq!(some.len(), n.min(max));
+            prop_assert_eq!(&some, &all.sample(max, seed));
+            for i in 0..some.len() {
+                let row = all.ids.iter().position(|id| *id == some.ids[i]).unwrap();
+                prop_assert_eq!(&some.states[2 * i..2 * i + 2], &all.states[2 * row..2 * row + 2]);
+                prop_assert_eq!(some.times[i], all.times[row]);
+                prop_assert_eq!(some.held_out[i], all.held_out[row]);
+                prop_assert!(i == 0 || some.ids[i] != some.ids[i - 1]);
+            }
+        }
+
+        #[test]
+        fn a_cut_file_is_an_error_not_a_panic(cut in 0_usize..2000) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("training_cells.safetensors");
+            cells(30, 3).save(&path).unwrap();
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..cut.min(bytes.len() - 1)]).unwrap();
+            let damaged = matches!(TrainingCells::load(&path), Err(RunError::Damaged { .. }));
+            prop_assert!(damaged);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The run folder on the disk: nothing half-written, nothing foreign touched, checkpoints that survive a kill.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::path::Path;
+
+use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, RunConfig, RunError, RunFolder};
+
+fn config() -> RunConfig {
+    RunConfig {
+        format: RunConfig::FORMAT,
+        chreode: "0.1.0".into(),
+        seed: 7,
+        data: DataConfig {
+            file: "/data/cells.csv".into(),
+            fingerprint: Fingerprint { bytes: 12, crc32: "00000000".into() },
+        },
+    }
+}
+
+fn create(path: &Path, existing: ExistingRun) -> Result<RunFolder, RunError> {
+    RunFolder::create(path, existing, &config(), |_| Ok(()))
+}
+
+fn entries(path: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_run_is_made_in_one_piece() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("deep/run");
+    let run = create(&path, ExistingRun::Keep).unwrap();
+    assert_eq!(entries(run.path()), ["checkpoints", "config.toml", "log"]);
+    assert_eq!(entries(path.parent().unwrap()), ["run"]);
+    assert_eq!(RunFolder::open(&path).unwrap(), (run, config()));
+}
+
+#[test]
+fn a_failed_filling_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let failed = RunFolder::create(&path, ExistingRun::Keep, &config(), |new| {
+        assert!(new.path().is_dir());
+        Err(RunError::NoModel { path: new.path().to_owned() })
+    });
+    assert!(matches!(failed, Err(RunError::NoModel { .. })));
+    assert!(entries(dir.path()).is_empty());
+}
+
+#[test]
+fn what_is_there_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    create(&run, ExistingRun::Keep).unwrap();
+    assert!(matches!(create(&run, ExistingRun::Keep), Err(RunError::Exists { .. })));
+    std::fs::write(run.join("extra"), "x").unwrap();
+    create(&run, ExistingRun::Replace).unwrap();
+    assert_eq!(entries(&run), ["checkpoints", "config.toml", "log"], "the new run has no old files");
+    assert_eq!(entries(dir.path()), ["run"]);
+
+    let foreign = dir.path().join("thesis");
+    std::fs::create_dir(&foreign).unwrap();
+    create(&foreign, ExistingRun::Keep).unwrap(); // an empty folder is free
+    let foreign = dir.path().join("photos");
+    std::fs::create_dir(&foreign).unwrap();
+    std::fs::write(foreign.join("cat.jpg"), "x").unwrap();
+    for existing in [ExistingRun::Keep, ExistingRun::Replace] {
+        assert!(matches!(create(&foreign, existing), Err(RunError::NotEmpty { .. })));
+        assert!(matches!(create(&foreign.join("cat.jpg"), existing), Err(RunError::NotEmpty { .. })));
+    }
+    assert_eq!(entries(&foreign), ["cat.jpg"]);
+}
+
+#[test]
+fn other_versions_and_damage_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    assert!(matches!(RunFolder::open(&path), Err(RunError::NotARun { .. })));
+    create(&path, ExistingRun::Keep).unwrap();
+    let file = path.join("config.toml");
+    std::fs::write(&file, "format = 9\nchreode = \"3.1.4\"\nnew_things = true\n").unwrap();
+    let error = RunFolder::open(&path).unwrap_err();
+    assert!(matches!(error, RunError::OtherFormat { found: 9, .. }));
+    assert!(error.to_string().contains("3.1.4"), "{error}");
+    std::fs::write(&file, "format = 1\nchreode = \"0.1.0\"\n").unwrap();
+    assert!(matches!(RunFolder::open(&path), Err(RunError::Damaged { .. })));
+    std::fs::write(&file, "not toml at all [").unwrap();
+    assert!(matches!(RunFolder::open(&path), Err(RunError::Damaged { .. })));
+}
+
+#[test]
+fn the_last_whole_checkpoint_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create(&dir.path().join("run"), ExistingRun::Keep).unwrap();
+    assert_eq!(run.last_checkpoint().unwrap(), None);
+    for step in [50, 100, 150, 200] {
+        run.save_checkpoint(step, format!("state {step}").as_bytes()).unwrap();
+    }
+    assert_eq!(entries(&run.checkpoints()), ["000000150", "000000200"]);
+    assert_eq!(run.last_checkpoint().unwrap(), Some((200, b"state 200".to_vec())));
+    // A temporary file of a killed write is not looked at.
+    std::fs::write(run.checkpoints().join(".000000250.1-0.part"), "sta").unwrap();
+    // A bad disk: the one before is taken, and with none left the damage is told.
+    std::fs::write(run.checkpoints().join("000000200"), "garbage").unwrap();
+    assert_eq!(run.last_checkpoint().unwrap(), Some((150, b"state 150".to_vec())));
+    std::fs::write(run.checkpoints().join("000000150"), "").unwrap();
+    assert!(matches!(run.last_checkpoint(), Err(RunError::Damaged { .. })));
+    // Resumed from 150, the run writes over what came later.
+    run.save_checkpoint(200, b"again").unwrap();
+    assert_eq!(run.last_checkpoint().unwrap(), Some((200, b"again".to_vec())));
+}
+
+#[test]
+fn one_process_trains_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    let run = create(&path, ExistingRun::Keep).unwrap();
+    let lock = run.lock().unwrap();
+    assert!(matches!(run.lock(), Err(RunError::Locked { .. })));
+    assert!(matches!(create(&path, ExistingRun::Replace), Err(RunError::Locked { .. })));
+    drop(lock);
+    run.lock().unwrap();
+}
