@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use chreode_core::Real;
 
-use crate::simd::elementary::{self, Elementary};
-use crate::simd::slices::{Pointwise, pointwise, vsigmoid, vsilu, vsoftplus, vtanh};
+use crate::simd::elementary;
+use crate::simd::slices::{pointwise, pointwise_op, vsigmoid, vsilu, vsoftplus, vtanh};
 
 /// An elementwise nonlinearity φ between two layers.
 ///
@@ -72,11 +72,11 @@ impl Activation {
             Self::Identity => {
                 assert!(z.len() == a_bar.len() && a.len() == a_bar.len(), "slices of different lengths");
             }
-            Self::Tanh => pointwise(Backward(TanhSlopes), [z, a], [a_bar]),
-            Self::Sigmoid => pointwise(Backward(SigmoidSlopes), [z, a], [a_bar]),
-            Self::Softplus => pointwise(Backward(SoftplusSlopes), [z, a], [a_bar]),
-            Self::Silu => pointwise(Backward(SiluSlopes), [z, a], [a_bar]),
-            Self::LeakyRelu => pointwise(Backward(LeakyReluSlopes), [z, a], [a_bar]),
+            Self::Tanh => pointwise(TanhBackward, [z, a], [a_bar]),
+            Self::Sigmoid => pointwise(SigmoidBackward, [z, a], [a_bar]),
+            Self::Softplus => pointwise(SoftplusBackward, [z, a], [a_bar]),
+            Self::Silu => pointwise(SiluBackward, [z, a], [a_bar]),
+            Self::LeakyRelu => pointwise(LeakyReluBackward, [z, a], [a_bar]),
         }
     }
 
@@ -124,56 +124,38 @@ impl FromStr for Activation {
     }
 }
 
-#[derive(Clone, Copy)]
-struct LeakyRelu;
-impl Pointwise<1, 1> for LeakyRelu {
-    #[inline(always)]
-    fn at<T: Elementary, const FMA: bool>(self, [z]: [T; 1], _: [T; 1]) -> [T; 1] {
-        [if z > T::ZERO { z } else { z * T::c(LEAK) }]
-    }
-}
+pointwise_op!(LeakyRelu, 1 -> 1, |[z], _, T, FMA| [if z > T::ZERO { z } else { z * T::c(LEAK) }]);
 
-/// `a_bar *= φ'`, from an operation that gives φ' first (φ'' is then dead code).
-#[derive(Clone, Copy)]
-struct Backward<P>(P);
-impl<P: Pointwise<2, 2>> Pointwise<2, 1> for Backward<P> {
-    #[inline(always)]
-    fn at<T: Elementary, const FMA: bool>(self, x: [T; 2], [bar]: [T; 1]) -> [T; 1] {
-        let [d1, _] = self.0.at::<T, FMA>(x, [T::ZERO; 2]);
-        [bar * d1]
-    }
-}
-
+/// An operation for (φ', φ''), and one for `a_bar *= φ'`, in which φ'' is dead code.
 macro_rules! slopes {
-    ($op:ident, |$z:ident, $a:ident| $body:expr) => {
-        #[derive(Clone, Copy)]
-        struct $op;
-        impl Pointwise<2, 2> for $op {
-            #[inline(always)]
-            fn at<T: Elementary, const FMA: bool>(self, [$z, $a]: [T; 2], _: [T; 2]) -> [T; 2] {
-                $body
-            }
-        }
+    ($op:ident, $backward:ident, |$z:ident, $a:ident, $t:ident, $fma:ident| $body:expr) => {
+        pointwise_op!($op, 2 -> 2, |[$z, $a], _, $t, $fma| $body);
+        pointwise_op!($backward, 2 -> 1, |x, [bar], T, FMA| {
+            let [d1, _] = $crate::simd::slices::Pointwise::at::<T, FMA>($op, x, [T::ZERO; 2]);
+            [bar * d1]
+        });
     };
 }
 
-slopes!(TanhSlopes, |_z, a| {
+slopes!(TanhSlopes, TanhBackward, |_z, a, T, FMA| {
     let d1 = (T::ONE - a) * (T::ONE + a);
     [d1, T::c(-2.0) * a * d1]
 });
-slopes!(SigmoidSlopes, |_z, a| {
+slopes!(SigmoidSlopes, SigmoidBackward, |_z, a, T, FMA| {
     let d1 = a * (T::ONE - a);
     [d1, d1 * (T::ONE - a - a)]
 });
-slopes!(SoftplusSlopes, |z, _a| {
+slopes!(SoftplusSlopes, SoftplusBackward, |z, _a, T, FMA| {
     let s = elementary::sigmoid::<T, FMA>(z);
     [s, s * (T::ONE - s)]
 });
 // With s the sigmoid: φ' = s (1 + z (1 - s)), φ'' = s (1 - s) (2 + z (1 - 2 s)).
-slopes!(SiluSlopes, |z, _a| {
+slopes!(SiluSlopes, SiluBackward, |z, _a, T, FMA| {
     let z = elementary::bounded(z);
     let s = elementary::sigmoid::<T, FMA>(z);
     let rest = T::ONE - s;
     [s * T::fma::<FMA>(z, rest, T::ONE), s * rest * T::fma::<FMA>(z, rest - s, T::c(2.0))]
 });
-slopes!(LeakyReluSlopes, |z, _a| [if z > T::ZERO { T::ONE } else { T::c(LEAK) }, T::ZERO]);
+slopes!(LeakyReluSlopes, LeakyReluBackward, |z, _a, T, FMA| {
+    [if z > T::ZERO { T::ONE } else { T::c(LEAK) }, T::ZERO]
+});

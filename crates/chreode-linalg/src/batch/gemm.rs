@@ -113,17 +113,31 @@ impl<T: Real, const DISTANCE: bool> Product<'_, T, DISTANCE> {
     }
 
     fn dispatch(self, panel: &mut AlignedBuf) {
-        let arch = Arch::new();
-        if is_f32::<T>() {
-            arch.dispatch(Kernel { product: self.cast::<f32>(), panel: panel.get(KC * WIDEST) });
-        } else {
-            arch.dispatch(Kernel { product: self.cast::<f64>(), panel: panel.get(KC * WIDEST) });
+        match (is_f32::<T>(), DISTANCE) {
+            (true, false) => product_f32(self.cast(), panel),
+            (false, false) => product_f64(self.cast(), panel),
+            (true, true) => distance_f32(self.cast(), panel),
+            (false, true) => distance_f64(self.cast(), panel),
         }
     }
 }
 
+/// Instances that are not generic: they are compiled once, here, and not in every crate that calls them.
+macro_rules! instance {
+    ($name:ident, $t:ident, $distance:literal) => {
+        #[inline(never)]
+        fn $name(product: Product<'_, $t, $distance>, panel: &mut AlignedBuf) {
+            Arch::new().dispatch(Kernel { product, panel: panel.get(KC * WIDEST) });
+        }
+    };
+}
+instance!(product_f32, f32, false);
+instance!(product_f64, f64, false);
+instance!(distance_f32, f32, true);
+instance!(distance_f64, f64, true);
+
 impl<'a, T: Real, const DISTANCE: bool> Product<'a, T, DISTANCE> {
-    fn cast<U: Real>(self) -> Product<'a, U, DISTANCE> {
+    fn cast<U: Real, const D: bool>(self) -> Product<'a, U, D> {
         let operand = |x: Operand<'a, T>| Operand {
             data: bytemuck::cast_slice(x.data),
             ld: x.ld,

@@ -89,13 +89,23 @@ impl<T: Elementary> WithSimd for LogSumExp<'_, T> {
     }
 }
 
+// Not generic, so that they are compiled in this crate alone.
+#[inline(never)]
+fn run_f32(row: LogSumExp<'_, f32>) -> f32 {
+    Arch::new().dispatch(row)
+}
+#[inline(never)]
+fn run_f64(row: LogSumExp<'_, f64>) -> f64 {
+    Arch::new().dispatch(row)
+}
+
 fn dispatch<T: Real>(h: &[T], c: Option<&[T]>, scale: f64) -> T {
     if is_f32::<T>() {
         let (h, c) = (bytemuck::cast_slice(h), c.map(bytemuck::cast_slice));
-        T::c(f64::from(Arch::new().dispatch(LogSumExp::<f32> { h, c, scale: scale as f32 })))
+        T::c(f64::from(run_f32(LogSumExp { h, c, scale: scale as f32 })))
     } else {
         let (h, c) = (bytemuck::cast_slice(h), c.map(bytemuck::cast_slice));
-        T::c(Arch::new().dispatch(LogSumExp::<f64> { h, c, scale }))
+        T::c(run_f64(LogSumExp { h, c, scale }))
     }
 }
 

@@ -15,9 +15,42 @@ use super::lane::is_f32;
 const BLOCK: usize = 64;
 
 /// A function of `I` inputs and `O` outputs at one position; `old` is what the outputs held.
+///
+/// Implemented by [`pointwise_op`], which also compiles both instances in this crate, once: a generic
+/// function would be compiled again by every crate that calls it.
 pub(crate) trait Pointwise<const I: usize, const O: usize>: Copy {
     fn at<T: Elementary, const FMA: bool>(self, x: [T; I], old: [T; O]) -> [T; O];
+    fn run_f32(self, inputs: [&[f32]; I], outputs: [&mut [f32]; O]);
+    fn run_f64(self, inputs: [&[f64]; I], outputs: [&mut [f64]; O]);
 }
+
+/// Defines an operation: `pointwise_op!(Name, [inputs] [old outputs], expression for the outputs)`; `T` and
+/// `FMA` stand for the type and the instruction set.
+macro_rules! pointwise_op {
+    ($op:ident, $i:literal -> $o:literal, |$x:pat_param, $old:pat_param, $t:ident, $fma:ident| $body:expr) => {
+        #[derive(Clone, Copy)]
+        struct $op;
+        impl $crate::simd::slices::Pointwise<$i, $o> for $op {
+            #[inline(always)]
+            fn at<$t: $crate::simd::elementary::Elementary, const $fma: bool>(
+                self,
+                $x: [$t; $i],
+                $old: [$t; $o],
+            ) -> [$t; $o] {
+                $body
+            }
+            #[inline(never)]
+            fn run_f32(self, inputs: [&[f32]; $i], outputs: [&mut [f32]; $o]) {
+                $crate::simd::slices::dispatch(self, inputs, outputs);
+            }
+            #[inline(never)]
+            fn run_f64(self, inputs: [&[f64]; $i], outputs: [&mut [f64]; $o]) {
+                $crate::simd::slices::dispatch(self, inputs, outputs);
+            }
+        }
+    };
+}
+pub(crate) use pointwise_op;
 
 struct Run<'a, T, P, const I: usize, const O: usize> {
     f: P,
@@ -85,6 +118,16 @@ impl<T: Elementary, P: Pointwise<I, O>, const I: usize, const O: usize> Run<'_, 
     }
 }
 
+/// Runs the blocks on the best instruction set; the lengths are equal.
+#[inline(always)]
+pub(crate) fn dispatch<T: Elementary, P: Pointwise<I, O>, const I: usize, const O: usize>(
+    f: P,
+    inputs: [&[T]; I],
+    outputs: [&mut [T]; O],
+) {
+    Arch::new().dispatch(Run { f, inputs, outputs });
+}
+
 /// Applies `f` at every position.
 ///
 /// # Panics
@@ -101,24 +144,15 @@ pub(crate) fn pointwise<T: Real, P: Pointwise<I, O>, const I: usize, const O: us
         assert_eq!(output.len(), outputs[0].len(), "elementwise function: slices of different lengths");
     }
     if is_f32::<T>() {
-        let inputs = inputs.map(bytemuck::cast_slice::<T, f32>);
-        Arch::new().dispatch(Run { f, inputs, outputs: outputs.map(bytemuck::cast_slice_mut::<T, f32>) });
+        f.run_f32(inputs.map(bytemuck::cast_slice), outputs.map(bytemuck::cast_slice_mut));
     } else {
-        let inputs = inputs.map(bytemuck::cast_slice::<T, f64>);
-        Arch::new().dispatch(Run { f, inputs, outputs: outputs.map(bytemuck::cast_slice_mut::<T, f64>) });
+        f.run_f64(inputs.map(bytemuck::cast_slice), outputs.map(bytemuck::cast_slice_mut));
     }
 }
 
 macro_rules! slice_fn {
-    ($(#[$doc:meta])* $name:ident, $op:ident, $f:path) => {
-        #[derive(Clone, Copy)]
-        struct $op;
-        impl Pointwise<1, 1> for $op {
-            #[inline(always)]
-            fn at<T: Elementary, const FMA: bool>(self, [x]: [T; 1], _: [T; 1]) -> [T; 1] {
-                [$f(x)]
-            }
-        }
+    ($(#[$doc:meta])* $name:ident, $op:ident, $f:ident) => {
+        pointwise_op!($op, 1 -> 1, |[x], _, T, FMA| [elementary::$f::<T, FMA>(x)]);
         $(#[$doc])*
         ///
         /// # Panics
@@ -131,26 +165,26 @@ macro_rules! slice_fn {
 
 slice_fn! {
     /// `y = exp(x)`, elementwise. Error at most 2 ulp over the whole range, also where the result is subnormal.
-    vexp, Exp, elementary::exp::<T, FMA>
+    vexp, Exp, exp
 }
 slice_fn! {
     /// `y = ln(x)`, elementwise. Error at most 3 ulp; `-∞` at 0, NaN below.
-    vln, Ln, elementary::ln::<T, FMA>
+    vln, Ln, ln
 }
 slice_fn! {
     /// `y = tanh(x)`, elementwise. Error at most 4 ulp; odd to the bit, also around zero.
-    vtanh, Tanh, elementary::tanh::<T, FMA>
+    vtanh, Tanh, tanh
 }
 slice_fn! {
     /// `y = 1 / (1 + exp(-x))`, elementwise. Error at most 4 ulp; no overflow on either side.
-    vsigmoid, Sigmoid, elementary::sigmoid::<T, FMA>
+    vsigmoid, Sigmoid, sigmoid
 }
 slice_fn! {
     /// `y = ln(1 + exp(x))`, elementwise. Error at most 4 ulp; no overflow, exact tails.
-    vsoftplus, Softplus, elementary::softplus::<T, FMA>
+    vsoftplus, Softplus, softplus
 }
 slice_fn! {
     /// `y = x / (1 + exp(-x))` (SiLU, also called swish), elementwise. Error at most 4 ulp where the sigmoid
     /// is a normal number; below (x < -87 in `f32`, -708 in `f64`) at most 2 |x| smallest subnormals.
-    vsilu, Silu, elementary::silu::<T, FMA>
+    vsilu, Silu, silu
 }
