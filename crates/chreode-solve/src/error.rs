@@ -1,6 +1,6 @@
 //! Why a run stopped, with the numbers that say where.
 
-use chreode_core::FieldError;
+use chreode_core::{FieldError, Real};
 
 /// Errors of the integrators.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -48,6 +48,12 @@ pub enum SolveError {
         /// Number of the coordinate.
         coordinate: usize,
     },
+    /// The field gave an infinite or NaN derivative.
+    #[error("the field is not finite within the step that ends at t = {t}")]
+    NonFiniteDerivative {
+        /// End of the step.
+        t: f64,
+    },
     /// A log-weight became infinite or NaN.
     #[error("log-weight is not finite at t = {t}: trajectory {trajectory}")]
     NonFiniteWeight {
@@ -56,6 +62,27 @@ pub enum SolveError {
         /// Number of the trajectory.
         trajectory: u64,
     },
+    /// No step size meets the tolerance.
+    #[error("step size {h:e} fell below {h_min:e} at t = {t}: a singularity, or a stiff problem")]
+    StepSizeTooSmall {
+        /// Time reached.
+        t: f64,
+        /// Length of the step that would have been tried.
+        h: f64,
+        /// Least length.
+        h_min: f64,
+    },
+    /// The limit on steps was met.
+    #[error("{max_steps} steps reached t = {t} only")]
+    TooManySteps {
+        /// Time reached.
+        t: f64,
+        /// The limit.
+        max_steps: u64,
+    },
+    /// Adaptive steps were asked of a method without an error estimate.
+    #[error("this method has no error estimate: give it a fixed step")]
+    NoErrorEstimate,
     /// The vector field failed for good.
     #[error(transparent)]
     Field(#[from] FieldError),
@@ -86,5 +113,17 @@ pub(crate) fn check_params(got: usize, needed: usize) -> Result<(), SolveError> 
         Ok(())
     } else {
         Err(SolveError::ShapeMismatch { what: "parameters (at least)", expected: needed, got })
+    }
+}
+
+/// The error that names the first infinite or NaN value of `y`, `[n, d]`.
+pub(crate) fn check_finite<T: Real>(y: &[T], d: usize, first: u64, t: f64) -> Result<(), SolveError> {
+    // Without an early exit this vectorises.
+    if y.iter().fold(true, |ok, v| ok & v.is_finite()) {
+        return Ok(());
+    }
+    match y.iter().position(|v| !v.is_finite()) {
+        Some(i) => Err(SolveError::NonFinite { t, trajectory: first + (i / d) as u64, coordinate: i % d }),
+        None => Ok(()),
     }
 }

@@ -1,14 +1,32 @@
-//! Integrators of differential equations: stochastic ones, for ensembles of cells.
+//! Integrators of differential equations: ordinary ones with dense output, stochastic ones for ensembles.
 //!
 //! # Where to start
+//! * [`solve`]: an ordinary differential equation, by any [`Stepper`]; [`Erk`] with [`TSIT5`] is the usual one.
 //! * [`simulate`]: many trajectories of an SDE in parallel, saved at the times of a [`TimeGrid`], with or
 //!   without growth ([`simulate_weighted`]).
 //! * [`EulerMaruyama`]: one step of one tile, for those who keep their own loop.
+//!
+//! Reading path: `solve.rs` (the time loop), `stepper.rs`, `erk/step.rs`, `erk/tableaus/tsit5.rs`.
+//! Not here: gradients (`chreode-adjoint`), models (`chreode-model`).
 
+mod controller;
+mod erk;
 mod error;
+mod error_norm;
+mod initial_step;
+mod options;
 mod sde;
+mod solve;
+mod stats;
+mod stepper;
 
+pub use controller::PiController;
+pub use erk::{ALL_ERK, BOSH3, DenseOutput, EULER, Erk, ErkTableau, HEUN, MIDPOINT, RK4, TSIT5};
 pub use error::SolveError;
+pub use options::{SolveOptions, StepSize};
 pub use sde::{
     AfterStep, Ensemble, EnsembleOptions, EulerMaruyama, TILE, TimeGrid, simulate, simulate_weighted,
 };
+pub use solve::{Observer, StepRecord, solve, solve_observed};
+pub use stats::Stats;
+pub use stepper::Stepper;

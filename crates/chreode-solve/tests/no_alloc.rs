@@ -1,8 +1,8 @@
 //! Work arrays are sized once: nothing allocates inside a step.
 
 use chreode_core::BrownianIncrements;
-use chreode_solve::EulerMaruyama;
-use chreode_testkit::{CountingAllocator, SinhSde, allocations_in};
+use chreode_solve::{ALL_ERK, Erk, EulerMaruyama, SolveOptions, StepSize, solve};
+use chreode_testkit::{CountingAllocator, Lorenz, SinhSde, SmoothField, allocations_in};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -19,4 +19,31 @@ fn euler_maruyama_steps() {
         }
     });
     assert_eq!(count, 0);
+}
+
+/// A whole run, with its first step chosen, states saved by dense output and rejected steps.
+#[test]
+fn ordinary_runs() {
+    let at: Vec<f64> = (0..200).map(|i| f64::from(i) * 0.01).collect();
+    for method in ALL_ERK {
+        for n in [1, 3] {
+            let mut y = [1.0, 2.0, 3.0].repeat(n);
+            let mut erk = Erk::new(method, n, 3);
+            let step = match method.embedded_order {
+                0 => StepSize::Fixed(0.001),
+                _ => StepSize::Adaptive { h0: Some(0.5), h_max: f64::INFINITY },
+            };
+            let options = SolveOptions { save_at: &at, step, ..SolveOptions::tolerance(1e-5, 1e-5) };
+            let p = [10.0, 28.0, 8.0 / 3.0];
+            let mut sum = 0.0;
+            let (count, stats) = allocations_in(|| {
+                solve(&mut SmoothField(Lorenz), &p, &mut y, (0.0, 2.0), &mut erk, &options, &mut |_, _, y| {
+                    sum += y[0];
+                })
+            });
+            let stats = stats.unwrap();
+            assert!(stats.accepted > 50 && (method.embedded_order == 0 || stats.rejected > 0), "{stats:?}");
+            assert_eq!(count, 0, "{}", method.name);
+        }
+    }
 }

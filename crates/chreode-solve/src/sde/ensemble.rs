@@ -3,10 +3,10 @@
 use chreode_core::{BrownianIncrements, Diffusion, FieldError, Growth, Real};
 use rayon::prelude::*;
 
-use super::euler_maruyama::{EulerMaruyama, check_finite};
+use super::euler_maruyama::EulerMaruyama;
 use super::time_grid::TimeGrid;
 use crate::SolveError;
-use crate::error::{check_params, rows};
+use crate::error::{check_finite, check_params, rows};
 
 /// Trajectories that are advanced together by one worker.
 pub const TILE: usize = 64;

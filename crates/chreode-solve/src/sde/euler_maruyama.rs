@@ -3,7 +3,7 @@
 use chreode_core::{BrownianIncrements, Diffusion, Real};
 
 use crate::SolveError;
-use crate::error::{check_params, rows};
+use crate::error::{check_finite, check_len, check_params, rows};
 
 /// One Euler-Maruyama step (Itô) for `n` trajectories: `y += f h + g ⊙ ΔW`.
 ///
@@ -66,7 +66,7 @@ impl<T: Real> EulerMaruyama<T> {
         p: &[T],
     ) -> Result<(), SolveError> {
         self.check(sde, y, p)?;
-        crate::error::check_len("dw", dw.len(), y.len())?;
+        check_len("dw", dw.len(), y.len())?;
         self.advance(sde, dw, 0, t, h, y, p)
     }
 
@@ -97,17 +97,5 @@ impl<T: Real> EulerMaruyama<T> {
             *y += f * h_t + g * dw;
         }
         check_finite(y, sde.dim(), first_trajectory, t + h)
-    }
-}
-
-/// The error that names the first infinite or NaN value of `y`, `[n, d]`.
-pub(crate) fn check_finite<T: Real>(y: &[T], d: usize, first: u64, t: f64) -> Result<(), SolveError> {
-    // Without an early exit this vectorises.
-    if y.iter().fold(true, |ok, v| ok & v.is_finite()) {
-        return Ok(());
-    }
-    match y.iter().position(|v| !v.is_finite()) {
-        Some(i) => Err(SolveError::NonFinite { t, trajectory: first + (i / d) as u64, coordinate: i % d }),
-        None => Ok(()),
     }
 }

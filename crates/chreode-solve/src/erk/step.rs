@@ -1,0 +1,202 @@
+//! One step of an explicit Runge-Kutta method.
+
+use chreode_core::{FieldError, Real, Tolerance, VectorField};
+
+use super::combine::{combine, combine_tiny};
+use super::dense_output::dense_into;
+use super::tableau::ErkTableau;
+use crate::error_norm::worst_norm;
+use crate::initial_step::initial_step;
+use crate::stepper::Stepper;
+
+/// An explicit Runge-Kutta method with its work arrays.
+///
+/// A step ends with the derivative at its end, which is the next step's first stage: a method that is not FSAL
+/// pays one evaluation more for the last step of a run, and for each rejected one. Dense output is of the
+/// method's order, four at most for the cubic Hermite ones.
+#[derive(Debug, Clone)]
+pub struct Erk<T> {
+    tableau: &'static ErkTableau,
+    dim: usize,
+    nd: usize,
+    /// Stages as rows, then (unless FSAL, where the last stage is it) the derivative at the step's end.
+    k: Vec<T>,
+    stage: Vec<T>,
+    y1: Vec<T>,
+    err: Vec<T>,
+    evals: u64,
+}
+
+impl<T: Real> Erk<T> {
+    /// Work arrays for `n` trajectories of `d` coordinates.
+    ///
+    /// # Panics
+    /// If the tableau is not [consistent](ErkTableau::is_consistent): a programming error, best caught at compile
+    /// time by `const _: () = assert!(..)`.
+    pub fn new(tableau: &'static ErkTableau, n: usize, d: usize) -> Self {
+        assert!(tableau.is_consistent(), "tableau {} is not consistent", tableau.name);
+        let nd = n * d;
+        let zeros = |len| vec![T::ZERO; len];
+        Self {
+            tableau,
+            dim: d,
+            nd,
+            k: zeros((last_row(tableau) + 1) * nd),
+            stage: zeros(nd),
+            y1: zeros(nd),
+            err: zeros(nd),
+            evals: 0,
+        }
+    }
+
+    /// The method.
+    pub fn tableau(&self) -> &'static ErkTableau {
+        self.tableau
+    }
+}
+
+/// Row of `k` that holds the derivative at the step's end.
+fn last_row(tableau: &ErkTableau) -> usize {
+    tableau.stages() - usize::from(tableau.fsal)
+}
+
+impl<T: Real> Erk<T> {
+    /// The inputs of stages `1..`, their derivatives, and the error estimate.
+    fn stages(
+        &mut self,
+        f: &mut dyn VectorField<T>,
+        t: f64,
+        t_end: f64,
+        y: &[T],
+        p: &[T],
+    ) -> Result<(), FieldError> {
+        let (m, nd, h) = (self.tableau, self.nd, t_end - t);
+        let last = last_row(m);
+        for i in 1..=last {
+            let (weights, t_stage) = row(m, i, t, t_end);
+            let (k, rest) = self.k.split_at_mut(i * nd);
+            let input = if i == last { &mut self.y1 } else { &mut self.stage };
+            combine(y, h, weights, k, input);
+            self.evals += 1;
+            f.eval(t_stage, input, p, &mut rest[..nd])?;
+        }
+        if !m.b_err.is_empty() {
+            self.stage.fill(T::ZERO);
+            combine(&self.stage, h, m.b_err, &self.k, &mut self.err);
+        }
+        Ok(())
+    }
+
+    /// The same for a state of `D` values: sums stay in registers, and what the field stored as scalars is not
+    /// read back as vectors, which would stall. Same bits as [`stages`](Self::stages).
+    #[inline(never)]
+    fn tiny_stages<const D: usize>(
+        &mut self,
+        f: &mut dyn VectorField<T>,
+        t: f64,
+        t_end: f64,
+        y: &[T],
+        p: &[T],
+    ) -> Result<(), FieldError> {
+        let (m, h) = (self.tableau, t_end - t);
+        let last = last_row(m);
+        let (k, _) = self.k.as_chunks_mut::<D>();
+        let y: [T; D] = std::array::from_fn(|j| y[j]);
+        for i in 1..=last {
+            let (weights, t_stage) = row(m, i, t, t_end);
+            let input = combine_tiny(y, h, weights, k);
+            if i == last {
+                self.y1.copy_from_slice(&input);
+            }
+            self.evals += 1;
+            f.eval(t_stage, &input, p, &mut k[i])?;
+        }
+        if !m.b_err.is_empty() {
+            self.err.copy_from_slice(&combine_tiny([T::ZERO; D], h, m.b_err, k));
+        }
+        Ok(())
+    }
+}
+
+/// Weights and time of row `i` of the stages; the last one is the step's end.
+#[inline(always)]
+fn row(m: &ErkTableau, i: usize, t: f64, t_end: f64) -> (&'static [f64], f64) {
+    let (weights, c) = if i < m.stages() { (m.a[i], m.c[i]) } else { (m.b, 1.0) };
+    // Exactly the end of the step, where the next one begins.
+    (weights, if c == 1.0 { t_end } else { t + c * (t_end - t) })
+}
+
+impl<T: Real> Stepper<T> for Erk<T> {
+    fn state_len(&self) -> usize {
+        self.nd
+    }
+
+    fn error_order(&self) -> Option<u32> {
+        let m = self.tableau;
+        (m.embedded_order > 0).then(|| m.order.min(m.embedded_order) + 1)
+    }
+
+    fn evals(&self) -> u64 {
+        self.evals
+    }
+
+    fn start(&mut self, f: &mut dyn VectorField<T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
+        self.evals += 1;
+        f.eval(t, y, p, &mut self.k[..self.nd])
+    }
+
+    fn initial_step(
+        &mut self,
+        f: &mut dyn VectorField<T>,
+        t: f64,
+        t_end: f64,
+        y: &[T],
+        p: &[T],
+        tol: Tolerance,
+    ) -> Result<f64, FieldError> {
+        self.evals += 1;
+        let order = self.error_order().unwrap_or(self.tableau.order + 1);
+        let (f0, rest) = self.k.split_at_mut(self.nd);
+        let f1 = &mut rest[..self.nd];
+        initial_step(f, t, t_end, y, p, f0, order, tol, &mut self.y1, f1, &mut self.stage)
+    }
+
+    fn step(
+        &mut self,
+        f: &mut dyn VectorField<T>,
+        t: f64,
+        t_end: f64,
+        y: &[T],
+        p: &[T],
+        tol: Tolerance,
+    ) -> Result<f64, FieldError> {
+        match self.nd {
+            1 => self.tiny_stages::<1>(f, t, t_end, y, p)?,
+            2 => self.tiny_stages::<2>(f, t, t_end, y, p)?,
+            3 => self.tiny_stages::<3>(f, t, t_end, y, p)?,
+            4 => self.tiny_stages::<4>(f, t, t_end, y, p)?,
+            _ => self.stages(f, t, t_end, y, p)?,
+        }
+        if self.tableau.b_err.is_empty() {
+            let finite = self.y1.iter().fold(true, |ok, v| ok & v.is_finite());
+            return Ok(if finite { 0.0 } else { f64::NAN });
+        }
+        Ok(worst_norm(&self.err, y, &self.y1, self.dim, tol, &mut self.stage))
+    }
+
+    fn proposed(&self) -> &[T] {
+        &self.y1
+    }
+
+    fn dense(&mut self, theta: f64, h: f64, y: &[T]) -> &[T] {
+        let last = last_row(self.tableau);
+        dense_into(self.tableau, theta, h, y, &self.y1, &self.k, last, &mut self.stage);
+        &self.stage
+    }
+
+    fn accept(&mut self, y: &mut [T]) {
+        y.copy_from_slice(&self.y1);
+        let last = last_row(self.tableau) * self.nd;
+        self.k.copy_within(last..last + self.nd, 0);
+    }
+}

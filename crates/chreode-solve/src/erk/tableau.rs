@@ -1,0 +1,116 @@
+//! The coefficients of an explicit Runge-Kutta method, as plain data.
+
+/// Most stages: their weights are kept on the stack.
+pub(super) const MAX_STAGES: usize = 32;
+
+/// A Butcher tableau: `k_i = f(t + c_i h, y + h Σ_j a_ij k_j)`, `y₁ = y + h Σ_i b_i k_i`.
+///
+/// A method of your own is a `const` of this type; follow it with
+/// `const _: () = assert!(MINE.is_consistent());`, since [`Erk`](crate::Erk) relies on its shape.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ErkTableau {
+    /// Name, for messages.
+    pub name: &'static str,
+    /// Order of `b`.
+    pub order: u32,
+    /// Order of the embedded solution `b - b_err`; 0 if there is none.
+    pub embedded_order: u32,
+    /// First same as last: the last stage is `f(t + h, y₁)`, the next step's first.
+    pub fsal: bool,
+    /// Stage `i` has `i` entries.
+    pub a: &'static [&'static [f64]],
+    /// Weights of the solution.
+    pub b: &'static [f64],
+    /// Weights of the error estimate, `b - b̂`; empty if there is none.
+    pub b_err: &'static [f64],
+    /// Nodes.
+    pub c: &'static [f64],
+    /// States inside a step.
+    pub dense: DenseOutput,
+}
+
+/// How a method gives the state at `t + θ h`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum DenseOutput {
+    /// Cubic Hermite polynomial through both ends and their derivatives: local error `O(h⁴)`.
+    Hermite,
+    /// `y + h Σ_i b_i(θ) k_i`; row `i` holds the coefficients of `θ, θ², ..` in `b_i`.
+    Weights(&'static [&'static [f64]]),
+}
+
+const fn near(x: f64, y: f64) -> bool {
+    (x - y).abs() < 1e-13
+}
+
+const fn sum(x: &[f64]) -> f64 {
+    let (mut s, mut i) = (0.0, 0);
+    while i < x.len() {
+        s += x[i];
+        i += 1;
+    }
+    s
+}
+
+impl ErkTableau {
+    /// Number of stages.
+    pub const fn stages(&self) -> usize {
+        self.b.len()
+    }
+
+    /// Whether there are at most 32 stages, shapes agree, rows of `a` sum to `c`, `b` to one, `b_err` to zero, the last row of an FSAL method
+    /// is `b`, and the dense output ends in `b`.
+    pub const fn is_consistent(&self) -> bool {
+        let s = self.b.len();
+        if s == 0 || s > MAX_STAGES || self.a.len() != s || self.c.len() != s || !near(sum(self.b), 1.0) {
+            return false;
+        }
+        let has_error = !self.b_err.is_empty();
+        if has_error != (self.embedded_order > 0) || has_error && self.b_err.len() != s {
+            return false;
+        }
+        if !near(sum(self.b_err), 0.0) {
+            return false;
+        }
+        let mut i = 0;
+        while i < s {
+            if self.a[i].len() != i || !near(sum(self.a[i]), self.c[i]) {
+                return false;
+            }
+            if self.fsal && i + 1 < s && self.a[s - 1][i] != self.b[i] {
+                return false;
+            }
+            if let DenseOutput::Weights(w) = self.dense
+                && (w.len() != s || !near(sum(w[i]), self.b[i]))
+            {
+                return false;
+            }
+            i += 1;
+        }
+        !self.fsal || s > 1 && self.b[s - 1] == 0.0 && self.c[s - 1] == 1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ALL_ERK, TSIT5};
+
+    #[test]
+    fn a_typo_is_inconsistent() {
+        assert!(ALL_ERK.iter().all(|m| m.is_consistent()));
+        let wrong = [
+            ErkTableau { b: &[1.0; 7], ..TSIT5 },
+            ErkTableau { b_err: &[0.1; 7], ..TSIT5 },
+            ErkTableau { c: &[0.0, 0.161, 0.327, 0.9, 0.98, 1.0, 1.0], ..TSIT5 },
+            ErkTableau { a: &[&[], &[0.161]], ..TSIT5 },
+            ErkTableau { embedded_order: 0, ..TSIT5 },
+            ErkTableau { dense: DenseOutput::Weights(&[&[1.0_f64] as &[f64]; 7]), ..TSIT5 },
+            ErkTableau { fsal: true, ..crate::RK4 },
+            ErkTableau { b: &[], a: &[], c: &[], b_err: &[], embedded_order: 0, ..TSIT5 },
+        ];
+        for (i, tableau) in wrong.iter().enumerate() {
+            assert!(!tableau.is_consistent(), "{i}");
+        }
+    }
+}

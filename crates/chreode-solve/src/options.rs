@@ -1,0 +1,105 @@
+//! What a run may be told.
+
+use chreode_core::Tolerance;
+
+use crate::SolveError;
+use crate::controller::PiController;
+
+/// How the step size is chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum StepSize {
+    /// By the error estimate.
+    Adaptive {
+        /// Length of the first step; `None` lets [HNW1] section II.4 choose.
+        h0: Option<f64>,
+        /// No step is longer.
+        h_max: f64,
+    },
+    /// Equal steps, no longer than this, between the times where the run must stop: its end, and the saved times
+    /// if it [lands](SolveOptions::land_on_saves) on them.
+    Fixed(f64),
+}
+
+/// Options of a run; `SolveOptions::default()` is adaptive and saves nothing.
+///
+/// Step lengths are positive, whichever way time runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SolveOptions<'a> {
+    /// Tolerances, in units of the state.
+    pub tolerance: Tolerance,
+    /// Step size.
+    pub step: StepSize,
+    /// Times to save the state at: strictly monotone in the run's direction, inside its span, ends included.
+    pub save_at: &'a [f64],
+    /// Whether steps end at the saved times. If not, states there come from dense output and the steps do not
+    /// depend on them. Gradients with jumps at observations need it.
+    pub land_on_saves: bool,
+    /// Most steps, rejected ones included.
+    pub max_steps: u64,
+    /// Step size control.
+    pub controller: PiController,
+}
+
+impl Default for SolveOptions<'_> {
+    fn default() -> Self {
+        Self {
+            tolerance: Tolerance::default(),
+            step: StepSize::Adaptive { h0: None, h_max: f64::INFINITY },
+            save_at: &[],
+            land_on_saves: false,
+            max_steps: 1_000_000,
+            controller: PiController::default(),
+        }
+    }
+}
+
+impl SolveOptions<'_> {
+    /// Adaptive steps with these tolerances.
+    pub fn tolerance(rtol: f64, atol: f64) -> Self {
+        Self { tolerance: Tolerance { rtol, atol }, ..Self::default() }
+    }
+
+    /// Equal steps no longer than `h`.
+    pub fn fixed(h: f64) -> Self {
+        Self { step: StepSize::Fixed(h), ..Self::default() }
+    }
+
+    pub(crate) fn check(&self, span: (f64, f64)) -> Result<(), SolveError> {
+        let bad = |what, must, got| Err(SolveError::InvalidOption { what, must, got });
+        let positive = |what, got: f64| if got > 0.0 { Ok(()) } else { bad(what, "positive", got) };
+        for (what, t) in [("start time", span.0), ("end time", span.1)] {
+            if !t.is_finite() {
+                return bad(what, "finite", t);
+            }
+        }
+        for (what, x) in [("rtol", self.tolerance.rtol), ("atol", self.tolerance.atol)] {
+            if !(x >= 0.0 && x.is_finite()) {
+                return bad(what, "finite and not negative", x);
+            }
+        }
+        match self.step {
+            StepSize::Fixed(h) => positive("fixed step", h)?,
+            StepSize::Adaptive { h0, h_max } => {
+                positive("rtol + atol", self.tolerance.rtol + self.tolerance.atol)?;
+                positive("h_max", h_max)?;
+                if let Some(h0) = h0 {
+                    positive("h0", h0)?;
+                }
+            }
+        }
+        let sign = if span.1 >= span.0 { 1.0 } else { -1.0 };
+        for (index, &t) in self.save_at.iter().enumerate() {
+            let invalid = |must, bound| Err(SolveError::InvalidTime { index, t, must, bound });
+            if !t.is_finite() || sign * (t - span.0) < 0.0 {
+                return invalid("not before the run starts, at", span.0);
+            }
+            if sign * (t - span.1) > 0.0 {
+                return invalid("not after the run ends, at", span.1);
+            }
+            if index > 0 && sign * (t - self.save_at[index - 1]) <= 0.0 {
+                return invalid("after the time before it,", self.save_at[index - 1]);
+            }
+        }
+        Ok(())
+    }
+}

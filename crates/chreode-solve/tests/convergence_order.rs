@@ -1,0 +1,77 @@
+//! Every method attains its order, at the steps and between them, forward and backward in time.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+use chreode_solve::{ALL_ERK, Erk, ErkTableau, Observer, SolveOptions, StepRecord, solve_observed};
+use chreode_testkit::{Rational, SmoothField, observed_order};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Largest errors of `y' = -2ty²` over `span`, at the steps' endss of `n` fixed steps and (by dense output) inside them.
+///
+/// The largest, since the leading error term may vanish at some time.
+fn errors(method: &'static ErkTableau, k: f64, span: (f64, f64), n: u32) -> (f64, f64) {
+    let exact = |t: f64| 1.0 / (k + t * t);
+    let h = (span.1 - span.0) / f64::from(n);
+    // The same place in every step, whatever their number.
+    let inside: Vec<f64> = (0..n).map(|i| span.0 + h * (f64::from(i) + 0.37)).collect();
+    let options = SolveOptions { save_at: &inside, ..SolveOptions::fixed(h.abs()) };
+    let mut errors = Errors { exact: &exact, ends: 0.0, inside: 0.0 };
+    let (mut y, mut erk) = ([exact(span.0)], Erk::new(method, 1, 1));
+    let stats =
+        solve_observed(&mut SmoothField(Rational), &[1.0], &mut y, span, &mut erk, &options, &mut errors)
+            .unwrap();
+    assert_eq!(stats.accepted, u64::from(n));
+    (errors.ends, errors.inside)
+}
+
+struct Errors<'a> {
+    exact: &'a dyn Fn(f64) -> f64,
+    ends: f64,
+    inside: f64,
+}
+
+impl Observer<f64> for Errors<'_> {
+    fn step(&mut self, r: StepRecord<'_, f64>) {
+        self.ends = self.ends.max((r.y_end[0] - (self.exact)(r.t_end)).abs());
+    }
+    fn save(&mut self, _i: usize, t: f64, y: &[f64]) {
+        self.inside = self.inside.max((y[0] - (self.exact)(t)).abs());
+    }
+}
+
+fn order(errors: impl Iterator<Item = (u32, f64)>) -> Option<f64> {
+    let points: Vec<_> = errors
+        .map(|(n, e)| (-f64::from(n).log2(), e.log2()))
+        .filter(|&(_, e)| e > -47.0) // above the rounding floor
+        .collect();
+    (points.len() >= 3).then(|| observed_order(&points))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn erk_attains_design_order(method in select(&ALL_ERK[..]), k in 1.0..4.0_f64, backward: bool) {
+        let span = if backward { (0.4, -1.6) } else { (0.0, 2.0) };
+        let runs = [20, 40, 80, 160].map(|n| (n, errors(method, k, span, n)));
+        let end = order(runs.iter().map(|&(n, e)| (n, e.0)));
+        let inside = order(runs.iter().map(|&(n, e)| (n, e.1)));
+        prop_assert!(end.is_some() && inside.is_some(), "{}: too few points", method.name);
+        let (end, inside) = (end.unwrap(), inside.unwrap());
+        let p = f64::from(method.order);
+        prop_assert!(end > p - 0.25, "{}: {end} at the steps' ends", method.name);
+        prop_assert!(inside > p - 0.25, "{}: {inside} inside", method.name);
+    }
+}
+
+/// Not more than the design order either, on a problem without symmetries.
+#[test]
+fn observed_orders() {
+    for method in ALL_ERK {
+        let runs = [20, 40, 80, 160].map(|n| (n, errors(method, 1.7, (0.2, 1.9), n)));
+        let end = order(runs.iter().map(|&(n, e)| (n, e.0))).unwrap();
+        let inside = order(runs.iter().map(|&(n, e)| (n, e.1))).unwrap();
+        println!("{:9} order {}: {end:.2} at the steps' ends, {inside:.2} inside", method.name, method.order);
+        assert!((end - f64::from(method.order)).abs() < 0.35, "{}: {end}", method.name);
+    }
+}
