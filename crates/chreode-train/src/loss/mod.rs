@@ -1,0 +1,20 @@
+//! Losses between simulated and observed cells: values, and gradients to states and weights.
+//!
+//! A loss compares two weighted clouds of points: the energy distance ([`EnergyDistance`]) and the debiased
+//! Sinkhorn divergence. Series in which every value has its own observation are compared by [`squared_error`].
+//! Start with `energy.rs`; the pairwise sums that both share are in `pairwise.rs`.
+//! Not here: which clouds are compared when (`trainer`), scaling of coordinates (the caller's).
+
+mod cloud;
+mod energy;
+mod error;
+mod pairwise;
+mod sinkhorn;
+mod squared_error;
+mod transport;
+
+pub use cloud::{Cloud, CloudBar, effective_sample_size, normalise_log_weights, normalise_log_weights_vjp};
+pub use energy::{EnergyDistance, Statistic};
+pub use error::LossError;
+pub use sinkhorn::{Cost, SinkhornConfig, SinkhornDivergence, SinkhornReport};
+pub use squared_error::squared_error;

@@ -1,0 +1,218 @@
+//! The Sinkhorn divergence: gradients against finite differences, small blur against exact assignment.
+
+use chreode_train::{
+    Cloud, CloudBar, Cost, EnergyDistance, LossError, SinkhornConfig, SinkhornDivergence, Statistic,
+};
+use proptest::prelude::*;
+
+fn config(cost: Cost, blur: f64) -> SinkhornConfig {
+    SinkhornConfig { cost, blur, tolerance: 1e-13, max_iterations: 100_000, ..SinkhornConfig::default() }
+}
+
+fn cost() -> impl Strategy<Value = Cost> {
+    prop_oneof![Just(Cost::HalfSquare), Just(Cost::Distance)]
+}
+
+fn cloud(n: usize, d: usize) -> impl Strategy<Value = Vec<f64>> {
+    proptest::collection::vec(-1.0..1.0_f64, n * d)
+}
+
+/// `(d, x, log-weights of x, y, log-weights of y)`.
+fn pair() -> impl Strategy<Value = (usize, Vec<f64>, Vec<f64>, Vec<f64>, Vec<f64>)> {
+    (1..4_usize, 2..20_usize, 2..20_usize).prop_flat_map(|(d, n, m)| {
+        let w = |n| proptest::collection::vec(-1.5..1.5_f64, n);
+        (Just(d), cloud(n, d), w(n), cloud(m, d), w(m))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn gradient_is_that_of_the_value((d, x, lw, y, lv) in pair(), cost in cost(), blur in 0.3..1.0_f64) {
+        let n = x.len() / d;
+        let mut loss = SinkhornDivergence::new(d, config(cost, blur)).unwrap();
+        let (mut xb, mut wb) = (vec![0.0; x.len()], vec![0.0; n]);
+        let yc = Cloud { states: &y, log_weights: &lv };
+        let report = loss.evaluate(Cloud { states: &x, log_weights: &lw }, yc, Some(CloudBar { states: &mut xb, log_weights: &mut wb })).unwrap();
+        prop_assert!(report.value > -1e-9 && report.marginal_error < 1e-13, "{report:?}");
+        let mut at = |x: &[f64], lw: &[f64]| loss.evaluate(Cloud { states: x, log_weights: lw }, yc, None).unwrap().value;
+        // |x - y| is smooth over 1e-6 only: stay away from its kink by a step that is smaller still.
+        let h = if cost == Cost::HalfSquare { 1e-4 } else { 1e-5 };
+        for i in 0..x.len() {
+            let (mut hi, mut lo) = (x.clone(), x.clone());
+            hi[i] += h;
+            lo[i] -= h;
+            let fd = (at(&hi, &lw) - at(&lo, &lw)) / (2.0 * h);
+            prop_assert!((xb[i] - fd).abs() < 1e-6, "x {i}: {} {fd}", xb[i]);
+        }
+        for i in 0..n {
+            let (mut hi, mut lo) = (lw.clone(), lw.clone());
+            hi[i] += h;
+            lo[i] -= h;
+            let fd = (at(&x, &hi) - at(&x, &lo)) / (2.0 * h);
+            prop_assert!((wb[i] - fd).abs() < 1e-6, "w {i}: {} {fd}", wb[i]);
+        }
+    }
+
+    /// As the blur goes to zero the divergence goes to the cost of the best assignment.
+    #[test]
+    fn small_blur_is_optimal_transport((d, x, y) in (1..4_usize, 2..7_usize).prop_flat_map(|(d, n)| (Just(d), cloud(n, d), cloud(n, d))), cost in cost()) {
+        let n = x.len() / d;
+        let c = |i: usize, j: usize| {
+            let r2: f64 = (0..d).map(|k| (x[i * d + k] - y[j * d + k]).powi(2)).sum();
+            if cost == Cost::HalfSquare { r2 / 2.0 } else { r2.sqrt() }
+        };
+        let mut order: Vec<usize> = (0..n).collect();
+        let mut best = f64::INFINITY;
+        permutations(&mut order, 0, &mut |p| best = best.min(p.iter().enumerate().map(|(i, &j)| c(i, j)).sum::<f64>() / n as f64));
+        let blur = if cost == Cost::HalfSquare { 0.03 } else { 0.001 };
+        let settings = SinkhornConfig { tolerance: 1e-6, ..config(cost, blur) };
+        let report = SinkhornDivergence::new(d, settings).unwrap().evaluate(Cloud::equal(&x), Cloud::equal(&y), None).unwrap();
+        // Entropy of a permutation: each of the three terms is off by at most ε ln n.
+        let bound = 2.0 * blur.powi(if cost == Cost::HalfSquare { 2 } else { 1 }) * (n as f64).ln() + 1e-4;
+        prop_assert!((report.value - best).abs() < bound, "{report:?} {best}");
+    }
+
+    #[test]
+    fn invariances((d, x, lw, y, lv) in pair(), cost in cost(), shift in -3.0..3.0_f64) {
+        let mut loss = SinkhornDivergence::new(d, config(cost, 0.3)).unwrap();
+        let mut at = |x: &[f64], lw: &[f64], y: &[f64], lv: &[f64]| {
+            loss.evaluate(Cloud { states: x, log_weights: lw }, Cloud { states: y, log_weights: lv }, None).unwrap().value
+        };
+        let base = at(&x, &lw, &y, &lv);
+        prop_assert!((at(&y, &lv, &x, &lw) - base).abs() < 1e-7);
+        let zero = at(&y, &lv, &y, &lv);
+        // Mass between well separated groups moves slowly: the marginals fit long before the value does.
+        prop_assert!(zero.abs() < 1e-7, "{zero:e}");
+        let turned: Vec<f64> = x.chunks_exact(d).rev().flatten().copied().collect();
+        let lw_turned: Vec<f64> = lw.iter().rev().copied().collect();
+        prop_assert!((at(&turned, &lw_turned, &y, &lv) - base).abs() < 1e-7);
+        let moved = |v: &[f64]| v.iter().map(|u| u + shift).collect::<Vec<_>>();
+        prop_assert!((at(&moved(&x), &lw, &moved(&y), &lv) - base).abs() < 1e-7);
+        // Moving one cloud by a vector s costs exactly |s|²/2 between equal shapes.
+        if cost == Cost::HalfSquare {
+            let s = at(&moved(&y), &lv, &y, &lv);
+            prop_assert!((s - d as f64 * shift * shift / 2.0).abs() < 1e-7, "{s}");
+        }
+    }
+
+    /// Large blur: the divergence becomes half the energy distance (cost |x - y|).
+    #[test]
+    fn large_blur_is_energy((d, x, lw, y, lv) in pair()) {
+        let (xc, yc) = (Cloud { states: &x, log_weights: &lw }, Cloud { states: &y, log_weights: &lv });
+        let s = SinkhornDivergence::new(d, config(Cost::Distance, 1e4)).unwrap().evaluate(xc, yc, None).unwrap().value;
+        let e = EnergyDistance::new(d, Statistic::Biased).unwrap().evaluate(xc, yc, None).unwrap();
+        prop_assert!((s - e / 2.0).abs() < 1e-3, "{s} {e}");
+    }
+}
+
+fn permutations(order: &mut [usize], k: usize, visit: &mut impl FnMut(&[usize])) {
+    if k == order.len() {
+        return visit(order);
+    }
+    for i in k..order.len() {
+        order.swap(k, i);
+        permutations(order, k + 1, visit);
+        order.swap(k, i);
+    }
+}
+
+fn normals(n: usize, seed: u64) -> Vec<f64> {
+    let mut z = vec![0.0; n];
+    chreode_core::BrownianIncrements::new(seed).fill(0, 0, 1, 1.0, &mut z);
+    z
+}
+
+/// f32 at a small blur against f64, stored against recomputed, one thread against two.
+#[test]
+fn f32_memory_and_threads() {
+    let (n, m, d) = (300, 170, 5);
+    let (x, mut y, lw) = (normals(n * d, 1), normals(m * d, 2), normals(n, 3));
+    y.iter_mut().for_each(|v| *v = *v * 0.7 + 0.5);
+    let narrow = |v: &[f64]| v.iter().map(|&u| u as f32).collect::<Vec<f32>>();
+    let (xf, yf, lwf) = (narrow(&x), narrow(&y), narrow(&lw));
+    let settings = SinkhornConfig { tolerance: 1e-4, max_iterations: 20_000, ..SinkhornConfig::default() };
+    let (mut xb, mut wb) = (vec![0.0; n * d], vec![0.0; n]);
+    let exact = SinkhornDivergence::new(d, settings)
+        .unwrap()
+        .evaluate(
+            Cloud { states: &x, log_weights: &lw },
+            Cloud::equal(&y),
+            Some(CloudBar { states: &mut xb, log_weights: &mut wb }),
+        )
+        .unwrap();
+    assert!(exact.marginal_error < 1e-4, "{exact:?}");
+    let runs: Vec<_> = [(1, 512), (2, 512), (2, 0)]
+        .map(|(threads, memory_mib)| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let (mut xb, mut wb) = (vec![0.0_f32; n * d], vec![0.0_f32; n]);
+            let v = pool.install(|| {
+                SinkhornDivergence::new(d, SinkhornConfig { memory_mib, ..settings }).unwrap().evaluate(
+                    Cloud { states: &xf, log_weights: &lwf },
+                    Cloud::equal(&yf),
+                    Some(CloudBar { states: &mut xb, log_weights: &mut wb }),
+                )
+            });
+            (v.unwrap(), xb, wb)
+        })
+        .into();
+    assert_eq!(runs[0], runs[1]);
+    assert_eq!(runs[0], runs[2]);
+    let (report, xbf, wbf) = &runs[0];
+    assert!((report.value - exact.value).abs() < 1e-4 * exact.value, "{report:?} {exact:?}");
+    let worst = |a: &[f64], b: &[f32]| {
+        let top = a.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+        a.iter().zip(b).map(|(a, b)| (a - f64::from(*b)).abs()).fold(0.0, f64::max) / top
+    };
+    assert!(worst(&xb, xbf) < 5e-3 && worst(&wb, wbf) < 5e-3, "{} {}", worst(&xb, xbf), worst(&wb, wbf));
+}
+
+/// Points of no weight at all (their exponentials underflow) neither disturb nor receive a gradient.
+#[test]
+fn weightless_points() {
+    let (n, d) = (60, 2);
+    let (mut x, y) = (normals(n * d, 1), normals(n * d, 2));
+    x[0] = 50.0;
+    let mut lw = vec![0.0_f32; n];
+    lw[0] = -300.0;
+    let narrow = |v: &[f64]| v.iter().map(|&u| u as f32).collect::<Vec<f32>>();
+    let (xf, yf) = (narrow(&x), narrow(&y));
+    let mut loss = SinkhornDivergence::new(d, SinkhornConfig::default()).unwrap();
+    let mut bar = vec![0.0_f32; n * d];
+    let with = loss
+        .evaluate(
+            Cloud { states: &xf, log_weights: &lw },
+            Cloud::equal(&yf),
+            Some(CloudBar { states: &mut bar, log_weights: &mut [] }),
+        )
+        .unwrap();
+    let without = loss.evaluate(Cloud::equal(&xf[d..]), Cloud::equal(&yf), None).unwrap();
+    assert!((with.value - without.value).abs() < 1e-3 * without.value, "{with:?} {without:?}");
+    assert_eq!(bar[..2], [0.0, 0.0]);
+}
+
+#[test]
+fn refusals_and_honest_reports() {
+    for bad in [
+        SinkhornConfig { blur: 0.0, ..SinkhornConfig::default() },
+        SinkhornConfig { blur: f64::NAN, ..SinkhornConfig::default() },
+        SinkhornConfig { scaling: 1.0, ..SinkhornConfig::default() },
+        SinkhornConfig { max_iterations: 0, ..SinkhornConfig::default() },
+    ] {
+        assert!(matches!(SinkhornDivergence::<f64>::new(2, bad), Err(LossError::Setting { .. })));
+    }
+    let (x, y) = (normals(400, 1), normals(400, 2));
+    let stopped = SinkhornConfig { max_iterations: 2, blur: 0.01, ..SinkhornConfig::default() };
+    let report = SinkhornDivergence::new(2, stopped)
+        .unwrap()
+        .evaluate(Cloud::equal(&x), Cloud::equal(&y), None)
+        .unwrap();
+    assert_eq!(report.iterations, 2);
+    assert!(report.marginal_error > 1e-3);
+    let mut bad = x.clone();
+    bad[7] = f64::INFINITY;
+    let got =
+        SinkhornDivergence::new(2, stopped).unwrap().evaluate(Cloud::equal(&bad), Cloud::equal(&y), None);
+    assert_eq!(got, Err(LossError::NonFinite { what: "simulated states", row: 3 }));
+}
