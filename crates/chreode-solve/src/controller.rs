@@ -1,7 +1,7 @@
 //! Step size from the error norm.
 
 /// A PI controller: the next step is the last times `safety · err^(-alpha/k) · err_prev^(beta/k)`, where the
-/// error scales with `h^k`. Source: [HW2] section IV.2, Gustafsson (1991).
+/// error scales with `h^k`. Source: [HW96] section IV.2.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PiController {
     /// Aims below the tolerance.

@@ -1,5 +1,5 @@
 //! The first step size, from the sizes of state, derivative and second derivative.
-//! Source: [HNW1] section II.4.
+//! Source: [HNW93] section II.4.
 
 use chreode_core::{FieldError, Real, Tolerance, VectorField};
 

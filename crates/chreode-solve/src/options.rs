@@ -10,7 +10,7 @@ use crate::controller::PiController;
 pub enum StepSize {
     /// By the error estimate.
     Adaptive {
-        /// Length of the first step; `None` lets [HNW1] section II.4 choose.
+        /// Length of the first step; `None` lets [HNW93] section II.4 choose.
         h0: Option<f64>,
         /// No step is longer.
         h_max: f64,

@@ -1,4 +1,4 @@
-//! The order conditions, one for each rooted tree: `Σ_i b_i Φ_i(τ) = 1 / γ(τ)`. Source: [HNW1] section II.2.
+//! The order conditions, one for each rooted tree: `Σ_i b_i Φ_i(τ) = 1 / γ(τ)`. Source: [HNW93] section II.2.
 
 use chreode_solve::{ALL_ERK, DenseOutput, ErkTableau};
 

@@ -28,11 +28,16 @@ impl std::fmt::Display for GradientMismatch {
 impl std::error::Error for GradientMismatch {}
 
 /// `∂φ/∂x_i` for all `i` by 4-point central differences, with a step of `1e-3 max(|x_i|, 0.1)`.
-pub fn central_difference(x: &[f64], mut phi: impl FnMut(&[f64]) -> f64) -> Vec<f64> {
+pub fn central_difference(x: &[f64], phi: impl FnMut(&[f64]) -> f64) -> Vec<f64> {
+    central_difference_by(x, 1e-3, phi)
+}
+
+/// As [`central_difference`], with a step of `relative * max(|x_i|, 0.1)`: smaller for strongly curved functions.
+pub fn central_difference_by(x: &[f64], relative: f64, mut phi: impl FnMut(&[f64]) -> f64) -> Vec<f64> {
     let mut z = x.to_vec();
     (0..x.len())
         .map(|i| {
-            let h = 1e-3 * x[i].abs().max(0.1);
+            let h = relative * x[i].abs().max(0.1);
             let mut at = |by: f64| {
                 z[i] = x[i] + by;
                 phi(&z)
@@ -47,7 +52,7 @@ pub fn central_difference(x: &[f64], mut phi: impl FnMut(&[f64]) -> f64) -> Vec<
 /// Compares a gradient with the central difference of `phi` at `x`, to `rtol` of the gradient's largest entry.
 ///
 /// # Errors
-/// [`GradientMismatch`] names the worst entry. NaN is a mismatch.
+/// [`GradientMismatch`] names the first entry that is off. NaN is a mismatch.
 pub fn check_gradient(
     what: &'static str,
     gradient: &[f64],
@@ -58,7 +63,19 @@ pub fn check_gradient(
     compare(what, gradient, &central_difference(x, phi), rtol)
 }
 
-fn compare(what: &'static str, value: &[f64], difference: &[f64], rtol: f64) -> Result<(), GradientMismatch> {
+/// Compares derivatives with finite differences, to `rtol` of the largest entry (at least `1e-3`).
+///
+/// # Errors
+/// [`GradientMismatch`] names the first entry that is off. NaN is a mismatch.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn compare(
+    what: &'static str,
+    value: &[f64],
+    difference: &[f64],
+    rtol: f64,
+) -> Result<(), GradientMismatch> {
     assert_eq!(value.len(), difference.len(), "{what}");
     let scale = difference.iter().fold(1e-3, |s: f64, d| s.max(d.abs()));
     for (index, (&value, &difference)) in value.iter().zip(difference).enumerate() {

@@ -73,12 +73,11 @@ impl<T: Real> Erk<T> {
         let (m, nd, h) = (self.tableau, self.nd, t_end - t);
         let last = last_row(m);
         for i in 1..=last {
-            let (weights, t_stage) = row(m, i, t, t_end);
             let (k, rest) = self.k.split_at_mut(i * nd);
             let input = if i == last { &mut self.y1 } else { &mut self.stage };
-            combine(y, h, weights, k, input);
+            m.stage_input(i, h, y, k, input);
             self.evals += 1;
-            f.eval(t_stage, input, p, &mut rest[..nd])?;
+            f.eval(m.stage_time(i, t, t_end), input, p, &mut rest[..nd])?;
         }
         if !m.b_err.is_empty() {
             self.stage.fill(T::ZERO);
@@ -103,27 +102,18 @@ impl<T: Real> Erk<T> {
         let (k, _) = self.k.as_chunks_mut::<D>();
         let y: [T; D] = std::array::from_fn(|j| y[j]);
         for i in 1..=last {
-            let (weights, t_stage) = row(m, i, t, t_end);
-            let input = combine_tiny(y, h, weights, k);
+            let input = combine_tiny(y, h, m.stage_weights(i), k);
             if i == last {
                 self.y1.copy_from_slice(&input);
             }
             self.evals += 1;
-            f.eval(t_stage, &input, p, &mut k[i])?;
+            f.eval(m.stage_time(i, t, t_end), &input, p, &mut k[i])?;
         }
         if !m.b_err.is_empty() {
             self.err.copy_from_slice(&combine_tiny([T::ZERO; D], h, m.b_err, k));
         }
         Ok(())
     }
-}
-
-/// Weights and time of row `i` of the stages; the last one is the step's end.
-#[inline(always)]
-fn row(m: &ErkTableau, i: usize, t: f64, t_end: f64) -> (&'static [f64], f64) {
-    let (weights, c) = if i < m.stages() { (m.a[i], m.c[i]) } else { (m.b, 1.0) };
-    // Exactly the end of the step, where the next one begins.
-    (weights, if c == 1.0 { t_end } else { t + c * (t_end - t) })
 }
 
 impl<T: Real> Stepper<T> for Erk<T> {

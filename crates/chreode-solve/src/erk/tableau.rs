@@ -1,5 +1,9 @@
 //! The coefficients of an explicit Runge-Kutta method, as plain data.
 
+use chreode_core::Real;
+
+use super::combine::combine;
+
 /// Most stages: their weights are kept on the stack.
 pub(super) const MAX_STAGES: usize = 32;
 
@@ -56,6 +60,30 @@ impl ErkTableau {
     /// Number of stages.
     pub const fn stages(&self) -> usize {
         self.b.len()
+    }
+
+    /// When stage `i` of a step from `t` to `t_end` is evaluated; exactly `t_end` if its node is one. Row
+    /// [`stages`](Self::stages), one past the last, is the step's end.
+    #[inline(always)]
+    pub fn stage_time(&self, i: usize, t: f64, t_end: f64) -> f64 {
+        let c = if i < self.stages() { self.c[i] } else { 1.0 };
+        if c == 1.0 { t_end } else { t + c * (t_end - t) }
+    }
+
+    /// Weights of the stages before it in the input of stage `i`; those of the solution for row
+    /// [`stages`](Self::stages), one past the last.
+    #[inline(always)]
+    pub fn stage_weights(&self, i: usize) -> &'static [f64] {
+        if i < self.stages() { self.a[i] } else { self.b }
+    }
+
+    /// Sets `input = y + h Σ_j a_ij k_j`, where stage `i` is evaluated, with the bits of the forward step.
+    ///
+    /// # Shapes
+    /// `y`, `input`: `[n, d]`; `k`: stages `0..i` as rows of that length.
+    #[inline]
+    pub fn stage_input<T: Real>(&self, i: usize, h: f64, y: &[T], k: &[T], input: &mut [T]) {
+        combine(y, h, self.stage_weights(i), k, input);
     }
 
     /// Whether there are at most 32 stages, shapes agree, rows of `a` sum to `c`, `b` to one, `b_err` to zero, the last row of an FSAL method

@@ -1,4 +1,4 @@
-//! Bogacki-Shampine 3(2), FSAL. Source: Bogacki & Shampine (1989), Appl. Math. Lett. 2(4), 321-325.
+//! Bogacki-Shampine 3(2), FSAL. Source: [BS89].
 use crate::erk::{DenseOutput, ErkTableau};
 
 /// Bogacki-Shampine 3(2) pair; 4 stages, 3 evaluations per accepted step. The cubic Hermite polynomial is a

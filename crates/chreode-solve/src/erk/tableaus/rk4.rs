@@ -1,4 +1,4 @@
-//! The classical method. Source: Kutta (1901), Z. Math. Phys. 46, 435-453; [HNW1] table II.1.2.
+//! The classical method. Source: Kutta (1901), Z. Math. Phys. 46, 435-453; [HNW93] table II.1.2.
 use crate::erk::{DenseOutput, ErkTableau};
 
 /// The classical Runge-Kutta method; order 4, 4 stages, no error estimate.

@@ -1,0 +1,29 @@
+//! Buffers are kept: a second pass of as many steps allocates nothing.
+
+use chreode_adjoint::OdeAdjoint;
+use chreode_solve::{SolveOptions, TSIT5};
+use chreode_testkit::{CountingAllocator, LotkaVolterra, SmoothField, allocations_in};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+#[test]
+fn forward_and_backward_again() {
+    for every in [1, 7] {
+        let mut f = SmoothField(LotkaVolterra);
+        let p = [1.5, 1.0, 0.75, 3.0];
+        let mut adjoint = OdeAdjoint::with_checkpoints(&TSIT5, 1, 2, every);
+        let options = SolveOptions { save_at: &[1.0, 2.0], ..SolveOptions::tolerance(1e-8, 1e-8) };
+        let (mut y0_bar, mut p_bar) = ([0.0; 2], [0.0; 4]);
+        let bars: [&[f64]; 2] = [&[1.0, 0.0], &[0.0, 1.0]];
+        let mut pass = || {
+            let mut y = [1.0, 0.5];
+            adjoint.forward(&mut f, &p, &mut y, (0.0, 2.0), &options, &mut |_, _, _| {}).unwrap();
+            adjoint.backward(&mut f, &p, &bars, &mut y0_bar, &mut p_bar).unwrap();
+        };
+        let (first, ()) = allocations_in(&mut pass);
+        let (second, ()) = allocations_in(&mut pass);
+        assert!(first > 0, "the counter works");
+        assert_eq!(second, 0);
+    }
+}
