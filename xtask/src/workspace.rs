@@ -37,6 +37,8 @@ pub(crate) struct Package {
 #[derive(Debug, Clone)]
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
+    /// Where cargo builds.
+    pub(crate) target: PathBuf,
     pub(crate) rust_version: Option<String>,
     pub(crate) packages: Vec<Package>,
 }
@@ -61,6 +63,7 @@ impl Workspace {
     fn parse(metadata: &Value) -> Result<Self> {
         let text = |v: &Value, key: &str| v[key].as_str().map(str::to_owned);
         let root = text(metadata, "workspace_root").context("metadata without workspace_root")?;
+        let target = text(metadata, "target_directory").context("metadata without target_directory")?;
         let mut packages = Vec::new();
         let mut rust_version = None;
         for p in metadata["packages"].as_array().context("metadata without packages")? {
@@ -93,7 +96,7 @@ impl Workspace {
             });
         }
         packages.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { root: root.into(), rust_version, packages })
+        Ok(Self { root: root.into(), target: target.into(), rust_version, packages })
     }
 }
 
@@ -104,7 +107,7 @@ mod tests {
     #[test]
     fn metadata_is_read() {
         let json = serde_json::json!({
-            "workspace_root": "/w",
+            "workspace_root": "/w", "target_directory": "/w/target",
             "packages": [{
                 "name": "a", "manifest_path": "/w/crates/a/Cargo.toml", "rust_version": "1.89",
                 "description": "A.", "targets": [{"kind": ["lib"]}, {"kind": ["test"]}],

@@ -5,9 +5,11 @@
 
 mod doc;
 mod native;
+mod python;
 mod run;
 mod tests;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -38,6 +40,8 @@ struct Context {
     workspace: Workspace,
     /// Whether the tests compiled; what needs their artefacts does not run otherwise.
     tests_built: Option<bool>,
+    /// An interpreter with `anndata`, if a step found one.
+    python: Option<PathBuf>,
     /// What was left out inside a step, with the reason: `(what, why)`.
     left_out: Vec<(String, String)>,
 }
@@ -57,6 +61,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", what: "lints of all targets, warnings are errors", run: clippy },
     Step { name: "alone", what: "every library builds by itself", run: alone },
     Step { name: "doc", what: "the documentation builds without a warning", run: doc::check },
+    Step { name: "python", what: "a Python with anndata for the round trip of .h5ad", run: python::check },
     Step { name: "test", what: "unit, integration and property tests", run: tests::test },
     Step { name: "doctest", what: "the examples in the documentation", run: tests::doctest },
     Step { name: "examples", what: "every example program runs", run: tests::examples },
@@ -74,7 +79,8 @@ pub(crate) fn run(only: &[&str]) -> Result<bool> {
     if let Some(unknown) = only.iter().find(|n| STEPS.iter().all(|s| s.name != **n)) {
         anyhow::bail!("no step is called {unknown}; there are {}", step_names());
     }
-    let mut context = Context { workspace: Workspace::load()?, tests_built: None, left_out: Vec::new() };
+    let mut context =
+        Context { workspace: Workspace::load()?, tests_built: None, python: None, left_out: Vec::new() };
     let start = Instant::now();
     let mut results = Vec::new();
     for step in STEPS.iter().filter(|s| only.is_empty() || only.contains(&s.name)) {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::Value;
 
+use super::python::PYTHON;
 use super::run::{passes, passes_with_lines, system};
 use super::{Context, Outcome};
 use crate::workspace::cargo;
@@ -21,6 +22,9 @@ pub(super) fn test(context: &mut Context) -> Result<Outcome> {
     let mut command = cargo();
     command.args(["test", "--release", "--workspace", "--no-fail-fast"]);
     command.args(["--lib", "--bins", "--tests", "--", "--show-output"]);
+    if let Some(python) = &context.python {
+        command.env(PYTHON, python);
+    }
     let mut log = Log::default();
     let passed = passes_with_lines(&mut command, |line| {
         if log.take(line) {
