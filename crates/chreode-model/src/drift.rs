@@ -1,0 +1,148 @@
+//! The drift `f(x)` in its three forms.
+
+use chreode_core::{ParamLayout, Real};
+
+use crate::mlp::{GradientNet, Mlp, MlpShape};
+use crate::production::Production;
+use crate::standardise::{Standardise, constants};
+use crate::{DriftKind, ModelConfig};
+
+#[derive(Debug, Clone)]
+pub(crate) enum Drift<T> {
+    Free(FreeDrift<T>),
+    Potential(PotentialDrift<T>),
+    Production(Production<T>),
+}
+
+impl<T: Real> Drift<T> {
+    pub(crate) fn new(config: &ModelConfig) -> Self {
+        match config.drift.kind {
+            DriftKind::Mlp => Self::Free(FreeDrift::new(config)),
+            DriftKind::Potential => Self::Potential(PotentialDrift::new(config)),
+            DriftKind::Production => Self::Production(Production::new(config)),
+        }
+    }
+
+    pub(crate) fn layout(&self) -> &ParamLayout {
+        match self {
+            Self::Free(f) => f.net.shape().layout(),
+            Self::Potential(f) => f.net.shape().layout(),
+            Self::Production(f) => f.layout(),
+        }
+    }
+}
+
+/// `f = unit ⊙ net(x̂)`, with `unit = scale / time_scale`.
+#[derive(Debug, Clone)]
+pub(crate) struct FreeDrift<T> {
+    net: Mlp<T>,
+    standardise: Standardise<T>,
+    unit: Vec<T>,
+}
+
+impl<T: Real> FreeDrift<T> {
+    fn new(config: &ModelConfig) -> Self {
+        let d = config.dim();
+        Self {
+            net: Mlp::new(MlpShape::new(d, &config.drift.hidden, d, config.drift.activation)),
+            standardise: Standardise::new(&config.shift, &config.scale),
+            unit: constants(config.scale.iter().map(|s| s / config.time_scale)),
+        }
+    }
+
+    pub(crate) fn net_shape(&self) -> &MlpShape {
+        self.net.shape()
+    }
+
+    fn forward_tile(&mut self, n: usize, y: &[T], p: &[T]) {
+        self.standardise.apply(y, self.net.input(n));
+        self.net.forward_tile(n, p);
+    }
+
+    pub(crate) fn drift_tile(&mut self, n: usize, y: &[T], p: &[T], f: &mut [T]) {
+        self.forward_tile(n, y, p);
+        scale_rows(&self.unit, self.net.output(n), f);
+    }
+
+    pub(crate) fn vjp_tile(
+        &mut self,
+        n: usize,
+        y: &[T],
+        p: &[T],
+        f_bar: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) {
+        self.forward_tile(n, y, p);
+        scale_rows(&self.unit, f_bar, self.net.output_and_bar(n).1);
+        self.standardise.pull_back(self.net.backward_tile(n, p, p_bar), y_bar);
+    }
+}
+
+/// `f = +∇ψ`, `ψ(x) = s²/time_scale · net((x - shift)/s)` with one `s`, the root mean square of `scale`.
+#[derive(Debug, Clone)]
+pub(crate) struct PotentialDrift<T> {
+    net: GradientNet<T>,
+    standardise: Standardise<T>,
+    /// `s / time_scale`, and `s² / time_scale`.
+    unit: T,
+    value_unit: T,
+}
+
+impl<T: Real> PotentialDrift<T> {
+    fn new(config: &ModelConfig) -> Self {
+        let d = config.dim();
+        let s = (config.scale.iter().map(|s| s * s).sum::<f64>() / d as f64).sqrt();
+        let shape = MlpShape::scalar_potential(d, &config.drift.hidden, config.drift.activation);
+        Self {
+            net: GradientNet::new(shape),
+            standardise: Standardise::new(&config.shift, &vec![s; d]),
+            unit: T::c(s / config.time_scale),
+            value_unit: T::c(s * s / config.time_scale),
+        }
+    }
+
+    pub(crate) fn net_shape(&self) -> &MlpShape {
+        self.net.shape()
+    }
+
+    pub(crate) fn potential_tile(&mut self, n: usize, y: &[T], p: &[T], psi: &mut [T]) {
+        self.standardise.apply(y, self.net.input(n));
+        for (psi, &value) in psi.iter_mut().zip(self.net.value_tile(n, p)) {
+            *psi = self.value_unit * value;
+        }
+    }
+
+    pub(crate) fn drift_tile(&mut self, n: usize, y: &[T], p: &[T], f: &mut [T]) {
+        self.standardise.apply(y, self.net.input(n));
+        for (f, &gradient) in f.iter_mut().zip(self.net.gradient_tile(n, p)) {
+            *f = self.unit * gradient;
+        }
+    }
+
+    pub(crate) fn vjp_tile(
+        &mut self,
+        n: usize,
+        y: &[T],
+        p: &[T],
+        f_bar: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) {
+        self.standardise.apply(y, self.net.input(n));
+        for (tangent, &f_bar) in self.net.input_tangent(n).iter_mut().zip(f_bar) {
+            *tangent = self.unit * f_bar;
+        }
+        self.standardise.pull_back(self.net.vjp_tile(n, p, p_bar), y_bar);
+    }
+}
+
+/// `out = unit ⊙ x` in every row.
+pub(crate) fn scale_rows<T: Real>(unit: &[T], x: &[T], out: &mut [T]) {
+    let d = unit.len();
+    for (x, out) in x.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
+        for i in 0..d {
+            out[i] = unit[i] * x[i];
+        }
+    }
+}

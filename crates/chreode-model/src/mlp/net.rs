@@ -1,0 +1,146 @@
+//! Forward and backward of a perceptron on tiles of rows.
+
+use chreode_core::Real;
+use chreode_linalg::{GemmScratch, layer_backward_input, layer_backward_params, layer_forward};
+
+use super::{MlpShape, TILE};
+
+/// A multi-layer perceptron with the scratch of one worker.
+///
+/// Parameters are passed to every call, in the layout of its [`MlpShape`].
+///
+/// ```
+/// use chreode_linalg::Activation;
+/// use chreode_model::{Mlp, MlpShape};
+/// let mut net = Mlp::<f64>::new(MlpShape::new(1, &[2], 1, Activation::LeakyRelu));
+/// let p = [1.0, -1.0, 0.0, 0.0, 1.0, 1.0, 0.5]; // hidden weight and bias, output weight and bias
+/// let mut y = [0.0; 2];
+/// net.forward(&[3.0, -2.0], &p, &mut y);
+/// assert!((y[0] - 3.47).abs() < 1e-12 && (y[1] - 2.48).abs() < 1e-12);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Mlp<T> {
+    shape: MlpShape,
+    /// Pre-activations and activations of each layer, `[TILE, width]`; `a[l]` goes into layer `l`.
+    z: Vec<Vec<T>>,
+    a: Vec<Vec<T>>,
+    /// Adjoints of the layer in hand and of the one before, `[TILE, widest]`.
+    bar: Vec<T>,
+    next_bar: Vec<T>,
+    scratch: GemmScratch<T>,
+}
+
+impl<T: Real> Mlp<T> {
+    /// A net of this shape, with scratch for [`TILE`] rows.
+    pub fn new(shape: MlpShape) -> Self {
+        let buffer = |width: usize| vec![T::ZERO; TILE * width];
+        Self {
+            z: shape.layers.iter().map(|l| buffer(l.shape.out)).collect(),
+            a: shape.layers.iter().map(|l| buffer(l.shape.inp)).collect(),
+            bar: buffer(shape.max_width()),
+            next_bar: buffer(shape.max_width()),
+            scratch: GemmScratch::new(),
+            shape,
+        }
+    }
+
+    /// Sizes and layout.
+    pub fn shape(&self) -> &MlpShape {
+        &self.shape
+    }
+
+    /// Sets `y`, `[n, outputs]`, from `x`, `[n, inputs]`, and the parameters `p`.
+    ///
+    /// # Panics
+    /// If a slice does not have its length.
+    pub fn forward(&mut self, x: &[T], p: &[T], y: &mut [T]) {
+        let (inp, out) = (self.shape.inputs(), self.shape.outputs());
+        assert_eq!(x.len() * out, y.len() * inp, "x is [n, {inp}], y is [n, {out}]");
+        for (x, y) in x.chunks(TILE * inp).zip(y.chunks_mut(TILE * out)) {
+            let n = x.len() / inp;
+            self.input(n).copy_from_slice(x);
+            self.forward_tile(n, p);
+            y.copy_from_slice(self.output(n));
+        }
+    }
+
+    /// Sets `x_bar = y_barᵀ ∂y/∂x`, `[n, inputs]`, and ADDS `y_barᵀ ∂y/∂p`, summed over the rows, to `p_bar`.
+    ///
+    /// # Panics
+    /// If a slice does not have its length.
+    pub fn vjp(&mut self, x: &[T], p: &[T], y_bar: &[T], x_bar: &mut [T], p_bar: &mut [T]) {
+        let (inp, out) = (self.shape.inputs(), self.shape.outputs());
+        assert_eq!(x.len() * out, y_bar.len() * inp, "x is [n, {inp}], y_bar is [n, {out}]");
+        assert_eq!(x.len(), x_bar.len(), "x and x_bar are [n, {inp}]");
+        let tiles = x.chunks(TILE * inp).zip(y_bar.chunks(TILE * out));
+        for ((x, y_bar), x_bar) in tiles.zip(x_bar.chunks_mut(TILE * inp)) {
+            let n = x.len() / inp;
+            self.input(n).copy_from_slice(x);
+            self.forward_tile(n, p);
+            self.output_and_bar(n).1.copy_from_slice(y_bar);
+            x_bar.copy_from_slice(self.backward_tile(n, p, p_bar));
+        }
+    }
+
+    /// The inputs of a tile of `n` rows, to be written before [`Self::forward_tile`].
+    pub(crate) fn input(&mut self, n: usize) -> &mut [T] {
+        &mut self.a[0][..n * self.shape.inputs()]
+    }
+
+    /// The outputs of the last [`Self::forward_tile`].
+    pub(crate) fn output(&self, n: usize) -> &[T] {
+        &self.z[self.z.len() - 1][..n * self.shape.outputs()]
+    }
+
+    /// The outputs, and their adjoints to be written before [`Self::backward_tile`].
+    pub(crate) fn output_and_bar(&mut self, n: usize) -> (&[T], &mut [T]) {
+        let len = n * self.shape.outputs();
+        (&self.z[self.z.len() - 1][..len], &mut self.bar[..len])
+    }
+
+    pub(crate) fn forward_tile(&mut self, n: usize, p: &[T]) {
+        let phi = self.shape.activation();
+        for (l, layer) in self.shape.layers.iter().enumerate() {
+            let z = &mut self.z[l][..n * layer.shape.out];
+            let x = &self.a[l][..n * layer.shape.inp];
+            let b = layer.b.clone().map(|b| &p[b]);
+            layer_forward(x, &p[layer.w.clone()], b, layer.shape, z, &mut self.scratch);
+            if let Some(a) = self.a.get_mut(l + 1) {
+                phi.apply(z, &mut a[..n * layer.shape.out]);
+            }
+        }
+    }
+
+    /// From the adjoints of the outputs: adds those of the parameters, returns those of the inputs.
+    pub(crate) fn backward_tile(&mut self, n: usize, p: &[T], p_bar: &mut [T]) -> &[T] {
+        let phi = self.shape.activation();
+        for (l, layer) in self.shape.layers.iter().enumerate().rev() {
+            let bar = &mut self.bar[..n * layer.shape.out];
+            if let Some(a) = self.a.get(l + 1) {
+                phi.backward(&self.z[l][..n * layer.shape.out], &a[..n * layer.shape.out], bar);
+            }
+            let (w_bar, b_bar) = tensors_mut(p_bar, &layer.w, layer.b.as_ref());
+            let x = &self.a[l][..n * layer.shape.inp];
+            layer_backward_params(bar, x, layer.shape, w_bar, b_bar, &mut self.scratch);
+            let x_bar = &mut self.next_bar[..n * layer.shape.inp];
+            layer_backward_input(bar, &p[layer.w.clone()], layer.shape, x_bar, &mut self.scratch);
+            std::mem::swap(&mut self.bar, &mut self.next_bar);
+        }
+        &self.bar[..n * self.shape.inputs()]
+    }
+}
+
+/// Weight and bias of a layer, which lie next to each other in this order.
+pub(super) fn tensors_mut<'a, T>(
+    p: &'a mut [T],
+    w: &std::ops::Range<usize>,
+    b: Option<&std::ops::Range<usize>>,
+) -> (&'a mut [T], Option<&'a mut [T]>) {
+    match b {
+        None => (&mut p[w.clone()], None),
+        Some(b) => {
+            let (w, b) = p[w.start..b.end].split_at_mut(w.len());
+            (w, Some(b))
+        }
+    }
+}

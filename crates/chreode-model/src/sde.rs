@@ -1,0 +1,368 @@
+//! The model: drift, diffusion and growth under one flat parameter slice.
+
+use std::ops::Range;
+
+use chreode_core::{
+    Diffusion, DiffusionVjp, FieldError, Growth, GrowthVjp, NoiseKind, ParamLayout, Real, VectorField, Vjp,
+};
+
+use crate::diffusion::Noise;
+use crate::drift::Drift;
+use crate::growth::GrowthNet;
+use crate::init::Parts;
+use crate::mlp::TILE;
+use crate::{ConfigError, ModelConfig, ModelError};
+
+/// A neural SDE `dX = f(X) dt + g(X) dW` (Itô, diagonal noise) with an optional growth rate.
+///
+/// Autonomous: the time of a call only enters error messages. Parameters are passed to every call in the
+/// order of [`Self::layout`]; the model holds scratch alone, so clone it once per worker. A row's bits depend
+/// on that row and the parameters only.
+///
+/// # Units
+/// Drift in state per time, diffusion in state per square root of time, growth per time.
+#[derive(Debug, Clone)]
+pub struct NeuralSde<T> {
+    config: ModelConfig,
+    layout: ParamLayout,
+    drift: Drift<T>,
+    drift_range: Range<usize>,
+    noise: Noise<T>,
+    noise_range: Range<usize>,
+    growth: Option<GrowthNet<T>>,
+    forcing: Option<Vec<T>>,
+}
+
+impl<T: Real> NeuralSde<T> {
+    /// The model of a configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the field that is wrong.
+    pub fn new(config: ModelConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let mut layout = ParamLayout::new();
+        let drift = Drift::new(&config);
+        let drift_range = layout.append("drift", drift.layout());
+        let noise = Noise::new(&config);
+        let noise_range = layout.append("diffusion", &noise.layout(config.dim()));
+        let growth = config.growth.as_ref().map(|growth| GrowthNet::new(&config, growth, &mut layout));
+        Ok(Self { config, layout, drift, drift_range, noise, noise_range, growth, forcing: None })
+    }
+
+    /// What the model was built from.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Names, shapes and offsets of the parameters.
+    pub fn layout(&self) -> &ParamLayout {
+        &self.layout
+    }
+
+    /// Initial parameters, the same for `f32` and `f64` up to rounding.
+    ///
+    /// Output layers start small: a free or potential drift is near zero, a production drift is balanced near
+    /// `shift`, the diffusion is near its `initial_level`, growth near zero.
+    pub fn init(&self, seed: u64) -> Vec<T> {
+        Parts {
+            config: &self.config,
+            layout: &self.layout,
+            drift: (&self.drift, self.drift_range.clone()),
+            noise: (&self.noise, self.noise_range.clone()),
+            growth: self.growth.as_ref(),
+        }
+        .init(seed)
+    }
+
+    /// Whether states are amounts that cannot be negative: true for a production drift.
+    pub fn is_non_negative(&self) -> bool {
+        matches!(self.drift, Drift::Production(_))
+    }
+
+    /// The growth net as a field of its own, which takes the same parameters; none if the model has none.
+    ///
+    /// An adjoint needs model and growth at the same time, both mutably.
+    pub fn growth_net(&self) -> Option<GrowthNet<T>> {
+        self.growth.clone()
+    }
+
+    /// Sets a constant vector, `[d]` in state per time, that is added to the drift; `None` takes it away.
+    ///
+    /// Over-expression of coordinate `i` by an amount `u` is a forcing of `δ_i u` ([`Self::decay_rates`]).
+    ///
+    /// # Errors
+    /// [`ModelError::Length`] if the vector is not `[d]`.
+    pub fn set_forcing(&mut self, forcing: Option<Vec<T>>) -> Result<(), ModelError> {
+        if let Some(forcing) = &forcing {
+            length("forcing", forcing.len(), self.config.dim())?;
+        }
+        self.forcing = forcing;
+        Ok(())
+    }
+
+    /// The decay rates `δ`, `[d]` per time, of a production drift.
+    ///
+    /// # Errors
+    /// [`ModelError`] if the drift has another form or `p` another length.
+    pub fn decay_rates(&self, p: &[T]) -> Result<Vec<T>, ModelError> {
+        length("p", p.len(), self.layout.len())?;
+        let Drift::Production(drift) = &self.drift else {
+            return Err(ModelError::NoDecay { drift: self.config.drift.kind });
+        };
+        let mut decay = vec![T::ZERO; self.config.dim()];
+        drift.decay_rates(&p[self.drift_range.clone()], &mut decay);
+        Ok(decay)
+    }
+
+    /// Sets `psi`, `[n]`, to the potential whose gradient is the drift; cells move uphill.
+    ///
+    /// # Units
+    /// State squared per time. A constant may be added, so only differences mean something.
+    ///
+    /// # Errors
+    /// [`ModelError`] if the drift has another form or a slice another length.
+    pub fn potential(&mut self, y: &[T], p: &[T], psi: &mut [T]) -> Result<(), ModelError> {
+        length("p", p.len(), self.layout.len())?;
+        length("y", y.len(), psi.len() * self.config.dim())?;
+        let Drift::Potential(drift) = &mut self.drift else {
+            return Err(ModelError::NoPotential { drift: self.config.drift.kind });
+        };
+        let p = &p[self.drift_range.clone()];
+        for (y, psi) in y.chunks(TILE * self.config.dim()).zip(psi.chunks_mut(TILE)) {
+            drift.potential_tile(psi.len(), y, p, psi);
+        }
+        Ok(())
+    }
+
+    /// Sets drift and diffusion where they are asked for, tile by tile.
+    fn forward(&mut self, y: &[T], p: &[T], mut f: Option<&mut [T]>, mut g: Option<&mut [T]>) {
+        let d = self.config.dim();
+        let (drift_p, noise_p) = (&p[self.drift_range.clone()], &p[self.noise_range.clone()]);
+        for start in (0..y.len()).step_by(TILE * d) {
+            let tile = start..(start + TILE * d).min(y.len());
+            let (n, y) = (tile.len() / d, &y[tile.clone()]);
+            let f = f.as_deref_mut().map(|f| &mut f[tile.clone()]);
+            let g = g.as_deref_mut().map(|g| &mut g[tile.clone()]);
+            let needs_drift = f.is_some() || matches!(self.noise, Noise::Langevin(_));
+            if let (Drift::Production(drift), true) = (&mut self.drift, needs_drift) {
+                drift.forward_tile(n, y, drift_p);
+            }
+            if let Some(f) = f {
+                match &mut self.drift {
+                    Drift::Free(drift) => drift.drift_tile(n, y, drift_p, f),
+                    Drift::Potential(drift) => drift.drift_tile(n, y, drift_p, f),
+                    Drift::Production(drift) => drift.drift(y, f),
+                }
+                if let Some(forcing) = &self.forcing {
+                    for row in f.chunks_exact_mut(d) {
+                        row.iter_mut().zip(forcing).for_each(|(f, &u)| *f += u);
+                    }
+                }
+            }
+            if let Some(g) = g {
+                match (&mut self.noise, &self.drift) {
+                    (Noise::Diagonal(noise), _) => noise.diffusion_tile(n, y, noise_p, g),
+                    (Noise::Constant(noise), _) => noise.diffusion_tile(noise_p, g),
+                    (Noise::Langevin(noise), Drift::Production(drift)) => {
+                        noise.diffusion(drift, y, noise_p, g)
+                    }
+                    // `validate` lets Langevin noise through with a production drift only.
+                    (Noise::Langevin(_), Drift::Free(_) | Drift::Potential(_)) => {}
+                }
+            }
+        }
+    }
+
+    /// ADDS to `y_bar` and `p_bar` what comes from the adjoints that are given, tile by tile.
+    fn backward(
+        &mut self,
+        y: &[T],
+        p: &[T],
+        f_bar: Option<&[T]>,
+        g_bar: Option<&[T]>,
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) {
+        let d = self.config.dim();
+        let (drift_range, noise_range) = (self.drift_range.clone(), self.noise_range.clone());
+        let (drift_p, noise_p) = (&p[drift_range.clone()], &p[noise_range.clone()]);
+        for start in (0..y.len()).step_by(TILE * d) {
+            let tile = start..(start + TILE * d).min(y.len());
+            let (n, y, y_bar) = (tile.len() / d, &y[tile.clone()], &mut y_bar[tile.clone()]);
+            let f_bar = f_bar.map(|b| &b[tile.clone()]);
+            let g_bar = g_bar.map(|b| &b[tile.clone()]);
+            let noise_p_bar = &mut p_bar[noise_range.clone()];
+            match (&mut self.noise, g_bar) {
+                (Noise::Diagonal(noise), Some(g_bar)) => {
+                    noise.vjp_tile(n, y, noise_p, g_bar, y_bar, noise_p_bar);
+                }
+                (Noise::Constant(noise), Some(g_bar)) => noise.vjp_tile(noise_p, g_bar, noise_p_bar),
+                (Noise::Langevin(_), _) | (_, None) => {} // below, with the drift
+            }
+            let langevin = match (&mut self.noise, g_bar) {
+                (Noise::Langevin(noise), Some(g_bar)) => Some((noise, g_bar)),
+                _ => None,
+            };
+            match (&mut self.drift, f_bar) {
+                (Drift::Production(drift), f_bar) if f_bar.is_some() || langevin.is_some() => {
+                    drift.forward_tile(n, y, drift_p);
+                    drift.clear_bars(n);
+                    if let Some(f_bar) = f_bar {
+                        drift.pull_drift(y, f_bar, y_bar);
+                    }
+                    if let Some((noise, g_bar)) = langevin {
+                        let log_scale_bar = &mut p_bar[noise_range.clone()];
+                        noise.pull_diffusion(drift, y, noise_p, g_bar, y_bar, log_scale_bar);
+                    }
+                    drift.backward_tile(n, drift_p, y_bar, &mut p_bar[drift_range.clone()]);
+                }
+                (Drift::Free(drift), Some(f_bar)) => {
+                    drift.vjp_tile(n, y, drift_p, f_bar, y_bar, &mut p_bar[drift_range.clone()]);
+                }
+                (Drift::Potential(drift), Some(f_bar)) => {
+                    drift.vjp_tile(n, y, drift_p, f_bar, y_bar, &mut p_bar[drift_range.clone()]);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn check(&self, t: f64, y: &[T], p: &[T], like_y: &[usize]) -> Result<(), FieldError> {
+        if !y.len().is_multiple_of(self.config.dim()) || like_y.iter().any(|&len| len != y.len()) {
+            return Err(FieldError::Fatal { t, what: "a slice of states is not [n, d]" });
+        }
+        if p.len() != self.layout.len() {
+            return Err(FieldError::Fatal { t, what: "the parameters are not those of this model" });
+        }
+        Ok(())
+    }
+}
+
+fn length(what: &'static str, found: usize, expected: usize) -> Result<(), ModelError> {
+    if found == expected { Ok(()) } else { Err(ModelError::Length { what, found, expected }) }
+}
+
+impl<T: Real> VectorField<T> for NeuralSde<T> {
+    fn dim(&self) -> usize {
+        self.config.dim()
+    }
+
+    fn n_params(&self) -> usize {
+        self.layout.len()
+    }
+
+    fn eval(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+        self.check(t, y, p, &[dy.len()])?;
+        self.forward(y, p, Some(dy), None);
+        Ok(())
+    }
+}
+
+impl<T: Real> Vjp<T> for NeuralSde<T> {
+    fn vjp(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        lambda: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        self.check(t, y, p, &[lambda.len(), y_bar.len()])?;
+        self.check(t, y, p_bar, &[])?;
+        y_bar.fill(T::ZERO);
+        self.backward(y, p, Some(lambda), None, y_bar, p_bar);
+        Ok(())
+    }
+}
+
+impl<T: Real> Diffusion<T> for NeuralSde<T> {
+    fn noise_kind(&self) -> NoiseKind {
+        self.noise.kind()
+    }
+
+    fn diffusion(&mut self, t: f64, y: &[T], p: &[T], g: &mut [T]) -> Result<(), FieldError> {
+        self.check(t, y, p, &[g.len()])?;
+        self.forward(y, p, None, Some(g));
+        Ok(())
+    }
+
+    fn drift_and_diffusion(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        f: &mut [T],
+        g: &mut [T],
+    ) -> Result<(), FieldError> {
+        self.check(t, y, p, &[f.len(), g.len()])?;
+        self.forward(y, p, Some(f), Some(g));
+        Ok(())
+    }
+}
+
+impl<T: Real> DiffusionVjp<T> for NeuralSde<T> {
+    fn diffusion_vjp(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        g_bar: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        self.check(t, y, p, &[g_bar.len(), y_bar.len()])?;
+        self.check(t, y, p_bar, &[])?;
+        self.backward(y, p, None, Some(g_bar), y_bar, p_bar);
+        Ok(())
+    }
+
+    fn drift_and_diffusion_vjp(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        f_bar: &[T],
+        g_bar: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        self.check(t, y, p, &[f_bar.len(), g_bar.len(), y_bar.len()])?;
+        self.check(t, y, p_bar, &[])?;
+        y_bar.fill(T::ZERO);
+        self.backward(y, p, Some(f_bar), Some(g_bar), y_bar, p_bar);
+        Ok(())
+    }
+}
+
+/// A model without a growth net grows at rate zero.
+impl<T: Real> Growth<T> for NeuralSde<T> {
+    fn growth(&mut self, t: f64, y: &[T], p: &[T], rate: &mut [T]) -> Result<(), FieldError> {
+        self.check(t, y, p, &[rate.len() * self.config.dim()])?;
+        match &mut self.growth {
+            Some(growth) => growth.growth(t, y, p, rate),
+            None => {
+                rate.fill(T::ZERO);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<T: Real> GrowthVjp<T> for NeuralSde<T> {
+    fn growth_vjp(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        rate_bar: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        self.check(t, y, p, &[rate_bar.len() * self.config.dim(), y_bar.len()])?;
+        match &mut self.growth {
+            Some(growth) => growth.growth_vjp(t, y, p, rate_bar, y_bar, p_bar),
+            None => Ok(()),
+        }
+    }
+}
