@@ -39,13 +39,11 @@ pub enum AdjointError {
 }
 
 /// The error if a slice is not `expected` long.
-#[allow(dead_code, reason = "used by every adjoint")]
 pub(crate) fn check_len(what: &'static str, got: usize, expected: usize) -> Result<(), AdjointError> {
     if got == expected { Ok(()) } else { Err(AdjointError::ShapeMismatch { what, expected, got }) }
 }
 
 /// The error that names the first infinite or NaN value of the adjoint state, `[n, d]`.
-#[allow(dead_code, reason = "used by every adjoint")]
 pub(crate) fn check_finite<T: chreode_core::Real>(
     a: &[T],
     d: usize,
