@@ -159,7 +159,9 @@ impl<T: Real> SdeAdjoint<T> {
             after.copy_from_slice(before);
             self.scheme.step(&mut *sde, noise, first_trajectory, k as u64, t, h, after, p)?;
             if self.non_negative {
-                after.iter_mut().for_each(|y| *y = y.max(T::ZERO));
+                for y in after.iter_mut() {
+                    *y = y.max(T::ZERO);
+                }
             }
             if grid.observed_after(k).is_some() {
                 self.ends.push(k + 1); // within its capacity: no more observations than steps

@@ -43,7 +43,7 @@ pub enum DriftKind {
     ///
     /// With `s` the root mean square of `scale`, `ψ(x) = s²/time_scale · net((x - shift)/s)`: one scale for
     /// all coordinates, since a gradient does not survive unequal ones. Prefer a smooth activation: with
-    /// leaky ReLU the drift is piecewise constant.
+    /// `leaky_relu` the drift is piecewise constant.
     Potential,
     /// Production minus decay: `f_i = v_i sigmoid(net_i(x̂)) - δ_i x_i`, with `v, δ > 0` learned.
     ///
@@ -194,7 +194,7 @@ impl ModelConfig {
                 positive("diffusion.initial_level", *initial_level)?;
             }
             DiffusionConfig::Constant { initial_level } => {
-                positive("diffusion.initial_level", *initial_level)?
+                positive("diffusion.initial_level", *initial_level)?;
             }
             DiffusionConfig::Langevin { initial_level, kappa, floor } => {
                 if !production {

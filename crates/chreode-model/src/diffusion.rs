@@ -10,7 +10,8 @@ use crate::standardise::{Standardise, constants};
 use crate::{DiffusionConfig, ModelConfig};
 
 #[derive(Debug, Clone)]
-pub(crate) enum Noise<T> {
+#[allow(clippy::large_enum_variant, reason = "a model has one")]
+pub(crate) enum Noise<T: Real> {
     Diagonal(DiagonalNoise<T>),
     Constant(ConstantNoise<T>),
     Langevin(Langevin<T>),
@@ -56,7 +57,7 @@ fn noise_unit<T: Real>(config: &ModelConfig) -> Vec<T> {
 
 /// `g = unit ⊙ softplus(net(x̂))`.
 #[derive(Debug, Clone)]
-pub(crate) struct DiagonalNoise<T> {
+pub(crate) struct DiagonalNoise<T: Real> {
     net: Mlp<T>,
     standardise: Standardise<T>,
     unit: Vec<T>,

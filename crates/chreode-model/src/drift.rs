@@ -8,7 +8,7 @@ use crate::standardise::{Standardise, constants};
 use crate::{DriftKind, ModelConfig};
 
 #[derive(Debug, Clone)]
-pub(crate) enum Drift<T> {
+pub(crate) enum Drift<T: Real> {
     Free(FreeDrift<T>),
     Potential(PotentialDrift<T>),
     Production(Production<T>),
@@ -34,7 +34,7 @@ impl<T: Real> Drift<T> {
 
 /// `f = unit ⊙ net(x̂)`, with `unit = scale / time_scale`.
 #[derive(Debug, Clone)]
-pub(crate) struct FreeDrift<T> {
+pub(crate) struct FreeDrift<T: Real> {
     net: Mlp<T>,
     standardise: Standardise<T>,
     unit: Vec<T>,
@@ -81,7 +81,7 @@ impl<T: Real> FreeDrift<T> {
 
 /// `f = +∇ψ`, `ψ(x) = s²/time_scale · net((x - shift)/s)` with one `s`, the root mean square of `scale`.
 #[derive(Debug, Clone)]
-pub(crate) struct PotentialDrift<T> {
+pub(crate) struct PotentialDrift<T: Real> {
     net: GradientNet<T>,
     standardise: Standardise<T>,
     /// `s / time_scale`, and `s² / time_scale`.

@@ -13,7 +13,7 @@ use crate::{GrowthConfig, ModelConfig};
 ///
 /// It takes the parameters of the whole model and reads its own part of them.
 #[derive(Debug, Clone)]
-pub struct GrowthNet<T> {
+pub struct GrowthNet<T: Real> {
     net: Mlp<T>,
     standardise: Standardise<T>,
     unit: T,

@@ -15,7 +15,7 @@ use crate::{DiffusionConfig, GrowthNet, ModelConfig};
 const OUTPUT_GAIN: f64 = 0.1;
 
 /// Parts of a model and where their parameters lie.
-pub(crate) struct Parts<'a, T> {
+pub(crate) struct Parts<'a, T: Real> {
     pub(crate) config: &'a ModelConfig,
     pub(crate) layout: &'a ParamLayout,
     pub(crate) drift: (&'a Drift<T>, Range<usize>),

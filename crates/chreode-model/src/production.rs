@@ -14,7 +14,7 @@ use crate::mlp::{Mlp, MlpShape, TILE};
 use crate::standardise::{Standardise, constants};
 
 #[derive(Debug, Clone)]
-pub(crate) struct Production<T> {
+pub(crate) struct Production<T: Real> {
     net: Mlp<T>,
     standardise: Standardise<T>,
     layout: ParamLayout,
@@ -28,8 +28,8 @@ pub(crate) struct Production<T> {
     v: Vec<T>,
     decay: Vec<T>,
     sigmoid: Vec<T>,
-    production: Vec<T>,
-    production_bar: Vec<T>,
+    rate: Vec<T>,
+    rate_bar: Vec<T>,
     decay_bar: Vec<T>,
 }
 
@@ -53,8 +53,8 @@ impl<T: Real> Production<T> {
             v: vec![T::ZERO; d],
             decay: vec![T::ZERO; d],
             sigmoid: vec![T::ZERO; TILE * d],
-            production: vec![T::ZERO; TILE * d],
-            production_bar: vec![T::ZERO; TILE * d],
+            rate: vec![T::ZERO; TILE * d],
+            rate_bar: vec![T::ZERO; TILE * d],
             decay_bar: vec![T::ZERO; d],
         }
     }
@@ -87,7 +87,7 @@ impl<T: Real> Production<T> {
             *decay = self.decay_unit * log.exp();
         }
         let sigmoid = self.sigmoid[..n * d].chunks_exact(d);
-        for (production, sigmoid) in self.production[..n * d].chunks_exact_mut(d).zip(sigmoid) {
+        for (production, sigmoid) in self.rate[..n * d].chunks_exact_mut(d).zip(sigmoid) {
             for i in 0..d {
                 production[i] = self.v[i] * sigmoid[i];
             }
@@ -97,7 +97,7 @@ impl<T: Real> Production<T> {
     /// Sets the drift, after [`Self::forward_tile`].
     pub(crate) fn drift(&self, y: &[T], f: &mut [T]) {
         let d = self.v.len();
-        let rows = f.chunks_exact_mut(d).zip(y.chunks_exact(d)).zip(self.production.chunks_exact(d));
+        let rows = f.chunks_exact_mut(d).zip(y.chunks_exact(d)).zip(self.rate.chunks_exact(d));
         for ((f, y), production) in rows {
             for i in 0..d {
                 f[i] = production[i] - self.decay[i] * y[i];
@@ -108,7 +108,7 @@ impl<T: Real> Production<T> {
     /// Clears the adjoints of production and decay.
     pub(crate) fn clear_bars(&mut self, n: usize) {
         let len = n * self.v.len();
-        self.production_bar[..len].fill(T::ZERO);
+        self.rate_bar[..len].fill(T::ZERO);
         self.decay_bar.fill(T::ZERO);
     }
 
@@ -116,7 +116,7 @@ impl<T: Real> Production<T> {
     pub(crate) fn pull_drift(&mut self, y: &[T], f_bar: &[T], y_bar: &mut [T]) {
         let d = self.v.len();
         let rows = y.chunks_exact(d).zip(f_bar.chunks_exact(d)).zip(y_bar.chunks_exact_mut(d));
-        for (((y, f_bar), y_bar), production_bar) in rows.zip(self.production_bar.chunks_exact_mut(d)) {
+        for (((y, f_bar), y_bar), production_bar) in rows.zip(self.rate_bar.chunks_exact_mut(d)) {
             for i in 0..d {
                 production_bar[i] += f_bar[i];
                 self.decay_bar[i] += -f_bar[i] * y[i];
@@ -131,7 +131,7 @@ impl<T: Real> Production<T> {
         let len = n * d;
         let log_v_bar = &mut p_bar[self.v_range.clone()];
         let out_bar = self.net.output_and_bar(n).1;
-        let rows = self.production_bar[..len].chunks_exact(d).zip(self.production[..len].chunks_exact(d));
+        let rows = self.rate_bar[..len].chunks_exact(d).zip(self.rate[..len].chunks_exact(d));
         let rows = rows.zip(self.sigmoid[..len].chunks_exact(d)).zip(out_bar.chunks_exact_mut(d));
         for (((bar, production), sigmoid), out_bar) in rows {
             for i in 0..d {
@@ -184,7 +184,7 @@ impl<T: Real> Langevin<T> {
     pub(crate) fn diffusion(&mut self, drift: &Production<T>, y: &[T], log_scale: &[T], g: &mut [T]) {
         self.prepare(log_scale);
         let d = self.s.len();
-        let rows = g.chunks_exact_mut(d).zip(y.chunks_exact(d)).zip(drift.production.chunks_exact(d));
+        let rows = g.chunks_exact_mut(d).zip(y.chunks_exact(d)).zip(drift.rate.chunks_exact(d));
         for ((g, y), production) in rows {
             for i in 0..d {
                 let x = y[i].max(T::ZERO);
@@ -207,7 +207,7 @@ impl<T: Real> Langevin<T> {
         self.prepare(log_scale);
         let d = self.s.len();
         let rows = y.chunks_exact(d).zip(g_bar.chunks_exact(d)).zip(y_bar.chunks_exact_mut(d));
-        let rows = rows.zip(drift.production.chunks_exact(d)).zip(drift.production_bar.chunks_exact_mut(d));
+        let rows = rows.zip(drift.rate.chunks_exact(d)).zip(drift.rate_bar.chunks_exact_mut(d));
         for ((((y, g_bar), y_bar), production), production_bar) in rows {
             for i in 0..d {
                 let x = y[i].max(T::ZERO);

@@ -22,7 +22,7 @@ use crate::{ConfigError, ModelConfig, ModelError};
 /// # Units
 /// Drift in state per time, diffusion in state per square root of time, growth per time.
 #[derive(Debug, Clone)]
-pub struct NeuralSde<T> {
+pub struct NeuralSde<T: Real> {
     config: ModelConfig,
     layout: ParamLayout,
     drift: Drift<T>,
@@ -164,7 +164,7 @@ impl<T: Real> NeuralSde<T> {
                     (Noise::Diagonal(noise), _) => noise.diffusion_tile(n, y, noise_p, g),
                     (Noise::Constant(noise), _) => noise.diffusion_tile(noise_p, g),
                     (Noise::Langevin(noise), Drift::Production(drift)) => {
-                        noise.diffusion(drift, y, noise_p, g)
+                        noise.diffusion(drift, y, noise_p, g);
                     }
                     // `validate` lets Langevin noise through with a production drift only.
                     (Noise::Langevin(_), Drift::Free(_) | Drift::Potential(_)) => {}
@@ -339,13 +339,11 @@ impl<T: Real> DiffusionVjp<T> for NeuralSde<T> {
 impl<T: Real> Growth<T> for NeuralSde<T> {
     fn growth(&mut self, t: f64, y: &[T], p: &[T], rate: &mut [T]) -> Result<(), FieldError> {
         self.check(t, y, p, &[rate.len() * self.config.dim()])?;
-        match &mut self.growth {
-            Some(growth) => growth.growth(t, y, p, rate),
-            None => {
-                rate.fill(T::ZERO);
-                Ok(())
-            }
+        if let Some(growth) = &mut self.growth {
+            return growth.growth(t, y, p, rate);
         }
+        rate.fill(T::ZERO);
+        Ok(())
     }
 }
 
@@ -360,9 +358,6 @@ impl<T: Real> GrowthVjp<T> for NeuralSde<T> {
         p_bar: &mut [T],
     ) -> Result<(), FieldError> {
         self.check(t, y, p, &[rate_bar.len() * self.config.dim(), y_bar.len()])?;
-        match &mut self.growth {
-            Some(growth) => growth.growth_vjp(t, y, p, rate_bar, y_bar, p_bar),
-            None => Ok(()),
-        }
+        self.growth.as_mut().map_or(Ok(()), |growth| growth.growth_vjp(t, y, p, rate_bar, y_bar, p_bar))
     }
 }

@@ -1,27 +1,29 @@
 //! Every VJP against central differences in f64, and the potential against naive loops.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use chreode_core::{Diffusion, DiffusionVjp, Growth, GrowthVjp, VectorField, Vjp};
 use chreode_linalg::Activation;
 use chreode_model::{DriftKind, ModelConfig, NeuralSde};
-use common::{ACTIVATIONS, all_kinds, phi, uniform};
+use common::{all_kinds, phi, uniform};
 
 /// Weights of the scalar `Σ f_bar f + Σ g_bar g + Σ r_bar γ` whose gradient is checked.
 struct Probe {
-    f_bar: Vec<f64>,
-    g_bar: Vec<f64>,
-    r_bar: Vec<f64>,
+    f: Vec<f64>,
+    g: Vec<f64>,
+    r: Vec<f64>,
 }
 
 impl Probe {
     fn value(&self, sde: &mut NeuralSde<f64>, y: &[f64], p: &[f64]) -> f64 {
-        let (mut f, mut g, mut r) = (vec![0.0; y.len()], vec![0.0; y.len()], vec![0.0; self.r_bar.len()]);
+        let (mut f, mut g, mut r) = (vec![0.0; y.len()], vec![0.0; y.len()], vec![0.0; self.r.len()]);
         sde.eval(0.0, y, p, &mut f).unwrap();
         sde.diffusion(0.0, y, p, &mut g).unwrap();
         sde.growth(0.0, y, p, &mut r).unwrap();
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        dot(&self.f_bar, &f) + dot(&self.g_bar, &g) + dot(&self.r_bar, &r)
+        dot(&self.f, &f) + dot(&self.g, &g) + dot(&self.r, &r)
     }
 }
 
@@ -49,17 +51,17 @@ fn check_model(config: &ModelConfig, seed: u64) {
     p.iter_mut().zip(noise).for_each(|(p, e)| *p += e);
     let mut y = uniform("y", seed, n * d, 0.05..1.5);
     let probe = Probe {
-        f_bar: uniform("f_bar", seed, n * d, -1.0..1.0),
-        g_bar: uniform("g_bar", seed, n * d, -1.0..1.0),
-        r_bar: uniform("r_bar", seed, n, -1.0..1.0),
+        f: uniform("f_bar", seed, n * d, -1.0..1.0),
+        g: uniform("g_bar", seed, n * d, -1.0..1.0),
+        r: uniform("r_bar", seed, n, -1.0..1.0),
     };
     let (mut y_bar, mut p_bar) = (vec![9.0; n * d], vec![0.0; p.len()]);
-    sde.vjp(0.0, &y, &p, &probe.f_bar, &mut y_bar, &mut p_bar).unwrap();
-    sde.diffusion_vjp(0.0, &y, &p, &probe.g_bar, &mut y_bar, &mut p_bar).unwrap();
+    sde.vjp(0.0, &y, &p, &probe.f, &mut y_bar, &mut p_bar).unwrap();
+    sde.diffusion_vjp(0.0, &y, &p, &probe.g, &mut y_bar, &mut p_bar).unwrap();
 
     // The fused call gives the same up to the order of sums.
     let (mut y_fused, mut p_fused) = (vec![9.0; n * d], vec![0.0; p.len()]);
-    sde.drift_and_diffusion_vjp(0.0, &y, &p, &probe.f_bar, &probe.g_bar, &mut y_fused, &mut p_fused).unwrap();
+    sde.drift_and_diffusion_vjp(0.0, &y, &p, &probe.f, &probe.g, &mut y_fused, &mut p_fused).unwrap();
     for (a, b) in y_bar.iter().zip(&y_fused).chain(p_bar.iter().zip(&p_fused)) {
         assert!((a - b).abs() <= 1e-13 * (1.0 + a.abs()), "fused {b}, separate {a}: {config:?}");
     }
@@ -70,7 +72,7 @@ fn check_model(config: &ModelConfig, seed: u64) {
     sde.drift_and_diffusion(0.0, &y, &p, &mut f_fused, &mut g_fused).unwrap();
     assert_eq!((f, g), (f_fused, g_fused));
 
-    sde.growth_vjp(0.0, &y, &p, &probe.r_bar, &mut y_bar, &mut p_bar).unwrap();
+    sde.growth_vjp(0.0, &y, &p, &probe.r, &mut y_bar, &mut p_bar).unwrap();
     let (y_scale, p_scale) = (max_abs(&y_bar), max_abs(&p_bar));
     for i in 0..y.len() {
         let fd = difference(&mut y, i, |y| probe.value(&mut sde, y, &p));
@@ -84,7 +86,7 @@ fn check_model(config: &ModelConfig, seed: u64) {
 
 #[test]
 fn vjps_agree_with_central_differences() {
-    for activation in ACTIVATIONS {
+    for activation in Activation::ALL {
         for config in all_kinds(3, activation) {
             for seed in 0..3 {
                 check_model(&config, seed);
@@ -138,7 +140,7 @@ fn naive_potential(sde: &NeuralSde<f64>, p: &[f64], x: &[f64]) -> f64 {
 
 #[test]
 fn a_potential_drift_is_the_gradient_of_the_naive_potential() {
-    for activation in ACTIVATIONS {
+    for activation in Activation::ALL {
         for config in all_kinds(3, activation).into_iter().filter(|c| c.drift.kind == DriftKind::Potential) {
             let mut sde = NeuralSde::<f64>::new(config).unwrap();
             let mut p = sde.init(4);

@@ -18,7 +18,7 @@ use super::{MlpShape, TILE};
 
 /// The gradient of a scalar net, with the scratch of one worker.
 #[derive(Debug, Clone)]
-pub(crate) struct GradientNet<T> {
+pub(crate) struct GradientNet<T: Real> {
     shape: MlpShape,
     /// Pre-activations of each layer and inputs to each layer, `[2 TILE, width]`: values, then tangents.
     z: Vec<Vec<T>>,
@@ -36,6 +36,8 @@ impl<T: Real> GradientNet<T> {
     pub(crate) fn new(shape: MlpShape) -> Self {
         let buffer = |width: usize| vec![T::ZERO; TILE * width];
         let hidden = shape.layers.len() - 1;
+        let mut scratch = GemmScratch::new();
+        scratch.reserve(2 * TILE, shape.max_width());
         let derivatives = || shape.layers[..hidden].iter().map(|l| buffer(l.shape.out)).collect();
         Self {
             z: shape.layers.iter().map(|l| buffer(2 * l.shape.out)).collect(),
@@ -44,7 +46,7 @@ impl<T: Real> GradientNet<T> {
             d2: derivatives(),
             bar: buffer(2 * shape.max_width()),
             next_bar: buffer(2 * shape.max_width()),
-            scratch: GemmScratch::new(),
+            scratch,
             shape,
         }
     }

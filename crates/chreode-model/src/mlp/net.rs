@@ -19,7 +19,7 @@ use super::{MlpShape, TILE};
 /// assert!((y[0] - 3.47).abs() < 1e-12 && (y[1] - 2.48).abs() < 1e-12);
 /// ```
 #[derive(Debug, Clone)]
-pub struct Mlp<T> {
+pub struct Mlp<T: Real> {
     shape: MlpShape,
     /// Pre-activations and activations of each layer, `[TILE, width]`; `a[l]` goes into layer `l`.
     z: Vec<Vec<T>>,
@@ -34,12 +34,14 @@ impl<T: Real> Mlp<T> {
     /// A net of this shape, with scratch for [`TILE`] rows.
     pub fn new(shape: MlpShape) -> Self {
         let buffer = |width: usize| vec![T::ZERO; TILE * width];
+        let mut scratch = GemmScratch::new();
+        scratch.reserve(TILE, shape.max_width());
         Self {
             z: shape.layers.iter().map(|l| buffer(l.shape.out)).collect(),
             a: shape.layers.iter().map(|l| buffer(l.shape.inp)).collect(),
             bar: buffer(shape.max_width()),
             next_bar: buffer(shape.max_width()),
-            scratch: GemmScratch::new(),
+            scratch,
             shape,
         }
     }

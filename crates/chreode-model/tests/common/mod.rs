@@ -7,15 +7,6 @@ use chreode_model::{DiffusionConfig, DriftKind, GrowthConfig, ModelConfig};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-pub(crate) const ACTIVATIONS: [Activation; 6] = [
-    Activation::Identity,
-    Activation::Tanh,
-    Activation::Sigmoid,
-    Activation::Softplus,
-    Activation::Silu,
-    Activation::LeakyRelu,
-];
-
 /// Every legal pair of drift and diffusion, with growth, unequal scales and a time scale that is not one.
 pub(crate) fn all_kinds(d: usize, activation: Activation) -> Vec<ModelConfig> {
     let diagonal = DiffusionConfig::Diagonal { hidden: vec![5], activation, initial_level: 0.4 };
@@ -71,6 +62,5 @@ pub(crate) fn phi(activation: Activation, z: f64) -> f64 {
                 0.01 * z
             }
         }
-        other => panic!("no formula for {other}"),
     }
 }
