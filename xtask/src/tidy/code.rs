@@ -1,7 +1,7 @@
 //! Rules of one Rust file: its length, its `unsafe`, its re-exports, what must not be left in it.
 
-use super::source::{self, Line};
-use super::{File, Problem, is_rust};
+use super::source::Line;
+use super::{File, Problem};
 
 /// Above this a file fails, unless one of its lines is [`DATA`].
 const MOST_LINES: usize = 800;
@@ -21,22 +21,8 @@ const UNSAFE: &[&str] = &[
 /// What a finished piece of work does not hold.
 const UNFINISHED: &[&str] = &["todo!", "unimplemented!", "dbg!"];
 
-/// The files of modules that a `lib.rs` declares `pub`: their names are a way into the crate too.
-pub(super) fn public_modules(files: &[File]) -> Vec<String> {
-    let mut public = Vec::new();
-    for file in files.iter().filter(|f| is_rust(&f.path)) {
-        let Some(dir) = file.path.strip_suffix("lib.rs") else { continue };
-        for line in source::lines(&file.text) {
-            if let Some(name) = line.code.trim().strip_prefix("pub mod ").and_then(|m| m.strip_suffix(';')) {
-                public.extend([format!("{dir}{name}.rs"), format!("{dir}{name}/mod.rs")]);
-            }
-        }
-    }
-    public
-}
-
-/// Checks one file, split into lines; `public` are the files of [`public_modules`].
-pub(super) fn check(file: &File, lines: &[Line], public: &[String]) -> Vec<Problem> {
+/// Checks one file, split into lines.
+pub(super) fn check(file: &File, lines: &[Line]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let path = file.path.as_str();
     let mut report = |line: usize, what: String| problems.push(Problem::new(path, line, what));
@@ -46,10 +32,7 @@ pub(super) fn check(file: &File, lines: &[Line], public: &[String]) -> Vec<Probl
         report(0, format!("{length} lines; split it (at most {MOST_LINES}, or mark a table `{DATA}`)"));
     }
     let place_for_unsafe = UNSAFE.iter().any(|p| path.starts_with(p));
-    let inside = path.starts_with("crates/")
-        && path.contains("/src/")
-        && !path.ends_with("/src/lib.rs")
-        && !public.iter().any(|p| p == path);
+    let inside = path.starts_with("crates/") && path.contains("/src/") && !path.ends_with("/src/lib.rs");
     for (i, line) in lines.iter().enumerate() {
         let number = i + 1;
         if line.has_word("unsafe") {
@@ -65,10 +48,12 @@ pub(super) fn check(file: &File, lines: &[Line], public: &[String]) -> Vec<Probl
             }
         }
         if line.has_word("pub use") {
-            if inside {
-                report(number, "a re-export outside lib.rs and its public modules: say `pub(crate) mod` here, and `pub use` there".into());
-            } else if line.code.contains('*') {
+            let (from, stars) = re_export(&lines[i..]);
+            if stars {
                 report(number, "a re-export by `*`: name what is re-exported".into());
+            }
+            if inside && !declares(lines, &from) {
+                report(number, format!("{from} is no module of this file: re-export it in lib.rs"));
             }
         }
     }
@@ -83,6 +68,30 @@ pub(super) fn long(file: &File) -> Option<String> {
 
 fn is_data(file: &File) -> bool {
     file.text.lines().any(|l| l.trim() == DATA)
+}
+
+/// Of the `pub use` that begins in the first line: where its path starts, and whether it has a `*`.
+fn re_export(lines: &[Line]) -> (String, bool) {
+    let mut statement = String::new();
+    for line in lines {
+        statement.push_str(&line.code);
+        if line.code.contains(';') {
+            break;
+        }
+    }
+    let path = statement.split_once("pub use").map_or("", |(_, path)| path).trim();
+    let path = path.strip_prefix("self::").unwrap_or(path);
+    let first = path.split([':', ';', ' ']).next().unwrap_or_default();
+    (first.to_owned(), statement.contains('*'))
+}
+
+/// Whether the file declares this module, so that its names are found by walking down from `lib.rs`.
+fn declares(lines: &[Line], module: &str) -> bool {
+    let (file, inline) = (format!("mod {module};"), format!("mod {module} {{"));
+    lines.iter().any(|l| {
+        let code = l.code.trim();
+        code.ends_with(&file) || code.ends_with(&inline)
+    })
 }
 
 /// Blocks and impls need the note; an `unsafe fn` says its conditions in its docs, which clippy asks for.
@@ -106,10 +115,7 @@ mod tests {
 
     fn problems(path: &str, text: &str) -> Vec<String> {
         let file = File { path: path.into(), text: text.into() };
-        check(&file, &lines(text), &["crates/a/src/door/mod.rs".to_owned()])
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        check(&file, &lines(text)).iter().map(ToString::to_string).collect()
     }
 
     const KERNEL: &str = "crates/chreode-linalg/src/simd/exp.rs";
@@ -153,14 +159,24 @@ mod tests {
     }
 
     #[test]
-    fn re_exports_stand_in_lib_by_name() {
-        assert!(problems("crates/a/src/lib.rs", "pub use b::C;").is_empty());
-        assert!(problems("crates/a/src/lib.rs", "pub use b::*;")[0].contains("name what"));
-        assert!(problems("crates/a/src/b/mod.rs", "pub use c::D;")[0].contains("outside lib.rs"));
-        assert!(problems("crates/a/src/b/mod.rs", "pub(crate) use c::D;").is_empty());
-        assert!(problems("crates/a/src/door/mod.rs", "pub use c::D;").is_empty());
-        let lib =
-            File { path: "crates/a/src/lib.rs".into(), text: "mod b;\npub mod door;\n// pub mod c;".into() };
-        assert_eq!(public_modules(&[lib]), ["crates/a/src/door.rs", "crates/a/src/door/mod.rs"]);
+    fn re_exports_are_named_and_walk_down() {
+        let lib = "crates/a/src/lib.rs";
+        assert!(problems(lib, "pub use b::C;\npub use chreode_core::Real;").is_empty());
+        assert!(problems(lib, "pub use b::*;")[0].contains("name what"));
+        assert!(problems(lib, "pub use b::{\n    c::*,\n};")[0].contains("name what"));
+        let family = "crates/a/src/b/mod.rs";
+        assert!(
+            problems(family, "mod c;\npub(crate) mod d;\npub use c::{\n    E,\n};\npub use self::d::F;")
+                .is_empty()
+        );
+        assert!(problems(family, "mod c {\n    pub(crate) mod d;\n}\npub use c::d::F;").is_empty());
+        assert!(problems(family, "mod c;\npub use c::*;")[0].contains("name what"));
+        for elsewhere in ["crate::x::Y", "super::Y", "chreode_core::Real"] {
+            assert!(
+                problems(family, &format!("mod c;\npub use {elsewhere};"))[0]
+                    .contains("no module of this file")
+            );
+        }
+        assert!(problems(family, "pub(crate) use crate::x::Y;").is_empty());
     }
 }

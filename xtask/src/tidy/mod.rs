@@ -60,7 +60,6 @@ pub(crate) fn run() -> Result<bool> {
     let files = project_files(&workspace.root)?;
     let mut problems = Vec::new();
     let mut notes = Vec::new();
-    let public = code::public_modules(&files);
 
     problems.extend(crates::check(&workspace.packages));
     for package in &workspace.packages {
@@ -73,7 +72,7 @@ pub(crate) fn run() -> Result<bool> {
         problems.extend(text::check(file));
         if is_rust(&file.path) {
             let lines = source::lines(&file.text);
-            problems.extend(code::check(file, &lines, &public));
+            problems.extend(code::check(file, &lines));
             notes.extend(code::long(file));
         }
     }
