@@ -21,12 +21,20 @@ mod stats;
 mod stepper;
 
 pub use controller::PiController;
-pub use erk::{ALL_ERK, BOSH3, DenseOutput, EULER, Erk, ErkTableau, HEUN, MIDPOINT, RK4, TSIT5};
+pub use erk::step::Erk;
+pub use erk::tableau::{DenseOutput, ErkTableau};
+pub use erk::tableaus::ALL_ERK;
+pub use erk::tableaus::bosh3::BOSH3;
+pub use erk::tableaus::euler::EULER;
+pub use erk::tableaus::heun::HEUN;
+pub use erk::tableaus::midpoint::MIDPOINT;
+pub use erk::tableaus::rk4::RK4;
+pub use erk::tableaus::tsit5::TSIT5;
 pub use error::SolveError;
 pub use options::{SolveOptions, StepSize};
-pub use sde::{
-    AfterStep, Ensemble, EnsembleOptions, EulerMaruyama, TILE, TimeGrid, simulate, simulate_weighted,
-};
+pub use sde::ensemble::{AfterStep, Ensemble, EnsembleOptions, TILE, simulate, simulate_weighted};
+pub use sde::euler_maruyama::EulerMaruyama;
+pub use sde::time_grid::TimeGrid;
 pub use solve::{Observer, StepRecord, solve, solve_observed};
 pub use stats::Stats;
 pub use stepper::Stepper;

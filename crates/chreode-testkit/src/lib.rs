@@ -12,7 +12,12 @@ pub use gradcheck::{
     check_growth_vjp, check_jacobian, check_jvp, check_vjp, compare,
 };
 pub use order::observed_order;
-pub use problems::{
-    Brusselator, Case, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, SinhSde, Smooth,
-    SmoothField, WellSde, corpus,
-};
+pub use problems::brusselator::Brusselator;
+pub use problems::corpus;
+pub use problems::duffing::Duffing;
+pub use problems::lorenz::Lorenz;
+pub use problems::lotka_volterra::LotkaVolterra;
+pub use problems::rational::Rational;
+pub use problems::sinh_sde::SinhSde;
+pub use problems::smooth::{Case, Differentiable, Smooth, SmoothField};
+pub use problems::well_sde::WellSde;

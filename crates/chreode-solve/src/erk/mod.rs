@@ -6,25 +6,6 @@
 
 mod combine;
 mod dense_output;
-mod step;
-mod tableau;
-mod tableaus {
-    pub(super) mod bosh3;
-    pub(super) mod euler;
-    pub(super) mod heun;
-    pub(super) mod midpoint;
-    pub(super) mod rk4;
-    pub(super) mod tsit5;
-}
-
-pub use step::Erk;
-pub use tableau::{DenseOutput, ErkTableau};
-pub use tableaus::bosh3::BOSH3;
-pub use tableaus::euler::EULER;
-pub use tableaus::heun::HEUN;
-pub use tableaus::midpoint::MIDPOINT;
-pub use tableaus::rk4::RK4;
-pub use tableaus::tsit5::TSIT5;
-
-/// Every explicit Runge-Kutta method.
-pub const ALL_ERK: [&ErkTableau; 6] = [&EULER, &HEUN, &MIDPOINT, &BOSH3, &RK4, &TSIT5];
+pub(crate) mod step;
+pub(crate) mod tableau;
+pub(crate) mod tableaus;

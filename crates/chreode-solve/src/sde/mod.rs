@@ -3,10 +3,6 @@
 //! Start with `ensemble` (the parallel run); `euler_maruyama` is the scheme, `time_grid` its steps.
 //! Not here: the Brownian increments (`chreode_core::BrownianIncrements`), gradients (`chreode-adjoint`).
 
-mod ensemble;
-mod euler_maruyama;
-mod time_grid;
-
-pub use ensemble::{AfterStep, Ensemble, EnsembleOptions, TILE, simulate, simulate_weighted};
-pub use euler_maruyama::EulerMaruyama;
-pub use time_grid::TimeGrid;
+pub(crate) mod ensemble;
+pub(crate) mod euler_maruyama;
+pub(crate) mod time_grid;

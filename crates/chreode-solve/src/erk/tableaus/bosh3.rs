@@ -1,5 +1,5 @@
 //! Bogacki-Shampine 3(2), FSAL. Source: [BS89].
-use crate::erk::{DenseOutput, ErkTableau};
+use crate::erk::tableau::{DenseOutput, ErkTableau};
 
 /// Bogacki-Shampine 3(2) pair; 4 stages, 3 evaluations per accepted step. The cubic Hermite polynomial is a
 /// dense output of its full order.

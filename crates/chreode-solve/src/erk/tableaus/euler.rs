@@ -1,5 +1,5 @@
 //! Euler's method. Source: Euler (1768), Institutionum calculi integralis I, section 650.
-use crate::erk::{DenseOutput, ErkTableau};
+use crate::erk::tableau::{DenseOutput, ErkTableau};
 
 /// Euler's method; order 1, no error estimate.
 pub const EULER: ErkTableau = ErkTableau {

@@ -1,5 +1,5 @@
 //! Heun's method with Euler's embedded. Source: Heun (1900), Z. Math. Phys. 45, 23-38; [HNW93] table II.1.1.
-use crate::erk::{DenseOutput, ErkTableau};
+use crate::erk::tableau::{DenseOutput, ErkTableau};
 
 /// Heun's 2(1) pair (explicit trapezoidal rule); 2 stages.
 pub const HEUN: ErkTableau = ErkTableau {

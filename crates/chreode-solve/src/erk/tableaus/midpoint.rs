@@ -1,5 +1,5 @@
 //! Runge's midpoint method with Euler's embedded. Source: Runge (1895), Math. Ann. 46, 167-178; [HNW93] II.1.
-use crate::erk::{DenseOutput, ErkTableau};
+use crate::erk::tableau::{DenseOutput, ErkTableau};
 
 /// Midpoint 2(1) pair; 2 stages.
 pub const MIDPOINT: ErkTableau = ErkTableau {

@@ -1,5 +1,5 @@
 //! The classical method. Source: Kutta (1901), Z. Math. Phys. 46, 435-453; [HNW93] table II.1.2.
-use crate::erk::{DenseOutput, ErkTableau};
+use crate::erk::tableau::{DenseOutput, ErkTableau};
 
 /// The classical Runge-Kutta method; order 4, 4 stages, no error estimate.
 pub const RK4: ErkTableau = ErkTableau {
