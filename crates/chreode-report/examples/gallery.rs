@@ -251,7 +251,7 @@ fn fate_section(page: &mut Page, c: &Cells, fates: &[String]) -> Result<(), Fail
     .percent();
     s.figure(
         "Fate fractions",
-        "Bars whose intervals miss the black mark are wrong by more than chance.",
+        "Bars whose intervals miss the upright mark are wrong by more than chance.",
         &bars.draw()?,
     );
 
@@ -284,7 +284,7 @@ fn fate_section(page: &mut Page, c: &Cells, fates: &[String]) -> Result<(), Fail
     let ridges = Ridgelines::new(fates.iter().cloned().zip(groups.iter().map(Vec::as_slice)).collect())
         .label("Gata-1 at day 6")
         .references("observed median", vec![Some(0.31), Some(0.48), Some(0.57), None]);
-    s.half_figure("Spread within each fate", "Black marks: medians of the observed cells.", &ridges.draw());
+    s.half_figure("Spread within each fate", "Upright marks: medians of the observed cells.", &ridges.draw());
 
     let mut table = Table::new("Fate cross-entropy of 200 progenitors", vec![Column::text("model"), Column::numeric("cross-entropy").hint("nats, lower is better"), Column::numeric("drift cosine").hint("higher is better"), Column::numeric("log-diffusion").hint("correlation"), Column::numeric("rms error").hint("log units"), Column::numeric("bias").hint("log units")])
         .caption("Rows in italics are references, not fits: the base rate knows nothing of the cell, the oracle knows the true equation.");

@@ -132,8 +132,11 @@ impl VectorGrid {
 /// Means with a Gaussian kernel of one lattice step, cut at three. Points with a value that is not finite are skipped.
 fn kernel_mean<const K: usize>(l: &Lattice, points: &[[f64; 2]], rows: &[[f64; K]]) -> Vec<[f64; K]> {
     const REACH: isize = 3;
+    // A node farther than this from every point shows nothing, however many points lie beyond.
+    const CLOSE: f64 = 1.2;
     let mut sums = vec![[0.0; K]; l.len()];
     let mut mass = vec![0.0; l.len()];
+    let mut close = vec![false; l.len()];
     for (p, row) in points.iter().zip(rows) {
         let (gx, gy) = ((p[0] - l.x0) / l.dx, (p[1] - l.y0) / l.dy);
         let inside = gx > -1.0 && gy > -1.0 && gx < l.nx as f64 && gy < l.ny as f64;
@@ -147,6 +150,7 @@ fn kernel_mean<const K: usize>(l: &Lattice, points: &[[f64; 2]], rows: &[[f64; K
                 let w = (-0.5 * r2).exp();
                 let node = j as usize * l.nx + i as usize;
                 mass[node] += w;
+                close[node] |= r2 < CLOSE * CLOSE;
                 for (s, v) in sums[node].iter_mut().zip(row) {
                     *s += w * v;
                 }
@@ -158,7 +162,12 @@ fn kernel_mean<const K: usize>(l: &Lattice, points: &[[f64; 2]], rows: &[[f64; K
     // A stray cell in a sea of thousands is no evidence: ask for a share of a typical node's mass as well.
     let typical = filled.get(filled.len() / 2).copied().unwrap_or(0.0);
     let least = (0.03 * typical).max(0.6);
-    sums.iter().zip(&mass).map(|(s, &m)| if m >= least { s.map(|v| v / m) } else { [f64::NAN; K] }).collect()
+    let filled = mass.iter().zip(&close).map(|(&m, &c)| c && m >= least);
+    sums.iter()
+        .zip(&mass)
+        .zip(filled)
+        .map(|((s, m), f)| if f { s.map(|v| v / m) } else { [f64::NAN; K] })
+        .collect()
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ impl<'a> FateBars<'a> {
             svg.text("tick", [left - 7.0, frame.y.at(v) + 4.0], Anchor::End, text);
         }
         let w = (right - left) / rows.len() as f64;
-        svg.raw("<g class=\"cells\">");
+        svg.raw("<g class=\"cells calm\">");
         for (f, name) in self.fates.iter().enumerate() {
             let mut d = String::new();
             for (i, r) in rows.iter().enumerate() {

@@ -196,7 +196,7 @@ impl<'a> Scatter<'a> {
 }
 
 /// Width of a single panel in drawing units.
-pub(crate) const PANEL: f64 = 420.0;
+pub(crate) const PANEL: f64 = 400.0;
 /// Width of one panel among small multiples.
 const SMALL: f64 = 220.0;
 

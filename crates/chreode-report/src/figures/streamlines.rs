@@ -16,9 +16,9 @@ use crate::grid::VectorGrid;
 use crate::svg::{Svg, coordinate};
 
 /// Least distance of a new line from the others, in drawing units.
-const APART: f64 = 15.0;
+const APART: f64 = 12.5;
 /// Distance at which a growing line stops.
-const STOP: f64 = 6.5;
+const STOP: f64 = 5.5;
 /// Step of the integration.
 const STEP: f64 = 1.5;
 /// Shortest line that is drawn, and the longest.
