@@ -7,16 +7,31 @@
 //!   ([`vexp`], [`vtanh`] ..) with stated error bounds.
 //! * **Rows**: [`log_sum_exp`], [`softmin_row`] (optimal transport), [`pairwise_sq_dists`].
 //!
+//! * **Decompositions** in `f64`: [`Lu`], [`Cholesky`], [`qr()`], [`symmetric_eigen`], [`eigenvalues`],
+//!   [`svd()`], [`spectral_norm`].
+//! * **Low rank**: [`truncated_svd`] of a [`LinearOperator`] (dense, sparse, centred and scaled), for PCA.
+//!
 //! Instruction sets (AVX-512, AVX2 with FMA, baseline) are chosen at run time. Results are the same on
 //! every run on one machine; between instruction sets they differ by rounding.
 
 mod activation;
 mod batch;
+mod dense;
+mod error;
+mod lowrank;
 mod simd;
 
 pub use activation::{Activation, UnknownActivation};
 pub use batch::gemm::{GemmScratch, Transpose, gemm};
 pub use batch::layer::{LayerShape, layer_backward_input, layer_backward_params, layer_forward};
 pub use batch::pairwise::pairwise_sq_dists;
+pub use dense::cholesky::{Cholesky, solve_spd};
+pub use dense::eigen::{SymmetricEigen, eigenvalues, symmetric_eigen};
+pub use dense::lu::Lu;
+pub use dense::qr::{Qr, qr};
+pub use dense::svd::{Svd, singular_values, spectral_norm, svd};
+pub use error::LinalgError;
+pub use lowrank::operator::{CsrOperator, DenseOperator, LinearOperator, Standardised};
+pub use lowrank::truncated::{TruncatedSvd, truncated_svd};
 pub use simd::rows::{log_sum_exp, softmin_row};
 pub use simd::slices::{vexp, vln, vsigmoid, vsilu, vsoftplus, vtanh};

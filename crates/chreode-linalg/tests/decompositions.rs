@@ -1,0 +1,210 @@
+//! Decompositions: they multiply back to the matrix, below and above the sizes where the library behind changes.
+
+use chreode_linalg::{
+    Cholesky, LinalgError, Lu, eigenvalues, qr, singular_values, solve_spd, spectral_norm, svd,
+    symmetric_eigen,
+};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+/// Around every threshold inside, and beyond.
+const SIZES: [usize; 13] = [1, 2, 3, 7, 20, 49, 50, 63, 64, 65, 130, 200, 260];
+
+fn matrix(rows: usize, columns: usize, seed: u64) -> Vec<f64> {
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    (0..rows * columns).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+fn product(a: &[f64], b: &[f64], m: usize, k: usize, n: usize) -> Vec<f64> {
+    let mut c = vec![0.0; m * n];
+    for i in 0..m {
+        for l in 0..k {
+            for j in 0..n {
+                c[i * n + j] += a[i * k + l] * b[l * n + j];
+            }
+        }
+    }
+    c
+}
+
+fn transposed(a: &[f64], rows: usize, columns: usize) -> Vec<f64> {
+    (0..rows * columns).map(|i| a[i % rows * columns + i / rows]).collect()
+}
+
+fn assert_close(a: &[f64], b: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}: lengths");
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        assert!((a - b).abs() <= tolerance, "{what}, element {i}: {a} is not {b}");
+    }
+}
+
+fn identity(n: usize) -> Vec<f64> {
+    (0..n * n).map(|i| f64::from(i % (n + 1) == 0)).collect()
+}
+
+fn check_lu(n: usize, seed: u64) {
+    let mut a = matrix(n, n, seed);
+    // Well conditioned, but not so that no rows are exchanged.
+    for i in 0..n {
+        a[i * n + (i + 1) % n] += n as f64;
+    }
+    let x = matrix(n, 1, seed + 1);
+    let mut lu = Lu::factor(&a, n).unwrap();
+    let mut b = product(&a, &x, n, n, 1);
+    lu.solve(&mut b);
+    assert_close(&b, &x, 1e-12, "LU solve");
+    let mut b = product(&transposed(&a, n, n), &x, n, n, 1);
+    lu.solve_transpose(&mut b);
+    assert_close(&b, &x, 1e-12, "LU solve with the transpose");
+}
+
+fn check_cholesky(n: usize, seed: u64) {
+    let root = matrix(n, n, seed);
+    let mut a = product(&root, &transposed(&root, n, n), n, n, n);
+    for i in 0..n {
+        a[i * n + i] += 1.0;
+    }
+    let x = matrix(n, 1, seed + 1);
+    let b = product(&a, &x, n, n, 1);
+    assert_close(&solve_spd(&a, &b).unwrap(), &x, 1e-10, "Cholesky solve");
+    let factor = Cholesky::factor(&a, n).unwrap();
+    let l: Vec<f64> = (0..n * n).map(|i| factor.l(i / n, i % n)).collect();
+    assert_close(&product(&l, &transposed(&l, n, n), n, n, n), &a, 1e-11, "L Lᵀ");
+    let ln_det: f64 = symmetric_eigen(&a, n).unwrap().values.iter().map(|v| v.ln()).sum();
+    assert!((factor.ln_det() - ln_det).abs() < 1e-9 * ln_det.abs().max(1.0));
+}
+
+fn check_qr(m: usize, n: usize, seed: u64) {
+    let a = matrix(m, n, seed);
+    let r = m.min(n);
+    let f = qr(&a, m, n).unwrap();
+    assert_close(&product(&f.q, &f.r, m, r, n), &a, 1e-12, "Q R");
+    assert_close(&product(&transposed(&f.q, m, r), &f.q, r, m, r), &identity(r), 1e-12, "Qᵀ Q");
+    assert!((0..r).all(|i| (0..i.min(n)).all(|j| f.r[i * n + j] == 0.0)), "R is upper triangular");
+}
+
+fn check_symmetric(n: usize, seed: u64) {
+    let half = matrix(n, n, seed);
+    let a: Vec<f64> = half.iter().zip(transposed(&half, n, n)).map(|(a, b)| a + b).collect();
+    let e = symmetric_eigen(&a, n).unwrap();
+    assert!(e.values.is_sorted());
+    let v = &e.vectors;
+    assert_close(&product(&transposed(v, n, n), v, n, n, n), &identity(n), 1e-11, "Vᵀ V");
+    let scaled: Vec<f64> = (0..n * n).map(|i| v[i] * e.values[i % n]).collect();
+    assert_close(&product(&scaled, &transposed(v, n, n), n, n, n), &a, 1e-10, "V diag Vᵀ");
+    // Only the lower triangle counts.
+    let lower: Vec<f64> = (0..n * n).map(|i| if i % n > i / n { 7.0 } else { a[i] }).collect();
+    assert_eq!(symmetric_eigen(&lower, n).unwrap().values, e.values);
+}
+
+fn check_svd(m: usize, n: usize, seed: u64) {
+    let a = matrix(m, n, seed);
+    let r = m.min(n);
+    let f = svd(&a, m, n).unwrap();
+    assert!(f.s.is_sorted_by(|a, b| a >= b) && f.s.iter().all(|s| *s >= 0.0));
+    let scaled: Vec<f64> = f.u.iter().enumerate().map(|(i, u)| u * f.s[i % r]).collect();
+    assert_close(&product(&scaled, &f.vt, m, r, n), &a, 1e-11, "U S Vᵀ");
+    assert_close(&product(&f.vt, &transposed(&f.vt, r, n), r, n, r), &identity(r), 1e-11, "Vᵀ V");
+    assert_close(&product(&transposed(&f.u, m, r), &f.u, r, m, r), &identity(r), 1e-11, "Uᵀ U");
+    assert_close(&singular_values(&a, m, n).unwrap(), &f.s, 1e-11, "singular values");
+    assert_eq!(spectral_norm(&a, m, n).unwrap(), singular_values(&a, m, n).unwrap()[0]);
+    for row in f.vt.chunks(n) {
+        let largest = row.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
+        assert!(largest > 0.0, "the largest component is positive");
+    }
+}
+
+/// Complex eigenvalues against the characteristic polynomial's sums: Σ λ = tr A, Σ λ² = tr A².
+fn check_eigenvalues(n: usize, seed: u64) {
+    let a = matrix(n, n, seed);
+    let values = eigenvalues(&a, n).unwrap();
+    let trace = |m: &[f64]| (0..n).map(|i| m[i * n + i]).sum::<f64>();
+    let sum: f64 = values.iter().map(|v| v.0).sum();
+    let squares: f64 = values.iter().map(|v| v.0 * v.0 - v.1 * v.1).sum();
+    assert!((sum - trace(&a)).abs() < 1e-10 * n as f64, "n = {n}: {sum}");
+    assert!((squares - trace(&product(&a, &a, n, n, n))).abs() < 1e-9 * n as f64, "n = {n}: {squares}");
+    assert!(values.iter().map(|v| v.1).sum::<f64>().abs() < 1e-9, "complex ones come in pairs");
+}
+
+#[test]
+fn decompositions_multiply_back_at_all_sizes() {
+    for (seed, n) in SIZES.into_iter().enumerate() {
+        let seed = seed as u64;
+        check_lu(n, seed);
+        check_cholesky(n, seed);
+        check_symmetric(n, seed);
+        check_eigenvalues(n, seed);
+        for (rows, columns) in [(n, n), (2 * n + 3, n), (n, n + 5)] {
+            check_qr(rows, columns, seed);
+            check_svd(rows, columns, seed);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn decompositions_multiply_back(m in 1_usize..40, n in 1_usize..40, seed in 0_u64..1_000_000) {
+        check_lu(n, seed);
+        check_cholesky(n, seed);
+        check_symmetric(n, seed);
+        check_qr(m, n, seed);
+        check_svd(m, n, seed);
+        check_eigenvalues(n, seed);
+    }
+}
+
+#[test]
+fn known_eigenvalues() {
+    // A rotation by 90 degrees with a growth of 2 beside it.
+    let values = eigenvalues(&[0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 2.0], 3).unwrap();
+    assert_close(
+        &values.iter().flat_map(|v| [v.0, v.1]).collect::<Vec<_>>(),
+        &[2.0, 0.0, 0.0, 1.0, 0.0, -1.0],
+        1e-14,
+        "rotation",
+    );
+    // A companion matrix of (x - 1)(x - 2)(x - 3).
+    let values = eigenvalues(&[6.0, -11.0, 6.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0], 3).unwrap();
+    assert_close(&values.iter().map(|v| v.0).collect::<Vec<_>>(), &[3.0, 2.0, 1.0], 1e-12, "companion");
+    assert_eq!(spectral_norm(&[], 0, 0), Ok(0.0));
+    assert!((spectral_norm(&[3.0, 4.0], 1, 2).unwrap() - 5.0).abs() < 1e-15);
+}
+
+#[test]
+fn unusable_matrices_are_errors_with_numbers() {
+    let n = 3;
+    let singular = [1.0, 2.0, 3.0, 2.0, 4.0, 6.0, 1.0, 0.0, 1.0];
+    assert!(matches!(Lu::factor(&singular, n), Err(LinalgError::Singular { n: 3, .. })));
+    assert!(matches!(
+        Cholesky::factor(&[1.0, 2.0, 2.0, 1.0], 2),
+        Err(LinalgError::NotPositiveDefinite { pivot: 1, n: 2 })
+    ));
+    assert_eq!(
+        Lu::factor(&[1.0; 5], 2).unwrap_err(),
+        LinalgError::Length { what: "matrix", found: 5, expected: 4 }
+    );
+    for bad in [f64::NAN, f64::INFINITY] {
+        let a = [1.0, bad, 0.0, 1.0];
+        assert!(matches!(eigenvalues(&a, 2), Err(LinalgError::NotFinite { row: 0, column: 1, .. })));
+        assert!(symmetric_eigen(&a, 2).is_err() && svd(&a, 2, 2).is_err() && qr(&a, 2, 2).is_err());
+        assert!(Cholesky::factor(&a, 2).is_err() && spectral_norm(&a, 2, 2).is_err());
+    }
+}
+
+#[test]
+fn rank_deficient_matrices_decompose() {
+    // Two equal columns, and zeros: Q stays orthonormal, the singular values show the rank.
+    for n in [6, 70] {
+        let column = matrix(n, 1, 3);
+        let a: Vec<f64> = (0..n * n).map(|i| if i % n < 2 { column[i / n] } else { 0.0 }).collect();
+        let f = qr(&a, n, n).unwrap();
+        assert_close(&product(&transposed(&f.q, n, n), &f.q, n, n, n), &identity(n), 1e-12, "Qᵀ Q");
+        let s = singular_values(&a, n, n).unwrap();
+        assert!(s[0] > 0.1 && s[1] < 1e-13, "{s:?}");
+        let f = svd(&a, n, n).unwrap();
+        let scaled: Vec<f64> = f.u.iter().enumerate().map(|(i, u)| u * f.s[i % n]).collect();
+        assert_close(&product(&scaled, &f.vt, n, n, n), &a, 1e-12, "U S Vᵀ");
+    }
+}
