@@ -22,7 +22,7 @@ const STOP: f64 = 5.5;
 /// Step of the integration.
 const STEP: f64 = 1.5;
 /// Shortest line that is drawn, and the longest.
-const SHORTEST: f64 = 16.0;
+const SHORTEST: f64 = 24.0;
 const LONGEST: f64 = 330.0;
 /// Classes of speed.
 const SPEEDS: usize = 5;
