@@ -5,6 +5,13 @@
 use std::path::Path;
 
 use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, RunConfig, RunError, RunFolder};
+use chreode_model::{ModelConfig, NeuralSde};
+
+fn model_config() -> ModelConfig {
+    let mut config = ModelConfig::new(vec![0.1, -2.5e-3], vec![1.0 / 3.0, 7.0]);
+    config.drift.hidden = vec![8];
+    config
+}
 
 fn config() -> RunConfig {
     RunConfig {
@@ -15,6 +22,7 @@ fn config() -> RunConfig {
             file: "/data/cells.csv".into(),
             fingerprint: Fingerprint { bytes: 12, crc32: "00000000".into() },
         },
+        model: model_config(),
     }
 }
 
@@ -124,4 +132,19 @@ fn one_process_trains_at_a_time() {
     assert!(matches!(create(&path, ExistingRun::Replace), Err(RunError::Locked { .. })));
     drop(lock);
     run.lock().unwrap();
+}
+
+#[test]
+fn the_model_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create(&dir.path().join("run"), ExistingRun::Keep).unwrap();
+    assert!(matches!(run.load_model(), Err(RunError::NoModel { .. })));
+    let model = NeuralSde::<f32>::new(model_config()).unwrap();
+    let p = model.init(3);
+    run.save_model(&model, &p).unwrap();
+    let (loaded, q) = run.load_model().unwrap();
+    assert_eq!((loaded.config(), q), (model.config(), p));
+    let bytes = std::fs::read(run.model()).unwrap();
+    std::fs::write(run.model(), &bytes[..bytes.len() / 2]).unwrap();
+    assert!(matches!(run.load_model(), Err(RunError::Model(_))));
 }

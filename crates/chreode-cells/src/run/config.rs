@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use chreode_model::ModelConfig;
 use serde::{Deserialize, Serialize};
 
 use super::error::read_error;
@@ -20,6 +21,8 @@ pub struct RunConfig {
     pub seed: u64,
     /// The data.
     pub data: DataConfig,
+    /// Form and sizes of the model.
+    pub model: ModelConfig,
 }
 
 /// Where the data is and what its parts mean.

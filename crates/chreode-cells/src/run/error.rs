@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use chreode_model::StoreError;
+
 use crate::error::DataError;
 
 /// Why a run folder could not be made, read or continued.
@@ -79,6 +81,9 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
     },
+    /// The model cannot be read or written.
+    #[error(transparent)]
+    Model(#[from] StoreError),
     /// A file could not be read or written, or the data could not be read again.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -14,6 +14,8 @@ use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use chreode_model::NeuralSde;
+
 use super::error::{read_error, write_error};
 use super::{MetricsLog, RunConfig, RunError};
 use crate::atomic::write_atomically;
@@ -124,6 +126,26 @@ impl RunFolder {
     /// `model.safetensors`: the best model so far.
     pub fn model(&self) -> PathBuf {
         self.path.join("model.safetensors")
+    }
+
+    /// Writes the model, in place of the one before.
+    ///
+    /// # Errors
+    /// [`RunError::Model`].
+    pub fn save_model(&self, model: &NeuralSde<f32>, p: &[f32]) -> Result<(), RunError> {
+        Ok(chreode_model::save(&self.model(), model, p)?)
+    }
+
+    /// The best model so far and its parameters.
+    ///
+    /// # Errors
+    /// [`RunError::NoModel`] if none was written yet, [`RunError::Model`].
+    pub fn load_model(&self) -> Result<(NeuralSde<f32>, Vec<f32>), RunError> {
+        let path = self.model();
+        if !path.exists() {
+            return Err(RunError::NoModel { path: self.path.clone() });
+        }
+        Ok(chreode_model::load(&path)?)
     }
 
     /// `training_cells.safetensors`.
