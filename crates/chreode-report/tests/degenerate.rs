@@ -102,3 +102,16 @@ fn lengths_that_differ_are_errors_with_both_numbers() {
     assert!(Bars::new(names.to_vec(), vec![BarSeries::new("b", vec![1.0])]).draw().is_err());
     assert!(Calibration::new().pairs("c", &[0.1], &[], 5).is_err());
 }
+
+#[test]
+fn lattices_without_extent_are_no_panic() {
+    for (nx, ny) in [(0, 0), (1, 5), (5, 1), (1, 1)] {
+        let lattice = Lattice { x0: 0.0, y0: 0.0, dx: 1.0, dy: 1.0, nx, ny };
+        let field = VectorGrid::new(lattice, vec![[1.0, 0.0]; nx * ny]).unwrap();
+        assert!(Streamlines::new(&field, &[[0.0, 0.0]]).draw().unwrap().html().contains("No data"));
+        numbers_are_finite(&HeatMap::new(&ScalarGrid::new(lattice, vec![1.0; nx * ny]).unwrap(), "v").draw());
+        numbers_are_finite(
+            &HeatMap::new(&ScalarGrid::smooth(lattice, &[[0.0, 0.0]], &[1.0]).unwrap(), "v").draw(),
+        );
+    }
+}

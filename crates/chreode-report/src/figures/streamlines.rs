@@ -83,6 +83,9 @@ impl<'a> Streamlines<'a> {
             paint.classes = vec!["faint".to_string()];
         }
         let l = self.field.lattice;
+        if l.nx < 2 || l.ny < 2 {
+            return Ok(Figure::empty(vec!["The lattice has fewer than two nodes on a side.".to_string()]));
+        }
         let far = l.node(l.nx - 1, l.ny - 1);
         let frame = panel_frame([(l.x0, far[0]), (l.y0, far[1])], PANEL, true);
         let mut svg = Svg::new(PANEL, frame.bottom + 42.0, "art", "Streamlines of the drift over the cells");
