@@ -63,13 +63,19 @@ fn parts(p: &[f32], sizes: [usize; 4]) -> [&[f32]; 4] {
     })
 }
 
+/// One place in eleven, scattered.
+fn present(place: usize) -> bool {
+    let mixed = (place as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((mixed ^ (mixed >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32).is_multiple_of(11)
+}
+
 /// Leading standard deviations of a sparse matrix of counts with two kinds of rows, without making it dense.
 fn components() -> Result<Vec<f64>, LinalgError> {
     let (n, m) = (4_000_usize, 300_usize);
     let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
     let mut mean = vec![0.0; m];
     for i in 0..n {
-        for j in (0..m).filter(|j| (i * 2_654_435_761 + j * 40_503) % 65_521 % 11 == 0) {
+        for j in (0..m).filter(|j| present(i * m + j)) {
             let value = if (i % 2 == 0) == (j < m / 2) { 3.0 } else { 1.0 };
             indices.push(j as u32);
             values.push(value as f32);

@@ -1,5 +1,7 @@
 //! Decompositions: they multiply back to the matrix, below and above the sizes where the library behind changes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use chreode_linalg::{
     Cholesky, LinalgError, Lu, eigenvalues, qr, singular_values, solve_spd, spectral_norm, svd,
     symmetric_eigen,

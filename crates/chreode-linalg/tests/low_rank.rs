@@ -1,5 +1,7 @@
 //! Randomised SVD against the full one; operators against dense products; the same bits on any threads.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use chreode_linalg::{
     CsrOperator, DenseOperator, LinalgError, LinearOperator, Standardised, TruncatedSvd, svd, truncated_svd,
 };
