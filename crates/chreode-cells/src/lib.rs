@@ -2,7 +2,7 @@
 //!
 //! # Where to start
 //! [`H5ad`] reads AnnData files, [`Table`] delimited text. Errors of everything that reads data are one type,
-//! [`DataError`].
+//! [`DataError`]. [`NeighbourIndex`] finds nearest cells.
 //!
 //! # Units
 //! Time is as in the observation column, the state in its basis.
@@ -13,6 +13,7 @@ mod error;
 mod h5ad;
 mod matrix;
 mod names;
+mod neighbours;
 pub mod run;
 mod table;
 pub mod virtual_blood;
@@ -23,4 +24,5 @@ pub use error::DataError;
 pub use h5ad::{H5ad, H5adWriter, Unstructured};
 pub use matrix::{CsrMatrix, DenseMatrix, Matrix, MatrixError};
 pub use names::Known;
+pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
 pub use table::{Table, TableData, TableRequest};
