@@ -3,6 +3,8 @@
 //! Tiles come from a kernel whose rounding is its own, so they only choose candidates: whoever might be among
 //! the nearest within that rounding is measured again by [`sq_dist`], which decides.
 
+use chreode_linalg::{GemmScratch, pairwise_sq_dists};
+
 use super::{BURST, Best, Block, sq_dist};
 
 /// Points of one tile.
@@ -12,6 +14,7 @@ const TILE: usize = 1024;
 #[derive(Default)]
 pub(super) struct Scratch {
     tile: Vec<f32>,
+    gemm: GemmScratch<f32>,
 }
 
 impl Block<'_> {
@@ -23,11 +26,7 @@ impl Block<'_> {
         for (t, tile) in points.chunks(TILE * d).enumerate() {
             let cols = tile.len() / d;
             scratch.tile.resize(m * cols, 0.0);
-            for (q, row) in queries.chunks_exact(d).zip(scratch.tile.chunks_exact_mut(cols)) {
-                for (x, s) in tile.chunks_exact(d).zip(row) {
-                    *s = sq_dist(q, x);
-                }
-            }
+            pairwise_sq_dists(queries, tile, d, &mut scratch.tile, &mut scratch.gemm);
             for (i, row) in scratch.tile.chunks_exact(cols).enumerate() {
                 let q = &queries[i * d..(i + 1) * d];
                 let skip = self.skip(i);
