@@ -23,7 +23,7 @@ fn step(c: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(d), |b| {
             b.iter(|| {
                 y.copy_from_slice(&y0); // the same work in every round
-                scheme.step(&mut sde, &noise, 0, black_box(3), 0.0, 0.05, &mut y, &P)
+                assert!(scheme.step(&mut sde, &noise, 0, black_box(3), 0.0, 0.05, &mut y, &P).is_ok());
             });
         });
     }
@@ -39,7 +39,11 @@ fn ensemble(c: &mut Criterion) {
     group.throughput(Throughput::Elements((n * d * grid.steps()) as u64));
     group.sample_size(20);
     group.bench_function(BenchmarkId::new("threads", rayon::current_num_threads()), |b| {
-        b.iter(|| simulate(&WellSde { dim: d }, &P, black_box(&y0), &grid, &EnsembleOptions::new(7)));
+        b.iter(|| {
+            let cells = simulate(&WellSde { dim: d }, &P, black_box(&y0), &grid, &EnsembleOptions::new(7));
+            assert!(cells.is_ok());
+            cells
+        });
     });
     group.finish();
 }

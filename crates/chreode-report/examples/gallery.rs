@@ -14,7 +14,7 @@ use chreode_report::{
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    let Some(path) = std::env::args().nth(1) else { return Err("usage: gallery FILE.html".into()) };
+    let path = std::env::args().nth(1).unwrap_or_else(|| "gallery.html".into());
     let page = gallery()?;
     page.write(&path)?;
     println!("{path}: {} kB", page.render()?.len() / 1000);

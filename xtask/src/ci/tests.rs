@@ -70,10 +70,13 @@ pub(super) fn examples(context: &mut Context) -> Result<Outcome> {
         return Ok(Outcome::Failed("the examples do not compile".into()));
     }
     built.sort();
+    // An example may write files: not into the checkout.
+    let out = context.workspace.target.join("example-output");
+    std::fs::create_dir_all(&out)?;
     let mut failed = Vec::new();
     for (name, path) in &built {
         println!("--- example {name} ---");
-        if !passes(&mut system(&path.to_string_lossy()))? {
+        if !passes(system(&path.to_string_lossy()).current_dir(&out))? {
             failed.push(name.as_str());
         }
     }
