@@ -6,6 +6,7 @@
 //! Not here: which clouds are compared when (`trainer`), scaling of coordinates (the caller's).
 
 mod cloud;
+mod config;
 mod energy;
 mod error;
 mod pairwise;
@@ -14,6 +15,7 @@ mod squared_error;
 mod transport;
 
 pub use cloud::{Cloud, CloudBar, effective_sample_size, normalise_log_weights, normalise_log_weights_vjp};
+pub use config::{CloudLoss, LossConfig, LossReport};
 pub use energy::{EnergyDistance, Statistic};
 pub use error::LossError;
 pub use sinkhorn::{Cost, SinkhornConfig, SinkhornDivergence, SinkhornReport};

@@ -151,6 +151,16 @@ impl<T: Real> SinkhornDivergence<T> {
         y: Cloud<'_, T>,
         x_bar: Option<CloudBar<'_, T>>,
     ) -> Result<SinkhornReport, LossError> {
+        // One entry into the thread pool for all iterations.
+        rayon::scope(|_| self.evaluate_in_pool(x, y, x_bar))
+    }
+
+    fn evaluate_in_pool(
+        &mut self,
+        x: Cloud<'_, T>,
+        y: Cloud<'_, T>,
+        x_bar: Option<CloudBar<'_, T>>,
+    ) -> Result<SinkhornReport, LossError> {
         let d = self.d;
         let (n, _) = self.weights.set(d, x, y)?;
         let CloudBar { states: bar, log_weights: weight_bar } =

@@ -1,0 +1,83 @@
+//! Which loss, as a setting.
+
+use super::cloud::{Cloud, CloudBar};
+use super::energy::{EnergyDistance, Statistic};
+use super::error::LossError;
+use super::sinkhorn::{SinkhornConfig, SinkhornDivergence};
+use chreode_core::Real;
+use serde::{Deserialize, Serialize};
+
+/// A loss between clouds and its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum LossConfig {
+    /// [`EnergyDistance`].
+    Energy {
+        /// How the self-terms are averaged.
+        #[serde(default)]
+        statistic: Statistic,
+    },
+    /// [`SinkhornDivergence`].
+    Sinkhorn(SinkhornConfig),
+}
+
+impl Default for LossConfig {
+    /// The unbiased energy distance.
+    fn default() -> Self {
+        Self::Energy { statistic: Statistic::Unbiased }
+    }
+}
+
+/// Value of a loss, and how far its iterations got if it iterates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct LossReport {
+    /// The loss.
+    pub value: f64,
+    /// Iterations of a Sinkhorn divergence; zero otherwise.
+    pub iterations: usize,
+    /// L1 error of the marginals that a Sinkhorn divergence left; zero otherwise.
+    pub marginal_error: f64,
+}
+
+/// One of the losses between clouds, with its work space.
+#[derive(Debug, Clone)]
+pub enum CloudLoss<T> {
+    /// Energy distance.
+    Energy(EnergyDistance<T>),
+    /// Sinkhorn divergence.
+    Sinkhorn(SinkhornDivergence<T>),
+}
+
+impl<T: Real> CloudLoss<T> {
+    /// For points of `d` coordinates.
+    ///
+    /// # Errors
+    /// [`LossError::Setting`].
+    pub fn new(d: usize, config: &LossConfig) -> Result<Self, LossError> {
+        Ok(match *config {
+            LossConfig::Energy { statistic } => Self::Energy(EnergyDistance::new(d, statistic)?),
+            LossConfig::Sinkhorn(config) => Self::Sinkhorn(SinkhornDivergence::new(d, config)?),
+        })
+    }
+
+    /// The loss between `x` and `y`; sets `x_bar` to its gradient if one is given.
+    ///
+    /// # Errors
+    /// Those of the loss.
+    pub fn evaluate(
+        &mut self,
+        x: Cloud<'_, T>,
+        y: Cloud<'_, T>,
+        x_bar: Option<CloudBar<'_, T>>,
+    ) -> Result<LossReport, LossError> {
+        match self {
+            Self::Energy(loss) => {
+                Ok(LossReport { value: loss.evaluate(x, y, x_bar)?, ..LossReport::default() })
+            }
+            Self::Sinkhorn(loss) => {
+                let r = loss.evaluate(x, y, x_bar)?;
+                Ok(LossReport { value: r.value, iterations: r.iterations, marginal_error: r.marginal_error })
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Minibatches: which cells, in buffers that are sized once.
+
+use super::config::{GrowthUse, Standardise};
+use super::plan::PlannedSegment;
+use crate::data::Snapshots;
+use crate::split::{Sampler, Split};
+use chreode_core::Real;
+use rand_pcg::Pcg64;
+
+/// Cells of one target time, scaled for the loss.
+#[derive(Debug, Clone)]
+pub(crate) struct TargetBatch<T> {
+    pub(crate) rows: Vec<u32>,
+    pub(crate) scaled: Vec<T>,
+}
+
+/// Start cells and target cells of one segment.
+#[derive(Debug, Clone)]
+pub(crate) struct SegmentBatch<T> {
+    pub(crate) start_rows: Vec<u32>,
+    /// For each target its cells.
+    pub(crate) targets: Vec<TargetBatch<T>>,
+    /// For each target the log-weights of the simulated cells from the data's rates; empty without.
+    pub(crate) log_weights: Vec<Vec<T>>,
+}
+
+/// A drawn minibatch of all segments.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch<T> {
+    pub(crate) segments: Vec<SegmentBatch<T>>,
+    /// Start states of each segment, `[rows, d]`, not scaled.
+    pub(crate) starts: Vec<Vec<T>>,
+    samplers: Vec<Sampler>,
+}
+
+impl<T: Real> Batch<T> {
+    /// Buffers for `paths` paths a segment and up to `paths` cells a target, drawn from `rows` of each time.
+    pub(crate) fn new(
+        plan: &[PlannedSegment],
+        rows: &[Vec<u32>],
+        paths: usize,
+        d: usize,
+        growth: GrowthUse,
+    ) -> Self {
+        let samplers: Vec<Sampler> = rows.iter().map(|r| Sampler::new(r)).collect();
+        let weighted = if growth == GrowthUse::Column { paths } else { 0 };
+        let segments = plan
+            .iter()
+            .map(|s| SegmentBatch {
+                start_rows: vec![0; paths],
+                targets: s
+                    .targets
+                    .iter()
+                    .map(|t| {
+                        let n = samplers[t.time].len().min(paths);
+                        TargetBatch { rows: vec![0; n], scaled: vec![T::ZERO; n * d] }
+                    })
+                    .collect(),
+                log_weights: vec![vec![T::ZERO; weighted]; s.targets.len()],
+            })
+            .collect();
+        Self { segments, starts: vec![vec![T::ZERO; paths * d]; plan.len()], samplers }
+    }
+
+    /// Draws starts and targets of every segment, in order.
+    pub(crate) fn draw(
+        &mut self,
+        data: &Snapshots<T>,
+        plan: &[PlannedSegment],
+        inverse_scale: &[T],
+        rng: &mut Pcg64,
+    ) {
+        let d = data.dim;
+        for ((batch, planned), starts) in self.segments.iter_mut().zip(plan).zip(&mut self.starts) {
+            self.samplers[planned.start].draw(rng, &mut batch.start_rows);
+            gather(&data.states[planned.start], d, &batch.start_rows, starts);
+            for (target, t) in batch.targets.iter_mut().zip(&planned.targets) {
+                self.samplers[t.time].draw(rng, &mut target.rows);
+                gather(&data.states[t.time], d, &target.rows, &mut target.scaled);
+                scale(&mut target.scaled, inverse_scale);
+            }
+            for (log_weights, t) in batch.log_weights.iter_mut().zip(&planned.targets) {
+                let span = T::c(data.times[t.time] - data.times[planned.start]);
+                for (w, &row) in log_weights.iter_mut().zip(&batch.start_rows) {
+                    *w = span * data.growth[planned.start][row as usize];
+                }
+            }
+        }
+    }
+}
+
+/// Copies rows of `[n, d]`.
+pub(crate) fn gather<T: Real>(states: &[T], d: usize, rows: &[u32], out: &mut [T]) {
+    for (out, &row) in out.chunks_exact_mut(d).zip(rows) {
+        out.copy_from_slice(&states[row as usize * d..(row as usize + 1) * d]);
+    }
+}
+
+/// Multiplies every row by `factors`, `[d]`.
+pub(crate) fn scale<T: Real>(states: &mut [T], factors: &[T]) {
+    for row in states.chunks_exact_mut(factors.len()) {
+        for (v, &f) in row.iter_mut().zip(factors) {
+            *v *= f;
+        }
+    }
+}
+
+/// One over the scale of each coordinate, `[d]`, from the training cells of the times `kept`.
+///
+/// A coordinate that does not vary is left as it is.
+pub(crate) fn inverse_scales<T: Real>(
+    data: &Snapshots<T>,
+    split: &Split,
+    kept: &[usize],
+    how: Standardise,
+) -> Vec<T> {
+    let d = data.dim;
+    let mut count = 0.0;
+    let (mut mean, mut square) = (vec![0.0; d], vec![0.0; d]);
+    for &t in kept {
+        for &row in &split.train[t] {
+            count += 1.0;
+            let x = &data.states[t][row as usize * d..(row as usize + 1) * d];
+            for k in 0..d {
+                let delta = x[k].f64() - mean[k]; // Welford's update: no cancellation
+                mean[k] += delta / count;
+                square[k] += delta * (x[k].f64() - mean[k]);
+            }
+        }
+    }
+    let inverse = |variance: f64| T::c(if variance > 0.0 { variance.sqrt().recip() } else { 1.0 });
+    match how {
+        Standardise::Off => vec![T::ONE; d],
+        Standardise::Global => vec![inverse(square.iter().sum::<f64>() / count / d as f64); d],
+        Standardise::PerCoordinate => square.iter().map(|s| inverse(s / count)).collect(),
+    }
+}

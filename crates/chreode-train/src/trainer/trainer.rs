@@ -1,0 +1,553 @@
+//! The trainer: one update, the hold-out's evaluation, the loop.
+
+use super::batch::{Batch, inverse_scales, scale};
+use super::config::{GrowthUse, TrainConfig};
+use super::observer::{Evaluation, Observer, Outcome, StepReport, StopReason, TermReport};
+use super::plan::{PlannedSegment, plan, training_times};
+use super::state::{Best, Identity, Numbers, State};
+use crate::data::{Fnv, Snapshots};
+use crate::engine::{CpuEngine, EngineError, Segment};
+use crate::optim::{Optimiser, ParamAverage, clip_global_norm};
+use crate::split::Split;
+use crate::{
+    CheckpointError, Cloud, CloudBar, CloudLoss, Model, NoGrowth, TrainError, effective_sample_size,
+};
+use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, Real, sub_seed};
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Everything that one pass of simulation and losses needs; training and hold-out have one each.
+#[derive(Debug, Clone)]
+struct Pass<T, S, G> {
+    engine: CpuEngine<T, S, G>,
+    batch: Batch<T>,
+    first_trajectory: Vec<u64>,
+    state_bar: Vec<Vec<Vec<T>>>,
+    log_weight_bar: Vec<Vec<Vec<T>>>,
+    scaled: Vec<T>,
+    terms: Vec<TermReport>,
+}
+
+/// Trains a model on snapshots. See [`TrainConfig`] for what can be chosen.
+///
+/// A run is a function of data, model, first parameters and settings: the same bits for any number of threads,
+/// and whether or not it was interrupted and restored.
+#[derive(Debug, Clone)]
+pub struct Trainer<T, S, G = NoGrowth> {
+    config: TrainConfig,
+    data: Snapshots<T>,
+    split: Split,
+    plan: Vec<PlannedSegment>,
+    left_out: Vec<usize>,
+    inverse_scale: Vec<T>,
+    model: Model<S, G>,
+    loss: CloudLoss<T>,
+    train: Pass<T, S, G>,
+    hold_out: Option<Pass<T, S, G>>,
+    params: Vec<T>,
+    gradient: Vec<T>,
+    average: Option<ParamAverage<T>>,
+    optimiser: Optimiser<T>,
+    step: u64,
+    best: Option<(u64, f64, Vec<T>)>,
+    since_best: u64,
+    seconds: f64,
+    identity: Identity,
+    report: StepReport,
+}
+
+impl<T, S, G> Trainer<T, S, G>
+where
+    T: Real,
+    S: DiffusionVjp<T> + Clone + Send + Sync,
+    G: GrowthVjp<T> + Clone + Send + Sync,
+{
+    /// A trainer at step zero with these first parameters.
+    ///
+    /// # Errors
+    /// [`TrainError`] that says which setting, time or row does not fit.
+    pub fn new(
+        model: impl Into<Model<S, G>>,
+        params: Vec<T>,
+        data: Snapshots<T>,
+        config: TrainConfig,
+    ) -> Result<Self, TrainError> {
+        let model = model.into();
+        config.check()?;
+        data.check()?;
+        let length = |what, got, expected| match got == expected {
+            true => Ok(()),
+            false => Err(TrainError::Length { what, got, expected }),
+        };
+        length("parameters", params.len(), model.sde.n_params())?;
+        length("coordinates of a cell", data.dim, model.sde.dim())?;
+        let off = |name, rule| Err(TrainError::Setting { name, value: 0.0, rule });
+        match config.growth {
+            GrowthUse::Column if data.growth.is_empty() => {
+                return off("growth", "from a column, but the data have no growth rates");
+            }
+            GrowthUse::Learned if model.growth.is_none() => {
+                return off("growth", "learned, but the model has no growth");
+            }
+            GrowthUse::None | GrowthUse::Column if model.growth.is_some() => {
+                return off(
+                    "growth",
+                    "the model has a growth that would never be trained; set it to learned",
+                );
+            }
+            _ => {}
+        }
+        let kept = training_times(&data.times, &config.leave_out_times)?;
+        let left_out = (0..data.times.len()).filter(|i| !kept.contains(i)).collect();
+        let plan = plan(&data.times, &kept, &config)?;
+        let split = Split::draw(&data, config.hold_out, config.hold_out_by, config.seed)?;
+        let inverse_scale = inverse_scales(&data, &split, &kept, config.standardise);
+        let d = data.dim;
+        let pass = |rows: &[Vec<u32>], paths: usize| -> Pass<T, S, G> {
+            let segments =
+                plan.iter().map(|s| Segment { grid: s.grid.clone(), rows: paths }).collect::<Vec<_>>();
+            let each = |len: usize| plan.iter().map(|s| vec![vec![T::ZERO; len]; s.targets.len()]).collect();
+            Pass {
+                engine: CpuEngine::new(&model, segments),
+                batch: Batch::new(&plan, rows, paths, d, config.growth),
+                first_trajectory: vec![0; plan.len()],
+                state_bar: each(paths * d),
+                log_weight_bar: each(if config.growth == GrowthUse::Learned { paths } else { 0 }),
+                scaled: vec![T::ZERO; paths * d],
+                terms: Vec::with_capacity(plan.iter().map(|s| s.targets.len()).sum()),
+            }
+        };
+        let train = pass(&split.train, config.batch);
+        let hold_out = (config.hold_out > 0.0).then(|| {
+            // A few cells are started several times: less noise in what decides about stopping.
+            pass(&split.hold_out, config.evaluate_cells)
+        });
+        let mut settings = Fnv::default();
+        settings.add(format!("{:?}", config.decisive()).as_bytes());
+        let identity = Identity {
+            settings: settings.0,
+            data: data.fingerprint(),
+            split: split.fingerprint(),
+            parameters: params.len() as u64,
+            width: size_of::<T>() as u8,
+        };
+        Ok(Self {
+            loss: CloudLoss::new(d, &config.loss)?,
+            optimiser: Optimiser::new(config.optimiser, params.len()),
+            average: (config.average > 0.0).then(|| ParamAverage::new(&params, config.average)),
+            gradient: vec![T::ZERO; params.len()],
+            config,
+            data,
+            split,
+            plan,
+            left_out,
+            inverse_scale,
+            model,
+            train,
+            hold_out,
+            params,
+            step: 0,
+            best: None,
+            since_best: 0,
+            seconds: 0.0,
+            identity,
+            report: StepReport::default(),
+        })
+    }
+
+    /// One update: draw cells, simulate, compare, pull back, move the parameters.
+    ///
+    /// # Errors
+    /// [`TrainError`] naming step, term and cell if something is not finite; the parameters are then unchanged.
+    pub fn step(&mut self) -> Result<&StepReport, TrainError> {
+        rayon::scope(|_| self.step_in_pool())?; // one entry into the thread pool
+        Ok(&self.report)
+    }
+
+    fn step_in_pool(&mut self) -> Result<(), TrainError> {
+        let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.seed ^ self.step, "minibatch"));
+        let pass = &mut self.train;
+        pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, &mut rng);
+        let noise = BrownianIncrements::new(sub_seed(self.config.seed, "training noise"));
+        let base = self.step << 32; // every step has its own trajectories
+        for (s, first) in pass.first_trajectory.iter_mut().enumerate() {
+            *first = base + (s * self.config.batch) as u64;
+        }
+        let context = Context {
+            data: &self.data,
+            plan: &self.plan,
+            config: &self.config,
+            step: self.step,
+            inverse_scale: &self.inverse_scale,
+        };
+        let loss = context.losses(pass, &mut self.loss, &self.params, &noise, true)?;
+        pass.engine
+            .pull_back(
+                &self.params,
+                &noise,
+                &pass.first_trajectory,
+                &pass.state_bar,
+                &pass.log_weight_bar,
+                &mut self.gradient,
+            )
+            .map_err(|e| context.path_error(&pass.batch, e))?;
+        let max_norm = if self.config.clip_norm > 0.0 { self.config.clip_norm } else { f64::INFINITY };
+        let norm = clip_global_norm(&mut self.gradient, max_norm);
+        if !norm.is_finite() {
+            let bad = |g: &T| !g.is_finite();
+            // A norm can overflow though no element has; then the first is as good as any.
+            let parameter = self.gradient.iter().position(bad).unwrap_or(0);
+            let value = self.gradient.get(parameter).map_or(norm, |g| g.f64());
+            return Err(TrainError::Gradient { step: self.step, parameter, value });
+        }
+        let rate = self.config.learning_rate * self.config.schedule.factor(self.step);
+        self.optimiser.update(&mut self.params, &self.gradient, rate).map_err(|e| TrainError::Length {
+            what: "parameters",
+            got: e.got,
+            expected: e.expected,
+        })?;
+        if let Some(average) = &mut self.average {
+            average.update(&self.params);
+        }
+        self.step += 1;
+        self.report.step = self.step;
+        self.report.loss = loss;
+        self.report.terms.clone_from(&pass.terms);
+        self.report.gradient_norm = norm;
+        self.report.learning_rate = rate;
+        Ok(())
+    }
+
+    /// Compares simulated with observed held-out cells, with the same noise each time, and keeps the parameters if
+    /// they are the best so far; `None` without a hold-out.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn evaluate(&mut self) -> Result<Option<Evaluation>, TrainError> {
+        let params = self.average.as_ref().map_or(&self.params[..], ParamAverage::values);
+        let Some(pass) = &mut self.hold_out else { return Ok(None) };
+        let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.seed, "hold-out cells"));
+        pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, &mut rng);
+        let noise = BrownianIncrements::new(sub_seed(self.config.seed, "hold-out noise"));
+        for (s, first) in pass.first_trajectory.iter_mut().enumerate() {
+            *first = (s * self.config.evaluate_cells) as u64;
+        }
+        let context = Context {
+            data: &self.data,
+            plan: &self.plan,
+            config: &self.config,
+            step: self.step,
+            inverse_scale: &self.inverse_scale,
+        };
+        let loss = context.losses(pass, &mut self.loss, params, &noise, false)?;
+        let terms = pass.terms.clone();
+        self.since_best += 1;
+        match &mut self.best {
+            Some((_, best, _)) if *best <= loss => {}
+            Some((step, best, kept)) => {
+                (*step, *best) = (self.step, loss);
+                kept.copy_from_slice(params);
+                self.since_best = 0;
+            }
+            none => {
+                *none = Some((self.step, loss, params.to_vec()));
+                self.since_best = 0;
+            }
+        }
+        let (best_step, best_loss) = self.best.as_ref().map_or((self.step, loss), |b| (b.0, b.1));
+        Ok(Some(Evaluation { step: self.step, hold_out_loss: loss, terms, best_loss, best_step }))
+    }
+
+    /// Steps until the settings say stop, `cancel` is set or something fails, reporting to `observer`.
+    ///
+    /// The last thing it does, cancelled or not, is a checkpoint. Called again after a cancellation (or on a
+    /// restored trainer) it goes on.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); [`TrainError::Observer`] if the observer fails.
+    pub fn run(&mut self, observer: &mut dyn Observer, cancel: &AtomicBool) -> Result<Outcome, TrainError> {
+        let (begin, before) = (Instant::now(), self.seconds);
+        let mut saved = None;
+        let reason = loop {
+            self.seconds = before + begin.elapsed().as_secs_f64();
+            if let Some(reason) = self.stop_reason(cancel) {
+                break reason;
+            }
+            self.step()?;
+            self.seconds = before + begin.elapsed().as_secs_f64();
+            let failed = |step| move |source| TrainError::Observer { step, source };
+            observer.step(&self.report, self.seconds).map_err(failed(self.step))?;
+            if self.step % self.config.evaluate_every == 0 {
+                if let Some(evaluation) = self.evaluate()? {
+                    observer.evaluation(&evaluation).map_err(failed(self.step))?;
+                }
+            }
+            if self.step % self.config.checkpoint_every == 0 {
+                observer.checkpoint(self.step, &self.save()?).map_err(failed(self.step))?;
+                saved = Some(self.step);
+            }
+        };
+        if saved != Some(self.step) {
+            let step = self.step;
+            observer
+                .checkpoint(step, &self.save()?)
+                .map_err(|source| TrainError::Observer { step, source })?;
+        }
+        self.seconds = before + begin.elapsed().as_secs_f64();
+        Ok(Outcome {
+            reason,
+            step: self.step,
+            best_step: self.best.as_ref().map_or(self.step, |b| b.0),
+            best_loss: self.best.as_ref().map(|b| b.1),
+            seconds: self.seconds,
+        })
+    }
+
+    fn stop_reason(&self, cancel: &AtomicBool) -> Option<StopReason> {
+        if self.step >= self.config.steps {
+            Some(StopReason::Finished)
+        } else if self.config.patience > 0 && self.since_best >= self.config.patience {
+            Some(StopReason::EarlyStop)
+        } else if self.config.time_budget.is_some_and(|budget| self.seconds >= budget) {
+            Some(StopReason::TimeBudget)
+        } else if cancel.load(Ordering::Relaxed) {
+            Some(StopReason::Cancelled)
+        } else {
+            None
+        }
+    }
+
+    /// The state as bytes, for [`restore`](Self::restore).
+    ///
+    /// # Errors
+    /// [`CheckpointError::Damaged`] if it cannot be encoded, which no state that was seen has caused.
+    pub fn save(&self) -> Result<Vec<u8>, TrainError> {
+        let state = State {
+            identity: self.identity,
+            step: self.step,
+            seconds: self.seconds,
+            params: Numbers::of(&self.params),
+            average: self.average.as_ref().map(|a| (Numbers::of(&a.values), a.updates)),
+            first: Numbers::of(&self.optimiser.first),
+            second: Numbers::of(&self.optimiser.second),
+            updates: self.optimiser.updates,
+            best: self.best.as_ref().map(|(step, loss, params)| Best {
+                step: *step,
+                loss: *loss,
+                params: Numbers::of(params),
+            }),
+            since_best: self.since_best,
+        };
+        Ok(state.to_bytes().map_err(|_| CheckpointError::Damaged { what: "the state cannot be encoded" })?)
+    }
+
+    /// Puts the trainer where it was when `state` was saved: what follows has the same bits as without the
+    /// interruption. The number of steps, the budget, the patience and the checkpoint interval may differ.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] if the state is damaged or belongs to other data, settings or model; the trainer is
+    /// then unchanged.
+    pub fn restore(&mut self, state: &[u8]) -> Result<(), TrainError> {
+        let state = State::from_bytes(state, &self.identity)?;
+        let mut next = self.clone_progress();
+        state.params.put(&mut next.params)?;
+        state.first.put(&mut next.optimiser.first)?;
+        state.second.put(&mut next.optimiser.second)?;
+        next.optimiser.updates = state.updates;
+        match (&mut next.average, &state.average) {
+            (Some(average), Some((values, updates))) => {
+                values.put(&mut average.values)?;
+                average.updates = *updates;
+            }
+            (None, None) => {}
+            _ => {
+                return Err(CheckpointError::Damaged { what: "the average does not fit the settings" }.into());
+            }
+        }
+        let best = match &state.best {
+            None => None,
+            Some(best) => {
+                let mut params = vec![T::ZERO; next.params.len()];
+                best.params.put(&mut params)?;
+                Some((best.step, best.loss, params))
+            }
+        };
+        self.params = next.params;
+        self.optimiser = next.optimiser;
+        self.average = next.average;
+        self.best = best;
+        self.step = state.step;
+        self.seconds = state.seconds;
+        self.since_best = state.since_best;
+        Ok(())
+    }
+
+    fn clone_progress(&self) -> Progress<T> {
+        Progress {
+            params: self.params.clone(),
+            optimiser: self.optimiser.clone(),
+            average: self.average.clone(),
+        }
+    }
+
+    /// Updates done.
+    pub fn steps_done(&self) -> u64 {
+        self.step
+    }
+
+    /// The parameters as the optimiser left them.
+    pub fn params(&self) -> &[T] {
+        &self.params
+    }
+
+    /// The parameters to use: those of the best evaluation; without a hold-out the moving average, or the last.
+    pub fn best_params(&self) -> &[T] {
+        match (&self.best, &self.average) {
+            (Some((_, _, params)), _) => params,
+            (None, Some(average)) => average.values(),
+            (None, None) => &self.params,
+        }
+    }
+
+    /// The data.
+    pub fn data(&self) -> &Snapshots<T> {
+        &self.data
+    }
+
+    /// Which cells are held out.
+    pub fn split(&self) -> &Split {
+        &self.split
+    }
+
+    /// Numbers of the times that are left out of training altogether.
+    pub fn left_out_times(&self) -> &[usize] {
+        &self.left_out
+    }
+
+    /// Which paths are simulated and compared.
+    pub fn plan(&self) -> &[PlannedSegment] {
+        &self.plan
+    }
+
+    /// One over the scale of each coordinate in the loss, `[d]`.
+    pub fn inverse_scale(&self) -> &[T] {
+        &self.inverse_scale
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model<S, G> {
+        &self.model
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+}
+
+/// What a restore replaces at once.
+struct Progress<T> {
+    params: Vec<T>,
+    optimiser: Optimiser<T>,
+    average: Option<ParamAverage<T>>,
+}
+
+/// What a pass reads of the trainer.
+struct Context<'a, T> {
+    data: &'a Snapshots<T>,
+    plan: &'a [PlannedSegment],
+    config: &'a TrainConfig,
+    step: u64,
+    inverse_scale: &'a [T],
+}
+
+impl<T: Real> Context<'_, T> {
+    /// Simulates the batch and sums the losses; with `gradient` also sets the gradients to states and log-weights.
+    fn losses<S, G>(
+        &self,
+        pass: &mut Pass<T, S, G>,
+        loss: &mut CloudLoss<T>,
+        params: &[T],
+        noise: &BrownianIncrements,
+        gradient: bool,
+    ) -> Result<f64, TrainError>
+    where
+        S: DiffusionVjp<T> + Clone + Send + Sync,
+        G: GrowthVjp<T> + Clone + Send + Sync,
+    {
+        pass.engine
+            .simulate(params, noise, &pass.first_trajectory, &pass.batch.starts)
+            .map_err(|e| self.path_error(&pass.batch, e))?;
+        pass.terms.clear();
+        let mut sum = 0.0;
+        for (s, planned) in self.plan.iter().enumerate() {
+            for (i, target) in planned.targets.iter().enumerate() {
+                let (start, time) = (self.data.times[planned.start], self.data.times[target.time]);
+                pass.scaled.copy_from_slice(pass.engine.states(s, i));
+                scale(&mut pass.scaled, self.inverse_scale);
+                let learned = self.config.growth == GrowthUse::Learned;
+                let log_weights = if learned {
+                    pass.engine.log_weights(s, i)
+                } else {
+                    &pass.batch.segments[s].log_weights[i]
+                };
+                let x = Cloud { states: &pass.scaled, log_weights };
+                let y = Cloud::equal(&pass.batch.segments[s].targets[i].scaled);
+                let bar = gradient.then_some(CloudBar {
+                    states: &mut pass.state_bar[s][i],
+                    log_weights: &mut pass.log_weight_bar[s][i],
+                });
+                let report = loss.evaluate(x, y, bar).map_err(|source| TrainError::Loss {
+                    step: self.step,
+                    start,
+                    target: time,
+                    source,
+                })?;
+                let n = log_weights.len();
+                pass.terms.push(TermReport {
+                    start,
+                    target: time,
+                    loss: report.value,
+                    marginal_error: report.marginal_error,
+                    effective: if n > 0 { effective_sample_size(log_weights) / n as f64 } else { 1.0 },
+                });
+                sum += target.weight * report.value;
+                if gradient {
+                    let weight = T::c(target.weight);
+                    let bar = &mut pass.state_bar[s][i];
+                    scale(bar, self.inverse_scale);
+                    bar.iter_mut().for_each(|b| *b *= weight);
+                    pass.log_weight_bar[s][i].iter_mut().for_each(|b| *b *= weight);
+                }
+                if learned {
+                    // Mean square of the growth rate along the path; also fixes the mean rate, which weights
+                    // that are normalised do not show.
+                    let factor =
+                        self.config.growth_penalty * target.weight / n as f64 / (time - start).powi(2);
+                    sum += factor * log_weights.iter().map(|w| w.f64() * w.f64()).sum::<f64>();
+                    if gradient {
+                        for (b, &w) in pass.log_weight_bar[s][i].iter_mut().zip(log_weights) {
+                            *b += T::c(2.0 * factor) * w;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Names the cell from which a failed path started.
+    fn path_error(&self, batch: &Batch<T>, e: EngineError) -> TrainError {
+        match e.row {
+            Some(row) => TrainError::Path {
+                step: self.step,
+                start: self.data.times[self.plan[e.segment].start],
+                cell: batch.segments[e.segment].start_rows[row] as usize,
+                source: e.source,
+            },
+            None => TrainError::Simulation { step: self.step, source: e.source },
+        }
+    }
+}

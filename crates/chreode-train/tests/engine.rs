@@ -1,0 +1,89 @@
+//! The engine: the gradient of a loss over several segments, and its bits.
+
+mod common;
+
+use chreode_core::{BrownianIncrements, VectorField};
+use chreode_solve::TimeGrid;
+use chreode_testkit::check_gradient;
+use chreode_train::{Cloud, CloudBar, CloudLoss, CpuEngine, LossConfig, Model, Segment, SinkhornConfig};
+
+const ROWS: [usize; 2] = [150, 70]; // tiles of 64, 64, 22 and 64, 6
+
+fn segments() -> Vec<Segment> {
+    let grid = |t0, observe: &[f64]| TimeGrid::new(t0, observe, 0.2).unwrap();
+    vec![
+        Segment { grid: grid(0.0, &[0.5, 1.1]), rows: ROWS[0] },
+        Segment { grid: grid(0.5, &[1.1]), rows: ROWS[1] },
+    ]
+}
+
+/// Loss over all targets, and its gradient if asked for.
+fn total(loss: &LossConfig, growth: bool, p: &[f64], gradient: bool) -> (f64, Vec<f64>) {
+    let model: Model<_, _> = common::neural::<f64>(growth).into();
+    let mut engine = CpuEngine::new(&model, segments());
+    let noise = BrownianIncrements::new(11);
+    let data = common::snapshots::<f64>(&[0.0, 0.5, 1.1], 160, 3);
+    let starts = vec![data.states[0][..2 * ROWS[0]].to_vec(), data.states[1][..2 * ROWS[1]].to_vec()];
+    let first = [0, 1000];
+    engine.simulate(p, &noise, &first, &starts).unwrap();
+    let mut cloud_loss = CloudLoss::new(2, loss).unwrap();
+    let (mut sum, mut state_bar, mut weight_bar) = (0.0, vec![], vec![]);
+    for (s, targets) in [&[1, 2][..], &[2]].iter().enumerate() {
+        let (mut sb, mut wb) = (vec![], vec![]);
+        for (i, &t) in targets.iter().enumerate() {
+            let (mut b, mut w) = (vec![0.0; 2 * ROWS[s]], vec![0.0; if growth { ROWS[s] } else { 0 }]);
+            let x = Cloud { states: engine.states(s, i), log_weights: engine.log_weights(s, i) };
+            let bar = CloudBar { states: &mut b, log_weights: &mut w };
+            sum += cloud_loss.evaluate(x, Cloud::equal(&data.states[t]), Some(bar)).unwrap().value;
+            sb.push(b);
+            wb.push(w);
+        }
+        state_bar.push(sb);
+        weight_bar.push(wb);
+    }
+    let mut p_bar = vec![0.0; p.len()];
+    if gradient {
+        engine.pull_back(p, &noise, &first, &state_bar, &weight_bar, &mut p_bar).unwrap();
+    }
+    (sum, p_bar)
+}
+
+#[test]
+fn gradient_of_the_whole_loss() {
+    let exact =
+        SinkhornConfig { blur: 0.7, tolerance: 1e-11, max_iterations: 10_000, ..SinkhornConfig::default() };
+    let energy = LossConfig::default();
+    // One thread: thousands of small calls would mostly hand work over.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        for (loss, growth) in [(energy, false), (energy, true), (LossConfig::Sinkhorn(exact), true)] {
+            let p = common::neural::<f64>(growth).init(5);
+            let (_, p_bar) = total(&loss, growth, &p, true);
+            assert!(p_bar.iter().filter(|g| **g != 0.0).count() > p.len() * 9 / 10);
+            check_gradient("p", &p_bar, &p, 1e-6, |p| total(&loss, growth, p, false).0).unwrap();
+        }
+    });
+}
+
+#[test]
+fn threads_do_not_matter() {
+    let p = common::neural::<f64>(true).init(6);
+    let runs = [1, 2, 3].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| total(&LossConfig::default(), true, &p, true))
+    });
+    assert_eq!(runs[0], runs[1]);
+    assert_eq!(runs[0], runs[2]);
+}
+
+#[test]
+fn failing_paths_are_named() {
+    let model = Model::new(common::Relaxation);
+    let mut engine = CpuEngine::new(&model, segments());
+    let mut starts = vec![vec![0.0_f64; 2 * ROWS[0]], vec![0.0; 2 * ROWS[1]]];
+    starts[1][2 * 66 + 1] = f64::INFINITY;
+    let p = common::TRUTH;
+    assert_eq!(VectorField::<f64>::n_params(&common::Relaxation), p.len());
+    let error = engine.simulate(&p, &BrownianIncrements::new(1), &[0, 500], &starts).unwrap_err();
+    assert_eq!((error.segment, error.row), (1, Some(66)));
+}
