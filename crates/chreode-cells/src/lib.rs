@@ -9,6 +9,7 @@
 
 mod atomic;
 mod column;
+pub mod demo;
 mod error;
 mod h5ad;
 mod matrix;
