@@ -3,7 +3,7 @@
 //!
 //! * **Losses**: [`EnergyDistance`] and [`SinkhornDivergence`] between weighted clouds, with gradients to states and
 //!   weights; [`squared_error`] of a measured series.
-//! * **Optimisers**: [`Optimiser`] (Adam, AdamW, `RMSprop`), [`clip_global_norm`], [`Schedule`], [`ParamAverage`].
+//! * **Optimisers**: [`Optimiser`] (Adam, `AdamW`, `RMSprop`), [`clip_global_norm`], [`Schedule`], [`ParamAverage`].
 //! * **Engine**: [`CpuEngine`] simulates many paths and pulls a loss's gradient back to the parameters.
 //! * **Trainer**: [`Trainer`] fits a [`Model`] to [`Snapshots`], with hold-out, early stopping and states that
 //!   resume to the bit; [`Observer`] hears of it.

@@ -1,4 +1,5 @@
 //! The engine: the gradient of a loss over several segments, and its bits.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
 

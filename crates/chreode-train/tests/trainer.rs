@@ -447,8 +447,12 @@ fn distances_and_floors() {
     assert_eq!(floor.cells, 1000);
     assert!(floor.mean.abs() < 4.0 * floor.sd / 20.0_f64.sqrt() && floor.sd > 0.0, "{floor:?}");
     // Samples that together are all cells are drawn anew each time, too.
-    let halves = sampling_floor(&data.states[3], 2, &Comparison { cells: 1500, ..comparison.clone() }, 20).unwrap();
-    assert!(halves.mean.abs() < 4.0 * halves.sd / 20.0_f64.sqrt() && halves.sd > 0.2 * floor.sd, "{halves:?}");
+    let halves =
+        sampling_floor(&data.states[3], 2, &Comparison { cells: 1500, ..comparison.clone() }, 20).unwrap();
+    assert!(
+        halves.mean.abs() < 4.0 * halves.sd / 20.0_f64.sqrt() && halves.sd > 0.2 * floor.sd,
+        "{halves:?}"
+    );
     let at = |p: &[f64]| {
         distance_to_time(&Model::new(Relaxation), p, &data, 0, 3, 0.01, false, &comparison).unwrap()
     };

@@ -48,7 +48,9 @@ pub fn normalise_log_weights<T: Real>(log_weights: &[T], weights: &mut [T]) -> R
         sum += a.f64();
     }
     let scale = T::c(1.0 / sum); // sum >= 1: the largest term is exp(0)
-    weights.iter_mut().for_each(|a| *a *= scale);
+    for a in weights {
+        *a *= scale;
+    }
     Ok(())
 }
 

@@ -43,9 +43,9 @@ pub struct LossReport {
 #[derive(Debug, Clone)]
 pub enum CloudLoss<T> {
     /// Energy distance.
-    Energy(EnergyDistance<T>),
+    Energy(Box<EnergyDistance<T>>),
     /// Sinkhorn divergence.
-    Sinkhorn(SinkhornDivergence<T>),
+    Sinkhorn(Box<SinkhornDivergence<T>>),
 }
 
 impl<T: Real> CloudLoss<T> {
@@ -55,8 +55,8 @@ impl<T: Real> CloudLoss<T> {
     /// [`LossError::Setting`].
     pub fn new(d: usize, config: &LossConfig) -> Result<Self, LossError> {
         Ok(match *config {
-            LossConfig::Energy { statistic } => Self::Energy(EnergyDistance::new(d, statistic)?),
-            LossConfig::Sinkhorn(config) => Self::Sinkhorn(SinkhornDivergence::new(d, config)?),
+            LossConfig::Energy { statistic } => Self::Energy(Box::new(EnergyDistance::new(d, statistic)?)),
+            LossConfig::Sinkhorn(config) => Self::Sinkhorn(Box::new(SinkhornDivergence::new(d, config)?)),
         })
     }
 

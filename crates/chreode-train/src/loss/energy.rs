@@ -7,8 +7,9 @@
 
 use super::cloud::{Cloud, CloudBar, Weights, check_finite, normalise_log_weights_vjp};
 use super::error::{LossError, check_len};
-use super::pairwise::{BLOCK, Columns, LANES, ROWS, set_lanes, weighted_sums};
+use super::pairwise::add_lanes;
 use chreode_core::Real;
+use chreode_linalg::{GemmScratch, Transpose, gemm, pairwise_sq_dists};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -27,18 +28,39 @@ pub enum Statistic {
 
 const DELTA: f64 = 1e-6;
 
+/// Rows of one parallel job.
+const ROWS: usize = 64;
+/// Columns whose distances to the rows of a job are held at a time.
+const COLUMNS: usize = 512;
+/// Partial sums of a row, kept side by side.
+const LANES: usize = 16;
+
 /// Energy distance with its work space: call it with clouds of any size.
 #[derive(Debug, Clone)]
 pub struct EnergyDistance<T> {
     d: usize,
     statistic: Statistic,
     weights: Weights<T>,
-    columns: Columns<T>,
-    lanes: Vec<[T; LANES]>,
-    scratch: Vec<[T; LANES]>,
+    x: Vec<T>,
+    y: Vec<T>,
     cross: Vec<T>,
     own: Vec<T>,
     pull: Vec<T>,
+    jobs: Vec<Job<T>>,
+}
+
+/// Work space of one job.
+#[derive(Clone)]
+struct Job<T> {
+    distances: Vec<T>,
+    reach: Vec<T>,
+    scratch: GemmScratch<T>,
+}
+
+impl<T> std::fmt::Debug for Job<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").finish_non_exhaustive()
+    }
 }
 
 impl<T: Real> EnergyDistance<T> {
@@ -54,12 +76,12 @@ impl<T: Real> EnergyDistance<T> {
             d,
             statistic,
             weights: Weights::default(),
-            columns: Columns::default(),
-            lanes: Vec::new(),
-            scratch: Vec::new(),
+            x: Vec::new(),
+            y: Vec::new(),
             cross: Vec::new(),
             own: Vec::new(),
             pull: Vec::new(),
+            jobs: Vec::new(),
         })
     }
 
@@ -87,105 +109,136 @@ impl<T: Real> EnergyDistance<T> {
         if !weight_bar.is_empty() {
             check_len("gradient to the log-weights", weight_bar.len(), n)?;
         }
-        let norm_a = self_norm(self.statistic, &self.weights.a)?;
-        let norm_b = self_norm(self.statistic, &self.weights.b)?;
-        let jobs = n.max(m).div_ceil(BLOCK);
-        self.scratch.resize(jobs * ROWS * d, [T::ZERO; LANES]);
+        let (a, b) = (&self.weights.a[..], &self.weights.b[..]);
+        let norm_a = self_norm(self.statistic, a)?;
+        let norm_b = self_norm(self.statistic, b)?;
+        centre(d, x.states, y.states, &mut self.x, &mut self.y);
         self.cross.resize(n, T::ZERO);
         self.own.resize(n.max(m), T::ZERO);
         self.pull.resize(if with_grad { n * d } else { 0 }, T::ZERO);
+        let jobs = n.max(m).div_ceil(ROWS);
+        self.jobs.resize_with(self.jobs.len().max(jobs), || Job {
+            distances: vec![T::ZERO; ROWS * COLUMNS],
+            reach: vec![T::ZERO; ROWS],
+            scratch: GemmScratch::new(),
+        });
+        let jobs = &mut self.jobs[..];
 
-        // Own term of y: a value only.
-        self.columns.set(y.states, d);
-        set_lanes(&self.weights.b, &mut self.lanes);
-        self.row_sums(y.states, Target::Own);
-        let own_y = weighted_total(&self.weights.b, &self.own[..m]) / norm_b;
-        // Between x and y; the columns are still those of y.
-        self.row_sums(x.states, Target::Cross(bar));
-        let cross = weighted_total(&self.weights.a, &self.cross);
-        // Own term of x.
-        self.columns.set(x.states, d);
-        set_lanes(&self.weights.a, &mut self.lanes);
-        self.row_sums(x.states, if with_grad { Target::OwnPull } else { Target::Own });
-        let raw_x = weighted_total(&self.weights.a, &self.own[..n]);
-        let own_x = raw_x / norm_a;
+        row_sums(d, &self.y, &self.y, b, jobs, &mut self.own[..m], &mut []);
+        let own_y = weighted_total(b, &self.own[..m]) / norm_b;
+        row_sums(d, &self.x, &self.y, b, jobs, &mut self.cross, bar);
+        let cross = weighted_total(a, &self.cross);
+        row_sums(d, &self.x, &self.x, a, jobs, &mut self.own[..n], &mut self.pull);
+        let own_x = weighted_total(a, &self.own[..n]) / norm_a;
 
         let value = 2.0 * cross - own_x - own_y;
         if with_grad {
             let inv = T::c(1.0 / norm_a);
-            for ((bar, pull), &a) in
-                bar.chunks_exact_mut(d).zip(self.pull.chunks_exact(d)).zip(&self.weights.a)
-            {
-                let two_a = a + a;
+            for ((bar, pull), &a) in bar.chunks_exact_mut(d).zip(self.pull.chunks_exact(d)).zip(a) {
                 for (b, &p) in bar.iter_mut().zip(pull) {
-                    *b = two_a * (*b - p * inv);
+                    *b = (a + a) * (*b - p * inv);
                 }
             }
         }
         if !weight_bar.is_empty() {
             let unbiased = if self.statistic == Statistic::Unbiased { own_x / norm_a } else { 0.0 };
             for (i, b) in weight_bar.iter_mut().enumerate() {
-                let own = self.own[i].f64() / norm_a + self.weights.a[i].f64() * unbiased;
+                let own = self.own[i].f64() / norm_a + a[i].f64() * unbiased;
                 *b = T::c(2.0 * (self.cross[i].f64() - own));
             }
-            normalise_log_weights_vjp(&self.weights.a, weight_bar);
+            normalise_log_weights_vjp(a, weight_bar);
         }
         check_finite(value, d, x.states, y.states, bar)?;
         Ok(value)
     }
+}
 
-    /// Sums over the columns for each row of `x`.
-    fn row_sums(&mut self, x: &[T], target: Target<'_, T>) {
-        let (d, columns, lanes) = (self.d, &self.columns, &self.lanes);
-        let n = x.len() / d;
-        let (sums, pull): (&mut [T], &mut [T]) = match target {
-            Target::Cross(bar) => (&mut self.cross[..n], bar),
-            Target::Own => (&mut self.own[..n], &mut []),
-            Target::OwnPull => (&mut self.own[..n], &mut self.pull),
-        };
-        let jobs = x
-            .par_chunks(BLOCK * d)
-            .zip(sums.par_chunks_mut(BLOCK))
-            .zip(self.scratch.par_chunks_mut(ROWS * d));
-        if pull.is_empty() {
-            jobs.for_each(|((x, sums), scratch)| block(x, columns, lanes, scratch, sums, &mut []));
-        } else {
-            jobs.zip(pull.par_chunks_mut(BLOCK * d))
-                .for_each(|(((x, sums), scratch), pull)| block(x, columns, lanes, scratch, sums, pull));
+/// Copies of both clouds, moved so that the mean of `y` is the origin: the pull is a difference of products.
+fn centre<T: Real>(d: usize, x: &[T], y: &[T], x_out: &mut Vec<T>, y_out: &mut Vec<T>) {
+    x_out.resize(x.len(), T::ZERO);
+    y_out.resize(y.len(), T::ZERO);
+    for k in 0..d {
+        let sum: f64 = y[k..].iter().step_by(d).map(|v| v.f64()).sum();
+        let mean = T::c(sum / (y.len() / d) as f64);
+        for (out, cloud) in [(&mut *x_out, x), (&mut *y_out, y)] {
+            for (o, &v) in out[k..].iter_mut().step_by(d).zip(cloud[k..].iter().step_by(d)) {
+                *o = v - mean;
+            }
         }
     }
 }
 
-/// Where the sums over pairs go.
-enum Target<'a, T> {
-    /// Between the clouds, with the pull into the caller's gradient.
-    Cross(&'a mut [T]),
-    /// Within a cloud, distances only.
-    Own,
-    /// Within a cloud, with the pull.
-    OwnPull,
-}
-
-/// One block of rows: `sums_i = Σ_j w_j |x_i - y_j|`, `pull_i = Σ_j w_j (x_i - y_j) / |x_i - y_j|`.
-fn block<T: Real>(
+/// For each row of `x`: `sums_i = Σ_j w_j |x_i - y_j|` and, unless `pull` is empty,
+/// `pull_i = Σ_j w_j (x_i - y_j) / |x_i - y_j|`.
+fn row_sums<T: Real>(
+    d: usize,
     x: &[T],
-    columns: &Columns<T>,
-    weights: &[[T; LANES]],
-    scratch: &mut [[T; LANES]],
+    y: &[T],
+    w: &[T],
+    jobs: &mut [Job<T>],
     sums: &mut [T],
     pull: &mut [T],
 ) {
-    let (delta, delta2) = (T::c(DELTA), T::c(DELTA * DELTA));
-    weighted_sums(x, columns, scratch, sums, pull, |_, g, r2| {
-        let w = &weights[g];
-        let (mut s, mut v) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-        for l in 0..LANES {
-            let r = (r2[l] + delta2).sqrt();
-            s[l] = w[l] * (r - delta);
-            v[l] = w[l] / r;
+    let rows = x.par_chunks(ROWS * d).zip(sums.par_chunks_mut(ROWS)).zip(jobs);
+    if pull.is_empty() {
+        rows.for_each(|((x, sums), job)| block(d, x, y, w, job, sums, &mut []));
+    } else {
+        rows.zip(pull.par_chunks_mut(ROWS * d))
+            .for_each(|(((x, sums), job), pull)| block(d, x, y, w, job, sums, pull));
+    }
+}
+
+/// The rows of one job, piece by piece of the columns.
+fn block<T: Real>(d: usize, x: &[T], y: &[T], w: &[T], job: &mut Job<T>, sums: &mut [T], pull: &mut [T]) {
+    let n = sums.len();
+    let reach = &mut job.reach[..n];
+    sums.fill(T::ZERO);
+    reach.fill(T::ZERO);
+    pull.fill(T::ZERO);
+    for (y, w) in y.chunks(COLUMNS * d).zip(w.chunks(COLUMNS)) {
+        let m = w.len();
+        let distances = &mut job.distances[..n * m];
+        pairwise_sq_dists(x, y, d, distances, &mut job.scratch);
+        for ((row, sum), reach) in distances.chunks_exact_mut(m).zip(&mut *sums).zip(&mut *reach) {
+            let (s, v) = weigh(row, w);
+            *sum += s;
+            *reach += v;
         }
-        (s, v)
-    });
+        if !pull.is_empty() {
+            gemm((n, d, m), Transpose::None, distances, y, true, pull, &mut job.scratch);
+        }
+    }
+    for ((pull, x), &reach) in pull.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(&*reach) {
+        for (p, &x) in pull.iter_mut().zip(x) {
+            *p = x * reach - *p;
+        }
+    }
+}
+
+/// Turns squared distances, in place, into `w / r`; returns the sums of `w r` and of `w / r`.
+///
+/// Equal points pull nowhere: their huge `w / r` would only cost digits.
+fn weigh<T: Real>(row: &mut [T], w: &[T]) -> (T, T) {
+    let (delta, delta2) = (T::c(DELTA), T::c(DELTA * DELTA));
+    let at = |r2: &mut T, w: T| {
+        let r = (*r2 + delta2).sqrt();
+        *r2 = if *r2 > T::ZERO { w / r } else { T::ZERO };
+        w * (r - delta)
+    };
+    let (mut s, mut v) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+    let (row_lanes, row_rest) = row.as_chunks_mut::<LANES>();
+    let (w_lanes, w_rest) = w.as_chunks::<LANES>();
+    for (r, w) in row_lanes.iter_mut().zip(w_lanes) {
+        for l in 0..LANES {
+            s[l] += at(&mut r[l], w[l]);
+            v[l] += r[l];
+        }
+    }
+    for (l, (r, &w)) in row_rest.iter_mut().zip(w_rest).enumerate() {
+        s[l] += at(r, w);
+        v[l] += *r;
+    }
+    (add_lanes(&s), add_lanes(&v))
 }
 
 /// What the sum over pairs within a cloud is divided by: `1 - Σ a²`, or one.

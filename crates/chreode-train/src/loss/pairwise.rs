@@ -1,9 +1,7 @@
-//! Sums over all pairs of two clouds, in blocks, without an `n x m` matrix.
+//! Squared distances of points to a whole cloud, and sums over lanes.
 //!
-//! The second cloud is stored as [`Columns`]: 16 points side by side, one coordinate after the other, so that
-//! 16 distances are computed at once; four rows of the first cloud share each load. A row's sums depend on
-//! that row and the columns alone, and every row block is written by one job: the bits do not depend on the
-//! number of threads.
+//! The cloud is stored as [`Columns`]: 16 points side by side, one coordinate after the other, so that 16
+//! distances are computed at once; four rows share each load.
 
 use chreode_core::Real;
 
@@ -11,8 +9,6 @@ use chreode_core::Real;
 pub(crate) const LANES: usize = 16;
 /// Rows that share one pass over the columns.
 pub(crate) const ROWS: usize = 4;
-/// Rows of one parallel job.
-pub(crate) const BLOCK: usize = 64;
 
 /// A cloud transposed in groups of [`LANES`] points; missing points of the last group lie at the origin.
 #[derive(Debug, Clone, Default)]
@@ -114,58 +110,6 @@ pub(crate) fn each_row<T: Real>(
     }
 }
 
-/// For each row `i` of `x` (`[n, d]`): `sum[i] = Σ_j s_ij` and, if `pull` is not empty,
-/// `pull[i] = Σ_j w_ij (x_i - y_j)` (`[n, d]`), where `weigh(i, g, r2)` gives `(s, w)` of the columns of group
-/// `g` from their squared distances. `scratch` holds `ROWS * d` lanes.
-#[inline(always)]
-pub(crate) fn weighted_sums<T: Real>(
-    x: &[T],
-    columns: &Columns<T>,
-    scratch: &mut [[T; LANES]],
-    sum: &mut [T],
-    pull: &mut [T],
-    mut weigh: impl FnMut(usize, usize, &[T; LANES]) -> ([T; LANES], [T; LANES]),
-) {
-    let d = columns.d;
-    let n = x.len() / d;
-    for i in (0..n).step_by(ROWS) {
-        let rows = four_rows(x, d, i);
-        let mut sums = [[T::ZERO; LANES]; ROWS];
-        let pulls = &mut scratch[..ROWS * d];
-        pulls.fill([T::ZERO; LANES]);
-        for (g, group) in columns.data.chunks_exact(d).enumerate() {
-            let r2 = squared_distances(rows, group);
-            let mut w = [[T::ZERO; LANES]; ROWS];
-            for q in 0..ROWS {
-                let s;
-                (s, w[q]) = weigh((i + q).min(n - 1), g, &r2[q]);
-                for l in 0..LANES {
-                    sums[q][l] += s[l];
-                }
-            }
-            if pull.is_empty() {
-                continue;
-            }
-            for (k, (y, acc)) in group.iter().zip(pulls.chunks_exact_mut(ROWS)).enumerate() {
-                for q in 0..ROWS {
-                    let xk = rows[q][k];
-                    for l in 0..LANES {
-                        acc[q][l] += w[q][l] * (xk - y[l]);
-                    }
-                }
-            }
-        }
-        for q in 0..ROWS.min(n - i) {
-            sum[i + q] = add_lanes(&sums[q]);
-            if !pull.is_empty() {
-                for k in 0..d {
-                    pull[(i + q) * d + k] = add_lanes(&pulls[k * ROWS + q]);
-                }
-            }
-        }
-    }
-}
-
 /// The sum of the lanes, halves first.
 #[inline(always)]
 pub(crate) fn add_lanes<T: Real>(v: &[T; LANES]) -> T {
@@ -173,7 +117,7 @@ pub(crate) fn add_lanes<T: Real>(v: &[T; LANES]) -> T {
     let mut half = LANES / 2;
     while half > 0 {
         for l in 0..half {
-            s[l] = s[l] + s[l + half];
+            s[l] += s[l + half];
         }
         half /= 2;
     }

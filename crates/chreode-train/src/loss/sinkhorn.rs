@@ -80,9 +80,11 @@ impl SinkhornConfig {
     }
 
     fn check(&self) -> Result<(), LossError> {
-        let above = |name, value: f64| match value > 0.0 && value.is_finite() {
-            true => Ok(()),
-            false => Err(LossError::Setting { name, value, rule: "must be finite and above zero" }),
+        let above = |name, value: f64| {
+            if value > 0.0 && value.is_finite() {
+                return Ok(());
+            }
+            Err(LossError::Setting { name, value, rule: "must be finite and above zero" })
         };
         above("blur", self.blur)?;
         above("tolerance", self.tolerance)?;
@@ -192,7 +194,7 @@ impl<T: Real> SinkhornDivergence<T> {
         transport.finish(config, xs, None, -1.0, bar);
         value -= total(a, &transport.f);
         for (p, &f) in self.potential.iter_mut().zip(&transport.f) {
-            *p = *p - f;
+            *p -= f;
         }
 
         let own_y = transport.solve(config, ys, None, diameter)?;

@@ -89,7 +89,7 @@ mod tests {
     fn by_hand() {
         let mut bar = [0.0; 3];
         let v = squared_error(&[1.0, 2.0, 9.0], &[0.0, 4.0, f64::NAN], &[2.0], &mut bar).unwrap();
-        assert_eq!(v, (0.25 + 1.0) / 2.0);
+        assert_eq!(v, 0.625); // (1/4 + 1) / 2
         assert_eq!(bar, [0.25, -0.5, 0.0]);
         assert!(squared_error(&[1.0], &[f64::NAN], &[1.0], &mut [0.0]).is_err());
     }

@@ -22,6 +22,8 @@ type Lanes<T> = [T; LANES];
 const MAX_EXPONENT: f64 = 80.0;
 /// Scalings further from one than this are absorbed.
 const MAX_SCALING: f64 = 1e6;
+/// Groups of lanes whose exponentials are taken in one call.
+const PIECE: usize = 8;
 /// Smoothing of distances at zero, for the cost `|x - y|`.
 const DELTA: f64 = 1e-6;
 
@@ -261,12 +263,12 @@ impl<T: Real> Transport<T> {
             .enumerate();
         if symmetric {
             jobs.for_each(|(job, (((states, u), errors), scratch))| {
-                run(job, states, u, errors, scratch, &mut [])
+                run(job, states, u, errors, scratch, &mut []);
             });
         } else {
             jobs.zip(self.partial.par_chunks_mut(groups)).for_each(
                 |((job, (((states, u), errors), scratch)), partial)| {
-                    run(job, states, u, errors, scratch, partial)
+                    run(job, states, u, errors, scratch, partial);
                 },
             );
         }
@@ -331,7 +333,7 @@ impl<T: Real> Transport<T> {
                     for l in 0..LANES {
                         w[l] *= scaled[g][l];
                         if config.cost == Cost::Distance {
-                            w[l] = w[l] / (cost[g][l] + T::c(DELTA));
+                            w[l] /= cost[g][l] + T::c(DELTA);
                         }
                     }
                     for ((acc, y), &xk) in pull.iter_mut().zip(other.columns.group(g)).zip(row) {
@@ -460,7 +462,6 @@ impl<T: Real> KernelRows<'_, T> {
 /// `K_j = exp((f + g_j - C_j) / ε)`.
 fn kernel_row<T: Real>(cost: &[Lanes<T>], f: T, g: &[Lanes<T>], epsilon: f64, kernel: &mut [Lanes<T>]) {
     let (inv, top) = (T::c(1.0 / epsilon), T::c(MAX_EXPONENT));
-    const PIECE: usize = 8;
     for ((kernel, cost), g) in kernel.chunks_mut(PIECE).zip(cost.chunks(PIECE)).zip(g.chunks(PIECE)) {
         let mut exponent = [[T::ZERO; LANES]; PIECE];
         for ((e, c), g) in exponent.iter_mut().zip(cost).zip(g) {

@@ -10,7 +10,9 @@ pub fn clip_global_norm<T: Real>(gradient: &mut [T], max_norm: f64) -> f64 {
     let norm = gradient.iter().map(|g| g.f64() * g.f64()).sum::<f64>().sqrt();
     if norm.is_finite() && norm > max_norm {
         let factor = T::c(max_norm / (norm + 1e-6));
-        gradient.iter_mut().for_each(|g| *g *= factor);
+        for g in gradient.iter_mut() {
+            *g *= factor;
+        }
     }
     norm
 }

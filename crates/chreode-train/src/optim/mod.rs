@@ -1,4 +1,4 @@
-//! Optimisers of a flat parameter slice: [`Optimiser`] (Adam, AdamW, `RMSprop`), gradient clipping, learning-rate
+//! Optimisers of a flat parameter slice: [`Optimiser`] (Adam, `AdamW`, `RMSprop`), gradient clipping, learning-rate
 //! schedules and the moving average of the parameters.
 //!
 //! Updates allocate nothing and run in the order of the parameters; all state can be saved and restored to the

@@ -1,4 +1,4 @@
-//! Adam, AdamW and `RMSprop`, with PyTorch's definitions and defaults.
+//! Adam, `AdamW` and `RMSprop`, with PyTorch's definitions and defaults.
 //!
 //! References: [KB15] Kingma & Ba (2015), ICLR; [LH19] Loshchilov & Hutter (2019), ICLR; [TH12] Tieleman &
 //! Hinton (2012), lecture 6.5.
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum OptimiserConfig {
-    /// Adam; AdamW if `weight_decay` is not zero (the decay is decoupled: `p ← p - lr · weight_decay · p`).
+    /// Adam; `AdamW` if `weight_decay` is not zero (the decay is decoupled: `p ← p - lr · weight_decay · p`).
     Adam {
         /// Memory of the mean.
         #[serde(default = "default_beta1")]
@@ -66,13 +66,11 @@ impl OptimiserConfig {
 
     /// Why the settings make no sense, if they do not: the setting, its value and the rule.
     pub(crate) fn check(&self) -> Result<(), (&'static str, f64, &'static str)> {
-        let memory = |name, v: f64| match (0.0..1.0).contains(&v) {
-            true => Ok(()),
-            false => Err((name, v, "must be at least 0 and below 1")),
+        let memory = |name, v: f64| {
+            if (0.0..1.0).contains(&v) { Ok(()) } else { Err((name, v, "must be at least 0 and below 1")) }
         };
-        let at_least_zero = |name, v: f64| match v >= 0.0 && v.is_finite() {
-            true => Ok(()),
-            false => Err((name, v, "must be at least 0")),
+        let at_least_zero = |name, v: f64| {
+            if v >= 0.0 && v.is_finite() { Ok(()) } else { Err((name, v, "must be at least 0")) }
         };
         match *self {
             Self::Adam { beta1, beta2, eps, weight_decay } => {
@@ -119,7 +117,7 @@ impl<T: Real> Optimiser<T> {
     /// For `n` parameters.
     pub fn new(config: OptimiserConfig, n: usize) -> Self {
         let first = match config {
-            OptimiserConfig::RmsProp { momentum, .. } if momentum == 0.0 => 0,
+            OptimiserConfig::RmsProp { momentum: 0.0, .. } => 0,
             _ => n,
         };
         Self { config, first: vec![T::ZERO; first], second: vec![T::ZERO; n], updates: 0 }
@@ -222,7 +220,7 @@ mod tests {
     fn rmsprop_by_hand() {
         // v = .01·.25 = .0025, root .05: step .1·.5/.05 = 1. Then v = .99·.0025 + .01 = .012475.
         let config = OptimiserConfig::RmsProp { alpha: 0.99, eps: 0.0, momentum: 0.0 };
-        let second = 0.1 * -1.0 / 0.012475_f64.sqrt();
+        let second = -0.1 / 0.012475_f64.sqrt();
         close(&run(config, 0.1, &[0.5, -1.0]), &[0.0, -second]);
         // Velocity: b = 10, then .5·10 - 1/root.
         let config = OptimiserConfig::RmsProp { alpha: 0.99, eps: 0.0, momentum: 0.5 };

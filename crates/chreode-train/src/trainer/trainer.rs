@@ -77,9 +77,8 @@ where
         let model = model.into();
         config.check()?;
         data.check()?;
-        let length = |what, got, expected| match got == expected {
-            true => Ok(()),
-            false => Err(TrainError::Length { what, got, expected }),
+        let length = |what, got, expected| {
+            if got == expected { Ok(()) } else { Err(TrainError::Length { what, got, expected }) }
         };
         length("parameters", params.len(), model.sde.n_params())?;
         length("coordinates of a cell", data.dim, model.sde.dim())?;
@@ -182,7 +181,7 @@ where
             step: self.step,
             inverse_scale: &self.inverse_scale,
         };
-        let loss = context.losses(pass, &mut self.loss, &self.params, &noise, true)?;
+        let loss = context.losses(pass, &mut self.loss, &self.params, noise, true)?;
         pass.engine
             .pull_back(
                 &self.params,
@@ -241,7 +240,7 @@ where
             step: self.step,
             inverse_scale: &self.inverse_scale,
         };
-        let loss = context.losses(pass, &mut self.loss, params, &noise, false)?;
+        let loss = context.losses(pass, &mut self.loss, params, noise, false)?;
         let terms = pass.terms.clone();
         self.since_best += 1;
         match &mut self.best {
@@ -279,12 +278,12 @@ where
             self.seconds = before + begin.elapsed().as_secs_f64();
             let failed = |step| move |source| TrainError::Observer { step, source };
             observer.step(&self.report, self.seconds).map_err(failed(self.step))?;
-            if self.step % self.config.evaluate_every == 0 {
-                if let Some(evaluation) = self.evaluate()? {
-                    observer.evaluation(&evaluation).map_err(failed(self.step))?;
-                }
+            if self.step.is_multiple_of(self.config.evaluate_every)
+                && let Some(evaluation) = self.evaluate()?
+            {
+                observer.evaluation(&evaluation).map_err(failed(self.step))?;
             }
-            if self.step % self.config.checkpoint_every == 0 {
+            if self.step.is_multiple_of(self.config.checkpoint_every) {
                 observer.checkpoint(self.step, &self.save()?).map_err(failed(self.step))?;
                 saved = Some(self.step);
             }
@@ -470,7 +469,7 @@ impl<T: Real> Context<'_, T> {
         pass: &mut Pass<T, S, G>,
         loss: &mut CloudLoss<T>,
         params: &[T],
-        noise: &BrownianIncrements,
+        noise: BrownianIncrements,
         gradient: bool,
     ) -> Result<f64, TrainError>
     where
@@ -478,7 +477,7 @@ impl<T: Real> Context<'_, T> {
         G: GrowthVjp<T> + Clone + Send + Sync,
     {
         pass.engine
-            .simulate(params, noise, &pass.first_trajectory, &pass.batch.starts)
+            .simulate(params, &noise, &pass.first_trajectory, &pass.batch.starts)
             .map_err(|e| self.path_error(&pass.batch, e))?;
         pass.terms.clear();
         let mut sum = 0.0;
@@ -518,8 +517,9 @@ impl<T: Real> Context<'_, T> {
                     let weight = T::c(target.weight);
                     let bar = &mut pass.state_bar[s][i];
                     scale(bar, self.inverse_scale);
-                    bar.iter_mut().for_each(|b| *b *= weight);
-                    pass.log_weight_bar[s][i].iter_mut().for_each(|b| *b *= weight);
+                    for b in bar.iter_mut().chain(&mut pass.log_weight_bar[s][i]) {
+                        *b *= weight;
+                    }
                 }
                 if learned {
                     // Mean square of the growth rate along the path; also fixes the mean rate, which weights

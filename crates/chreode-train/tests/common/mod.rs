@@ -1,5 +1,10 @@
 //! A process whose snapshots are known exactly, and small neural models.
-#![allow(dead_code, unreachable_pub, reason = "shared by tests of which not every one uses all of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "shared by tests, not all of which use all of it"
+)]
 
 use chreode_core::{
     BrownianIncrements, Diffusion, DiffusionVjp, FieldError, NoiseKind, Real, VectorField, Vjp,
