@@ -1,0 +1,43 @@
+//! Errors of what is computed from a learned model: fates, perturbations, trust.
+
+use chreode_core::FieldError;
+use chreode_solve::SolveError;
+
+use crate::{Known, NeighbourError};
+
+/// Why fates, perturbations or trust could not be computed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnalysisError {
+    /// A path of the model failed.
+    #[error(transparent)]
+    Solve(#[from] SolveError),
+    /// The model is undefined at a state.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// Neighbours could not be found.
+    #[error(transparent)]
+    Neighbours(#[from] NeighbourError),
+    /// Held directions are linearly dependent, or one is zero.
+    #[error("the {k} held genes are not independent directions of the state: hold fewer of them")]
+    DependentClamps {
+        /// Number of directions.
+        k: usize,
+    },
+    /// Too few labelled cells for a read-out.
+    #[error("{labelled} labelled cells are too few for a read-out of fates: at least {needed} are needed")]
+    FewLabels {
+        /// Labelled cells there are.
+        labelled: usize,
+        /// Labelled cells needed.
+        needed: usize,
+    },
+    /// A fate was asked for that no labelled cell has.
+    #[error("no labelled cell has the fate `{name}`; {known}")]
+    UnknownFate {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Known,
+    },
+}

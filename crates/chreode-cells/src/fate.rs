@@ -1,0 +1,281 @@
+//! Fates: where the paths of a cell end, read by labelled cells near the ends.
+//!
+//! Each end votes by its `k` nearest labelled cells, with half a pseudo-cell of the labels' base rate added, so
+//! that no fate that exists has probability zero; votes are averaged over paths, weighted by growth if the
+//! model has it. `k` is chosen on the labelled cells themselves, by leaving each out in turn.
+//! Not here: how paths are made (`rollout`).
+
+use crate::rollout::{Rollout, normalised_weights};
+use crate::{AnalysisError, Known, Labels, NeighbourIndex};
+
+/// Numbers of neighbours that are tried.
+const CANDIDATES: [usize; 5] = [5, 10, 15, 30, 60];
+/// Weight of the base rate, in cells.
+const PSEUDO_CELLS: f64 = 0.5;
+
+/// Labelled cells that give a state its label probabilities.
+#[derive(Debug, Clone)]
+pub struct LabelReadout {
+    index: NeighbourIndex,
+    labels: Vec<u32>,
+    names: Vec<String>,
+    base_rate: Vec<f64>,
+    k: usize,
+    log_loss: f64,
+}
+
+impl LabelReadout {
+    /// A read-out from cells `points`, `[n, d]`, and their labels; cells without a label are left out.
+    ///
+    /// Without `k`, the number of neighbours that predicts left-out labelled cells best is taken.
+    ///
+    /// # Errors
+    /// [`AnalysisError::FewLabels`] below six labelled cells, or below `k + 1`; [`AnalysisError::Neighbours`].
+    pub fn new(points: &[f32], d: usize, labels: &Labels, k: Option<usize>) -> Result<Self, AnalysisError> {
+        let labelled: Vec<usize> = (0..labels.codes().len()).filter(|&i| labels.codes()[i] >= 0).collect();
+        let needed = k.unwrap_or(CANDIDATES[0]) + 1;
+        if labelled.len() < needed {
+            return Err(AnalysisError::FewLabels { labelled: labelled.len(), needed });
+        }
+        // Names that no cell has are dropped, the others keep their order.
+        let mut counts = vec![0_usize; labels.names().len()];
+        labelled.iter().for_each(|&i| counts[labels.codes()[i] as usize] += 1);
+        let kept: Vec<usize> = (0..counts.len()).filter(|&c| counts[c] > 0).collect();
+        let mut position = vec![0_u32; counts.len()];
+        kept.iter().enumerate().for_each(|(new, &old)| position[old] = new as u32);
+        let states = labelled.iter().flat_map(|&i| &points[i * d..(i + 1) * d]).copied().collect();
+        let mut readout = Self {
+            index: NeighbourIndex::new(states, d)?,
+            labels: labelled.iter().map(|&i| position[labels.codes()[i] as usize]).collect(),
+            names: kept.iter().map(|&c| labels.names()[c].clone()).collect(),
+            base_rate: kept.iter().map(|&c| counts[c] as f64 / labelled.len() as f64).collect(),
+            k: 0,
+            log_loss: f64::INFINITY,
+        };
+        let candidates: Vec<usize> = match k {
+            Some(k) => vec![k],
+            None => CANDIDATES.into_iter().filter(|&k| k < labelled.len()).collect(),
+        };
+        let largest = candidates.iter().copied().max().unwrap_or(CANDIDATES[0]);
+        let near = readout.index.query_self(largest)?;
+        let mut votes = vec![0.0; readout.names.len()];
+        for k in candidates {
+            let loss = (0..labelled.len())
+                .map(|i| {
+                    readout.vote(&near.of(i).0[..k], &mut votes);
+                    -votes[readout.labels[i] as usize].ln()
+                })
+                .sum::<f64>()
+                / labelled.len() as f64;
+            if loss < readout.log_loss {
+                (readout.k, readout.log_loss) = (k, loss);
+            }
+        }
+        Ok(readout)
+    }
+
+    /// Names of the labels, in the order of the probabilities.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Neighbours that vote.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Mean log-loss, in nats, with which left-out labelled cells are predicted.
+    pub fn log_loss(&self) -> f64 {
+        self.log_loss
+    }
+
+    /// Label probabilities of each state, `[n, labels]`.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Neighbours`] if a state is not finite.
+    pub fn probabilities(&self, states: &[f32]) -> Result<Vec<f64>, AnalysisError> {
+        let near = self.index.query(states, self.k)?;
+        let mut out = vec![0.0; near.len() * self.names.len()];
+        for (i, row) in out.chunks_exact_mut(self.names.len()).enumerate() {
+            self.vote(near.of(i).0, row);
+        }
+        Ok(out)
+    }
+
+    fn vote(&self, neighbours: &[u32], votes: &mut [f64]) {
+        let total = neighbours.len() as f64 + PSEUDO_CELLS;
+        for (vote, base) in votes.iter_mut().zip(&self.base_rate) {
+            *vote = PSEUDO_CELLS * base / total;
+        }
+        for &j in neighbours {
+            votes[self.labels[j as usize] as usize] += 1.0 / total;
+        }
+    }
+}
+
+/// Fate probabilities of some cells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fates {
+    names: Vec<String>,
+    probabilities: Vec<f64>,
+}
+
+impl Fates {
+    /// Fates at `until` of cells `start`, `[n, d]`, that are alive at `t0`.
+    ///
+    /// # Errors
+    /// [`AnalysisError`] if a path fails.
+    pub fn predict(
+        rollout: &Rollout<'_>,
+        readout: &LabelReadout,
+        start: &[f32],
+        t0: f64,
+        until: f64,
+    ) -> Result<Self, AnalysisError> {
+        let l = readout.names.len();
+        let mut probabilities = Vec::new();
+        rollout.run(start, t0, &[until], |chunk| {
+            let votes = readout.probabilities(&chunk.ensemble.states[0])?;
+            for cell in 0..chunk.cells {
+                let rows = cell * rollout.paths..(cell + 1) * rollout.paths;
+                let weights = match chunk.ensemble.log_weights.first() {
+                    Some(log_weights) => normalised_weights(&log_weights[rows.clone()]),
+                    None => vec![1.0 / rollout.paths as f64; rollout.paths],
+                };
+                let mut mean = vec![0.0; l];
+                for (row, weight) in rows.zip(weights) {
+                    for (m, vote) in mean.iter_mut().zip(&votes[row * l..(row + 1) * l]) {
+                        *m += weight * vote;
+                    }
+                }
+                probabilities.extend(mean);
+            }
+            Ok(())
+        })?;
+        Ok(Self { names: readout.names.clone(), probabilities })
+    }
+
+    /// The same cells with some fates only, whose probabilities are made to sum to one.
+    ///
+    /// # Errors
+    /// [`AnalysisError::UnknownFate`].
+    pub fn keep(&self, wanted: &[String]) -> Result<Self, AnalysisError> {
+        let columns = wanted
+            .iter()
+            .map(|name| {
+                self.names.iter().position(|n| n == name).ok_or_else(|| AnalysisError::UnknownFate {
+                    name: name.clone(),
+                    known: Known::near(name, self.names.iter().map(String::as_str)),
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut probabilities = Vec::with_capacity(self.len() * columns.len());
+        for i in 0..self.len() {
+            // Never zero: each fate keeps its share of the pseudo-cell.
+            let sum: f64 = columns.iter().map(|&c| self.of(i)[c]).sum();
+            probabilities.extend(columns.iter().map(|&c| self.of(i)[c] / sum));
+        }
+        Ok(Self { names: wanted.to_vec(), probabilities })
+    }
+
+    /// Names of the fates.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Number of cells.
+    pub fn len(&self) -> usize {
+        self.probabilities.len() / self.names.len()
+    }
+
+    /// Whether there is no cell.
+    pub fn is_empty(&self) -> bool {
+        self.probabilities.is_empty()
+    }
+
+    /// Probabilities of one cell, in the order of the names.
+    pub fn of(&self, cell: usize) -> &[f64] {
+        let l = self.names.len();
+        &self.probabilities[cell * l..(cell + 1) * l]
+    }
+
+    /// Entropy of one cell's fates, in nats: 0 when certain.
+    pub fn entropy(&self, cell: usize) -> f64 {
+        -self.of(cell).iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>()
+    }
+
+    /// Mean probabilities over the cells.
+    pub fn mean(&self) -> Vec<f64> {
+        let n = self.len().max(1) as f64;
+        (0..self.names.len()).map(|k| (0..self.len()).map(|i| self.of(i)[k]).sum::<f64>() / n).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chreode_model::{ModelConfig, NeuralSde};
+    use proptest::prelude::*;
+
+    /// Two clouds on a line, labelled; a third label that only one cell of the second cloud has.
+    fn labelled() -> (Vec<f32>, Labels) {
+        let points: Vec<f32> = (0..40).map(|i| if i < 20 { -2.0 } else { 2.0 } + i as f32 * 1e-3).collect();
+        let mut text: Vec<&str> = (0..40).map(|i| if i < 20 { "left" } else { "right" }).collect();
+        text[39] = "rare";
+        text[5] = "";
+        (points, Labels::from_text(&text))
+    }
+
+    #[test]
+    fn votes_are_probabilities_without_zeros() {
+        let (points, labels) = labelled();
+        let readout = LabelReadout::new(&points, 1, &labels, None).unwrap();
+        assert_eq!(readout.names(), ["left", "rare", "right"]);
+        let p = readout.probabilities(&[-2.0, 2.0, 0.0]).unwrap();
+        for row in p.chunks_exact(3) {
+            assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-12 && row.iter().all(|&v| v > 0.0));
+        }
+        assert!(p[0] > 0.9 && p[5] > 0.8);
+        assert!(matches!(
+            LabelReadout::new(&points, 1, &labels, Some(39)),
+            Err(AnalysisError::FewLabels { labelled: 39, needed: 40 })
+        ));
+    }
+
+    #[test]
+    fn a_symmetric_model_has_even_fates() {
+        let mut config = ModelConfig::new(vec![0.0], vec![1.0]);
+        config.drift.hidden = vec![4];
+        let model = NeuralSde::<f32>::new(config).unwrap();
+        let mut p = model.init(1);
+        // Without drift the paths spread evenly.
+        for e in model.layout().entries().iter().filter(|e| e.name.starts_with("drift")) {
+            p[e.range()].fill(0.0);
+        }
+        let (points, labels) = labelled();
+        let readout = LabelReadout::new(&points, 1, &labels, Some(5)).unwrap();
+        let rollout = Rollout { model: &model, p: &p, dt: 0.1, paths: 2000, seed: 3, clamp: None };
+        let fates = Fates::predict(&rollout, &readout, &[0.0, -2.0], 0.0, 1.0).unwrap();
+        assert_eq!(fates.len(), 2);
+        assert!((fates.of(0)[0] - 0.5).abs() < 0.06, "{:?}", fates.of(0));
+        assert!(fates.of(1)[0] > fates.of(0)[0] && fates.entropy(1) < fates.entropy(0));
+        let two = fates.keep(&["right".into(), "left".into()]).unwrap();
+        assert!((two.of(0).iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        let wrong = fates.keep(&["lef".into()]).unwrap_err().to_string();
+        assert!(wrong.contains("did you mean `left`?"), "{wrong}");
+    }
+
+    proptest! {
+        #[test]
+        fn kept_fates_sum_to_one(raw in proptest::collection::vec(0.01..1.0_f64, 12)) {
+            let names: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
+            let probabilities: Vec<f64> =
+                raw.chunks_exact(3).flat_map(|r| { let s: f64 = r.iter().sum(); r.iter().map(move |v| v / s) }).collect();
+            let kept = Fates { names, probabilities }.keep(&["c".into(), "a".into()]).unwrap();
+            for i in 0..4 {
+                prop_assert!((kept.of(i).iter().sum::<f64>() - 1.0).abs() < 1e-12);
+                prop_assert!((kept.of(i)[0] / kept.of(i)[1] - raw[3 * i + 2] / raw[3 * i]).abs() < 1e-9);
+            }
+        }
+    }
+}
