@@ -2,6 +2,7 @@
 
 use chreode_core::FieldError;
 use chreode_solve::SolveError;
+use chreode_train::LossError;
 
 use crate::{Known, NeighbourError};
 
@@ -18,6 +19,9 @@ pub enum AnalysisError {
     /// Neighbours could not be found.
     #[error(transparent)]
     Neighbours(#[from] NeighbourError),
+    /// Weights of paths cannot be normalised.
+    #[error(transparent)]
+    Weights(#[from] LossError),
     /// Held directions are linearly dependent, or one is zero.
     #[error("the {k} held genes are not independent directions of the state: hold fewer of them")]
     DependentClamps {

@@ -5,7 +5,9 @@
 //! model has it. `k` is chosen on the labelled cells themselves, by leaving each out in turn.
 //! Not here: how paths are made (`rollout`).
 
-use crate::rollout::{Rollout, normalised_weights};
+use chreode_train::normalise_log_weights;
+
+use crate::rollout::Rollout;
 use crate::{AnalysisError, Known, Labels, NeighbourIndex};
 
 /// Numbers of neighbours that are tried.
@@ -134,18 +136,17 @@ impl Fates {
     ) -> Result<Self, AnalysisError> {
         let l = readout.names.len();
         let mut probabilities = Vec::new();
+        let mut weights = vec![0.0_f32; rollout.paths];
         rollout.run(start, t0, &[until], |chunk| {
             let votes = readout.probabilities(&chunk.ensemble.states[0])?;
             for cell in 0..chunk.cells {
                 let rows = cell * rollout.paths..(cell + 1) * rollout.paths;
-                let weights = match chunk.ensemble.log_weights.first() {
-                    Some(log_weights) => normalised_weights(&log_weights[rows.clone()]),
-                    None => vec![1.0 / rollout.paths as f64; rollout.paths],
-                };
+                let log_weights = chunk.ensemble.log_weights.first().map_or(&[][..], |w| &w[rows.clone()]);
+                normalise_log_weights(log_weights, &mut weights)?;
                 let mut mean = vec![0.0; l];
-                for (row, weight) in rows.zip(weights) {
+                for (row, &weight) in rows.zip(&weights) {
                     for (m, vote) in mean.iter_mut().zip(&votes[row * l..(row + 1) * l]) {
-                        *m += weight * vote;
+                        *m += f64::from(weight) * vote;
                     }
                 }
                 probabilities.extend(mean);
@@ -212,6 +213,21 @@ impl Fates {
 }
 
 #[cfg(test)]
+impl Fates {
+    /// Rows of positive numbers as probabilities.
+    pub(crate) fn for_tests(names: &[&str], raw: &[f64]) -> Self {
+        let normalised = |row: &[f64]| {
+            let sum: f64 = row.iter().sum();
+            row.iter().map(|v| v / sum).collect::<Vec<_>>()
+        };
+        Self {
+            names: names.iter().map(|&n| n.to_owned()).collect(),
+            probabilities: raw.chunks_exact(names.len()).flat_map(normalised).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use chreode_model::{ModelConfig, NeuralSde};
@@ -268,10 +284,7 @@ mod tests {
     proptest! {
         #[test]
         fn kept_fates_sum_to_one(raw in proptest::collection::vec(0.01..1.0_f64, 12)) {
-            let names: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
-            let probabilities: Vec<f64> =
-                raw.chunks_exact(3).flat_map(|r| { let s: f64 = r.iter().sum(); r.iter().map(move |v| v / s) }).collect();
-            let kept = Fates { names, probabilities }.keep(&["c".into(), "a".into()]).unwrap();
+            let kept = Fates::for_tests(&["a", "b", "c"], &raw).keep(&["c".into(), "a".into()]).unwrap();
             for i in 0..4 {
                 prop_assert!((kept.of(i).iter().sum::<f64>() - 1.0).abs() < 1e-12);
                 prop_assert!((kept.of(i)[0] / kept.of(i)[1] - raw[3 * i + 2] / raw[3 * i]).abs() < 1e-9);

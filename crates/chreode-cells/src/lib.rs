@@ -1,4 +1,4 @@
-//! Single cells: data in and out, preprocessing, neighbours.
+//! Single cells: data in and out, preprocessing, neighbours, fates, perturbations, trust.
 //!
 //! # Where to start
 //! [`H5ad`] reads AnnData files, [`Table`] delimited text. Errors of everything that reads data are one type,
@@ -7,23 +7,33 @@
 //! # Units
 //! Time is as in the observation column, the state in its basis.
 
+mod analysis_error;
 mod atomic;
 mod column;
 pub mod demo;
 mod error;
+mod fate;
 mod h5ad;
 mod matrix;
 mod names;
 mod neighbours;
+mod perturb;
+mod rollout;
 pub mod run;
 mod table;
+mod trust;
 pub mod virtual_blood;
 
+pub use analysis_error::AnalysisError;
 pub use atomic::{write_atomically, write_bytes_atomically};
 pub use column::{Column, Labels};
 pub use error::DataError;
+pub use fate::{Fates, LabelReadout};
 pub use h5ad::{H5ad, H5adWriter, Unstructured};
 pub use matrix::{CsrMatrix, DenseMatrix, Matrix, MatrixError};
 pub use names::Known;
 pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
+pub use perturb::{Shift, shifts};
+pub use rollout::{Chunk, Clamp, Rollout};
 pub use table::{Table, TableData, TableRequest};
+pub use trust::{Distances, Manifold};

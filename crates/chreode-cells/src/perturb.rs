@@ -40,7 +40,11 @@ impl Shift {
 /// Never for two results of [`Fates::predict`] with the same read-out and cells; the number of cells and of
 /// fates must agree.
 pub fn shifts(baseline: &Fates, perturbed: &Fates) -> Vec<Shift> {
-    assert_eq!((baseline.len(), baseline.names()), (perturbed.len(), perturbed.names()), "two arms of one experiment");
+    assert_eq!(
+        (baseline.len(), baseline.names()),
+        (perturbed.len(), perturbed.names()),
+        "two arms of one experiment"
+    );
     let n = baseline.len() as f64;
     let (before, after) = (baseline.mean(), perturbed.mean());
     (0..before.len())
@@ -56,4 +60,35 @@ pub fn shifts(baseline: &Fates, perturbed: &Fates) -> Vec<Shift> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Shifts over all fates cancel, an unchanged arm shifts nothing, and the interval holds the shift.
+        #[test]
+        fn shifts_of_probabilities_cancel(a in proptest::collection::vec(0.01..1.0_f64, 9), b in proptest::collection::vec(0.01..1.0_f64, 9)) {
+            let (a, b) = (Fates::for_tests(&["x", "y", "z"], &a), Fates::for_tests(&["x", "y", "z"], &b));
+            let change = shifts(&a, &b);
+            prop_assert!(change.iter().map(Shift::shift).sum::<f64>().abs() < 1e-12);
+            for s in &change {
+                prop_assert!(s.interval().0 <= s.shift() && s.shift() <= s.interval().1);
+            }
+            prop_assert!(shifts(&a, &a).iter().all(|s| s.shift() == 0.0 && s.se == 0.0));
+        }
+    }
+
+    #[test]
+    fn pairing_removes_what_cells_share() {
+        // Two very different cells, shifted by the same amount: no doubt about the shift.
+        let before = Fates::for_tests(&["x", "y"], &[0.2, 0.8, 0.7, 0.3]);
+        let after = Fates::for_tests(&["x", "y"], &[0.3, 0.7, 0.8, 0.2]);
+        let change = shifts(&before, &after);
+        assert!((change[0].shift() - 0.1).abs() < 1e-12 && change[0].se < 1e-12);
+        let one = Fates::for_tests(&["x", "y"], &[0.2, 0.8]);
+        assert!(shifts(&one, &one)[0].se.is_nan());
+    }
 }

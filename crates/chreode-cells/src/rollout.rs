@@ -1,7 +1,7 @@
 //! Many paths of a learned model from each of some cells.
 
 use chreode_core::{BrownianIncrements, Real};
-use chreode_linalg::solve_spd;
+use chreode_linalg::Cholesky;
 use chreode_model::NeuralSde;
 use chreode_solve::{AfterStep, Ensemble, EnsembleOptions, TimeGrid, simulate, simulate_weighted};
 
@@ -39,13 +39,10 @@ impl Clamp {
                 gram[a * k + b] = (0..d).map(|i| directions[a * d + i] * directions[b * d + i]).sum();
             }
         }
-        // Column i of the lift solves (V Vᵀ) x = V e_i.
-        let mut lift = vec![0.0; d * k];
-        for i in 0..d {
-            let column: Vec<f64> = (0..k).map(|a| directions[a * d + i]).collect();
-            let solved = solve_spd(&gram, &column).map_err(|_| AnalysisError::DependentClamps { k })?;
-            lift[i * k..(i + 1) * k].copy_from_slice(&solved);
-        }
+        let gram = Cholesky::factor(&gram, k).map_err(|_| AnalysisError::DependentClamps { k })?;
+        // Row i of the lift solves (V Vᵀ) x = V e_i.
+        let mut lift: Vec<f64> = (0..d * k).map(|j| directions[j % k * d + j / k]).collect();
+        lift.chunks_exact_mut(k).for_each(|row| gram.solve(row));
         Ok(Self { d, directions, targets: held.iter().map(|h| h.1).collect(), lift })
     }
 
@@ -125,8 +122,11 @@ impl Rollout<'_> {
         let per_chunk = (CHUNK_VALUES / (self.paths * d * observe.len()).max(1)).max(1);
         for (index, cells) in start.chunks(per_chunk * d).enumerate() {
             let first_cell = index * per_chunk;
-            let mut y0: Vec<f32> =
-                cells.chunks_exact(d).flat_map(|row| std::iter::repeat_n(row, self.paths).flatten()).copied().collect();
+            let mut y0: Vec<f32> = cells
+                .chunks_exact(d)
+                .flat_map(|row| std::iter::repeat_n(row, self.paths).flatten())
+                .copied()
+                .collect();
             after_step(t0, &mut y0);
             let options = EnsembleOptions {
                 noise: BrownianIncrements::new(self.seed),
@@ -141,19 +141,6 @@ impl Rollout<'_> {
         }
         Ok(())
     }
-}
-
-/// Weights that sum to one from log-weights.
-pub fn normalised_weights(log_weights: &[f32]) -> Vec<f64> {
-    let top = log_weights.iter().fold(f32::NEG_INFINITY, |m, &w| m.max(w));
-    let raw: Vec<f64> = log_weights.iter().map(|&w| f64::from(w - top).exp()).collect();
-    let sum: f64 = raw.iter().sum();
-    raw.iter().map(|w| w / sum).collect()
-}
-
-/// Effective sample size `1/Σw²` of weights that sum to one: how many equal weights say as much.
-pub fn effective_sample_size(weights: &[f64]) -> f64 {
-    1.0 / weights.iter().map(|w| w * w).sum::<f64>()
 }
 
 #[cfg(test)]
@@ -202,20 +189,15 @@ mod tests {
         let rollout = Rollout { model: &model, p: &p, dt: 0.25, paths: 70, seed: 5, clamp: None };
         let start: Vec<f32> = (0..30).map(|i| i as f32 * 0.1).collect();
         let mut all = Vec::new();
-        rollout.run(&start, 0.0, &[1.0], |c| {
-            all.extend(c.ensemble.states[0].clone());
-            Ok(())
-        }).unwrap();
+        rollout
+            .run(&start, 0.0, &[1.0], |c| {
+                all.extend(c.ensemble.states[0].clone());
+                Ok(())
+            })
+            .unwrap();
         let options = EnsembleOptions { first_trajectory: 3 * 70, ..EnsembleOptions::new(5) };
         let y0: Vec<f32> = start[9..12].repeat(70);
         let alone = simulate(&model, &p, &y0, &TimeGrid::new(0.0, &[1.0], 0.25).unwrap(), &options).unwrap();
         assert_eq!(alone.states[0][..], all[3 * 70 * 3..4 * 70 * 3]);
-    }
-
-    #[test]
-    fn weights() {
-        let w = normalised_weights(&[700.0, 700.0, -700.0]);
-        assert!((w[0] - 0.5).abs() < 1e-12 && w[2] == 0.0);
-        assert!((effective_sample_size(&w) - 2.0).abs() < 1e-9);
     }
 }

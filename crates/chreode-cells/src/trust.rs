@@ -52,7 +52,8 @@ impl Manifold {
     pub fn distances(&self, states: &[f32]) -> Result<Distances, AnalysisError> {
         let distance = mean_distances(&self.index.query(states, NEIGHBOURS)?.distances);
         let n = self.reference.len() as f32;
-        let rank = distance.iter().map(|d| 1.0 - self.reference.partition_point(|r| r <= d) as f32 / n).collect();
+        let rank =
+            distance.iter().map(|d| 1.0 - self.reference.partition_point(|r| r <= d) as f32 / n).collect();
         Ok(Distances { distance, rank })
     }
 
