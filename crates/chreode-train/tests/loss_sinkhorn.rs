@@ -129,7 +129,9 @@ fn normals(n: usize, seed: u64) -> Vec<f64> {
 fn f32_memory_and_threads() {
     let (n, m, d) = (300, 170, 5);
     let (x, mut y, lw) = (normals(n * d, 1), normals(m * d, 2), normals(n, 3));
-    y.iter_mut().for_each(|v| *v = *v * 0.7 + 0.5);
+    for v in &mut y {
+        *v = *v * 0.7 + 0.5;
+    }
     let narrow = |v: &[f64]| v.iter().map(|&u| u as f32).collect::<Vec<f32>>();
     let (xf, yf, lwf) = (narrow(&x), narrow(&y), narrow(&lw));
     let settings = SinkhornConfig { tolerance: 1e-4, max_iterations: 20_000, ..SinkhornConfig::default() };

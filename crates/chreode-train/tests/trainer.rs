@@ -1,4 +1,5 @@
 //! The trainer: finds known parameters, resumes to the bit, stops as told, refuses what does not fit.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
 

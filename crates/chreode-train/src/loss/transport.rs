@@ -2,7 +2,7 @@
 //!
 //! ε-annealing in the log domain (one update of both potentials a level), then iterations with scalings `u`,
 //! `v` of the kernel `K_ij = exp((f_i + g_j - C_ij) / ε)` until the marginals fit; scalings that leave
-//! [1e-6, 1e6] are absorbed into the potentials `f`, `g` [Schmitzer 2019], which keeps `f32` stable. A
+//! [1e-10, 1e10] are absorbed into the potentials `f`, `g` [Schmitzer 2019], which keeps `f32` stable. A
 //! problem of a cloud with itself has one potential and damped symmetric updates [Feydy et al. 2019].
 //! Costs and kernel are kept if they fit the memory budget, else recomputed row by row: same arithmetic.
 //! Over-relaxed when that helps [TCDP21].
@@ -21,7 +21,7 @@ type Lanes<T> = [T; LANES];
 /// Exponents of the kernel are cut off here: below is zero (and never subnormal), above is for weightless points.
 const MAX_EXPONENT: f64 = 80.0;
 /// Scalings further from one than this are absorbed.
-const MAX_SCALING: f64 = 1e6;
+const MAX_SCALING: f64 = 1e10;
 /// Groups of lanes whose exponentials are taken in one call.
 const PIECE: usize = 8;
 /// Smoothing of distances at zero, for the cost `|x - y|`.
