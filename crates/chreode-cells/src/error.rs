@@ -94,7 +94,7 @@ pub enum DataError {
         /// The name asked for.
         name: String,
         /// What exists.
-        known: Known,
+        known: Box<Known>,
     },
     /// A part of an `.h5ad` file could not be read.
     #[error("{}, `{key}`: {source}", path.display())]
@@ -140,4 +140,121 @@ pub enum DataError {
         /// The contradiction.
         source: crate::matrix::MatrixError,
     },
+    /// A time that is none, or that is written otherwise than the others.
+    #[error("{}, column `{column}`: `{value}` is not {expected}", path.display())]
+    BadTime {
+        /// The file.
+        path: PathBuf,
+        /// The column of times.
+        column: String,
+        /// What stands there.
+        value: String,
+        /// What must stand there.
+        expected: &'static str,
+    },
+    /// An entry of an array that cannot be used.
+    #[error("{}, `{key}`, cell `{cell}` (row {row}): {value} is not {expected}", path.display())]
+    BadEntry {
+        /// The file.
+        path: PathBuf,
+        /// The array, with the column if it has several.
+        key: String,
+        /// Name of the cell.
+        cell: String,
+        /// Its row, from 0.
+        row: usize,
+        /// The entry.
+        value: f64,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// Two cells have one name.
+    #[error("{}: rows {first} and {second} (from 0) are both named `{id}`; cells need different names", path.display())]
+    DuplicateId {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        id: String,
+        /// The first row of that name.
+        first: usize,
+        /// The second.
+        second: usize,
+    },
+    /// None of the cells has a label in the file of labels.
+    #[error(
+        "no cell of {} is in {}: the names there are like `{labelled}`, here like `{cell}`; do both name the cells by the same column?",
+        path.display(), labels.display()
+    )]
+    NoLabelJoins {
+        /// The file of cells.
+        path: PathBuf,
+        /// The file of labels.
+        labels: PathBuf,
+        /// A name of a cell.
+        cell: String,
+        /// A name in the file of labels.
+        labelled: String,
+    },
+    /// All cells are of one time, from which no dynamics can be learned.
+    #[error("{}: all cells have `{column}` = {time}; dynamics need two times at least", path.display())]
+    OneTime {
+        /// The file.
+        path: PathBuf,
+        /// The column of times.
+        column: String,
+        /// The only time.
+        time: f64,
+    },
+    /// A time with too few cells to be compared with.
+    #[error("{}: only {cells} cells have `{column}` = {time}; every time needs {fewest} at least, leave it out", path.display())]
+    FewCells {
+        /// The file.
+        path: PathBuf,
+        /// The column of times.
+        column: String,
+        /// The time.
+        time: f64,
+        /// Its cells.
+        cells: usize,
+        /// How many there must be.
+        fewest: usize,
+    },
+    /// No cell has the time asked for.
+    #[error("{}: no cell has `{column}` = {time}; there are: {}", path.display(), list(times))]
+    NoSuchTime {
+        /// The file.
+        path: PathBuf,
+        /// The column of times.
+        column: String,
+        /// The time asked for.
+        time: f64,
+        /// The times there are.
+        times: Vec<f64>,
+    },
+    /// It is not said which columns of a table are the state.
+    #[error("{}: say which columns are the state (`--state a,b`), or that its columns are expression (`--basis none`)", path.display())]
+    NoState {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A basis was asked of a table.
+    #[error("{} is a table and has no basis `{key}`; name columns with `--state a,b`, or give the .h5ad file", path.display())]
+    TableHasNoBasis {
+        /// The file.
+        path: PathBuf,
+        /// The basis.
+        key: String,
+    },
+    /// Expression could not be turned into coordinates.
+    #[error("{}: {source}", path.display())]
+    Preprocess {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: crate::preprocess::PreprocessError,
+    },
+}
+
+fn list(times: &[f64]) -> String {
+    times.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

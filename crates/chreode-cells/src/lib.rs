@@ -1,8 +1,9 @@
 //! Single cells: data in and out, preprocessing, neighbours, fates, perturbations, trust.
 //!
 //! # Where to start
-//! [`H5ad`] reads AnnData files, [`Table`] delimited text. Errors of everything that reads data are one type,
-//! [`DataError`]. [`NeighbourIndex`] finds nearest cells.
+//! [`Dataset`] reads cells from either kind of file. Below it, [`H5ad`] reads AnnData files, [`Table`] delimited
+//! text, and [`Transform`] goes from expression to coordinates; [`StateSpace`] says what they are. Errors of
+//! everything that reads data are one type, [`DataError`]. [`NeighbourIndex`] finds nearest cells.
 //!
 //! # Units
 //! Time is as in the observation column, the state in its basis.
@@ -11,6 +12,7 @@ mod analysis_error;
 mod atomic;
 mod column;
 pub mod demo;
+mod dataset;
 mod error;
 mod fate;
 mod h5ad;
@@ -19,7 +21,9 @@ mod names;
 mod neighbours;
 mod perturb;
 mod rollout;
+mod preprocess;
 pub mod run;
+mod state_space;
 mod table;
 mod trust;
 pub mod virtual_blood;
@@ -27,6 +31,7 @@ pub mod virtual_blood;
 pub use analysis_error::AnalysisError;
 pub use atomic::{write_atomically, write_bytes_atomically};
 pub use column::{Column, Labels};
+pub use dataset::{Dataset, DatasetOptions, StateSource, TimePoint};
 pub use error::DataError;
 pub use fate::{Fates, LabelReadout};
 pub use h5ad::{H5ad, H5adWriter, Unstructured};
@@ -35,5 +40,9 @@ pub use names::Known;
 pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
 pub use perturb::{Shift, shifts};
 pub use rollout::{Chunk, Clamp, Rollout};
+pub use preprocess::{ExpressionKind, Fitted, PreprocessError, PreprocessOptions, Transform};
+pub use state_space::{
+    ColumnSpace, GeneAxis, GeneUnit, GivenBasis, GivenPca, MissingLoadings, StateSpace, StateSpaceError,
+};
 pub use table::{Table, TableData, TableRequest};
 pub use trust::{Distances, Manifold};

@@ -278,6 +278,40 @@ impl Matrix {
         }
     }
 
+    /// Lets `f(row, values)` change the stored values of every row.
+    pub(crate) fn change_rows(&mut self, mut f: impl FnMut(usize, &mut [f32])) {
+        match self {
+            Self::Dense(m) => {
+                for (i, row) in m.values.chunks_exact_mut(m.cols.max(1)).enumerate() {
+                    f(i, row);
+                }
+            }
+            Self::Sparse(m) => {
+                for i in 0..m.rows {
+                    f(i, &mut m.values[m.indptr[i]..m.indptr[i + 1]]);
+                }
+            }
+        }
+    }
+
+    /// Replaces every stored value by `f(column, value)`.
+    pub(crate) fn change_entries(&mut self, f: impl Fn(usize, f32) -> f32) {
+        match self {
+            Self::Dense(m) => {
+                for row in m.values.chunks_exact_mut(m.cols.max(1)) {
+                    for (j, v) in row.iter_mut().enumerate() {
+                        *v = f(j, *v);
+                    }
+                }
+            }
+            Self::Sparse(m) => {
+                for (v, &j) in m.values.iter_mut().zip(&m.indices) {
+                    *v = f(j as usize, *v);
+                }
+            }
+        }
+    }
+
     /// The stored values, to change in place.
     pub fn values_mut(&mut self) -> &mut [f32] {
         match self {

@@ -162,7 +162,7 @@ impl Table {
             path: self.path.clone(),
             what: "column",
             name: name.to_owned(),
-            known: Known::near(name, self.names.iter().map(String::as_str)),
+            known: Box::new(Known::near(name, self.names.iter().map(String::as_str))),
         }
     }
 

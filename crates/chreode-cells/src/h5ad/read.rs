@@ -185,7 +185,7 @@ impl H5ad {
                 path: self.path.clone(),
                 what: "matrix",
                 name: "X".to_owned(),
-                known: Known::near("X", self.keys("layers")?.iter().map(String::as_str)),
+                known: Box::new(Known::near("X", self.keys("layers")?.iter().map(String::as_str))),
             });
         }
         self.matrix("X", shape)
@@ -299,7 +299,7 @@ impl H5ad {
                 path: self.path.clone(),
                 what,
                 name: name.to_owned(),
-                known: Known::near(name, columns.iter().map(String::as_str)),
+                known: Box::new(Known::near(name, columns.iter().map(String::as_str))),
             });
         }
         let key = format!("{table}/{name}");
@@ -416,7 +416,7 @@ impl H5ad {
                 path: self.path.clone(),
                 what,
                 name: key.to_owned(),
-                known: Known::near(key, keys.iter().map(String::as_str)),
+                known: Box::new(Known::near(key, keys.iter().map(String::as_str))),
             });
         }
         self.matrix(&format!("{group}/{key}"), shape)

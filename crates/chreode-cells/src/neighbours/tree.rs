@@ -164,6 +164,7 @@ impl<const D: usize> Leaf<D> {
             }
         }
         let worst = best.worst();
+        #[allow(clippy::needless_bitwise_bool, reason = "a branch would be mispredicted half of the time")]
         for (&s, &i) in distances.iter().zip(&self.index) {
             best.offer(s, i, (s <= worst) & (i != skip) & (i != u32::MAX));
         }

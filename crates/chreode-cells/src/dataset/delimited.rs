@@ -1,0 +1,105 @@
+//! Cells of a table.
+
+use std::path::Path;
+
+use super::options::ID_COLUMNS;
+use super::time::parse_times;
+use super::{DatasetOptions, Parts, StateSource};
+use crate::column::Labels;
+use crate::error::DataError;
+use crate::matrix::{DenseMatrix, Matrix};
+use crate::preprocess::{Fitted, Transform};
+use crate::state_space::{ColumnSpace, StateSpace};
+use crate::table::{Table, TableRequest};
+
+/// The column that names the cells: the one asked for, or the first usual one, or none.
+pub(super) fn id_column<'a>(table: &'a Table, asked: Option<&'a str>) -> Result<Option<&'a str>, DataError> {
+    match asked {
+        Some(name) if table.has(name) => Ok(Some(name)),
+        Some(name) => Err(table.no_such_column(name)),
+        None => Ok(ID_COLUMNS.into_iter().find(|name| table.has(name))),
+    }
+}
+
+pub(super) fn read(
+    path: &Path,
+    options: &DatasetOptions,
+    space: Option<&StateSpace>,
+) -> Result<Parts, DataError> {
+    let table = Table::open(path)?;
+    let id = id_column(&table, options.id.as_deref())?;
+    // Labels of another file are no column of this one.
+    let own_labels = options.labels.as_deref().filter(|_| options.labels_from.is_none());
+    let clone = options.clone.as_deref();
+    let growth = options.growth.as_deref();
+    let mut notes = Vec::new();
+    let taken: Vec<&str> = [Some(options.time.as_str()), id, options.labels.as_deref(), clone, growth]
+        .into_iter()
+        .flatten()
+        .collect();
+    let genes = || gene_columns(&table, options, &taken);
+    let matrix: Vec<String> = match (space, &options.state) {
+        (Some(StateSpace::Columns(s)), _) => s.names.clone(),
+        (Some(StateSpace::GivenPca(s)), _) => return Err(no_basis(path, &s.key)),
+        (Some(StateSpace::GivenBasis(s)), _) => return Err(no_basis(path, &s.key)),
+        (None, StateSource::Columns(names)) => names.clone(),
+        (Some(StateSpace::OwnPca(_)), _) | (None, StateSource::Pca | StateSource::Expression) => genes()?,
+        (None, StateSource::Basis(key)) => return Err(no_basis(path, key)),
+        (None, StateSource::Auto) => return Err(DataError::NoState { path: path.to_owned() }),
+    };
+    let request = TableRequest {
+        text: [Some(options.time.as_str()), id, own_labels, clone].into_iter().flatten().collect(),
+        number: growth.into_iter().collect(),
+        matrix: matrix.iter().map(String::as_str).collect(),
+    };
+    let data = table.read(&request)?;
+    let mut text = data.text.into_iter();
+    // In the order of the request: the time is always there.
+    let times = parse_times(path, &options.time, &text.next().unwrap_or_default())?;
+    let ids = if id.is_some() {
+        text.next().unwrap_or_default()
+    } else {
+        notes.push("cells are named by the number of their row".to_owned());
+        (0..data.rows).map(|i| i.to_string()).collect()
+    };
+    let labels = own_labels.and_then(|_| text.next()).map(|t| Labels::from_text(&t));
+    let clones = clone.and_then(|_| text.next()).map(|t| Labels::from_text(&t));
+    let failed = |source| DataError::Preprocess { path: path.to_owned(), source };
+    let (space, states) = match (space, &options.state) {
+        (Some(space @ StateSpace::Columns(_)), _) => (space.clone(), data.matrix),
+        (Some(StateSpace::OwnPca(transform)), _) => {
+            let x = DenseMatrix { rows: data.rows, cols: matrix.len(), values: data.matrix };
+            let states = transform.apply(Matrix::Dense(x), &matrix).map_err(failed)?;
+            (StateSpace::OwnPca(transform.clone()), states)
+        }
+        (None, StateSource::Pca) => {
+            let x = DenseMatrix { rows: data.rows, cols: matrix.len(), values: data.matrix };
+            let Fitted { transform, states } =
+                Transform::fit(Matrix::Dense(x), &matrix, &options.preprocess).map_err(failed)?;
+            notes.push(transform.summary());
+            (StateSpace::OwnPca(transform), states)
+        }
+        _ => (StateSpace::Columns(ColumnSpace::of(matrix, &data.matrix)), data.matrix),
+    };
+    Ok(Parts { ids, space, states, times, labels, growth: data.number.into_iter().next(), clones, notes })
+}
+
+fn no_basis(path: &Path, key: &str) -> DataError {
+    DataError::TableHasNoBasis { path: path.to_owned(), key: key.to_owned() }
+}
+
+/// The columns that are genes.
+fn gene_columns(table: &Table, options: &DatasetOptions, taken: &[&str]) -> Result<Vec<String>, DataError> {
+    if let Some(name) = options.exclude.iter().find(|name| !table.has(name)) {
+        return Err(table.no_such_column(name));
+    }
+    if let Some(genes) = &options.genes {
+        return Ok(genes.clone());
+    }
+    let genes: Vec<String> = table
+        .numeric_names()
+        .filter(|name| !taken.contains(name) && !options.exclude.iter().any(|e| e == name))
+        .map(str::to_owned)
+        .collect();
+    if genes.is_empty() { Err(DataError::NoState { path: table.path().to_owned() }) } else { Ok(genes) }
+}

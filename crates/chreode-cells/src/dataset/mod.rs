@@ -1,0 +1,218 @@
+//! Cells with their states, times and what else is known of them, from a table or an `.h5ad` file.
+//!
+//! Start with [`Dataset::load`]. [`DatasetOptions`] says what the parts of the file mean; `anndata` and `table` read
+//! them, `time` understands times, `labels` joins labels from another file.
+//! Not here: file formats (`h5ad`, `table`), the way from genes to the state (`preprocess`, `state_space`).
+
+mod anndata;
+mod delimited;
+mod labels;
+mod options;
+mod time;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::column::Labels;
+use crate::error::DataError;
+use crate::state_space::StateSpace;
+
+pub use options::{DatasetOptions, StateSource};
+
+/// Cells, one row each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// The file.
+    pub path: PathBuf,
+    /// Names of the cells, all different.
+    pub ids: Vec<String>,
+    /// What the coordinates are.
+    pub space: StateSpace,
+    /// States, `[n, dim]`, all finite.
+    pub states: Vec<f32>,
+    /// Name of the column of times.
+    pub time_column: String,
+    /// Time of each cell, as in its column.
+    pub times: Vec<f64>,
+    /// Label of each cell, if asked for.
+    pub labels: Option<Labels>,
+    /// Growth of each cell, if asked for.
+    pub growth: Option<Vec<f64>>,
+    /// Clone of each cell, if asked for.
+    pub clones: Option<Labels>,
+    /// What was decided without being told, for the log.
+    pub notes: Vec<String>,
+}
+
+/// The cells of one time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimePoint {
+    /// The time.
+    pub time: f64,
+    /// Rows of its cells, ascending.
+    pub rows: Vec<usize>,
+}
+
+/// What either kind of file brings.
+struct Parts {
+    ids: Vec<String>,
+    space: StateSpace,
+    states: Vec<f32>,
+    times: Vec<f64>,
+    labels: Option<Labels>,
+    growth: Option<Vec<f64>>,
+    clones: Option<Labels>,
+    notes: Vec<String>,
+}
+
+impl Dataset {
+    /// The fewest cells that a time may have in a fit.
+    pub const FEWEST_CELLS: usize = 10;
+
+    /// Reads a file; the state space is made from it.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn load(path: impl Into<PathBuf>, options: &DatasetOptions) -> Result<Self, DataError> {
+        Self::read(path.into(), options, None)
+    }
+
+    /// Reads new cells into an existing state space; `options.state` and `options.preprocess` have no part in it.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn load_into(
+        path: impl Into<PathBuf>,
+        options: &DatasetOptions,
+        space: &StateSpace,
+    ) -> Result<Self, DataError> {
+        Self::read(path.into(), options, Some(space))
+    }
+
+    fn read(path: PathBuf, options: &DatasetOptions, space: Option<&StateSpace>) -> Result<Self, DataError> {
+        let parts = if is_h5ad(&path)? {
+            anndata::read(&path, options, space)?
+        } else {
+            delimited::read(&path, options, space)?
+        };
+        let mut seen: HashMap<&str, usize> = HashMap::with_capacity(parts.ids.len());
+        for (second, id) in parts.ids.iter().enumerate() {
+            if let Some(first) = seen.insert(id, second) {
+                return Err(DataError::DuplicateId { path, id: id.clone(), first, second });
+            }
+        }
+        let labels = match (&options.labels_from, &options.labels) {
+            (Some(from), Some(column)) => Some(labels::join(&path, &parts.ids, from, column)?),
+            _ => parts.labels,
+        };
+        Ok(Self {
+            path,
+            ids: parts.ids,
+            space: parts.space,
+            states: parts.states,
+            time_column: options.time.clone(),
+            times: parts.times,
+            labels,
+            growth: parts.growth,
+            clones: parts.clones,
+            notes: parts.notes,
+        })
+    }
+
+    /// Number of cells.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no cells.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Number of coordinates.
+    pub fn dim(&self) -> usize {
+        self.space.dim()
+    }
+
+    /// State of one cell.
+    pub fn state(&self, row: usize) -> &[f32] {
+        let d = self.dim();
+        &self.states[row * d..(row + 1) * d]
+    }
+
+    /// States of some cells, `[rows.len(), dim]`.
+    pub fn states_of(&self, rows: &[usize]) -> Vec<f32> {
+        let mut out = Vec::with_capacity(rows.len() * self.dim());
+        for &r in rows {
+            out.extend_from_slice(self.state(r));
+        }
+        out
+    }
+
+    /// The times, ascending, with their cells.
+    pub fn time_points(&self) -> Vec<TimePoint> {
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.sort_by(|&a, &b| self.times[a].total_cmp(&self.times[b]).then(a.cmp(&b)));
+        let mut points: Vec<TimePoint> = Vec::new();
+        for row in order {
+            let time = self.times[row];
+            match points.last_mut() {
+                Some(point) if point.time == time => point.rows.push(row),
+                _ => points.push(TimePoint { time, rows: vec![row] }),
+            }
+        }
+        points
+    }
+
+    /// Rows of the cells of one time.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchTime`] with the times there are.
+    pub fn rows_at(&self, time: f64) -> Result<Vec<usize>, DataError> {
+        let rows: Vec<usize> = (0..self.len()).filter(|&r| self.times[r] == time).collect();
+        if rows.is_empty() {
+            return Err(DataError::NoSuchTime {
+                path: self.path.clone(),
+                column: self.time_column.clone(),
+                time,
+                times: self.time_points().iter().map(|p| p.time).collect(),
+            });
+        }
+        Ok(rows)
+    }
+
+    /// Checks that dynamics can be learned: two times at least, and enough cells of each.
+    ///
+    /// # Errors
+    /// [`DataError::OneTime`], [`DataError::FewCells`].
+    pub fn check_for_fitting(&self) -> Result<(), DataError> {
+        let points = self.time_points();
+        let (path, column) = (self.path.clone(), self.time_column.clone());
+        match &points[..] {
+            [] => return Err(DataError::NoRows { path }),
+            [only] => return Err(DataError::OneTime { path, column, time: only.time }),
+            _ => {}
+        }
+        match points.iter().find(|p| p.rows.len() < Self::FEWEST_CELLS) {
+            Some(p) => Err(DataError::FewCells {
+                path,
+                column,
+                time: p.time,
+                cells: p.rows.len(),
+                fewest: Self::FEWEST_CELLS,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a file is to be read as AnnData: by its first bytes, or by its name if they are wrong.
+fn is_h5ad(path: &Path) -> Result<bool, DataError> {
+    use std::io::Read;
+    let mut start = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|f| f.take(8).read_to_end(&mut start))
+        .map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    let named = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("h5ad"));
+    Ok(named || start == b"\x89HDF\r\n\x1a\n")
+}

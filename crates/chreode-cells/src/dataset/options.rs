@@ -1,0 +1,75 @@
+//! What the parts of a file mean.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::preprocess::PreprocessOptions;
+
+/// What the model's state is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateSource {
+    /// `obsm['X_pca']` of an `.h5ad` file, or components made here if it has none. A table must be told.
+    #[default]
+    Auto,
+    /// Coordinates of an `.h5ad` file, by their key in `obsm`.
+    Basis(String),
+    /// Expression itself: `X` or a layer, or all gene columns of a table.
+    Expression,
+    /// These columns of a table; of an `.h5ad` file, these columns of `obs` or these genes.
+    Columns(Vec<String>),
+    /// Principal components of expression, made here.
+    Pca,
+}
+
+impl StateSource {
+    /// What `--basis NAME` says: `none` makes components, `X` is expression itself, anything else is a key of `obsm`.
+    pub fn from_basis(name: &str) -> Self {
+        match name {
+            "none" => Self::Pca,
+            "X" => Self::Expression,
+            key => Self::Basis(key.to_owned()),
+        }
+    }
+
+    /// What `--state NAMES` says: `all` is all of expression, anything else names columns between commas.
+    pub fn from_columns(names: &str) -> Self {
+        match names {
+            "all" => Self::Expression,
+            names => Self::Columns(names.split(',').map(|n| n.trim().to_owned()).collect()),
+        }
+    }
+}
+
+/// What the parts of a file mean.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatasetOptions {
+    /// Column of the times.
+    pub time: String,
+    /// Column of a table that names the cells; the first of `cell`, `cell_id`, `cell_idx`, `barcode`, `index` that
+    /// exists if not given, else the number of the row from 0. An `.h5ad` file names its cells itself.
+    pub id: Option<String>,
+    /// What the state is.
+    pub state: StateSource,
+    /// Columns of a table that are genes; all columns of numbers that mean nothing else if not given.
+    pub genes: Option<Vec<String>>,
+    /// Columns of a table that are no genes, though they hold numbers.
+    pub exclude: Vec<String>,
+    /// Layer of an `.h5ad` file that holds expression; `X` if not given.
+    pub layer: Option<String>,
+    /// Column of the labels.
+    pub labels: Option<String>,
+    /// Another file that holds the labels, joined by the cells' names.
+    pub labels_from: Option<PathBuf>,
+    /// Column of the growth.
+    pub growth: Option<String>,
+    /// Column of the clones.
+    pub clone: Option<String>,
+    /// The way from expression to components.
+    pub preprocess: PreprocessOptions,
+}
+
+/// Columns that name the cells of a table, by preference.
+pub(super) const ID_COLUMNS: [&str; 5] = ["cell", "cell_id", "cell_idx", "barcode", "index"];

@@ -1,0 +1,44 @@
+//! Why expression could not be turned into coordinates.
+
+use chreode_linalg::LinalgError;
+
+use crate::names::Known;
+
+/// Why expression could not be turned into coordinates.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PreprocessError {
+    /// An entry that cannot be what the matrix is said to hold.
+    #[error("cell {row}, gene `{gene}`: {value} is not {expected}")]
+    BadEntry {
+        /// Row of the cell, from 0.
+        row: usize,
+        /// The gene.
+        gene: String,
+        /// The entry.
+        value: f32,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A gene that the transform needs is not among those of the new cells.
+    #[error("{missing} of the {needed} genes needed are missing, first `{gene}`; {known}")]
+    MissingGenes {
+        /// How many are missing.
+        missing: usize,
+        /// How many are needed.
+        needed: usize,
+        /// The first missing one.
+        gene: String,
+        /// The genes there are.
+        known: Box<Known>,
+    },
+    /// No gene differs between the cells.
+    #[error("no gene differs between the {cells} cells, so they have no principal components")]
+    NoVariation {
+        /// Number of cells.
+        cells: usize,
+    },
+    /// The decomposition failed.
+    #[error("principal components: {0}")]
+    Linalg(#[from] LinalgError),
+}

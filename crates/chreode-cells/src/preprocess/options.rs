@@ -1,0 +1,92 @@
+//! What can be chosen, and what the numbers of a matrix are taken for.
+
+use serde::{Deserialize, Serialize};
+
+use super::PreprocessError;
+use crate::matrix::Matrix;
+
+/// What the numbers of an expression matrix are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpressionKind {
+    /// Decide by looking: whole numbers are counts; other numbers up to 20 are logarithms, as `ln(1 + x)` of
+    /// anything real stays below; larger ones are normalised. Negative numbers are refused.
+    #[default]
+    Auto,
+    /// Counts of molecules or reads: whole, not negative.
+    Counts,
+    /// Counts scaled to one sum per cell: not negative.
+    Normalised,
+    /// Logarithms already; anything finite.
+    Log,
+}
+
+/// What can be chosen about the way from expression to coordinates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PreprocessOptions {
+    /// What the numbers are.
+    pub kind: ExpressionKind,
+    /// What the counts of each cell are scaled to sum to; their median over the cells if not given.
+    pub target_sum: Option<f64>,
+    /// How many of the most variable genes are kept.
+    pub genes: usize,
+    /// Scaled expression above this many standard deviations is cut to it; nothing is cut if not given.
+    pub clip: Option<f64>,
+    /// How many principal components; fewer if there are fewer cells or genes.
+    pub components: usize,
+    /// Seed of the randomised decomposition.
+    pub seed: u64,
+}
+
+impl Default for PreprocessOptions {
+    fn default() -> Self {
+        Self {
+            kind: ExpressionKind::Auto,
+            target_sum: None,
+            genes: 2000,
+            clip: Some(10.0),
+            components: 50,
+            seed: 0,
+        }
+    }
+}
+
+/// Above this, numbers are taken for no logarithms: e^20 molecules are no cell's.
+const LARGEST_LOG: f32 = 20.0;
+
+impl ExpressionKind {
+    /// Checks every entry; `Auto` becomes what the numbers look like.
+    ///
+    /// # Errors
+    /// [`PreprocessError::BadEntry`] for the first entry that this kind cannot hold.
+    pub fn resolve(self, matrix: &Matrix, genes: &[String]) -> Result<Self, PreprocessError> {
+        const NO_SIGN: &str = "a number >= 0; if these are logarithms or corrected values, say that the matrix holds logarithms";
+        let (mut whole, mut largest) = (true, 0.0_f32);
+        let mut bad: Option<(usize, usize, f32, &'static str)> = None;
+        for i in 0..matrix.rows() {
+            matrix.for_row(i, |j, x| {
+                whole &= x.fract() == 0.0;
+                largest = largest.max(x);
+                let wrong = match self {
+                    _ if !x.is_finite() => Some("a finite number"),
+                    Self::Counts if x < 0.0 || x.fract() != 0.0 => Some("a count (a whole number >= 0)"),
+                    Self::Normalised | Self::Auto if x < 0.0 => Some(NO_SIGN),
+                    _ => None,
+                };
+                if let (None, Some(expected)) = (bad, wrong) {
+                    bad = Some((i, j, x, expected));
+                }
+            });
+            if let Some((row, j, value, expected)) = bad {
+                return Err(PreprocessError::BadEntry { row, gene: genes[j].clone(), value, expected });
+            }
+        }
+        Ok(match self {
+            Self::Auto if whole => Self::Counts,
+            Self::Auto if largest <= LARGEST_LOG => Self::Log,
+            Self::Auto => Self::Normalised,
+            known => known,
+        })
+    }
+}
