@@ -11,8 +11,8 @@
 mod analysis_error;
 mod atomic;
 mod column;
-pub mod demo;
 mod dataset;
+pub mod demo;
 mod error;
 mod fate;
 mod h5ad;
@@ -20,8 +20,8 @@ mod matrix;
 mod names;
 mod neighbours;
 mod perturb;
-mod rollout;
 mod preprocess;
+mod rollout;
 pub mod run;
 mod state_space;
 mod table;
@@ -39,8 +39,8 @@ pub use matrix::{CsrMatrix, DenseMatrix, Matrix, MatrixError};
 pub use names::Known;
 pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
 pub use perturb::{Shift, shifts};
-pub use rollout::{Chunk, Clamp, Rollout};
 pub use preprocess::{ExpressionKind, Fitted, PreprocessError, PreprocessOptions, Transform};
+pub use rollout::{Chunk, Clamp, Rollout};
 pub use state_space::{
     ColumnSpace, GeneAxis, GeneUnit, GivenBasis, GivenPca, MissingLoadings, StateSpace, StateSpaceError,
 };
