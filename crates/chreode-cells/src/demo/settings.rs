@@ -1,0 +1,65 @@
+//! What the demo does by default.
+
+use chreode_model::{DiffusionConfig, DriftConfig, DriftKind};
+use chreode_train::{LossConfig, OptimiserConfig, Schedule, Standardise, TrainConfig};
+
+/// The model's step when it is simulated after training, in days: fates are then within 1 % of their limit.
+pub(super) const MODEL_DT: f64 = 1.0 / 16.0;
+/// The snapshot that is never trained on.
+pub(super) const HELD_OUT: usize = 2;
+
+/// Sizes of a demo.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DemoSettings {
+    /// Seed of everything: data, weights, minibatches, noise.
+    pub seed: u64,
+    /// Cells of a snapshot.
+    pub cells: usize,
+    /// The drift.
+    pub drift: DriftConfig,
+    /// The diffusion.
+    pub diffusion: DiffusionConfig,
+    /// Training settings.
+    pub train: TrainConfig,
+    /// Progenitors whose fates are predicted.
+    pub progenitors: usize,
+    /// Runs of each progenitor, in the truth and in the model.
+    pub runs: usize,
+    /// Cells that fractions, spreads and interventions are read from.
+    pub judged_cells: usize,
+}
+
+impl Default for DemoSettings {
+    /// Production minus decay with chemical Langevin noise. Nothing of the truth's rates or noise goes in, only the
+    /// form: factors are made and decay.
+    fn default() -> Self {
+        const STEPS: u64 = 3000;
+        Self {
+            seed: 1,
+            cells: crate::virtual_blood::CELLS_PER_TIME,
+            drift: DriftConfig {
+                kind: DriftKind::Production,
+                hidden: vec![64, 64],
+                ..DriftConfig::default()
+            },
+            diffusion: DiffusionConfig::Langevin { initial_level: 1.0, kappa: None, floor: 0.01 },
+            train: TrainConfig {
+                steps: STEPS,
+                batch: 512,
+                dt: 1.0 / 8.0,
+                loss: LossConfig::default(),
+                standardise: Standardise::Global,
+                optimiser: OptimiserConfig::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 },
+                learning_rate: 3e-3,
+                schedule: Schedule::Cosine { warm_up: 20, over: STEPS, floor: 0.02 },
+                leave_out_times: vec![crate::virtual_blood::SNAPSHOT_TIMES[HELD_OUT]],
+                evaluate_every: 250,
+                patience: 0,
+                ..TrainConfig::default()
+            },
+            progenitors: 200,
+            runs: 400,
+            judged_cells: 2000,
+        }
+    }
+}
