@@ -41,7 +41,9 @@ impl LabelReadout {
         }
         // Names that no cell has are dropped, the others keep their order.
         let mut counts = vec![0_usize; labels.names().len()];
-        labelled.iter().for_each(|&i| counts[labels.codes()[i] as usize] += 1);
+        for &i in &labelled {
+            counts[labels.codes()[i] as usize] += 1;
+        }
         let kept: Vec<usize> = (0..counts.len()).filter(|&c| counts[c] > 0).collect();
         let mut position = vec![0_u32; counts.len()];
         kept.iter().enumerate().for_each(|(new, &old)| position[old] = new as u32);

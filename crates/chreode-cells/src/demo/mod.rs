@@ -155,7 +155,8 @@ mod tests {
     use chreode_train::NoObserver;
 
     fn small() -> DemoSettings {
-        let mut settings = DemoSettings { cells: 60, progenitors: 5, runs: 20, judged_cells: 60, ..DemoSettings::default() };
+        let mut settings =
+            DemoSettings { cells: 60, progenitors: 5, runs: 20, judged_cells: 60, ..DemoSettings::default() };
         settings.drift.hidden = vec![8];
         settings.train.steps = 6;
         settings.train.batch = 32;
