@@ -50,12 +50,12 @@ fn finds_the_truth() {
     data.growth.clear();
     for paths in [Paths::default(), Paths::FromStart, Paths::Mixed { from_start: 0.5, horizon: 2 }] {
         let config = TrainConfig {
-            steps: 400,
+            steps: 1000,
             batch: 256,
             dt: 0.05,
             paths,
             learning_rate: 0.03,
-            schedule: Schedule::Cosine { warm_up: 10, over: 400, floor: 0.02 },
+            schedule: Schedule::Cosine { warm_up: 10, over: 1000, floor: 0.02 },
             hold_out: 0.0,
             average: 0.98,
             ..TrainConfig::default()

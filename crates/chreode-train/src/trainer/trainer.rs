@@ -166,7 +166,7 @@ where
     }
 
     fn step_in_pool(&mut self) -> Result<(), TrainError> {
-        let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.seed ^ self.step, "minibatch"));
+        let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.seed, "minibatch").wrapping_add(self.step));
         let pass = &mut self.train;
         pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, &mut rng);
         let noise = BrownianIncrements::new(sub_seed(self.config.seed, "training noise"));
