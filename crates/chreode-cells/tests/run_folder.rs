@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, RunConfig, RunError, RunFolder};
+use chreode_cells::{ColumnSpace, DatasetOptions, StateSource, StateSpace};
 use chreode_model::{ModelConfig, NeuralSde};
+use chreode_train::TrainConfig;
 
 fn model_config() -> ModelConfig {
     let mut config = ModelConfig::new(vec![0.1, -2.5e-3], vec![1.0 / 3.0, 7.0]);
@@ -17,12 +19,17 @@ fn config() -> RunConfig {
     RunConfig {
         format: RunConfig::FORMAT,
         chreode: "0.1.0".into(),
-        seed: 7,
         data: DataConfig {
             file: "/data/cells.csv".into(),
             fingerprint: Fingerprint { bytes: 12, crc32: "00000000".into() },
+            options: DatasetOptions {
+                time: "day".into(),
+                state: StateSource::Columns(vec!["x".into(), "y".into()]),
+                ..DatasetOptions::default()
+            },
         },
         model: model_config(),
+        training: TrainConfig { seed: 7, leave_out_times: vec![2.0], ..TrainConfig::default() },
     }
 }
 
@@ -147,4 +154,17 @@ fn the_model_is_kept() {
     let bytes = std::fs::read(run.model()).unwrap();
     std::fs::write(run.model(), &bytes[..bytes.len() / 2]).unwrap();
     assert!(matches!(run.load_model(), Err(RunError::Model(_))));
+}
+
+#[test]
+fn the_state_space_comes_back_to_the_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create(&dir.path().join("run"), ExistingRun::Keep).unwrap();
+    let numbers: Vec<f32> = (1..=600).map(|i| (i as f32 * 0.7).sin() / 3.0).collect();
+    let names = (0..6).map(|i| format!("gene {i}")).collect();
+    let space = StateSpace::Columns(ColumnSpace::of(names, &numbers));
+    run.save_state_space(&space).unwrap();
+    assert_eq!(run.load_state_space().unwrap(), space);
+    std::fs::write(run.state_space(), "{").unwrap();
+    assert!(matches!(run.load_state_space(), Err(RunError::Damaged { .. })));
 }

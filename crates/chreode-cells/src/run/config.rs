@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use chreode_model::ModelConfig;
+use chreode_train::TrainConfig;
 use serde::{Deserialize, Serialize};
 
 use super::error::read_error;
 use super::{Fingerprint, RunError};
 use crate::atomic::write_bytes_atomically;
+use crate::dataset::DatasetOptions;
 
 /// The settings of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,12 +19,12 @@ pub struct RunConfig {
     pub format: u32,
     /// Version of chreode that began the run.
     pub chreode: String,
-    /// Seed of every random number.
-    pub seed: u64,
     /// The data.
     pub data: DataConfig,
     /// Form and sizes of the model.
     pub model: ModelConfig,
+    /// How it is trained; its seed is the run's.
+    pub training: TrainConfig,
 }
 
 /// Where the data is and what its parts mean.
@@ -33,6 +35,28 @@ pub struct DataConfig {
     pub file: PathBuf,
     /// Its length and checksum.
     pub fingerprint: Fingerprint,
+    /// What its parts mean.
+    pub options: DatasetOptions,
+}
+
+impl DataConfig {
+    /// Whether the data file is still what it was.
+    ///
+    /// # Errors
+    /// [`RunError::DataChanged`], [`DataError::Read`](crate::DataError::Read).
+    pub fn check_unchanged(&self) -> Result<(), RunError> {
+        let found = Fingerprint::of(&self.file)?;
+        if found == self.fingerprint {
+            return Ok(());
+        }
+        Err(RunError::DataChanged {
+            path: self.file.clone(),
+            found_bytes: found.bytes,
+            found_crc32: found.crc32,
+            expected_bytes: self.fingerprint.bytes,
+            expected_crc32: self.fingerprint.crc32.clone(),
+        })
+    }
 }
 
 /// As much of a configuration of any version as tells the version.

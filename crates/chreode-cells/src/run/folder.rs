@@ -7,6 +7,7 @@
 //! model.safetensors            the best model so far
 //! metrics.jsonl                one line a logged step
 //! checkpoints/                 the last two states of the training
+//! results/                     the last fates and shifts that were predicted, for the report
 //! log                          what was said and when
 //! ```
 
@@ -18,7 +19,9 @@ use chreode_model::NeuralSde;
 
 use super::error::{read_error, write_error};
 use super::{MetricsLog, RunConfig, RunError};
-use crate::atomic::write_atomically;
+use crate::atomic::{write_atomically, write_bytes_atomically};
+use crate::error::DataError;
+use crate::state_space::StateSpace;
 
 /// What to do where a run already is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,12 +78,12 @@ impl RunFolder {
     ///
     /// # Errors
     /// What [`RunFolder::check_free`] finds, what `fill` returns, [`DataError::Write`](crate::DataError::Write); nothing is left behind then.
-    pub fn create<E: From<RunError>>(
+    pub fn create(
         path: &Path,
         existing: ExistingRun,
         config: &RunConfig,
-        fill: impl FnOnce(&RunFolder) -> Result<(), E>,
-    ) -> Result<Self, E> {
+        fill: impl FnOnce(&RunFolder) -> Result<(), RunError>,
+    ) -> Result<Self, RunError> {
         Self::check_free(path, existing)?;
         let write = |source| write_error(path, source);
         let parent = parent_of(path);
@@ -88,9 +91,11 @@ impl RunFolder {
         let staging = Staging::new(path, "part").map_err(write)?;
         let new = Self { path: staging.0.clone() };
         std::fs::create_dir(new.checkpoints()).map_err(write)?;
-        config.save(&new.path)?;
-        new.open_log()?;
-        fill(&new)?;
+        config
+            .save(&new.path)
+            .and_then(|()| new.open_log().map(drop))
+            .and_then(|()| fill(&new))
+            .map_err(|error| at_its_place(error, &new.path, path))?;
         sync_folder(&new.path);
         // The old run is moved aside first and deleted last, so that one of the two is always whole.
         let old = Staging::new(path, "old").map_err(write)?;
@@ -103,7 +108,7 @@ impl RunFolder {
             if had_old {
                 std::fs::rename(&aside, path).map_err(write)?;
             }
-            return Err(write(source).into());
+            return Err(write(source));
         }
         sync_folder(parent);
         Ok(Self { path: path.to_owned() })
@@ -153,6 +158,26 @@ impl RunFolder {
         self.path.join("training_cells.safetensors")
     }
 
+    /// Writes the transform from the data to the state.
+    ///
+    /// # Errors
+    /// [`DataError::Write`](crate::DataError::Write).
+    pub fn save_state_space(&self, space: &StateSpace) -> Result<(), RunError> {
+        let path = self.state_space();
+        let json = serde_json::to_vec(space).map_err(|e| write_error(&path, e.into()))?;
+        Ok(write_bytes_atomically(&path, &json)?)
+    }
+
+    /// The transform from the data to the state.
+    ///
+    /// # Errors
+    /// [`DataError::Read`](crate::DataError::Read), [`RunError::Damaged`].
+    pub fn load_state_space(&self) -> Result<StateSpace, RunError> {
+        let path = self.state_space();
+        let json = std::fs::read(&path).map_err(|e| read_error(&path, e))?;
+        serde_json::from_slice(&json).map_err(|e| RunError::Damaged { path, detail: e.to_string() })
+    }
+
     /// `state_space.json`.
     pub fn state_space(&self) -> PathBuf {
         self.path.join("state_space.json")
@@ -166,6 +191,16 @@ impl RunFolder {
     /// `checkpoints/`.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
+    }
+
+    /// A file of `results/`, which holds what other commands made of the run, for its report.
+    ///
+    /// # Errors
+    /// [`DataError::Write`](crate::DataError::Write) if the folder cannot be made.
+    pub fn result(&self, name: &str) -> Result<PathBuf, RunError> {
+        let folder = self.path.join("results");
+        std::fs::create_dir_all(&folder).map_err(|e| write_error(&folder, e))?;
+        Ok(folder.join(name))
     }
 
     /// `log`.
@@ -255,6 +290,17 @@ impl RunFolder {
     fn open_log(&self) -> Result<File, RunError> {
         let path = self.log();
         File::options().create(true).append(true).open(&path).map_err(|e| write_error(&path, e))
+    }
+}
+
+/// The same error with the place that the user knows, not the folder in which a run is prepared.
+fn at_its_place(error: RunError, staging: &Path, run: &Path) -> RunError {
+    match error {
+        RunError::Data(DataError::Write { path, source }) => {
+            let path = path.strip_prefix(staging).map_or(path.clone(), |file| run.join(file));
+            DataError::Write { path, source }.into()
+        }
+        other => other,
     }
 }
 

@@ -13,6 +13,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use super::RunError;
 use super::error::{read_error, write_error};
 use crate::atomic::write_bytes_atomically;
+use crate::column::Labels;
 
 /// States, times and names of training cells.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +28,8 @@ pub struct TrainingCells {
     pub ids: Vec<String>,
     /// Whether the cell was held out of the training, to judge it.
     pub held_out: Vec<bool>,
+    /// Label of each cell, if the run was given any; training never sees them.
+    pub labels: Option<Labels>,
 }
 
 impl TrainingCells {
@@ -62,6 +65,7 @@ impl TrainingCells {
             times: rows.iter().map(|&i| self.times[i]).collect(),
             ids: rows.iter().map(|&i| self.ids[i].clone()).collect(),
             held_out: rows.iter().map(|&i| self.held_out[i]).collect(),
+            labels: self.labels.as_ref().map(|labels| labels.select(&rows)),
         }
     }
 
@@ -71,18 +75,23 @@ impl TrainingCells {
     /// [`DataError::Write`](crate::DataError::Write).
     pub fn save(&self, path: &Path) -> Result<(), RunError> {
         let n = self.len();
-        let ids = self.ids.join("\n");
+        let ids = self.ids.iter().map(|id| id.replace('\n', " ")).collect::<Vec<_>>().join("\n");
         let held_out: Vec<u8> = self.held_out.iter().map(|&h| u8::from(h)).collect();
         // Lengths and shapes agree by construction; an error would be safetensors' own.
         let view = |dtype, shape, data| {
             TensorView::new(dtype, shape, data).map_err(|e| write_error(path, std::io::Error::other(e)))
         };
-        let tensors = [
+        let label_names = self.labels.as_ref().map(|labels| labels.names().join("\n"));
+        let mut tensors = vec![
             ("states", view(Dtype::F32, vec![n, self.dim], bytemuck::cast_slice(&self.states))?),
             ("times", view(Dtype::F64, vec![n], bytemuck::cast_slice(&self.times))?),
             ("ids", view(Dtype::U8, vec![ids.len()], ids.as_bytes())?),
             ("held_out", view(Dtype::U8, vec![n], &held_out)?),
         ];
+        if let (Some(labels), Some(names)) = (&self.labels, &label_names) {
+            tensors.push(("labels", view(Dtype::I32, vec![n], bytemuck::cast_slice(labels.codes()))?));
+            tensors.push(("label_names", view(Dtype::U8, vec![names.len()], names.as_bytes())?));
+        }
         let bytes =
             safetensors::serialize(tensors, None).map_err(|e| write_error(path, std::io::Error::other(e)))?;
         Ok(write_bytes_atomically(path, &bytes)?)
@@ -110,17 +119,32 @@ impl TrainingCells {
         };
         let times: Vec<f64> = numbers(tensor("times", Dtype::F64)?.data(), f64::from_le_bytes);
         let held_out: Vec<bool> = tensor("held_out", Dtype::U8)?.data().iter().map(|&b| b != 0).collect();
-        let ids = std::str::from_utf8(tensor("ids", Dtype::U8)?.data())
-            .map_err(|e| damaged(format!("`ids` is no text: {e}")))?;
-        let ids: Vec<String> =
-            if n == 0 { Vec::new() } else { ids.split('\n').map(ToOwned::to_owned).collect() };
+        let ids = lines(tensor("ids", Dtype::U8)?.data()).map_err(&damaged)?;
+        let labels = match tensor("labels", Dtype::I32) {
+            Err(_) if !file.names().contains(&"labels") => None,
+            codes => {
+                let codes = numbers(codes?.data(), i32::from_le_bytes);
+                let names = lines(tensor("label_names", Dtype::U8)?.data()).map_err(&damaged)?;
+                if codes.len() != n {
+                    return Err(damaged(format!("`labels` has {} entries for {n} cells", codes.len())));
+                }
+                let labels = Labels::new(names, codes);
+                Some(labels.ok_or_else(|| damaged("`labels` holds a label without a name".to_owned()))?)
+            }
+        };
         for (name, length) in [("times", times.len()), ("held_out", held_out.len()), ("ids", ids.len())] {
             if length != n {
                 return Err(damaged(format!("`{name}` has {length} entries for {n} cells")));
             }
         }
-        Ok(Self { dim, states: numbers(states.data(), f32::from_le_bytes), times, ids, held_out })
+        Ok(Self { dim, states: numbers(states.data(), f32::from_le_bytes), times, ids, held_out, labels })
     }
+}
+
+/// Lines of text; none if there is no text at all.
+fn lines(bytes: &[u8]) -> Result<Vec<String>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| format!("names are no text: {e}"))?;
+    Ok(if text.is_empty() { Vec::new() } else { text.split('\n').map(ToOwned::to_owned).collect() })
 }
 
 /// Little-endian numbers of `N` bytes.
@@ -140,6 +164,9 @@ mod tests {
             times: (0..n).map(|i| (i % 3) as f64).collect(),
             ids: (0..n).map(|i| format!("cell {i}")).collect(),
             held_out: (0..n).map(|i| i % 4 == 0).collect(),
+            labels: (dim == 2).then(|| {
+                Labels::from_text(&(0..n).map(|i| ["", "Mono", "B cell"][i % 3]).collect::<Vec<_>>())
+            }),
         }
     }
 

@@ -1,0 +1,270 @@
+//! `chreode fit`: learns a model from snapshots, into a run folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, RunConfig, RunFolder, TrainingCells};
+use chreode_cells::{Dataset, DatasetOptions, TimePoint};
+use chreode_model::{DriftKind, ModelConfig, NeuralSde};
+use chreode_train::{GrowthUse, Outcome, Snapshots, StopReason, TrainConfig, Trainer};
+use clap::Args;
+use serde_json::json;
+
+use crate::Context;
+use crate::data_options::DataArgs;
+use crate::failure::bad_input;
+use crate::model_options::ModelArgs;
+use crate::training::{RunTrainer, start_log, train};
+use crate::training_options::TrainingArgs;
+
+/// Learn drift, diffusion and growth from snapshots of single cells.
+///
+/// Reads cells whose time is known, brings them into a state space (their PCA, or the columns given), and learns
+/// dX = f(X) dt + g(X) dW so that simulated cells match the observed ones at every later time. Leaves a run folder
+/// that the other commands read. Stopped at any moment, it continues with --resume to the same result.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "chreode fit [OPTIONS] <DATA> --time <COLUMN> --out <DIR>\n       chreode fit --resume <DIR>",
+    after_help = "Examples:\n  chreode fit cells.h5ad --time day -o run/\n  \
+        chreode fit cells.csv.gz --time day --state spring_x,spring_y --learn-growth -o run/\n  \
+        chreode fit --resume run/"
+)]
+pub(crate) struct FitArgs {
+    /// Cells: .h5ad of AnnData, or CSV/TSV, plain or gzipped
+    #[arg(value_name = "DATA", required_unless_present = "resume")]
+    data: Option<PathBuf>,
+    /// Continue this run where it was stopped; all settings are the run's
+    #[arg(long, value_name = "DIR",
+          conflicts_with_all = ["data", "out", "overwrite", "DataArgs", "ModelArgs", "TrainingArgs"])]
+    resume: Option<PathBuf>,
+    /// Run folder to make
+    #[arg(short, long, value_name = "DIR", required_unless_present = "resume")]
+    out: Option<PathBuf>,
+    /// Replace the run that is in the way
+    #[arg(long)]
+    overwrite: bool,
+    #[command(flatten)]
+    cells: DataArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    training: TrainingArgs,
+}
+
+/// Fits a new run, or goes on with an old one.
+pub(crate) fn run(context: &Context, args: &FitArgs) -> anyhow::Result<()> {
+    match (&args.resume, &args.data, &args.out) {
+        (Some(path), _, _) => resume(context, path),
+        (None, Some(data), Some(out)) => fit(context, args, data, out),
+        // clap asks for both unless a run is resumed.
+        _ => Err(bad_input("neither data nor a run to resume is given", "see `chreode fit --help`")),
+    }
+}
+
+fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Result<()> {
+    let existing = if args.overwrite { ExistingRun::Replace } else { ExistingRun::Keep };
+    RunFolder::check_free(out, existing)?;
+    let seed = context.seed.unwrap_or(0);
+    let options = args.cells.options(args.training.holdout_by.as_deref(), seed);
+    let dataset = Dataset::load(data, &options)?;
+    dataset.check_for_fitting()?;
+    for left_out in &args.training.leave_out {
+        if left_out.column != dataset.time_column {
+            return Err(bad_input(
+                format!("--leave-out {}: the column of the times is `{}`", left_out, dataset.time_column),
+                format!("write --leave-out {}={}", dataset.time_column, left_out.value),
+            ));
+        }
+        dataset.rows_at(left_out.value)?;
+    }
+    let points: Vec<TimePoint> = dataset.time_points();
+    let kept: Vec<&TimePoint> =
+        points.iter().filter(|p| !args.training.leave_out.iter().any(|l| l.value == p.time)).collect();
+    let gap = match (kept.first(), kept.last()) {
+        (Some(first), Some(last)) if kept.len() > 1 => (last.time - first.time) / (kept.len() - 1) as f64,
+        _ => {
+            return Err(bad_input(
+                "--leave-out leaves fewer than two times to learn from",
+                "leave out fewer times",
+            ));
+        }
+    };
+    let growth = match (&args.cells.growth, args.model.learn_growth) {
+        (Some(_), _) => GrowthUse::Column,
+        (None, true) => GrowthUse::Learned,
+        (None, false) => GrowthUse::None,
+    };
+    let (shift, scale) = moments(&dataset, &kept);
+    let config = RunConfig {
+        format: RunConfig::FORMAT,
+        chreode: env!("CARGO_PKG_VERSION").to_owned(),
+        data: DataConfig {
+            file: std::path::absolute(data).with_context(|| format!("the path of {}", data.display()))?,
+            fingerprint: Fingerprint::of(data)?,
+            options: absolute(options)?,
+        },
+        model: args.model.config(shift, scale, gap)?,
+        training: args.training.config(seed, gap, growth)?,
+    };
+    check_amounts(&dataset, &config.model)?;
+    let mut trainer = trainer(&dataset, &config)?;
+    let cells = training_cells(&dataset, &trainer).sample(TrainingCells::MAX, seed);
+    let run = RunFolder::create(out, existing, &config, |new| {
+        cells.save(&new.training_cells())?;
+        new.save_state_space(&dataset.space)
+    })?;
+    start_log(run.lock()?);
+    describe(context, &dataset, &config);
+    drop((dataset, cells));
+    let outcome = train(context.console, &run, &mut trainer)?;
+    finish(context, &run, &outcome);
+    Ok(())
+}
+
+fn resume(context: &Context, path: &Path) -> anyhow::Result<()> {
+    if context.seed.is_some() {
+        return Err(bad_input("--seed is the run's own when it is resumed", "leave --seed out"));
+    }
+    let (run, config) = RunFolder::open(path)?;
+    start_log(run.lock()?);
+    config.data.check_unchanged()?;
+    let dataset = Dataset::load(&config.data.file, &config.data.options)?;
+    let mut trainer = trainer(&dataset, &config)?;
+    drop(dataset);
+    if let Some((step, state)) = run.last_checkpoint()? {
+        trainer.restore(&state).with_context(|| format!("the checkpoint of step {step}"))?;
+    }
+    context.console.note(&format!("resuming at step {} of {}", trainer.steps_done(), config.training.steps));
+    let outcome = train(context.console, &run, &mut trainer)?;
+    finish(context, &run, &outcome);
+    Ok(())
+}
+
+/// Options that mean the same from any working directory.
+fn absolute(mut options: DatasetOptions) -> anyhow::Result<DatasetOptions> {
+    if let Some(from) = &mut options.labels_from {
+        *from = std::path::absolute(&*from).with_context(|| format!("the path of {}", from.display()))?;
+    }
+    Ok(options)
+}
+
+/// Mean and standard deviation of each coordinate over the cells of some times.
+fn moments(dataset: &Dataset, points: &[&TimePoint]) -> (Vec<f64>, Vec<f64>) {
+    let d = dataset.dim();
+    let rows = || points.iter().flat_map(|p| &p.rows).map(|&row| dataset.state(row));
+    let n = rows().count() as f64;
+    let mut mean = vec![0.0; d];
+    for state in rows() {
+        mean.iter_mut().zip(state).for_each(|(m, &x)| *m += f64::from(x) / n);
+    }
+    let mut variance = vec![0.0; d];
+    for state in rows() {
+        for ((v, m), &x) in variance.iter_mut().zip(&mean).zip(state) {
+            *v += (f64::from(x) - m).powi(2) / n;
+        }
+    }
+    // A coordinate that never varies keeps its units.
+    let sd = variance.iter().map(|&v: &f64| if v > 0.0 { v.sqrt() } else { 1.0 }).collect();
+    (mean, sd)
+}
+
+/// A production drift is for amounts: refuses data with a negative state.
+fn check_amounts(dataset: &Dataset, model: &ModelConfig) -> anyhow::Result<()> {
+    let d = dataset.dim();
+    match dataset.states.iter().position(|&x| x < 0.0) {
+        Some(i) if model.drift.kind == DriftKind::Production => Err(bad_input(
+            format!(
+                "a production drift is for amounts, but `{}` of cell `{}` is {}",
+                dataset.space.coordinate_names()[i % d],
+                dataset.ids[i / d],
+                dataset.states[i]
+            ),
+            "choose --drift mlp, or a state that is not negative with --state",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The trainer of a run at step zero.
+fn trainer(dataset: &Dataset, config: &RunConfig) -> anyhow::Result<RunTrainer> {
+    let sde = NeuralSde::<f32>::new(config.model.clone()).context("the model cannot be built")?;
+    let params = sde.init(config.training.seed);
+    Ok(Trainer::new(sde, params, snapshots(dataset, &config.training), config.training.clone())?)
+}
+
+/// The cells by time, with what the training uses of them.
+fn snapshots(dataset: &Dataset, training: &TrainConfig) -> Snapshots<f32> {
+    let points = dataset.time_points();
+    let growth = dataset.growth.as_ref().filter(|_| training.growth == GrowthUse::Column);
+    Snapshots {
+        dim: dataset.dim(),
+        times: points.iter().map(|p| p.time).collect(),
+        states: points.iter().map(|p| dataset.states_of(&p.rows)).collect(),
+        growth: growth.map_or_else(Vec::new, |growth| {
+            points.iter().map(|p| p.rows.iter().map(|&row| growth[row] as f32).collect()).collect()
+        }),
+        groups: dataset.clones.as_ref().map_or_else(Vec::new, |clones| {
+            let code = |&row: &usize| clones.code(row).map(|c| c as u64);
+            points.iter().map(|p| p.rows.iter().map(code).collect()).collect()
+        }),
+    }
+}
+
+/// All cells of the data, in the order of the file; those of a time left out count as held out.
+fn training_cells(dataset: &Dataset, trainer: &RunTrainer) -> TrainingCells {
+    let mut held_out = vec![false; dataset.len()];
+    for (time, point) in dataset.time_points().iter().enumerate() {
+        if trainer.left_out_times().contains(&time) {
+            point.rows.iter().for_each(|&row| held_out[row] = true);
+        }
+        for &i in &trainer.split().hold_out[time] {
+            held_out[point.rows[i as usize]] = true;
+        }
+    }
+    TrainingCells {
+        dim: dataset.dim(),
+        states: dataset.states.clone(),
+        times: dataset.times.clone(),
+        ids: dataset.ids.clone(),
+        held_out,
+        labels: dataset.labels.clone(),
+    }
+}
+
+fn describe(context: &Context, dataset: &Dataset, config: &RunConfig) {
+    let console = context.console;
+    for note in &dataset.notes {
+        console.note(note);
+    }
+    let times: Vec<String> =
+        dataset.time_points().iter().map(|p| format!("{} ({} cells)", p.time, p.rows.len())).collect();
+    console.note(&format!(
+        "{} cells, {} coordinates, times {}",
+        dataset.len(),
+        dataset.dim(),
+        times.join(", ")
+    ));
+    console.note(&format!(
+        "drift {}, at most {} updates of {} cells a time, dt {}",
+        config.model.drift.kind, config.training.steps, config.training.batch, config.training.dt
+    ));
+}
+
+fn finish(context: &Context, run: &RunFolder, outcome: &Outcome) {
+    let why = match outcome.reason {
+        StopReason::Finished => "finished",
+        StopReason::EarlyStop => "finished early: the held-out loss no longer fell",
+        StopReason::TimeBudget => "finished: the time budget is spent",
+        StopReason::Cancelled => "interrupted",
+    };
+    let best = outcome
+        .best_loss
+        .map_or_else(String::new, |loss| format!(", held-out loss {loss:.4} at step {}", outcome.best_step));
+    let text = format!(
+        "{why} after {} steps and {:.0} s{best}; the model is in {}",
+        outcome.step,
+        outcome.seconds,
+        run.path().display()
+    );
+    context.console.result(&text, "fitted", json!({ "run": run.path(), "outcome": outcome }));
+}

@@ -1,0 +1,168 @@
+//! What to do about an error: one sentence for each that a user can mend.
+
+use std::error::Error;
+use std::io::ErrorKind;
+
+use chreode_cells::run::RunError;
+use chreode_cells::{AnalysisError, DataError, PreprocessError, StateSpaceError};
+use chreode_model::{ConfigError, StoreError};
+use chreode_solve::SolveError;
+use chreode_train::{CheckpointError, TrainError};
+
+/// What to do about an error; nothing for those that are no user's fault.
+pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
+    let text = if let Some(error) = error.downcast_ref::<RunError>() {
+        return Some(run(error));
+    } else if let Some(error) = error.downcast_ref::<DataError>() {
+        data(error)
+    } else if let Some(error) = error.downcast_ref::<StateSpaceError>() {
+        state_space(error)
+    } else if let Some(error) = error.downcast_ref::<AnalysisError>() {
+        analysis(error)
+    } else if let Some(error) = error.downcast_ref::<TrainError>() {
+        train(error)
+    } else if let Some(error) = error.downcast_ref::<SolveError>() {
+        solve(error)
+    } else if error.is::<ConfigError>() {
+        "see the options under `Model` in `chreode fit --help`"
+    } else {
+        return None;
+    };
+    Some(text.to_owned())
+}
+
+/// What to do about an error of a gene or basis.
+fn state_space(error: &StateSpaceError) -> &'static str {
+    match error {
+        StateSpaceError::NoGenes { .. } => {
+            "fit again with --basis none, or with a file that has varm['PCs'], var['mean'] and var['std']"
+        }
+        StateSpaceError::NoSuchGene { .. } => "choose a gene that exists; upper and lower case differ",
+        StateSpaceError::Unused { .. } => {
+            "choose a gene among the variable ones, or fit with more --variable-genes"
+        }
+        _ => "new cells must have the genes that the run was fitted on",
+    }
+}
+
+/// What to do about an error of fates and perturbations.
+fn analysis(error: &AnalysisError) -> &'static str {
+    match error {
+        AnalysisError::Solve(error) => solve(error),
+        AnalysisError::FewLabels { .. } => "label more cells, or let fewer --neighbours vote",
+        AnalysisError::UnknownFate { .. } => "choose a label that exists; upper and lower case differ",
+        AnalysisError::DependentClamps { .. } => "hold one gene of a set that always moves together",
+        _ => "check the cells' states for values that are no numbers",
+    }
+}
+
+/// What to do about an error of the training.
+fn train(error: &TrainError) -> &'static str {
+    match error {
+        TrainError::TooFewTimes { .. } => "leave out fewer times",
+        TrainError::TooFewCells { .. } => "leave the time's cells out of the file, or add cells",
+        TrainError::TooFewHeldOut { .. } => "change --hold-out, or hold out by cell",
+        TrainError::Path { .. }
+        | TrainError::Simulation { .. }
+        | TrainError::Loss { .. }
+        | TrainError::Gradient { .. } => "try a smaller --dt or a smaller --lr",
+        TrainError::Solve(error) => solve(error),
+        TrainError::Checkpoint(CheckpointError::OtherRun { .. }) => {
+            "restore the run folder as it was, or fit a new run"
+        }
+        TrainError::Checkpoint(_) => "restore the checkpoint from a copy, or fit the run again",
+        _ => "see the options under `Training` in `chreode fit --help`",
+    }
+}
+
+/// What to do about a simulation that failed.
+fn solve(error: &SolveError) -> &'static str {
+    match error {
+        SolveError::InvalidOption { .. } | SolveError::InvalidTime { .. } => "change --dt or the times",
+        _ => "try a smaller --dt",
+    }
+}
+
+/// What to do about an error in data.
+fn data(error: &DataError) -> &'static str {
+    match error {
+        DataError::Read { source, .. } => match source.kind() {
+            ErrorKind::NotFound => "is the path right?",
+            ErrorKind::PermissionDenied => "ask for permission to read it",
+            _ => "copy the file to a disk of this machine and try again",
+        },
+        DataError::Write { source, .. } => write(source.kind()),
+        DataError::Foreign { .. } => "chreode reads .h5ad of AnnData, and CSV or TSV, plain or gzipped",
+        DataError::Damaged { .. } => "copy or export the file again",
+        DataError::NoRows { .. } => "a table needs a header and one row a cell",
+        DataError::DuplicateColumn { .. } => "rename one of the two",
+        DataError::RaggedRow { .. } => "a text that holds the delimiter must stand in quotes",
+        DataError::BadField { .. } => "correct the field, or leave the row out",
+        DataError::NoSuchName { .. } => "choose one of the names that exist; upper and lower case differ",
+        DataError::Hdf5 { .. }
+        | DataError::Encoding { .. }
+        | DataError::Shape { .. }
+        | DataError::Matrix { .. } => "write the file again with a current anndata: adata.write_h5ad(...)",
+        DataError::BadTime { .. } => "write every time as a number in one unit, such as 2 or `day 2`",
+        DataError::BadEntry { .. } => "correct the entry, or leave the cell out",
+        DataError::DuplicateId { .. } => "rename one of them, or name another column with --id",
+        DataError::NoLabelJoins { .. } => {
+            "let both files name the cells alike; --id names the column of a table"
+        }
+        DataError::OneTime { .. } => "give cells of another time too, or another column with --time",
+        DataError::FewCells { .. } => "leave the time's cells out of the file, or add cells",
+        DataError::NoSuchTime { .. } => "choose one of the times that exist",
+        DataError::NoState { .. } => "for example --state x,y, or --basis none for a table of counts",
+        DataError::TableHasNoBasis { .. } => "for example --state x,y, or --basis none for a table of counts",
+        DataError::Preprocess { source, .. } => match source {
+            PreprocessError::BadEntry { .. } => {
+                "correct the entry, or say what the numbers are with --expression"
+            }
+            _ => "check that the matrix holds expression; --layer names another one",
+        },
+        _ => "see `chreode fit --help` for what the data must hold",
+    }
+}
+
+/// What to do about a model file.
+fn store(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Io { source, .. } => write(source.kind()),
+        _ => "restore the file from a copy, or fit the run again",
+    }
+}
+
+/// What to do about a file that cannot be written.
+fn write(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "make room on the disk, or choose another place, and try again"
+        }
+        ErrorKind::NotFound | ErrorKind::NotADirectory => "make the folder first",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "choose a place where you may write",
+        _ => "choose another place and try again",
+    }
+}
+
+/// What to do about an error of a run folder.
+fn run(error: &RunError) -> String {
+    match error {
+        RunError::NotARun { .. } => "give the folder that `chreode fit --out` made".to_owned(),
+        RunError::OtherFormat { written_by, .. } if written_by.is_empty() => "fit the run again".to_owned(),
+        RunError::OtherFormat { written_by, .. } => {
+            format!("use chreode {written_by} for this run, or fit it again")
+        }
+        RunError::Damaged { .. } => "restore the file from a copy, or fit the run again".to_owned(),
+        RunError::Exists { path } => format!(
+            "continue it with `chreode fit --resume {}`, or put a new run in its place with --overwrite",
+            path.display()
+        ),
+        RunError::NotEmpty { .. } => "choose a new or an empty folder".to_owned(),
+        RunError::Locked { .. } => "wait until it ends, or choose another folder".to_owned(),
+        RunError::DataChanged { .. } => "restore the file as it was, or fit a new run to it".to_owned(),
+        RunError::NoModel { path } => format!("train on with `chreode fit --resume {}`", path.display()),
+        RunError::Data(error) => data(error).to_owned(),
+        RunError::Model(error) => store(error).to_owned(),
+        _ => "see `chreode fit --help`".to_owned(),
+    }
+}

@@ -1,0 +1,114 @@
+//! `chreode fit`: what is learned.
+
+use anyhow::Context as _;
+use chreode_linalg::Activation;
+use chreode_model::{DiffusionConfig, DriftConfig, DriftKind, GrowthConfig, ModelConfig};
+use clap::{Args, ValueEnum};
+
+use crate::failure::bad_input;
+use crate::values;
+
+/// Form of the drift.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Drift {
+    /// A free net of the state
+    Mlp,
+    /// The gradient of a potential net: cells move uphill
+    Potential,
+    /// v sigmoid(net) - decay x, for states that are amounts and not negative
+    Production,
+}
+
+/// Form of the diffusion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Diffusion {
+    /// A net of the state, one positive value a coordinate
+    Diagonal,
+    /// One value a coordinate, wherever the state is
+    Constant,
+    /// Chemical Langevin noise, for a production drift
+    Langevin,
+}
+
+/// What is learned.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct ModelArgs {
+    /// Form of the drift
+    #[arg(long, value_enum, default_value = "mlp")]
+    drift: Drift,
+    /// Widths of the drift's hidden layers
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = values::count,
+          default_value = "512,512")]
+    drift_hidden: Vec<usize>,
+    /// Activation of all hidden layers: tanh, sigmoid, softplus, silu, leaky_relu
+    #[arg(long, value_name = "NAME", default_value = "silu")]
+    activation: Activation,
+    /// Form of the diffusion
+    #[arg(long, value_enum, default_value = "diagonal")]
+    diffusion: Diffusion,
+    /// Widths of the hidden layers of a diagonal diffusion [default: 32,32]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = values::count)]
+    diffusion_hidden: Vec<usize>,
+    /// Size of the noise before training, in standard deviations of the state per root of --time-scale
+    #[arg(long, value_name = "X", default_value = "0.5", value_parser = values::positive)]
+    initial_noise: f64,
+    /// Learn at which rate cells divide and die, as a net of the state
+    #[arg(long, conflicts_with = "growth")]
+    pub(crate) learn_growth: bool,
+    /// Widths of the hidden layers of the growth net [default: 32,32]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = values::count,
+          requires = "learn_growth")]
+    growth_hidden: Vec<usize>,
+    /// Largest rate of growth or death that can be learned, per --time-scale [default: 2]
+    #[arg(long, value_name = "X", value_parser = values::positive, requires = "learn_growth")]
+    growth_limit: Option<f64>,
+    /// Time in which cells typically move by one standard deviation [default: the mean gap between the times]
+    #[arg(long, value_name = "TIME", value_parser = values::positive)]
+    time_scale: Option<f64>,
+}
+
+impl ModelArgs {
+    /// The model of data with this mean and standard deviation a coordinate, whose times are `gap` apart.
+    pub(crate) fn config(&self, shift: Vec<f64>, scale: Vec<f64>, gap: f64) -> anyhow::Result<ModelConfig> {
+        if self.diffusion != Diffusion::Diagonal && !self.diffusion_hidden.is_empty() {
+            return Err(bad_input(
+                "--diffusion-hidden is for a diagonal diffusion",
+                "leave it out, or choose --diffusion diagonal",
+            ));
+        }
+        let or_small = |hidden: &[usize]| if hidden.is_empty() { vec![32, 32] } else { hidden.to_vec() };
+        let config = ModelConfig {
+            time_scale: self.time_scale.unwrap_or(gap),
+            shift,
+            scale,
+            drift: DriftConfig {
+                kind: match self.drift {
+                    Drift::Mlp => DriftKind::Mlp,
+                    Drift::Potential => DriftKind::Potential,
+                    Drift::Production => DriftKind::Production,
+                },
+                hidden: self.drift_hidden.clone(),
+                activation: self.activation,
+            },
+            diffusion: match self.diffusion {
+                Diffusion::Diagonal => DiffusionConfig::Diagonal {
+                    hidden: or_small(&self.diffusion_hidden),
+                    activation: self.activation,
+                    initial_level: self.initial_noise,
+                },
+                Diffusion::Constant => DiffusionConfig::Constant { initial_level: self.initial_noise },
+                Diffusion::Langevin => {
+                    DiffusionConfig::Langevin { initial_level: self.initial_noise, kappa: None, floor: 0.01 }
+                }
+            },
+            growth: self.learn_growth.then(|| GrowthConfig {
+                hidden: or_small(&self.growth_hidden),
+                activation: self.activation,
+                max_rate: self.growth_limit.unwrap_or(GrowthConfig::default().max_rate),
+            }),
+        };
+        config.validate().context("the model cannot be built")?;
+        Ok(config)
+    }
+}

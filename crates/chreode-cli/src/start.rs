@@ -1,0 +1,218 @@
+//! Options of every command that simulates cells of a data file with a run's model: which cells, from when, how far.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use chreode_cells::run::{RunConfig, RunError, RunFolder};
+use chreode_cells::{Dataset, StateSpace};
+use chreode_model::NeuralSde;
+use chreode_train::GrowthUse;
+use clap::Args;
+
+use crate::failure::bad_input;
+use crate::values::{self, ColumnValue};
+
+/// Which cells start, when, and how far they go.
+#[derive(Debug, Args)]
+pub(crate) struct StartArgs {
+    /// Run folder that `chreode fit` made
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Cells: a file with the columns that the run was fitted on; it may hold new cells
+    #[arg(value_name = "DATA")]
+    pub(crate) data: PathBuf,
+    /// Start from the cells of this time, such as day=2
+    #[arg(long, value_name = "COLUMN=VALUE", help_heading = "Paths")]
+    pub(crate) start: ColumnValue,
+    /// Of these start from some only: names separated by commas, or a file with one name a line
+    #[arg(long, value_name = "NAME,..|FILE", help_heading = "Paths")]
+    pub(crate) cells: Option<String>,
+    /// Time at which the paths end, in the data's unit
+    #[arg(long, value_name = "TIME", help_heading = "Paths", value_parser = values::finite)]
+    pub(crate) until: f64,
+    /// Longest step of the simulation, in the data's unit of time [default: as in the training]
+    #[arg(long, value_name = "STEP", help_heading = "Paths", value_parser = values::positive)]
+    pub(crate) dt: Option<f64>,
+}
+
+/// The names that `--cells` gives: those of a file if there is one of that name, else those between its commas.
+pub(crate) fn cell_names(text: &str) -> anyhow::Result<Vec<String>> {
+    let path = Path::new(text);
+    let names: Vec<String> = if path.is_file() {
+        std::fs::read_to_string(path)
+            .map_err(|e| bad_input(format!("cannot read {}: {e}", path.display()), "give one name a line"))?
+            .lines()
+            .map(|line| line.trim().to_owned())
+            .filter(|line| !line.is_empty())
+            .collect()
+    } else {
+        text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+    };
+    if names.is_empty() {
+        return Err(bad_input(
+            format!("--cells {text} names no cell"),
+            "give names separated by commas, or a file with one name a line",
+        ));
+    }
+    Ok(names)
+}
+
+/// A run, opened with all that simulation needs.
+pub(crate) struct OpenRun {
+    pub(crate) folder: RunFolder,
+    pub(crate) config: RunConfig,
+    pub(crate) space: StateSpace,
+    pub(crate) model: NeuralSde<f32>,
+    pub(crate) params: Vec<f32>,
+}
+
+/// Cells that paths start from, all of one time.
+pub(crate) struct Starts {
+    /// All cells of the file.
+    pub(crate) dataset: Dataset,
+    /// Rows of the start cells in it.
+    pub(crate) rows: Vec<usize>,
+    /// Their states, `[rows.len(), dim]`.
+    pub(crate) states: Vec<f32>,
+    /// Their time.
+    pub(crate) time: f64,
+}
+
+impl OpenRun {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let (folder, config) = RunFolder::open(path)?;
+        let space = folder.load_state_space()?;
+        let (model, params) = folder.load_model()?;
+        if model.config() != &config.model || space.dim() != config.model.dim() {
+            return Err(RunError::Damaged {
+                path: folder.path().to_owned(),
+                detail: "its files are not of one run".to_owned(),
+            }
+            .into());
+        }
+        Ok(Self { folder, config, space, model, params })
+    }
+
+    /// The name under which `obsm` holds states of this run.
+    pub(crate) fn basis_key(&self) -> &str {
+        match &self.space {
+            StateSpace::GivenPca(s) => &s.key,
+            StateSpace::GivenBasis(s) => &s.key,
+            StateSpace::OwnPca(_) => "X_pca",
+            _ => "X_state",
+        }
+    }
+
+    /// Reads the cells of a file into the run's state space; labels by `labels` and `labels_from`.
+    pub(crate) fn read(
+        &self,
+        data: &Path,
+        labels: Option<&str>,
+        labels_from: Option<&Path>,
+    ) -> anyhow::Result<Dataset> {
+        let mut options = self.config.data.options.clone();
+        if labels.is_some() {
+            options.labels = labels.map(str::to_owned);
+            options.labels_from = labels_from.map(Path::to_owned);
+        } else if options.labels_from.is_some() || !self.reads_genes() {
+            (options.labels, options.labels_from) = (None, None);
+        }
+        // What training alone needs, new cells need not have; but a column that is no gene must not become one.
+        if !self.reads_genes() {
+            options.clone = None;
+        }
+        if self.config.training.growth != GrowthUse::Column && !self.reads_genes() {
+            options.growth = None;
+        }
+        Ok(Dataset::load_into(data, &options, &self.space)?)
+    }
+
+    /// Whether states are made from all columns of a table that mean nothing else.
+    fn reads_genes(&self) -> bool {
+        matches!(self.space, StateSpace::OwnPca(_))
+    }
+
+    /// The cells of a file that paths start from.
+    pub(crate) fn starts(&self, args: &StartArgs, dataset: Dataset) -> anyhow::Result<Starts> {
+        let (column, time) = (&args.start.column, args.start.value);
+        if *column != dataset.time_column {
+            return Err(bad_input(
+                format!(
+                    "--start {}: the run has no column of times `{column}`, but `{}`",
+                    args.start, dataset.time_column
+                ),
+                format!("write --start {}={time}", dataset.time_column),
+            ));
+        }
+        let mut rows = dataset.rows_at(time)?;
+        if args.until <= time {
+            return Err(bad_input(
+                format!("--until {} does not lie after the start at {time}", args.until),
+                "give a later time; models are simulated forward only",
+            ));
+        }
+        if let Some(text) = &args.cells {
+            let names = cell_names(text)?;
+            let row_of: HashMap<&str, usize> =
+                rows.iter().map(|&row| (dataset.ids[row].as_str(), row)).collect();
+            rows = names
+                .iter()
+                .map(|name| {
+                    row_of.get(name.as_str()).copied().ok_or_else(|| {
+                        bad_input(
+                            format!(
+                                "--cells: no cell `{name}` with {} in {}",
+                                args.start,
+                                dataset.path.display()
+                            ),
+                            "names are those of the cells' column or of obs; upper and lower case differ",
+                        )
+                    })
+                })
+                .collect::<Result<_, _>>()?;
+            rows.sort_unstable();
+            rows.dedup();
+        }
+        let states = dataset.states_of(&rows);
+        Ok(Starts { dataset, rows, states, time })
+    }
+
+    /// The seed of a command on this run.
+    pub(crate) fn seed(&self, asked: Option<u64>) -> u64 {
+        asked.unwrap_or(self.config.training.seed)
+    }
+
+    /// The longest step of a simulation.
+    pub(crate) fn dt(&self, args: &StartArgs) -> f64 {
+        args.dt.unwrap_or(self.config.training.dt)
+    }
+}
+
+impl Starts {
+    /// Name of one start cell.
+    pub(crate) fn id(&self, i: usize) -> &str {
+        &self.dataset.ids[self.rows[i]]
+    }
+
+    /// Number of start cells.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_a_list_or_a_file() {
+        assert_eq!(cell_names("a, b,,c").unwrap(), ["a", "b", "c"]);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ids.txt");
+        std::fs::write(&path, "x\n\n y \r\n").unwrap();
+        assert_eq!(cell_names(path.to_str().unwrap()).unwrap(), ["x", "y"]);
+        std::fs::write(&path, "\n").unwrap();
+        assert!(cell_names(path.to_str().unwrap()).is_err());
+        assert!(cell_names(",").is_err());
+    }
+}

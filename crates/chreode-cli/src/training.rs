@@ -1,0 +1,142 @@
+//! Training into a run folder: metrics, checkpoints, the model at every improvement, Ctrl-C.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chreode_cells::run::{MetricsLog, RunFolder, TrainingLock};
+use chreode_model::{GrowthNet, NeuralSde};
+use chreode_train::{Evaluation, Observer, Outcome, StepReport, StopReason, TrainError, Trainer};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::console::{Console, Progress};
+use crate::failure::Interrupted;
+use crate::interrupt;
+
+/// The trainer of a run: single precision, a neural SDE with or without growth.
+pub(crate) type RunTrainer = Trainer<f32, NeuralSde<f32>, GrowthNet<f32>>;
+
+/// Writes what the trainer tells into the run folder, and shows it.
+struct Recorder<'a> {
+    run: &'a RunFolder,
+    metrics: MetricsLog,
+    progress: Progress,
+    hold_out: Option<Evaluation>,
+    /// Makes the trainer come back: the model is to be written, or Ctrl-C was heard.
+    pause: &'a AtomicBool,
+    asked: &'a AtomicBool,
+}
+
+/// A line of `metrics.jsonl` after an update; those after an evaluation are [`Evaluation`]s.
+#[derive(Serialize)]
+struct StepLine {
+    step: u64,
+    loss: f64,
+    gradient_norm: f64,
+    learning_rate: f64,
+}
+
+type Told = Result<(), Box<dyn Error + Send + Sync>>;
+
+impl Observer for Recorder<'_> {
+    fn step(&mut self, report: &StepReport, _seconds: f64) -> Told {
+        self.metrics.append(&StepLine {
+            step: report.step,
+            loss: report.loss,
+            gradient_norm: report.gradient_norm,
+            learning_rate: report.learning_rate,
+        })?;
+        let mut message = format!("loss {:.4}", report.loss);
+        if let Some(e) = &self.hold_out {
+            message +=
+                &format!("  held out {:.4}  best {:.4} at {}", e.hold_out_loss, e.best_loss, e.best_step);
+        }
+        self.progress.update(report.step, &message, &json!({ "loss": report.loss }));
+        if self.asked.load(Ordering::Relaxed) {
+            self.pause.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn evaluation(&mut self, report: &Evaluation) -> Told {
+        self.metrics.append(report)?;
+        tracing::info!(
+            "step {}: held-out loss {:.6}, best {:.6} at step {}",
+            report.step,
+            report.hold_out_loss,
+            report.best_loss,
+            report.best_step
+        );
+        if report.best_step == report.step {
+            self.pause.store(true, Ordering::Relaxed);
+        }
+        self.hold_out = Some(report.clone());
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, step: u64, state: &[u8]) -> Told {
+        self.metrics.sync()?;
+        self.run.save_checkpoint(step, state)?;
+        tracing::debug!("checkpoint at step {step}");
+        Ok(())
+    }
+}
+
+/// Sends what is said from now on to the run's log too, and keeps the run locked until the program ends.
+pub(crate) fn start_log(lock: TrainingLock) {
+    // A second log in one process would be refused; there is one run a process.
+    let _ = tracing_subscriber::fmt()
+        .with_writer(Arc::new(lock.log))
+        .with_ansi(false)
+        .with_target(false)
+        .with_max_level(tracing::Level::DEBUG)
+        .try_init();
+}
+
+/// Trains until the end or Ctrl-C; the run folder then holds all that there is to keep.
+///
+/// # Errors
+/// [`Interrupted`] with the command that goes on, if Ctrl-C was heard; what the trainer or the disk says.
+pub(crate) fn train(console: Console, run: &RunFolder, trainer: &mut RunTrainer) -> anyhow::Result<Outcome> {
+    let asked = interrupt::flag()?;
+    let steps = trainer.config().steps;
+    tracing::info!(
+        "chreode {}, {} parameters, step {} of {steps}",
+        env!("CARGO_PKG_VERSION"),
+        trainer.params().len(),
+        trainer.steps_done()
+    );
+    let pause = AtomicBool::new(false);
+    let mut recorder = Recorder {
+        run,
+        metrics: run.resume_metrics(trainer.steps_done())?,
+        progress: console.progress("learning", steps),
+        hold_out: None,
+        pause: &pause,
+        asked,
+    };
+    let outcome = loop {
+        pause.store(false, Ordering::Relaxed);
+        let outcome = trainer.run(&mut recorder, &pause).map_err(unwrap_observer)?;
+        run.save_model(&trainer.model().sde, trainer.best_params())?;
+        if outcome.reason != StopReason::Cancelled || asked.load(Ordering::Relaxed) {
+            break outcome;
+        }
+    };
+    drop(recorder);
+    tracing::info!("{outcome:?}");
+    if outcome.reason == StopReason::Cancelled {
+        let resume = format!("chreode fit --resume {}", run.path().display());
+        return Err(Interrupted { step: outcome.step, steps, resume }.into());
+    }
+    Ok(outcome)
+}
+
+/// The recorder's own error as it was, so that its hint is found; every other error of the trainer as it is.
+fn unwrap_observer(error: TrainError) -> anyhow::Error {
+    match error {
+        TrainError::Observer { source, .. } => anyhow::Error::from_boxed(source),
+        other => other.into(),
+    }
+}

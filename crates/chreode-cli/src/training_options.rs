@@ -1,0 +1,185 @@
+//! `chreode fit`: how it is learned.
+
+use chreode_train::{
+    GrowthUse, HoldOutBy, LossConfig, OptimiserConfig, Paths, Schedule, SinkhornConfig, Standardise,
+    Statistic, TrainConfig,
+};
+use clap::{Args, ValueEnum};
+
+use crate::failure::bad_input;
+use crate::values::{self, ColumnValue};
+
+/// Measure between simulated and observed cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Loss {
+    /// Energy distance, unbiased
+    Energy,
+    /// Sinkhorn divergence, debiased
+    Sinkhorn,
+}
+
+/// Rule by which the parameters move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Optimiser {
+    /// Adam
+    Adam,
+    /// `RMSprop`
+    Rmsprop,
+}
+
+/// Change of the learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RateSchedule {
+    /// One rate throughout
+    Constant,
+    /// Falls to a hundredth by half a cosine over --steps
+    Cosine,
+}
+
+/// Which paths are simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PathsFrom {
+    /// From the cells of each time to the next time
+    Intervals,
+    /// From the cells of the first time through all later times
+    Start,
+    /// Both, with equal weight
+    Both,
+}
+
+/// How coordinates are scaled before cells are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scaling {
+    /// Not at all
+    Off,
+    /// All by one number: keeps the shape of principal components
+    Global,
+    /// Each by its own standard deviation, as genes want
+    Each,
+}
+
+/// How it is learned.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Training")]
+pub(crate) struct TrainingArgs {
+    /// Distance between simulated and observed cells
+    #[arg(long, value_enum, default_value = "energy")]
+    loss: Loss,
+    /// Length below which a Sinkhorn divergence does not look, in units of the scaled state [default: 0.05]
+    #[arg(long, value_name = "LENGTH", value_parser = values::positive)]
+    blur: Option<f64>,
+    /// Scaling of the coordinates before cells are compared
+    #[arg(long, value_enum, default_value = "global")]
+    scale: Scaling,
+    /// Paths that are simulated and compared
+    #[arg(long, value_enum, default_value = "intervals")]
+    paths: PathsFrom,
+    /// Longest step of the simulation, in the data's unit of time [default: a tenth of the mean gap between times]
+    #[arg(long, value_name = "STEP", value_parser = values::positive)]
+    dt: Option<f64>,
+    /// Most updates
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().steps)]
+    steps: u64,
+    /// Stop after so many seconds of training; such a run is repeated with the --steps that it made
+    #[arg(long, value_name = "SECONDS", value_parser = values::positive)]
+    time_budget: Option<f64>,
+    /// Cells drawn from each time for one update
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().batch, value_parser = values::count)]
+    batch: usize,
+    /// Rule by which the parameters move
+    #[arg(long, alias = "optimizer", value_enum, default_value = "adam")]
+    optimiser: Optimiser,
+    /// Learning rate
+    #[arg(long, value_name = "RATE", default_value_t = TrainConfig::default().learning_rate,
+          value_parser = values::positive)]
+    lr: f64,
+    /// Change of the learning rate over the run
+    #[arg(long, value_enum, default_value = "constant")]
+    schedule: RateSchedule,
+    /// Length to which longer gradients are shortened; 0 for never
+    #[arg(long, value_name = "LENGTH", default_value_t = TrainConfig::default().clip_norm,
+          value_parser = values::finite)]
+    clip: f64,
+    /// Decay of the moving average of the parameters, which is what is judged and kept; 0 for none
+    #[arg(long, value_name = "DECAY", default_value_t = TrainConfig::default().average,
+          value_parser = values::finite)]
+    average: f64,
+    /// Part of each time's cells that is kept from the training, to judge it and to stop it
+    #[arg(long, value_name = "FRACTION", default_value_t = TrainConfig::default().hold_out,
+          value_parser = values::finite)]
+    hold_out: f64,
+    /// Hold out whole groups of this column, such as a clone, instead of single cells
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) holdout_by: Option<String>,
+    /// Leave a whole time out of the training, such as day=4, to judge the model there; may be given again
+    #[arg(long, value_name = "COLUMN=VALUE")]
+    pub(crate) leave_out: Vec<ColumnValue>,
+    /// Updates between two looks at the hold-out
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().evaluate_every,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    evaluate_every: u64,
+    /// Stop after so many looks at the hold-out without a better one; 0 for never
+    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().patience)]
+    patience: u64,
+    /// Updates between two checkpoints: the most that a kill can lose
+    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_every: u64,
+}
+
+impl TrainingArgs {
+    /// The settings for data whose times are `gap` apart.
+    pub(crate) fn config(&self, seed: u64, gap: f64, growth: GrowthUse) -> anyhow::Result<TrainConfig> {
+        let loss = match (self.loss, self.blur) {
+            (Loss::Energy, None) => LossConfig::Energy { statistic: Statistic::Unbiased },
+            (Loss::Energy, Some(_)) => {
+                return Err(bad_input(
+                    "--blur is for a Sinkhorn divergence",
+                    "leave it out, or choose --loss sinkhorn",
+                ));
+            }
+            (Loss::Sinkhorn, blur) => {
+                let default = SinkhornConfig::default();
+                LossConfig::Sinkhorn(SinkhornConfig { blur: blur.unwrap_or(default.blur), ..default })
+            }
+        };
+        let config = TrainConfig {
+            seed,
+            steps: self.steps,
+            time_budget: self.time_budget,
+            batch: self.batch,
+            dt: self.dt.unwrap_or(gap / 10.0),
+            paths: match self.paths {
+                PathsFrom::Intervals => Paths::Intervals { horizon: 1 },
+                PathsFrom::Start => Paths::FromStart,
+                PathsFrom::Both => Paths::Mixed { from_start: 0.5, horizon: 1 },
+            },
+            loss,
+            standardise: match self.scale {
+                Scaling::Off => Standardise::Off,
+                Scaling::Global => Standardise::Global,
+                Scaling::Each => Standardise::PerCoordinate,
+            },
+            optimiser: match self.optimiser {
+                Optimiser::Adam => OptimiserConfig::adam(),
+                Optimiser::Rmsprop => OptimiserConfig::rmsprop(),
+            },
+            learning_rate: self.lr,
+            schedule: match self.schedule {
+                RateSchedule::Constant => Schedule::Constant,
+                RateSchedule::Cosine => Schedule::Cosine { warm_up: 0, over: self.steps, floor: 0.01 },
+            },
+            clip_norm: self.clip,
+            average: self.average,
+            growth,
+            hold_out: self.hold_out,
+            hold_out_by: if self.holdout_by.is_some() { HoldOutBy::Clone } else { HoldOutBy::Cell },
+            leave_out_times: self.leave_out.iter().map(|t| t.value).collect(),
+            evaluate_every: self.evaluate_every,
+            patience: self.patience,
+            checkpoint_every: self.checkpoint_every,
+            ..TrainConfig::default()
+        };
+        config.check()?;
+        Ok(config)
+    }
+}

@@ -1,0 +1,115 @@
+//! How the values of options are written: `day=2`, `Gata1=+3,Spi1=-3`, `512,512`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A column and one of its values: `day=2`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ColumnValue {
+    /// The column.
+    pub(crate) column: String,
+    /// The value, a number.
+    pub(crate) value: f64,
+}
+
+impl FromStr for ColumnValue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (column, value) = name_and_number(text).ok_or("expected COLUMN=NUMBER, such as day=2")?;
+        Ok(Self { column, value })
+    }
+}
+
+impl fmt::Display for ColumnValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.column, self.value)
+    }
+}
+
+/// A gene and how far it is moved, in standard deviations of the scaled gene: `Gata1=+3`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct GeneValue {
+    /// The gene.
+    pub(crate) gene: String,
+    /// The number.
+    pub(crate) value: f64,
+}
+
+impl FromStr for GeneValue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (gene, value) =
+            name_and_number(text).ok_or("expected GENE=NUMBER[,GENE=NUMBER...], such as Gata1=+3,Spi1=-3")?;
+        Ok(Self { gene, value })
+    }
+}
+
+/// Splits at the last `=`, for a name may hold one.
+fn name_and_number(text: &str) -> Option<(String, f64)> {
+    let (name, value) = text.rsplit_once('=')?;
+    let name = name.trim();
+    let value: f64 = value.trim().parse().ok()?;
+    (!name.is_empty() && value.is_finite()).then(|| (name.to_owned(), value))
+}
+
+/// A positive, finite number.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x > 0.0 && x.is_finite() => Ok(x),
+        _ => Err("expected a number above zero".to_owned()),
+    }
+}
+
+/// A finite number.
+pub(crate) fn finite(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() => Ok(x),
+        _ => Err("expected a number".to_owned()),
+    }
+}
+
+/// A count of at least one.
+pub(crate) fn count(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("expected a whole number above zero".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers() {
+        let parsed = "day=2".parse::<ColumnValue>();
+        assert_eq!(parsed, Ok(ColumnValue { column: "day".into(), value: 2.0 }));
+        let parsed = "a=b = -1.5e0".parse::<ColumnValue>();
+        assert_eq!(parsed, Ok(ColumnValue { column: "a=b".into(), value: -1.5 }));
+        for bad in ["day", "=2", "day=", "day=two", "day=inf", "day=NaN", ""] {
+            assert!(bad.parse::<ColumnValue>().is_err(), "{bad}");
+            assert!(bad.parse::<GeneValue>().is_err(), "{bad}");
+        }
+        assert_eq!("Gata1=+3".parse::<GeneValue>(), Ok(GeneValue { gene: "Gata1".into(), value: 3.0 }));
+    }
+
+    #[test]
+    fn numbers_in_range() {
+        assert_eq!(positive("0.5"), Ok(0.5));
+        for bad in ["0", "-1", "inf", "nan", "x", ""] {
+            assert!(positive(bad).is_err(), "{bad}");
+            assert!(count(bad).is_err(), "{bad}");
+        }
+        assert!(finite("-3").is_ok() && finite("inf").is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_pair_comes_back(name in "[A-Za-z][A-Za-z0-9=_.-]{0,12}", value in -1e6_f64..1e6) {
+            let parsed = format!("{name}={value}").parse::<ColumnValue>();
+            proptest::prop_assert_eq!(parsed, Ok(ColumnValue { column: name, value }));
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Bad input: one clear error that names the thing, a hint, exit code 2, and nothing written.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod common;
+
+use common::{SMALL, chreode, fit, folder, refused, table};
+use std::path::Path;
+
+/// A fit of `file` by `time` and `state` that must be refused.
+fn fit_refused(dir: &Path, file: &str, options: &[&str], words: &[&str]) {
+    let args = [&["fit", file, "-o", "run"], options, SMALL].concat();
+    refused(dir, &args, words);
+}
+
+const XY: &[&str] = &["--time", "day", "--state", "x,y"];
+
+#[test]
+fn missing_and_misspelt_columns_name_those_that_exist() {
+    let dir = folder();
+    let dir = dir.path();
+    fit_refused(dir, "cells.csv", &["--time", "dya", "--state", "x,y"], &["cells.csv", "`dya`", "`day`"]);
+    fit_refused(dir, "cells.csv", &["--time", "day", "--state", "x,z"], &["`z`", "score"]);
+    fit_refused(dir, "cells.csv", &[XY, &["--growth", "grwth"]].concat(), &["`grwth`", "score"]);
+    fit_refused(dir, "cells.csv", &[XY, &["--holdout-by", "colne"]].concat(), &["`colne`", "`clone`"]);
+    fit_refused(dir, "cells.csv", &[XY, &["--id", "name"]].concat(), &["`name`", "cell"]);
+    fit_refused(dir, "cells.csv", &[XY, &["--leave-out", "dya=1"]].concat(), &["dya=1", "`day`"]);
+    fit_refused(dir, "cells.csv", &[XY, &["--leave-out", "day=7"]].concat(), &["7", "0, 1, 2"]);
+    fit_refused(dir, "cells.csv", &["--time", "day", "--basis", "X_pca"], &["X_pca", "cells.csv"]);
+    fit_refused(dir, "other.csv", XY, &["other.csv"]);
+}
+
+#[test]
+fn bad_values_name_their_row() {
+    let dir = folder();
+    let dir = dir.path();
+    let text = table(20);
+    let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
+
+    let line = text.lines().nth(30).unwrap(); // line 31 of the file
+    let fields: Vec<&str> = line.split(',').collect();
+    let nan = [fields[0], fields[1], "NaN", fields[3], fields[4], fields[5], fields[6]].join(",");
+    write("nan.csv", &text.replace(line, &nan));
+    fit_refused(dir, "nan.csv", XY, &["nan.csv", "line 31", "`x`", "NaN"]);
+
+    let text_time = line.replacen(",1,", ",monday,", 1);
+    write("monday.csv", &text.replace(line, &text_time));
+    fit_refused(dir, "monday.csv", XY, &["monday.csv", "`day`", "`monday`"]);
+
+    let twice = text.replace(fields[0], text.lines().nth(3).unwrap().split(',').next().unwrap());
+    write("twice.csv", &twice);
+    fit_refused(dir, "twice.csv", XY, &["twice.csv", "c0_2"]);
+
+    let one_day: String = text.lines().filter(|l| !l.contains(",1,") && !l.contains(",2,")).fold(
+        String::new(),
+        |mut all, line| {
+            all.push_str(line);
+            all.push('\n');
+            all
+        },
+    );
+    write("one_day.csv", &one_day);
+    fit_refused(dir, "one_day.csv", XY, &["one", "`day`"]);
+
+    let few: String = text
+        .lines()
+        .enumerate()
+        .filter(|(i, line)| !(line.starts_with("c2_") && *i > 46))
+        .fold(String::new(), |all, (_, line)| all + line + "\n");
+    write("few.csv", &few);
+    fit_refused(dir, "few.csv", XY, &["6", "10", "2"]);
+
+    write("empty.csv", "");
+    fit_refused(dir, "empty.csv", XY, &["empty.csv"]);
+    write("ragged.csv", "cell,day,x,y\na,0,1,2\nb,0,1\n");
+    fit_refused(dir, "ragged.csv", XY, &["ragged.csv", "line 3"]);
+}
+
+#[test]
+fn foreign_and_truncated_files() {
+    let dir = folder();
+    let dir = dir.path();
+    std::fs::write(dir.join("cells.h5ad"), "this is no HDF5 at all, just text\n").unwrap();
+    fit_refused(dir, "cells.h5ad", &["--time", "day"], &["cells.h5ad"]);
+    std::fs::write(dir.join("cells.h5ad"), [b"\x89HDF\r\n\x1a\n".as_slice(), &[0; 100]].concat()).unwrap();
+    fit_refused(dir, "cells.h5ad", &["--time", "day"], &["cells.h5ad"]);
+    std::fs::write(dir.join("cells.xlsx"), b"PK\x03\x04rest of a spreadsheet").unwrap();
+    fit_refused(dir, "cells.xlsx", XY, &["cells.xlsx", "spreadsheet"]);
+    std::fs::write(dir.join("cut.csv.gz"), [0x1f, 0x8b, 8, 0, 0, 0, 0, 0]).unwrap();
+    fit_refused(dir, "cut.csv.gz", XY, &["cut.csv.gz"]);
+}
+
+#[test]
+fn folders_in_the_way() {
+    let dir = folder();
+    let dir = dir.path();
+    std::fs::create_dir(dir.join("thesis")).unwrap();
+    std::fs::write(dir.join("thesis/chapter1.tex"), "x").unwrap();
+    let into = |out: &'static str| [&["fit", "cells.csv", "-o", out], XY, SMALL].concat();
+    refused(dir, &into("thesis"), &["thesis", "not empty"]);
+    refused(dir, &[into("thesis"), vec!["--overwrite"]].concat(), &["thesis", "not empty"]);
+    refused(dir, &into("cells.csv"), &["cells.csv"]);
+    fit(dir);
+    refused(dir, &into("run"), &["run", "--resume", "--overwrite"]);
+    chreode(dir).args([into("run"), vec!["--overwrite", "--quiet"]].concat()).assert().success();
+}
+
+#[test]
+fn runs_of_other_versions_and_no_runs() {
+    let dir = folder();
+    let dir = dir.path();
+    fit(dir);
+    let paths = ["cells.csv", "--start", "day=0", "--until", "2", "-o", "out.csv"];
+    refused(dir, &[&["simulate", "nowhere"], &paths[..]].concat(), &["nowhere", "config.toml"]);
+    refused(dir, &["fit", "--resume", "nowhere"], &["nowhere"]);
+    let file = dir.join("run/config.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, config.replacen("format = 1", "format = 2", 1)).unwrap();
+    for args in [[&["simulate", "run"], &paths[..]].concat(), vec!["fit", "--resume", "run"]] {
+        refused(dir, &args, &["run", "format 2", "format 1"]);
+    }
+    std::fs::write(&file, &config).unwrap();
+    let model = std::fs::read(dir.join("run/model.safetensors")).unwrap();
+    std::fs::write(dir.join("run/model.safetensors"), &model[..model.len() / 2]).unwrap();
+    refused(dir, &[&["simulate", "run"], &paths[..]].concat(), &["model.safetensors"]);
+}
+
+#[test]
+fn data_that_changed_is_not_trained_on() {
+    let dir = folder();
+    let dir = dir.path();
+    fit(dir);
+    std::fs::write(dir.join("cells.csv"), table(41)).unwrap();
+    refused(dir, &["fit", "--resume", "run"], &["cells.csv", "has changed"]);
+    std::fs::remove_file(dir.join("cells.csv")).unwrap();
+    refused(dir, &["fit", "--resume", "run"], &["cells.csv"]);
+}
+
+#[test]
+fn starts_and_labels_that_do_not_exist() {
+    let dir = folder();
+    let dir = dir.path();
+    fit(dir);
+    let with = |command: &'static str, options: &[&'static str]| {
+        [&[command, "run", "cells.csv"], options, &["-o", "out.csv"]].concat()
+    };
+    refused(dir, &with("simulate", &["--start", "day=5", "--until", "6"]), &["day", "5", "0, 1, 2"]);
+    refused(dir, &with("simulate", &["--start", "dya=0", "--until", "2"]), &["`dya`", "`day`"]);
+    refused(dir, &with("simulate", &["--start", "day=2", "--until", "1"]), &["--until", "1", "2"]);
+    refused(
+        dir,
+        &with("simulate", &["--start", "day=0", "--until", "2", "--cells", "c0_1,nobody"]),
+        &["nobody"],
+    );
+    let fate =
+        |options: &[&'static str]| with("fate", &[&["--start", "day=0", "--until", "2"], options].concat());
+    refused(dir, &fate(&["--labels", "tpye"]), &["`tpye`", "`type`"]);
+    refused(dir, &fate(&["--labels", "type", "--fates", "left,up"]), &["up", "left", "right"]);
+    std::fs::write(dir.join("labels.csv"), "cell,type\nz1,left\nz2,right\n").unwrap();
+    refused(dir, &fate(&["--labels", "type", "--labels-from", "labels.csv"]), &["labels.csv", "z1"]);
+    refused(
+        dir,
+        &with("perturb", &["--start", "day=0", "--until", "2", "--labels", "type", "--set", "Gata1=3"]),
+        &["Gata1"],
+    );
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    let dir = folder();
+    let dir = dir.path();
+    fit(dir);
+    let with = |out: &'static str| {
+        vec!["simulate", "run", "cells.csv", "--start", "day=0", "--until", "2", "--n", "2", "-o", out]
+    };
+    refused(dir, &with("nowhere/out.csv"), &["nowhere"]);
+    refused(dir, &with("out.xlsx"), &["out.xlsx", ".csv", ".h5ad"]);
+}
+
+/// Every write beyond a few kilobytes fails, as on a full disk; the message names the file.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_nothing_half_written() {
+    use common::tree;
+    let dir = folder();
+    let dir = dir.path();
+    std::fs::write(dir.join("cells.csv"), table(400)).unwrap();
+    let limited = |arguments: &str| {
+        // An ignored SIGXFSZ turns the limit into an error of write(2).
+        let script = format!("trap '' XFSZ; ulimit -f 8; exec {} {arguments}", env!("CARGO_BIN_EXE_chreode"));
+        std::process::Command::new("sh").args(["-c", &script]).current_dir(dir).output().unwrap()
+    };
+    let before = tree(dir);
+    let output = limited(&format!("fit cells.csv --time day --state x,y -o run {}", SMALL.join(" ")));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("cannot write") && error.contains("run/training_cells.safetensors"), "{error}");
+    assert_eq!(tree(dir), before);
+
+    fit(dir);
+    let before = tree(dir);
+    let output = limited("simulate run cells.csv --start day=0 --until 2 --n 50 -o sims.csv");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("cannot write") && error.contains("sims.csv"), "{error}");
+    assert_eq!(tree(dir), before);
+}
