@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::Context;
 use crate::failure::bad_input;
 use crate::labels::LabelArgs;
-use crate::start::{OpenRun, StartArgs};
+use crate::start::{OpenRun, StartArgs, starts};
 use crate::values;
 
 /// Predict the fates of cells, as probabilities of labels.
@@ -90,7 +90,7 @@ pub(crate) fn run(context: &Context, args: &FateArgs) -> anyhow::Result<()> {
     let run = OpenRun::open(&args.start.run)?;
     let labels = &args.labels;
     let dataset = run.read(&args.start.data, Some(&labels.labels), labels.labels_from.as_deref())?;
-    let starts = run.starts(&args.start, dataset)?;
+    let starts = starts(&args.start, dataset)?;
     let readout = readout(context, labels, &starts.dataset)?;
     check_fates(labels, &readout)?;
     let rollout = Rollout {

@@ -112,8 +112,9 @@ fn data(error: &DataError) -> &'static str {
         DataError::OneTime { .. } => "give cells of another time too, or another column with --time",
         DataError::FewCells { .. } => "leave the time's cells out of the file, or add cells",
         DataError::NoSuchTime { .. } => "choose one of the times that exist",
-        DataError::NoState { .. } => "for example --state x,y, or --basis none for a table of counts",
-        DataError::TableHasNoBasis { .. } => "for example --state x,y, or --basis none for a table of counts",
+        DataError::NoState { .. } | DataError::TableHasNoBasis { .. } => {
+            "for example --state x,y, or --basis none for a table of counts"
+        }
         DataError::Preprocess { source, .. } => match source {
             PreprocessError::BadEntry { .. } => {
                 "correct the entry, or say what the numbers are with --expression"

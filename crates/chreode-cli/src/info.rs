@@ -48,7 +48,7 @@ fn gib(bytes: Option<u64>) -> String {
 }
 
 /// Prints the program's version, processor features, threads and memory.
-pub(crate) fn run(context: &Context) -> anyhow::Result<()> {
+pub(crate) fn run(context: &Context) {
     let features = cpu_features();
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = rayon::current_num_threads();
@@ -78,5 +78,4 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<()> {
             "memory_available_bytes": free,
         }),
     );
-    Ok(())
 }

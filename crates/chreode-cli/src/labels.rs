@@ -10,7 +10,7 @@ use crate::values;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Labels")]
 pub(crate) struct LabelArgs {
-    /// Column of the cells' labels, such as cell_type; cells without a label are left out
+    /// Column of the cells' labels, such as `cell_type`; cells without a label are left out
     #[arg(long, value_name = "COLUMN")]
     pub(crate) labels: String,
     /// Table that holds this column and the cells' names, if the cells' own file does not

@@ -89,7 +89,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Simulate(args) => simulate::run(&context, &args),
         Command::Fate(args) => fate::run(&context, &args),
         Command::Perturb(args) => perturb::run(&context, &args),
-        Command::Info => info::run(&context),
+        Command::Info => {
+            info::run(&context);
+            Ok(())
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::Context;
 use crate::failure::bad_input;
 use crate::fate::{check_fates, keep, readout};
 use crate::labels::LabelArgs;
-use crate::start::{OpenRun, StartArgs};
+use crate::start::{OpenRun, StartArgs, starts};
 use crate::values::{self, GeneValue};
 
 /// Predict how fates shift when genes are set at the start or held along the paths.
@@ -116,13 +116,15 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
     let clamp = if held.is_empty() { None } else { Some(Clamp::new(run.space.dim(), &held)?) };
     let labels = &args.labels;
     let dataset = run.read(&args.start.data, Some(&labels.labels), labels.labels_from.as_deref())?;
-    let starts = run.starts(&args.start, dataset)?;
+    let starts = starts(&args.start, dataset)?;
     let readout = readout(context, labels, &starts.dataset)?;
     check_fates(labels, &readout)?;
 
     let mut perturbed = starts.states.clone();
     for state in perturbed.chunks_exact_mut(run.space.dim()) {
-        moved.iter().for_each(|(axis, amount)| axis.shift(*amount, state));
+        for (axis, amount) in &moved {
+            axis.shift(*amount, state);
+        }
     }
     if let Some(clamp) = &clamp {
         clamp.apply(&mut perturbed);

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::Context;
 use crate::failure::bad_input;
-use crate::start::{OpenRun, StartArgs, Starts};
+use crate::start::{OpenRun, StartArgs, Starts, starts};
 use crate::values;
 
 /// Simulate cells forward in time with a fitted model.
@@ -48,12 +48,13 @@ enum Format {
 }
 
 fn format_of(path: &Path) -> anyhow::Result<Format> {
-    let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
-    if name.ends_with(".h5ad") {
+    let ends = |path: &Path, e: &str| path.extension().is_some_and(|x| x.eq_ignore_ascii_case(e));
+    let stem = path.file_stem().map_or(Path::new(""), Path::new);
+    if ends(path, "h5ad") {
         Ok(Format::H5ad)
-    } else if name.ends_with(".csv") {
+    } else if ends(path, "csv") {
         Ok(Format::Csv)
-    } else if name.ends_with(".csv.gz") {
+    } else if ends(path, "gz") && ends(stem, "csv") {
         Ok(Format::CsvGz)
     } else {
         Err(bad_input(
@@ -144,7 +145,7 @@ impl Simulated<'_> {
 pub(crate) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<()> {
     let format = format_of(&args.out)?;
     let run = OpenRun::open(&args.start.run)?;
-    let starts = run.starts(&args.start, run.read(&args.start.data, None, None)?)?;
+    let starts = starts(&args.start, run.read(&args.start.data, None, None)?)?;
     let seed = run.seed(context.seed);
     let mut times: Vec<f64> = args.at.clone();
     times.push(args.start.until);

@@ -132,51 +132,6 @@ impl OpenRun {
         matches!(self.space, StateSpace::OwnPca(_))
     }
 
-    /// The cells of a file that paths start from.
-    pub(crate) fn starts(&self, args: &StartArgs, dataset: Dataset) -> anyhow::Result<Starts> {
-        let (column, time) = (&args.start.column, args.start.value);
-        if *column != dataset.time_column {
-            return Err(bad_input(
-                format!(
-                    "--start {}: the run has no column of times `{column}`, but `{}`",
-                    args.start, dataset.time_column
-                ),
-                format!("write --start {}={time}", dataset.time_column),
-            ));
-        }
-        let mut rows = dataset.rows_at(time)?;
-        if args.until <= time {
-            return Err(bad_input(
-                format!("--until {} does not lie after the start at {time}", args.until),
-                "give a later time; models are simulated forward only",
-            ));
-        }
-        if let Some(text) = &args.cells {
-            let names = cell_names(text)?;
-            let row_of: HashMap<&str, usize> =
-                rows.iter().map(|&row| (dataset.ids[row].as_str(), row)).collect();
-            rows = names
-                .iter()
-                .map(|name| {
-                    row_of.get(name.as_str()).copied().ok_or_else(|| {
-                        bad_input(
-                            format!(
-                                "--cells: no cell `{name}` with {} in {}",
-                                args.start,
-                                dataset.path.display()
-                            ),
-                            "names are those of the cells' column or of obs; upper and lower case differ",
-                        )
-                    })
-                })
-                .collect::<Result<_, _>>()?;
-            rows.sort_unstable();
-            rows.dedup();
-        }
-        let states = dataset.states_of(&rows);
-        Ok(Starts { dataset, rows, states, time })
-    }
-
     /// The seed of a command on this run.
     pub(crate) fn seed(&self, asked: Option<u64>) -> u64 {
         asked.unwrap_or(self.config.training.seed)
@@ -186,6 +141,50 @@ impl OpenRun {
     pub(crate) fn dt(&self, args: &StartArgs) -> f64 {
         args.dt.unwrap_or(self.config.training.dt)
     }
+}
+
+/// The cells of a file that paths start from.
+pub(crate) fn starts(args: &StartArgs, dataset: Dataset) -> anyhow::Result<Starts> {
+    let (column, time) = (&args.start.column, args.start.value);
+    if *column != dataset.time_column {
+        return Err(bad_input(
+            format!(
+                "--start {}: the run has no column of times `{column}`, but `{}`",
+                args.start, dataset.time_column
+            ),
+            format!("write --start {}={time}", dataset.time_column),
+        ));
+    }
+    let mut rows = dataset.rows_at(time)?;
+    if args.until <= time {
+        return Err(bad_input(
+            format!("--until {} does not lie after the start at {time}", args.until),
+            "give a later time; models are simulated forward only",
+        ));
+    }
+    if let Some(text) = &args.cells {
+        let names = cell_names(text)?;
+        let row_of: HashMap<&str, usize> = rows.iter().map(|&row| (dataset.ids[row].as_str(), row)).collect();
+        rows = names
+            .iter()
+            .map(|name| {
+                row_of.get(name.as_str()).copied().ok_or_else(|| {
+                    bad_input(
+                        format!(
+                            "--cells: no cell `{name}` with {} in {}",
+                            args.start,
+                            dataset.path.display()
+                        ),
+                        "names are those of the cells' column or of obs; upper and lower case differ",
+                    )
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        rows.sort_unstable();
+        rows.dedup();
+    }
+    let states = dataset.states_of(&rows);
+    Ok(Starts { dataset, rows, states, time })
 }
 
 impl Starts {

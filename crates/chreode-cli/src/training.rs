@@ -1,6 +1,7 @@
 //! Training into a run folder: metrics, checkpoints, the model at every improvement, Ctrl-C.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -49,8 +50,9 @@ impl Observer for Recorder<'_> {
         })?;
         let mut message = format!("loss {:.4}", report.loss);
         if let Some(e) = &self.hold_out {
-            message +=
-                &format!("  held out {:.4}  best {:.4} at {}", e.hold_out_loss, e.best_loss, e.best_step);
+            // Writing into a `String` does not fail.
+            let _ = write!(message, "  held out {:.4}", e.hold_out_loss);
+            let _ = write!(message, "  best {:.4} at {}", e.best_loss, e.best_step);
         }
         self.progress.update(report.step, &message, &json!({ "loss": report.loss }));
         if self.asked.load(Ordering::Relaxed) {

@@ -43,7 +43,7 @@ fn long_fit(out: &str) -> Vec<&str> {
 
 /// Starts the program and waits until its run holds the checkpoint of a step between 20 and 250.
 fn started(dir: &Path, out: &str) -> Child {
-    let child = Command::new(env!("CARGO_BIN_EXE_chreode"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_chreode"))
         .args(long_fit(out))
         .current_dir(dir)
         .stdout(Stdio::piped())
@@ -60,7 +60,8 @@ fn started(dir: &Path, out: &str) -> Child {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    panic!("no checkpoint within two minutes");
+    child.kill().unwrap();
+    panic!("no checkpoint within two minutes: {:?}", child.wait());
 }
 
 fn finished(child: Child) -> Output {
