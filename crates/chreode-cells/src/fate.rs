@@ -83,6 +83,11 @@ impl LabelReadout {
         &self.names
     }
 
+    /// How frequent each label is among the labelled cells; sums to one.
+    pub fn base_rate(&self) -> &[f64] {
+        &self.base_rate
+    }
+
     /// Neighbours that vote.
     pub fn k(&self) -> usize {
         self.k

@@ -19,6 +19,7 @@ mod h5ad;
 mod matrix;
 mod names;
 mod neighbours;
+mod page;
 mod perturb;
 mod preprocess;
 mod rollout;
@@ -38,6 +39,10 @@ pub use h5ad::{H5ad, H5adWriter, Unstructured};
 pub use matrix::{CsrMatrix, DenseMatrix, Matrix, MatrixError};
 pub use names::Known;
 pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
+pub use page::{
+    CellFields, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust, ShiftView, TrustError,
+    TrustSettings, demo_page, run_page,
+};
 pub use perturb::{Shift, shifts};
 pub use preprocess::{ExpressionKind, Fitted, PreprocessError, PreprocessOptions, Transform};
 pub use rollout::{Chunk, Clamp, Rollout};

@@ -16,12 +16,20 @@ pub struct HeatMap<'a> {
     title: String,
     x_label: String,
     y_label: String,
+    range: Option<(f64, f64)>,
 }
 
 impl<'a> HeatMap<'a> {
     /// A map; `title` names the value and its unit.
     pub fn new(grid: &'a ScalarGrid, title: impl Into<String>) -> Self {
-        Self { grid, title: title.into(), x_label: String::new(), y_label: String::new() }
+        Self { grid, title: title.into(), x_label: String::new(), y_label: String::new(), range: None }
+    }
+
+    /// Values at the two ends of the colours, the same for maps that are to be compared; without it, the map's own 1 % and 99 % quantiles.
+    #[must_use]
+    pub fn range(mut self, lo: f64, hi: f64) -> Self {
+        self.range = Some((lo, hi));
+        self
     }
 
     /// Title of the x axis.
@@ -51,7 +59,7 @@ impl<'a> HeatMap<'a> {
         let mut svg = Svg::new(PANEL, frame.bottom + 42.0, "art", &format!("Map of {}", self.title));
         frame.axes(&mut svg, &self.x_label, &self.y_label, true);
 
-        let (lo, hi) = robust_range(values);
+        let (lo, hi) = self.range.unwrap_or_else(|| robust_range(values));
         let step =
             |v: f64| colour::step(if hi > lo { (v - lo) / (hi - lo) } else { 0.5 }, colour::SEQUENTIAL);
         let mut d = vec![String::new(); colour::SEQUENTIAL];

@@ -49,6 +49,7 @@ pub struct Scatter<'a> {
     x_label: String,
     y_label: String,
     max_points: usize,
+    identity: bool,
 }
 
 /// The points that are drawn, with the class of each.
@@ -70,6 +71,7 @@ impl<'a> Scatter<'a> {
             x_label: String::new(),
             y_label: String::new(),
             max_points: 20_000,
+            identity: false,
         }
     }
 
@@ -101,6 +103,13 @@ impl<'a> Scatter<'a> {
         self
     }
 
+    /// Draws the line on which both coordinates are equal, in the single panel: for predicted against true values.
+    #[must_use]
+    pub fn identity(mut self) -> Self {
+        self.identity = true;
+        self
+    }
+
     /// One panel with a legend.
     ///
     /// # Errors
@@ -114,6 +123,10 @@ impl<'a> Scatter<'a> {
         let frame = panel_frame(extents(self.points), PANEL, true);
         let mut svg = Svg::new(PANEL, frame.bottom + 42.0, "art", "Scatter plot");
         frame.axes(&mut svg, &self.x_label, &self.y_label, true);
+        let (from, to) = (frame.x.lo.max(frame.y.lo), frame.x.hi.min(frame.y.hi));
+        if self.identity && from < to {
+            svg.line("reference", frame.at([from; 2]), frame.at([to; 2]));
+        }
         svg.raw(&self.dots(&frame, &shown, &paint, cloud::radius(shown.len(), PANEL)));
         Ok(Figure::square(&svg.finish(), &paint.legend, self.notes(shown.len(), missing)))
     }

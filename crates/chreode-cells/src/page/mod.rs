@@ -1,0 +1,16 @@
+//! What goes on the report's pages: of a run folder, and of the demo. How it is drawn is `chreode-report`.
+//!
+//! `run`: the page of a run and what it measures for it. `demo`: the page of the demo, against known truth.
+//! `losses`: the section that both have. `plane`: states as points of the plane. Words are for a biologist: every figure says how to read it and what
+//! may be concluded.
+
+mod demo;
+mod losses;
+mod plane;
+mod run;
+
+pub use demo::demo_page;
+pub use run::{
+    CellFields, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust, ShiftView, TrustError,
+    TrustSettings, run_page,
+};

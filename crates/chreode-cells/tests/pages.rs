@@ -1,0 +1,268 @@
+//! The pages render whatever they are given, and say what the numbers say.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#[path = "../examples/report_pages/made_up.rs"]
+mod made_up;
+
+use chreode_cells::demo::DemoResult;
+use chreode_cells::run::TrainingCells;
+use chreode_cells::{
+    CellFields, FateView, Fates, HoldOutDistance, LabelReadout, Labels, LossCurves, Outside, Rollout,
+    RunPage, RunTrust, ShiftView, TrustSettings, demo_page, run_page, shifts,
+};
+use chreode_model::{DiffusionConfig, GrowthConfig, ModelConfig, NeuralSde};
+use chreode_report::ShapeError;
+use made_up::Sizes;
+use proptest::prelude::*;
+
+fn small_demo() -> DemoResult {
+    made_up::demo(Sizes { snapshot: 60, ends: 70, progenitors: (8, 20), field: 96 }).unwrap()
+}
+
+/// Every section's anchor is there, every figure has a caption, and no raw NaN reaches the reader.
+fn check(html: &str, sections: &[&str]) {
+    for id in sections {
+        assert!(html.contains(&format!("id=\"{id}\"")), "section {id}");
+        assert_eq!(html.matches(&format!("id=\"{id}\"")).count(), 1);
+    }
+    let body = &html[html.find("<body").unwrap()..];
+    assert_eq!(body.matches("<figure").count(), body.matches("<figcaption").count());
+    assert!(!body.contains("NaN") && !body.contains(">inf"), "a number that is none");
+}
+
+#[test]
+fn the_demo_page_shows_scores_beside_references() {
+    let result = small_demo();
+    // Some fates have too few cells for a spread.
+    assert!(result.spreads.iter().any(|s| s.truth.is_nan() || s.model.is_nan()));
+    let page = demo_page(&result).unwrap().render().unwrap();
+    check(
+        &page,
+        &[
+            "data",
+            "held-out",
+            "fractions",
+            "spreads",
+            "interventions",
+            "calibration",
+            "fields",
+            "limits",
+            "training",
+            "trust",
+            "settings",
+        ],
+    );
+    for name in ["this fit", "the true process", "base rate", "constant diffusion", "no learning"] {
+        assert!(page.contains(name), "{name}");
+    }
+    let shown = chreode_report::number(result.scores.model.cross_entropy, 4);
+    assert!(page.matches(&shown).count() >= 3, "in the tile, the table and the text");
+    assert_eq!(page, demo_page(&result).unwrap().render().unwrap());
+}
+
+#[test]
+fn a_demo_without_numbers_still_has_a_page() {
+    let mut result = small_demo();
+    let nan = f64::NAN;
+    result.scores.model.cross_entropy = nan;
+    result.scores.model.fields = None;
+    result.held_out_distance.floor_sd = 0.0;
+    result.held_out_distance.model = nan;
+    result.calibration_error = nan;
+    result.sign = chreode_cells::demo::SignScore { right: 0, of: 0, correlation: nan, slope: nan };
+    result.fractions.iter_mut().for_each(|f| f.model = nan);
+    result.spreads.iter_mut().for_each(|s| (s.truth, s.model) = (nan, nan));
+    result.losses.clear();
+    result.holdout_losses.clear();
+    result.drift.fill(f32::NAN);
+    result.held_out_cells.clear();
+    check(&demo_page(&result).unwrap().render().unwrap(), &["trust"]);
+    result.snapshots = vec![Vec::new(); 5];
+    for list in [&mut result.field_cells, &mut result.drift, &mut result.true_drift] {
+        list.clear();
+    }
+    (result.diffusion, result.true_diffusion) = (Vec::new(), Vec::new());
+    (result.progenitor_truth, result.progenitor_model) = (Vec::new(), Vec::new());
+    (result.calibration, result.effects, result.spreads) = (Vec::new(), Vec::new(), Vec::new());
+    (result.fractions, result.outside, result.settings) = (Vec::new(), Vec::new(), Vec::new());
+    check(&demo_page(&result).unwrap().render().unwrap(), &["trust"]);
+}
+
+#[test]
+fn fields_that_do_not_fit_are_refused() {
+    let mut result = small_demo();
+    result.drift.truncate(11);
+    assert!(matches!(demo_page(&result), Err(ShapeError { expected: 96, found: 1, .. })));
+}
+
+#[test]
+fn the_demo_warns_by_its_thresholds() {
+    let mut result = small_demo();
+    let html = |r: &DemoResult| demo_page(r).unwrap().render().unwrap();
+    result.outside = vec![(6.0, 0.01)];
+    assert!(html(&result).contains("Above 5 % would be a caution"));
+    result.outside = vec![(6.0, 0.31)];
+    assert!(html(&result).contains("Do not interpret paths that leave the data"));
+    result.sign.slope = 0.4;
+    assert!(html(&result).contains("Predicted effects are too small"));
+}
+
+/// A run of `d` coordinates: two times, or more, of the same cloud.
+struct Small {
+    cells: TrainingCells,
+    axes: Vec<String>,
+    labels: Labels,
+    model: NeuralSde<f32>,
+    p: Vec<f32>,
+}
+
+fn small_run(d: usize, growth: bool) -> Small {
+    let (per_time, times) = (90, [0.0, 1.0, 2.5]);
+    let n = per_time * times.len();
+    let mut z = vec![0.0_f64; n * d];
+    chreode_core::BrownianIncrements::new(5).fill(0, 0, d, 1.0, &mut z);
+    let cells = TrainingCells {
+        dim: d,
+        states: z.iter().map(|&z| z as f32).collect(),
+        times: (0..n).map(|i| times[i / per_time]).collect(),
+        ids: (0..n).map(|i| format!("c{i}")).collect(),
+        held_out: (0..n).map(|i| i % 3 == 0).collect(),
+    };
+    let mut config = ModelConfig::new(vec![0.0; d], vec![1.0; d]);
+    config.drift.hidden = vec![4];
+    config.diffusion = DiffusionConfig::Constant { initial_level: 0.05 };
+    config.growth = growth.then(GrowthConfig::default);
+    let model = NeuralSde::<f32>::new(config).unwrap();
+    let mut p = model.init(1);
+    let still = |name: &str| name.starts_with("drift") || name.starts_with("growth");
+    for entry in model.layout().entries().iter().filter(|e| still(&e.name)) {
+        p[entry.range()].fill(0.0);
+    }
+    let names: Vec<&str> = (0..n).map(|i| if z[i * d] > 0.0 { "<up>" } else { "down & out" }).collect();
+    Small {
+        cells,
+        axes: (0..d).map(|k| format!("x{k}")).collect(),
+        labels: Labels::from_text(&names),
+        model,
+        p,
+    }
+}
+
+fn settings() -> TrustSettings {
+    TrustSettings { dt: 0.25, seed: 2, column_growth: false }
+}
+
+/// The page of a small run; `labels` also gives it fates and a perturbation.
+fn page_of(run: &Small, labels: Option<&Labels>, trust: &RunTrust) -> String {
+    let fields = CellFields::at(&run.model, &run.p, &run.cells, 1).unwrap();
+    let losses = LossCurves::default();
+    let d = run.cells.dim;
+    let start = run.cells.states[..30 * d].to_vec();
+    let readout = labels.map(|l| LabelReadout::new(&run.cells.states, d, l, None).unwrap());
+    let rollout = Rollout { model: &run.model, p: &run.p, dt: 0.25, paths: 4, seed: 1, clamp: None };
+    let fates = readout.as_ref().map(|r| Fates::predict(&rollout, r, &start, 0.0, 2.5).unwrap());
+    let views: Vec<ShiftView> =
+        fates.iter().map(|f| ShiftView { name: "nothing".into(), shifts: shifts(f, f) }).collect();
+    let page = RunPage {
+        data: "cells <1>.h5ad",
+        time: "day",
+        axes: &run.axes,
+        cells: &run.cells,
+        labels,
+        fields: &fields,
+        losses: &losses,
+        fates: readout.as_ref().zip(fates.as_ref()).map(|(readout, fates)| FateView {
+            fates,
+            start: &start,
+            t0: 0.0,
+            until: 2.5,
+            readout,
+        }),
+        shifts: &views,
+        trust,
+        settings: &[("Run".into(), vec![("seed".into(), "1".into())])],
+    };
+    run_page(&page).unwrap().render().unwrap()
+}
+
+#[test]
+fn a_run_page_has_what_there_is() {
+    for (d, growth) in [(1, false), (2, true), (7, false)] {
+        let run = small_run(d, growth);
+        let trust = RunTrust::measure(&run.model, &run.p, &run.cells, settings()).unwrap();
+        let bare = page_of(&run, None, &trust);
+        check(&bare, &["cells", "dynamics", "training", "trust", "settings"]);
+        assert!(!bare.contains("id=\"fates\"") && !bare.contains("id=\"perturbations\""));
+        assert_eq!(bare.contains("Where cells multiply"), growth);
+        assert_eq!(bare.contains("How many cells the growth weights rest on"), growth);
+        let full = page_of(&run, Some(&run.labels), &trust);
+        check(&full, &["cells", "dynamics", "fates", "perturbations", "training", "trust", "settings"]);
+        assert!(full.contains("&lt;up&gt;") && !full.contains("<up>"));
+        assert!(full.contains("do not determine drift and noise separately"), "always said");
+    }
+}
+
+#[test]
+fn one_fate_is_said_to_be_one() {
+    let run = small_run(2, false);
+    let one = Labels::from_text(&vec!["only"; run.cells.len()]);
+    let html = page_of(&run, Some(&one), &RunTrust::default());
+    assert!(html.contains("There is only one fate"));
+    // Nothing was measured on a hold-out here.
+    assert!(html.contains("Too few cells were held out"));
+}
+
+#[test]
+fn trust_tells_a_good_model_from_a_bad_one() {
+    let mut run = small_run(3, true);
+    let good = RunTrust::measure(&run.model, &run.p, &run.cells, settings()).unwrap();
+    assert_eq!(good, RunTrust::measure(&run.model, &run.p, &run.cells, settings()).unwrap());
+    assert_eq!((good.hold_out.len(), good.outside.len(), good.effective.len()), (2, 2, 2));
+    // The clouds of all times are one distribution, and the model hardly moves.
+    assert!(good.outside.iter().all(|o| o.share < 0.1), "{:?}", good.outside);
+    assert!(good.hold_out.iter().all(|h| h.mean() < h.floor + 4.0 * h.floor_sd), "{:?}", good.hold_out);
+    assert!(good.effective.iter().all(|e| (e.1 - 1.0).abs() < 1e-9), "no growth: {:?}", good.effective);
+    assert!(good.among_training.windows(2).all(|w| w[0] <= w[1]) && good.threshold > 0.0);
+
+    run.model.set_forcing(Some(vec![4.0; 3])).unwrap();
+    let bad = RunTrust::measure(&run.model, &run.p, &run.cells, settings()).unwrap();
+    assert!(bad.outside[1].share > 0.9 && bad.hold_out.iter().all(HoldOutDistance::beyond_chance));
+    let html = page_of(&run, None, &bad);
+    assert!(html.contains("Above 5 % is a caution, above 20 % serious"));
+}
+
+#[test]
+fn metrics_become_curves() {
+    let lines = [
+        r#"{"step":1,"loss":0.5}"#,
+        r#"{"step":50,"hold_out_loss":0.4,"best_step":50}"#,
+        r#"{"loss":3}"#,
+        r#"{"step":100,"loss":0.2,"hold_out_loss":0.45,"best_step":50}"#,
+    ]
+    .map(|l| serde_json::from_str(l).unwrap());
+    let curves = LossCurves::from_metrics(&lines);
+    assert_eq!(curves.training, [[1.0, 0.5], [100.0, 0.2]]);
+    assert_eq!(curves.hold_out, [[50.0, 0.4], [100.0, 0.45]]);
+    assert_eq!(curves.best_step, Some(50.0));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Whatever was measured, the page renders, and serious thresholds are never passed in silence.
+    #[test]
+    fn any_trust_renders(share in prop_oneof![0.0..1.0_f64, Just(f64::NAN)], mean in -1.0..2.0_f64, sd in 0.0..1.0_f64, effective in 0.0..1.0_f64) {
+        let run = small_run(2, false);
+        let trust = RunTrust {
+            outside: vec![Outside { time: 1.0, distance: vec![0.3, f32::NAN], share }],
+            among_training: vec![0.1, 0.2],
+            threshold: 0.2,
+            hold_out: vec![HoldOutDistance { start: 0.0, target: 1.0, distances: vec![mean], floor: 0.0, floor_sd: sd, unmoved: 1.0 }],
+            effective: vec![(1.0, effective)],
+            column_growth: true,
+        };
+        let html = page_of(&run, None, &trust);
+        check(&html, &["trust"]);
+        let serious = share > 0.2 || effective < 0.1 || (mean > 2.0 * sd && mean > 0.5);
+        prop_assert_eq!(html.contains(">Serious<"), serious);
+    }
+}
