@@ -1,6 +1,7 @@
 //! The pages render whatever they are given, and say what the numbers say.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 #[path = "../examples/report_pages/made_up.rs"]
 mod made_up;
 
