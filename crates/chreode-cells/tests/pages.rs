@@ -128,6 +128,7 @@ fn small_run(d: usize, growth: bool) -> Small {
         times: (0..n).map(|i| times[i / per_time]).collect(),
         ids: (0..n).map(|i| format!("c{i}")).collect(),
         held_out: (0..n).map(|i| i % 3 == 0).collect(),
+        labels: None,
     };
     let mut config = ModelConfig::new(vec![0.0; d], vec![1.0; d]);
     config.drift.hidden = vec![4];

@@ -188,7 +188,7 @@ pub(crate) fn demo(sizes: Sizes) -> Result<DemoResult, Failure> {
             ),
             row("no learning: `g = c √x`", f64::NAN, score(&mut Reference::square_root(&cells)?)?),
             row(
-                "no learning: pull to the nearest fate",
+                "no learning: pull to the nearest fate, true diffusion",
                 f64::NAN,
                 score(&mut Reference::nearest_attractor(&truth))?,
             ),

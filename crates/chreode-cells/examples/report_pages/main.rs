@@ -156,6 +156,7 @@ fn training_cells(per_time: usize) -> Result<(TrainingCells, Vec<String>, Vec<&'
         times,
         ids: (0..n).map(|i| format!("cell{i}")).collect(),
         held_out: (0..n).map(|i| i % 10 == 0).collect(),
+        labels: None,
     };
     Ok((cells, order.iter().map(|&i| FACTORS[i].to_string()).collect(), labels))
 }
