@@ -8,7 +8,7 @@ use crate::page::plane::time_text;
 
 pub(super) fn trust(page: &mut Page, result: &DemoResult) {
     let s = page.section("trust", "What to distrust");
-    s.text("The rules are those of every chreode report, and they are checked against this run's numbers. With real cells there is no truth to compare with: then only the first two can be seen.");
+    s.text("The rules are those of every chreode report, and they are checked against this run's numbers. With real cells there is no truth to compare with: only the share outside the data and the held-out day can be measured then.");
     let mut warnings = Vec::new();
     outside(result, &mut warnings);
     held_out(result, &mut warnings);

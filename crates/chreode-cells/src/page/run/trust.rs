@@ -68,7 +68,7 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>) -> Result<(), ShapeE
         let simulated: Vec<f64> =
             trust.outside.iter().flat_map(|o| &o.distance).map(|&v| f64::from(v)).collect();
         let histogram = Histogram::new(vec![
-            ("training cells, from each other".to_string(), &training),
+            ("training cells, from each other (quantiles)".to_string(), &training),
             ("simulated cells, from the training cells".to_string(), &simulated),
         ])
         .label("mean distance to the five nearest training cells")
@@ -87,9 +87,9 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>) -> Result<(), ShapeE
         s.half_figure(
             "Cells outside the data, by time",
             format!(
-                "Cells of the first time, run forward. About 1 % is normal, also for a perfect model; above {} is a caution, above {} serious.",
-                percent(OUTSIDE[0]),
-                percent(OUTSIDE[1])
+                "Cells of the first time, run forward. About 1 % is normal, also for a perfect model; above {:.0} % is a caution, above {:.0} % serious.",
+                100.0 * OUTSIDE[0],
+                100.0 * OUTSIDE[1]
             ),
             &bars.draw()?,
         );
