@@ -42,7 +42,7 @@ impl Default for DemoSettings {
                 hidden: vec![64, 64],
                 ..DriftConfig::default()
             },
-            diffusion: DiffusionConfig::Langevin { initial_level: 1.0, kappa: None, floor: 0.01 },
+            diffusion: DiffusionConfig::Langevin { initial_level: 1.5, kappa: None, floor: 0.01 },
             train: TrainConfig {
                 steps: STEPS,
                 batch: 512,
