@@ -6,6 +6,7 @@
 //! Not here: how paths are made (`rollout`).
 
 use chreode_train::normalise_log_weights;
+use serde::{Deserialize, Serialize};
 
 use crate::rollout::Rollout;
 use crate::{AnalysisError, Known, Labels, NeighbourIndex};
@@ -24,6 +25,17 @@ pub struct LabelReadout {
     base_rate: Vec<f64>,
     k: usize,
     log_loss: f64,
+}
+
+/// How a read-out votes, and how well: what fates are judged by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReadoutQuality {
+    /// Neighbours that vote.
+    pub k: usize,
+    /// Mean log-loss, in nats, with which left-out labelled cells are predicted.
+    pub log_loss: f64,
+    /// How frequent each label is among the labelled cells; sums to one.
+    pub base_rate: Vec<f64>,
 }
 
 impl LabelReadout {
@@ -83,6 +95,11 @@ impl LabelReadout {
         &self.names
     }
 
+    /// How it votes, and how well.
+    pub fn quality(&self) -> ReadoutQuality {
+        ReadoutQuality { k: self.k, log_loss: self.log_loss, base_rate: self.base_rate.clone() }
+    }
+
     /// How frequent each label is among the labelled cells; sums to one.
     pub fn base_rate(&self) -> &[f64] {
         &self.base_rate
@@ -130,6 +147,12 @@ pub struct Fates {
 }
 
 impl Fates {
+    /// Fates that were stored: probabilities `[n, names]`. Nothing if there is no name or a row is not whole.
+    pub fn stored(names: Vec<String>, probabilities: Vec<f64>) -> Option<Self> {
+        (!names.is_empty() && probabilities.len().is_multiple_of(names.len()))
+            .then_some(Self { names, probabilities })
+    }
+
     /// Fates at `until` of cells `start`, `[n, d]`, that are alive at `t0`.
     ///
     /// # Errors

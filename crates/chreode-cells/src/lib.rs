@@ -34,7 +34,7 @@ pub use atomic::{write_atomically, write_bytes_atomically};
 pub use column::{Column, Labels};
 pub use dataset::{Dataset, DatasetOptions, StateSource, TimePoint};
 pub use error::DataError;
-pub use fate::{Fates, LabelReadout};
+pub use fate::{Fates, LabelReadout, ReadoutQuality};
 pub use h5ad::{H5ad, H5adWriter, Unstructured};
 pub use matrix::{CsrMatrix, DenseMatrix, Matrix, MatrixError};
 pub use names::Known;

@@ -161,6 +161,7 @@ fn page_of(run: &Small, labels: Option<&Labels>, trust: &RunTrust) -> String {
     let d = run.cells.dim;
     let start = run.cells.states[..30 * d].to_vec();
     let readout = labels.map(|l| LabelReadout::new(&run.cells.states, d, l, None).unwrap());
+    let quality = readout.as_ref().map(LabelReadout::quality);
     let rollout = Rollout { model: &run.model, p: &run.p, dt: 0.25, paths: 4, seed: 1, clamp: None };
     let fates = readout.as_ref().map(|r| Fates::predict(&rollout, r, &start, 0.0, 2.5).unwrap());
     let views: Vec<ShiftView> =
@@ -173,7 +174,7 @@ fn page_of(run: &Small, labels: Option<&Labels>, trust: &RunTrust) -> String {
         labels,
         fields: &fields,
         losses: &losses,
-        fates: readout.as_ref().zip(fates.as_ref()).map(|(readout, fates)| FateView {
+        fates: quality.as_ref().zip(fates.as_ref()).map(|(readout, fates)| FateView {
             fates,
             start: &start,
             t0: 0.0,

@@ -4,8 +4,10 @@
 
 use std::path::Path;
 
-use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, RunConfig, RunError, RunFolder};
-use chreode_cells::{ColumnSpace, DatasetOptions, StateSource, StateSpace};
+use chreode_cells::run::{
+    DataConfig, ExistingRun, FateResult, Fingerprint, RunConfig, RunError, RunFolder, ShiftResult,
+};
+use chreode_cells::{ColumnSpace, DatasetOptions, ReadoutQuality, Shift, StateSource, StateSpace};
 use chreode_model::{ModelConfig, NeuralSde};
 use chreode_train::TrainConfig;
 
@@ -167,4 +169,44 @@ fn the_state_space_comes_back_to_the_bit() {
     assert_eq!(run.load_state_space().unwrap(), space);
     std::fs::write(run.state_space(), "{").unwrap();
     assert!(matches!(run.load_state_space(), Err(RunError::Damaged { .. })));
+}
+
+#[test]
+fn results_count_for_their_model_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = create(&dir.path().join("run"), ExistingRun::Keep).unwrap();
+    let model = NeuralSde::<f32>::new(model_config()).unwrap();
+    run.save_model(&model, &model.init(3)).unwrap();
+    assert_eq!(run.fates().unwrap(), None);
+    assert!(run.shifts().unwrap().is_empty());
+    let fates = FateResult {
+        names: vec!["Mono".into(), "Neu".into()],
+        probabilities: vec![1.0 / 3.0, 2.0 / 3.0],
+        start: vec![0.1, 0.2],
+        t0: 2.0,
+        until: 6.0,
+        readout: ReadoutQuality { k: 5, log_loss: 0.1, base_rate: vec![0.5, 0.5] },
+        cell_labels: (vec!["Mono".into()], vec![0, -1]),
+    };
+    run.keep_fates(&fates).unwrap();
+    let shift = Shift { fate: "Mono".into(), baseline: 0.1, perturbed: 0.3, se: f64::NAN };
+    let shifts = |name: &str, setting: &str| ShiftResult {
+        name: name.into(),
+        setting: setting.into(),
+        shifts: vec![(&shift).into()],
+    };
+    for name in ["Gata1 +3", "Spi1 -3", "Gata1 +3"] {
+        run.keep_shifts(shifts(name, "day 2 to 6")).unwrap();
+    }
+    assert_eq!(run.fates().unwrap(), Some(fates.clone()));
+    assert_eq!(run.fates().unwrap().unwrap().fates().unwrap().of(0), &fates.probabilities[..]);
+    let kept = run.shifts().unwrap();
+    assert_eq!(kept.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["Spi1 -3", "Gata1 +3"]);
+    assert!(Shift::from(&kept[0].shifts[0]).se.is_nan());
+    run.keep_shifts(shifts("Gata1 +3", "day 4 to 6")).unwrap();
+    assert_eq!(run.shifts().unwrap().len(), 1, "another setting starts a new list");
+
+    run.save_model(&model, &model.init(4)).unwrap();
+    assert_eq!(run.fates().unwrap(), None, "fates of an older model");
+    assert!(run.shifts().unwrap().is_empty());
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use chreode_cells::demo::DemoError;
 use serde_json::json;
 
 use crate::console::json_line;
@@ -43,6 +44,9 @@ fn judge(error: &anyhow::Error) -> (Option<String>, u8) {
         }
         if let Some(interrupted) = cause.downcast_ref::<Interrupted>() {
             return (Some(format!("continue with `{}`", interrupted.resume)), interrupt::EXIT_CODE);
+        }
+        if let Some(DemoError::Interrupted) = cause.downcast_ref::<DemoError>() {
+            return (Some("start it again; a demo is not resumed".to_owned()), interrupt::EXIT_CODE);
         }
         if let Some(hint) = hints::of(cause) {
             return (Some(hint), BAD_INPUT);

@@ -1,8 +1,10 @@
 //! `chreode fate`: where the cells of one time end, as probabilities of labels.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 
+use chreode_cells::run::{FateResult, TrainingCells};
 use chreode_cells::{Dataset, Fates, LabelReadout, Rollout, write_atomically};
 use chreode_core::sub_seed;
 use clap::Args;
@@ -11,7 +13,7 @@ use serde_json::json;
 use crate::Context;
 use crate::failure::bad_input;
 use crate::labels::LabelArgs;
-use crate::start::{OpenRun, StartArgs, starts};
+use crate::start::{OpenRun, StartArgs, Starts, starts};
 use crate::values;
 
 /// Predict the fates of cells, as probabilities of labels.
@@ -85,6 +87,37 @@ fn write_csv(file: &mut dyn Write, ids: &[&str], fates: &Fates) -> std::io::Resu
     csv.flush()
 }
 
+/// Most start cells that the report draws.
+const SHOWN: usize = 3000;
+
+/// The fates as the report wants them: of a sample of the cells, with the labels of the training cells.
+fn for_report(
+    run: &OpenRun,
+    starts: &Starts,
+    readout: &LabelReadout,
+    fates: &Fates,
+    until: f64,
+) -> anyhow::Result<FateResult> {
+    // Evenly through the start cells, whose order says nothing.
+    let step = starts.len().div_ceil(SHOWN).max(1);
+    let shown = || (0..starts.len()).step_by(step);
+    let d = run.space.dim();
+    let labels = starts.dataset.labels.clone().unwrap_or_default();
+    let code_of: HashMap<&str, i32> =
+        starts.dataset.ids.iter().map(String::as_str).zip(labels.codes().iter().copied()).collect();
+    let cells = TrainingCells::load(&run.folder.training_cells())?;
+    let codes = cells.ids.iter().map(|id| code_of.get(id.as_str()).copied().unwrap_or(-1)).collect();
+    Ok(FateResult {
+        names: fates.names().to_vec(),
+        probabilities: shown().flat_map(|i| fates.of(i)).copied().collect(),
+        start: shown().flat_map(|i| &starts.states[i * d..(i + 1) * d]).copied().collect(),
+        t0: starts.time,
+        until,
+        readout: readout.quality(),
+        cell_labels: (labels.names().to_vec(), codes),
+    })
+}
+
 /// Predicts and writes.
 pub(crate) fn run(context: &Context, args: &FateArgs) -> anyhow::Result<()> {
     let run = OpenRun::open(&args.start.run)?;
@@ -106,7 +139,7 @@ pub(crate) fn run(context: &Context, args: &FateArgs) -> anyhow::Result<()> {
     let fates = keep(labels, &fates)?;
     let ids: Vec<&str> = (0..starts.len()).map(|i| starts.id(i)).collect();
     write_atomically(&args.out, |file| write_csv(file, &ids, &fates))?;
-    write_atomically(&run.folder.result("fates.csv")?, |file| write_csv(file, &ids, &fates))?;
+    run.folder.keep_fates(&for_report(&run, &starts, &readout, &fates, args.start.until)?)?;
     let means: Vec<String> =
         fates.names().iter().zip(fates.mean()).map(|(name, p)| format!("{name} {p:.3}")).collect();
     let text =

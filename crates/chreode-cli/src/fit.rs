@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, RunConfig, RunFolder, TrainingCells};
 use chreode_cells::{Dataset, DatasetOptions, TimePoint};
-use chreode_model::{DriftKind, ModelConfig, NeuralSde};
+use chreode_model::NeuralSde;
 use chreode_train::{GrowthUse, Outcome, Snapshots, StopReason, TrainConfig, Trainer};
 use clap::Args;
 use serde_json::json;
@@ -94,6 +94,9 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
         (None, true) => GrowthUse::Learned,
         (None, false) => GrowthUse::None,
     };
+    if args.model.is_production() {
+        check_amounts(&dataset)?;
+    }
     let (shift, scale) = moments(&dataset, &kept);
     let config = RunConfig {
         format: RunConfig::FORMAT,
@@ -106,7 +109,6 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
         model: args.model.config(shift, scale, gap)?,
         training: args.training.config(seed, gap, growth)?,
     };
-    check_amounts(&dataset, &config.model)?;
     let mut trainer = trainer(&dataset, &config)?;
     let cells = training_cells(&dataset, &trainer).sample(TrainingCells::MAX, seed);
     let run = RunFolder::create(out, existing, &config, |new| {
@@ -169,10 +171,10 @@ fn moments(dataset: &Dataset, points: &[&TimePoint]) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// A production drift is for amounts: refuses data with a negative state.
-fn check_amounts(dataset: &Dataset, model: &ModelConfig) -> anyhow::Result<()> {
+fn check_amounts(dataset: &Dataset) -> anyhow::Result<()> {
     let d = dataset.dim();
     match dataset.states.iter().position(|&x| x < 0.0) {
-        Some(i) if model.drift.kind == DriftKind::Production => Err(bad_input(
+        Some(i) => Err(bad_input(
             format!(
                 "a production drift is for amounts, but `{}` of cell `{}` is {}",
                 dataset.space.coordinate_names()[i % d],
@@ -181,7 +183,7 @@ fn check_amounts(dataset: &Dataset, model: &ModelConfig) -> anyhow::Result<()> {
             ),
             "choose --drift mlp, or a state that is not negative with --state",
         )),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::io::ErrorKind;
 
+use chreode_cells::demo::DemoError;
 use chreode_cells::run::RunError;
-use chreode_cells::{AnalysisError, DataError, PreprocessError, StateSpaceError};
+use chreode_cells::{AnalysisError, DataError, PreprocessError, StateSpaceError, TrustError};
 use chreode_model::{ConfigError, StoreError};
+use chreode_report::PageError;
 use chreode_solve::SolveError;
 use chreode_train::{CheckpointError, TrainError};
 
@@ -23,6 +25,19 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         train(error)
     } else if let Some(error) = error.downcast_ref::<SolveError>() {
         solve(error)
+    } else if let Some(PageError::Write { source, .. }) = error.downcast_ref::<PageError>() {
+        write(source.kind())
+    } else if let Some(error) = error.downcast_ref::<StoreError>() {
+        store(error)
+    } else if let Some(error) = error.downcast_ref::<TrustError>() {
+        trust(error)
+    } else if let Some(error) = error.downcast_ref::<DemoError>() {
+        match error {
+            DemoError::Train(error) => train(error),
+            DemoError::Analysis(error) => analysis(error),
+            DemoError::Solve(error) => solve(error),
+            _ => return None,
+        }
     } else if error.is::<ConfigError>() {
         "see the options under `Model` in `chreode fit --help`"
     } else {
@@ -72,6 +87,15 @@ fn train(error: &TrainError) -> &'static str {
         }
         TrainError::Checkpoint(_) => "restore the checkpoint from a copy, or fit the run again",
         _ => "see the options under `Training` in `chreode fit --help`",
+    }
+}
+
+/// What to do about a measurement of trust that failed.
+fn trust(error: &TrustError) -> &'static str {
+    match error {
+        TrustError::Analysis(error) => analysis(error),
+        TrustError::Comparison(error) => train(error),
+        _ => "try a smaller --dt in a new fit",
     }
 }
 

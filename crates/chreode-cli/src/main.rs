@@ -6,6 +6,7 @@
 
 mod console;
 mod data_options;
+mod demo;
 mod failure;
 mod fate;
 mod fit;
@@ -15,6 +16,7 @@ mod interrupt;
 mod labels;
 mod model_options;
 mod perturb;
+mod report;
 mod simulate;
 mod start;
 mod training;
@@ -69,6 +71,10 @@ enum Command {
     Fate(fate::FateArgs),
     /// Predict how fates shift when genes are set at the start or held along the paths
     Perturb(perturb::PerturbArgs),
+    /// Write what a run learned, and what to distrust, as one HTML page
+    Report(report::ReportArgs),
+    /// Do the whole job on simulated blood cells whose truth is known; needs no data
+    Demo(demo::DemoArgs),
     /// Show what chreode sees of this machine: processor features, threads, memory
     Info,
 }
@@ -89,6 +95,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Simulate(args) => simulate::run(&context, &args),
         Command::Fate(args) => fate::run(&context, &args),
         Command::Perturb(args) => perturb::run(&context, &args),
+        Command::Report(args) => report::run(&context, &args),
+        Command::Demo(args) => demo::run(&context, &args),
         Command::Info => {
             info::run(&context);
             Ok(())

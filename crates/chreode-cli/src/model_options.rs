@@ -69,6 +69,11 @@ pub(crate) struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// Whether states must be amounts.
+    pub(crate) fn is_production(&self) -> bool {
+        self.drift == Drift::Production
+    }
+
     /// The model of data with this mean and standard deviation a coordinate, whose times are `gap` apart.
     pub(crate) fn config(&self, shift: Vec<f64>, scale: Vec<f64>, gap: f64) -> anyhow::Result<ModelConfig> {
         if self.diffusion != Diffusion::Diagonal && !self.diffusion_hidden.is_empty() {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use chreode_cells::run::TrainingCells;
+use chreode_cells::run::{ShiftResult, TrainingCells};
 use chreode_cells::{Clamp, Fates, Manifold, Rollout, Shift, shifts, write_atomically};
 use chreode_core::sub_seed;
 use clap::Args;
@@ -88,6 +88,13 @@ fn write_cells(file: &mut dyn Write, ids: &[&str], before: &Fates, after: &Fates
     csv.flush()
 }
 
+/// The perturbation in words: `Gata1 +3 at the start, Spi1 held at -1`.
+fn name(args: &PerturbArgs) -> String {
+    let set = args.set.iter().map(|g| format!("{} {:+} at the start", g.gene, g.value));
+    let held = args.clamp.iter().map(|g| format!("{} held at {}", g.gene, g.value));
+    set.chain(held).collect::<Vec<_>>().join(", ")
+}
+
 /// Refuses a gene that is named twice.
 fn check_distinct(args: &PerturbArgs) -> anyhow::Result<()> {
     let genes: Vec<&str> = args.set.iter().chain(&args.clamp).map(|g| g.gene.as_str()).collect();
@@ -152,7 +159,17 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
         let ids: Vec<&str> = (0..starts.len()).map(|i| starts.id(i)).collect();
         write_atomically(path, |file| write_cells(file, &ids, &before, &after))?;
     }
-    write_atomically(&run.folder.result("shifts.csv")?, |file| write_shifts(file, &shifts))?;
+    run.folder.keep_shifts(ShiftResult {
+        name: name(args),
+        setting: format!(
+            "{} {:?} to {} {:?}",
+            args.start.data.display(),
+            args.start.start,
+            args.start.until,
+            labels
+        ),
+        shifts: shifts.iter().map(Into::into).collect(),
+    })?;
     let said: Vec<String> =
         shifts.iter().map(|s| format!("{} {:+.3} (± {:.3})", s.fate, s.shift(), s.se)).collect();
     let text = format!("shifts in {}: {}", args.out.display(), said.join(", "));

@@ -193,16 +193,6 @@ impl RunFolder {
         self.path.join("checkpoints")
     }
 
-    /// A file of `results/`, which holds what other commands made of the run, for its report.
-    ///
-    /// # Errors
-    /// [`DataError::Write`](crate::DataError::Write) if the folder cannot be made.
-    pub fn result(&self, name: &str) -> Result<PathBuf, RunError> {
-        let folder = self.path.join("results");
-        std::fs::create_dir_all(&folder).map_err(|e| write_error(&folder, e))?;
-        Ok(folder.join(name))
-    }
-
     /// `log`.
     pub fn log(&self) -> PathBuf {
         self.path.join("log")

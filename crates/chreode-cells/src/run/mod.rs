@@ -9,6 +9,7 @@ mod error;
 mod fingerprint;
 mod folder;
 mod metrics;
+mod results;
 mod training_cells;
 
 pub use config::{DataConfig, RunConfig};
@@ -16,4 +17,5 @@ pub use error::RunError;
 pub use fingerprint::Fingerprint;
 pub use folder::{ExistingRun, RunFolder, TrainingLock};
 pub use metrics::{MetricsLog, read_metrics};
+pub use results::{FateResult, ShiftResult, StoredShift};
 pub use training_cells::TrainingCells;

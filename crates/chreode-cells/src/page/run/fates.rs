@@ -29,7 +29,7 @@ fn predicted(
         count(fates.len()),
         input.at(of.t0),
         input.at(of.until),
-        of.readout.k(),
+        of.readout.k,
     ));
     if fates.is_empty() {
         s.text("No start cell was given.");
@@ -75,11 +75,11 @@ fn predicted(
         "One thin column per start cell, sorted. A column of one colour is a cell that the model takes for committed; mixed columns are cells whose fate it leaves to chance.",
         &FateBars::new(names, &all)?.draw(),
     );
-    let base: f64 = -of.readout.base_rate().iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>();
+    let base: f64 = -of.readout.base_rate.iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>();
     s.text(format!(
         "The read-out itself: with {} neighbours, the label of a left-out labelled cell is predicted at {} nats; knowing only how frequent labels are would give {} nats. Fates cannot be sharper than that.",
-        of.readout.k(),
-        number(of.readout.log_loss(), 3),
+        of.readout.k,
+        number(of.readout.log_loss, 3),
         number(base, 3),
     ));
     Ok(())

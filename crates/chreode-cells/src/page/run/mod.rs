@@ -17,7 +17,7 @@ pub use measure::{CellFields, HoldOutDistance, Outside, RunTrust, TrustError, Tr
 use super::losses::{self, Losses};
 use super::plane::time_text;
 use crate::run::TrainingCells;
-use crate::{Fates, LabelReadout, Labels, Shift};
+use crate::{Fates, Labels, ReadoutQuality, Shift};
 
 /// Everything that the page of a run shows.
 #[derive(Debug, Clone)]
@@ -57,8 +57,8 @@ pub struct FateView<'a> {
     pub t0: f64,
     /// Time at which fates are read.
     pub until: f64,
-    /// The read-out.
-    pub readout: &'a LabelReadout,
+    /// How well they were read.
+    pub readout: &'a ReadoutQuality,
 }
 
 /// A perturbation and the shifts of all fates by it.

@@ -227,8 +227,8 @@ fn training(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
 
 fn labels(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
     let Some(view) = &input.fates else { return };
-    let base: f64 = -view.readout.base_rate().iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>();
-    let (loss, k) = (view.readout.log_loss(), view.readout.k());
+    let base: f64 = -view.readout.base_rate.iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>();
+    let (loss, k) = (view.readout.log_loss, view.readout.k);
     if base > 0.0 && loss > 0.5 * base {
         warnings.push(
             Warning::new(
@@ -240,7 +240,7 @@ fn labels(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
             .see("fates"),
         );
     }
-    if view.readout.names().len() < 2 {
+    if view.readout.base_rate.len() < 2 {
         warnings.push(
             Warning::new(
                 Severity::Caution,

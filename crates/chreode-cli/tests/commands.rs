@@ -1,0 +1,328 @@
+//! The whole job in seconds, on small synthetic tables and `.h5ad` files: every command, every kind of output.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod common;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use chreode_cells::{Column, DenseMatrix, H5ad, H5adWriter, Labels, Matrix, Table, TableRequest};
+use common::{SMALL, Uniform, chreode, fit, folder, refused};
+
+const PATHS: &[&str] = &["--start", "day=0", "--until", "2", "--quiet"];
+
+/// The header of a table, its text columns and its numbers by name.
+fn column(dir: &Path, file: &str, name: &str) -> Vec<f64> {
+    let request = TableRequest { number: vec![name], ..TableRequest::default() };
+    Table::open(dir.join(file)).unwrap().read(&request).unwrap().number.remove(0)
+}
+
+fn header(dir: &Path, file: &str) -> Vec<String> {
+    Table::open(dir.join(file)).unwrap().names().to_vec()
+}
+
+#[test]
+fn simulated_cells_in_three_formats() {
+    let dir = folder();
+    let dir = dir.path();
+    fit(dir);
+    for out in ["sims.csv", "sims.csv.gz", "sims.h5ad"] {
+        let args = ["simulate", "run", "cells.csv", "--n", "3", "--at", "1", "-o", out];
+        chreode(dir).args(args).args(PATHS).assert().success().stdout("");
+    }
+    let names = header(dir, "sims.csv");
+    assert_eq!(names, ["cell", "sim", "time", "weight", "x", "y"]);
+    for name in &names[1..] {
+        assert_eq!(column(dir, "sims.csv", name), column(dir, "sims.csv.gz", name), "{name}");
+    }
+    let (x, t) = (column(dir, "sims.csv", "x"), column(dir, "sims.csv", "time"));
+    assert_eq!(x.len(), 40 * 2 * 3);
+    assert!(t.iter().take(6).eq(&[1.0, 1.0, 1.0, 2.0, 2.0, 2.0]));
+    assert_ne!(x[0], x[1], "paths of one cell have their own noise");
+    assert!(column(dir, "sims.csv", "weight").iter().all(|&w| w == 1.0), "a model without growth");
+
+    let file = H5ad::open(dir.join("sims.h5ad")).unwrap();
+    let states = file.obsm("X_state").unwrap();
+    assert_eq!((states.rows, states.cols), (240, 2));
+    assert!((0..240).all(|i| f64::from(states.row(i)[0]) == f64::from(x[i] as f32)));
+    let Column::Number(time) = file.obs("time").unwrap() else { panic!("time is no number") };
+    assert_eq!(time, t);
+
+    // Some cells only, and the same cells in another order.
+    let only = ["simulate", "run", "cells.csv", "--cells", "c0_7,c0_3", "--n", "2", "-o", "two.csv"];
+    chreode(dir).args(only).args(PATHS).assert().success();
+    assert_eq!(column(dir, "two.csv", "sim"), [0.0, 1.0, 0.0, 1.0]);
+    refused(
+        dir,
+        &["simulate", "run", "cells.csv", "--start", "day=0", "--until", "2", "--at", "3", "-o", "x.csv"],
+        &["--at 3", "--until 2"],
+    );
+}
+
+#[test]
+fn learned_and_given_growth_weigh_the_paths() {
+    let dir = folder();
+    let dir = dir.path();
+    let base = ["fit", "cells.csv", "--time", "day", "--state", "x,y", "--quiet"];
+    chreode(dir).args(base).args(["--growth", "score", "-o", "given"]).args(SMALL).assert().success();
+    chreode(dir).args(base).args(["--learn-growth", "-o", "learned"]).args(SMALL).assert().success();
+    for run in ["given", "learned"] {
+        let out = format!("{run}.csv");
+        let args = ["simulate", run, "cells.csv", "--n", "1", "-o", &out];
+        chreode(dir).args(args).args(PATHS).assert().success();
+    }
+    // Rates are -0.1 and 0.1 by side; two days make exp(±0.2).
+    let weights = column(dir, "given.csv", "weight");
+    assert!(
+        weights
+            .iter()
+            .enumerate()
+            .all(|(i, w)| { (w.ln() - if i % 2 == 0 { -0.2 } else { 0.2 }).abs() < 1e-9 })
+    );
+    let learned = column(dir, "learned.csv", "weight");
+    assert!(learned.iter().all(|&w| w > 0.0) && learned.iter().any(|&w| w != 1.0));
+}
+
+#[test]
+fn fates_are_probabilities() {
+    let dir = folder();
+    let dir = dir.path();
+    fit(dir);
+    let fate = ["fate", "run", "cells.csv", "--labels", "type", "--n", "10", "-o", "fates.csv"];
+    chreode(dir).args(fate).args(PATHS).assert().success();
+    assert_eq!(header(dir, "fates.csv"), ["cell", "left", "right", "entropy"]);
+    let [left, right, entropy] = ["left", "right", "entropy"].map(|name| column(dir, "fates.csv", name));
+    assert_eq!(left.len(), 40);
+    for i in 0..40 {
+        assert!((left[i] + right[i] - 1.0).abs() < 1e-12 && left[i] > 0.0 && right[i] > 0.0);
+        let h = -left[i] * left[i].ln() - right[i] * right[i].ln();
+        assert!((entropy[i] - h).abs() < 1e-12);
+    }
+    let one = ["--fates", "right", "-o", "one.csv"];
+    chreode(dir).args(&fate[..7]).args(one).args(PATHS).assert().success();
+    assert_eq!(header(dir, "one.csv"), ["cell", "right", "entropy"]);
+    assert!(column(dir, "one.csv", "right").iter().all(|&p| p == 1.0));
+
+    // Labels from a table of their own give the same fates.
+    let text = std::fs::read_to_string(dir.join("cells.csv")).unwrap();
+    let own: String = text
+        .lines()
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .map(|f| format!("{},{}\n", f[0], f[6].replace("type", "kind")))
+        .collect();
+    std::fs::write(dir.join("kinds.csv"), own).unwrap();
+    let joined = ["fate", "run", "cells.csv", "--labels", "kind", "--labels-from", "kinds.csv", "--n", "10"];
+    chreode(dir).args(joined).args(["-o", "joined.csv"]).args(PATHS).assert().success();
+    let [a, b] = ["fates.csv", "joined.csv"].map(|f| std::fs::read(dir.join(f)).unwrap());
+    assert!(a == b);
+}
+
+/// Counts of 30 genes in 120 cells of three days: genes 0 to 9 rise with the day in one half of the cells.
+fn counts(path: &Path) {
+    let (n, genes) = (40, 30);
+    let mut random = Uniform(11);
+    let (mut values, mut days, mut kinds, mut names) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for day in 0..3 {
+        for i in 0..n {
+            for g in 0..genes {
+                let rises = (g < 10 && i % 2 == 0) || ((10..20).contains(&g) && i % 2 == 1);
+                let level = 3.0 + if rises { 8.0 * f64::from(day) } else { 0.0 };
+                values.push((level * (1.0 + 0.5 * random.next())).round() as f32);
+            }
+            days.push(f64::from(day));
+            kinds.push(["early", "odd", "even"][if day == 0 { 0 } else { 2 - i % 2 }]);
+            names.push(format!("d{day}c{i}"));
+        }
+    }
+    let var = (0..genes).map(|g| format!("g{g}")).collect();
+    let mut file = H5adWriter::new(names, var);
+    file.x(Matrix::Dense(DenseMatrix { rows: 3 * n, cols: genes, values }));
+    file.obs("day", Column::Number(days));
+    file.obs("cell_type", Column::Labels(Labels::from_text(&kinds)));
+    file.write(path).unwrap();
+}
+
+#[test]
+fn genes_are_perturbed_through_components_of_our_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    counts(&dir.join("cells.h5ad"));
+    let args = ["fit", "cells.h5ad", "--time", "day", "--components", "4", "-o", "run", "--quiet"];
+    chreode(dir).args(args).args(SMALL).assert().success();
+    let perturb = ["perturb", "run", "cells.h5ad", "--labels", "cell_type", "--n", "10"];
+    let set = ["--set", "g0=+3,g15=-3", "--per-cell", "cells.csv", "-o", "shifts.csv"];
+    chreode(dir).args(perturb).args(set).args(PATHS).assert().success();
+    assert_eq!(
+        header(dir, "shifts.csv"),
+        ["label", "baseline", "perturbed", "shift", "se", "lower", "upper"]
+    );
+    let [before, after, shift, se, lower] =
+        ["baseline", "perturbed", "shift", "se", "lower"].map(|name| column(dir, "shifts.csv", name));
+    assert!(
+        (before.iter().sum::<f64>() - 1.0).abs() < 1e-9 && (after.iter().sum::<f64>() - 1.0).abs() < 1e-9
+    );
+    for k in 0..3 {
+        assert!((after[k] - before[k] - shift[k]).abs() < 1e-12 && lower[k] <= shift[k] && se[k] >= 0.0);
+    }
+    assert!(shift.iter().any(|s| s.abs() > 1e-4), "{shift:?}");
+    assert_eq!(column(dir, "cells.csv", "shift").len(), 40 * 3);
+
+    let nothing = ["--set", "g0=0", "-o", "nothing.csv"];
+    chreode(dir).args(perturb).args(nothing).args(PATHS).assert().success();
+    assert!(column(dir, "nothing.csv", "shift").iter().all(|&s| s == 0.0), "both arms share their noise");
+    let held = ["--clamp", "g0=2", "-o", "held.csv"];
+    chreode(dir).args(perturb).args(held).args(PATHS).assert().success();
+
+    let with = |options: &[&'static str]| [&perturb[..], &PATHS[..4], options, &["-o", "no.csv"]].concat();
+    refused(dir, &with(&["--set", "G0=1"]), &["`G0`", "`g0`"]);
+    refused(dir, &with(&["--set", "g0=1", "--clamp", "g0=0"]), &["`g0`", "twice"]);
+}
+
+#[test]
+fn coordinates_without_loadings_refuse_genes_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    counts(&dir.join("counts.h5ad"));
+    let file = H5ad::open(dir.join("counts.h5ad")).unwrap();
+    let mut with_pca = H5adWriter::new(file.obs_names().unwrap(), vec![]);
+    let mut random = Uniform(3);
+    let values = (0..120 * 2).map(|i| (i / 80) as f32 + random.next() as f32).collect();
+    with_pca.obsm("X_pca", DenseMatrix { rows: 120, cols: 2, values });
+    for column in ["day", "cell_type"] {
+        with_pca.obs(column, file.obs(column).unwrap());
+    }
+    with_pca.write(&dir.join("pca.h5ad")).unwrap();
+    // X_pca is found without being named.
+    let args = ["fit", "pca.h5ad", "--time", "day", "-o", "run", "--quiet"];
+    chreode(dir).args(args).args(SMALL).assert().success();
+    let perturb = ["perturb", "run", "pca.h5ad", "--labels", "cell_type", "--set", "g0=1", "-o", "no.csv"];
+    refused(dir, &[&perturb[..], &PATHS[..4]].concat(), &["X_pca", "PCs", "--basis none"]);
+    let wrong = ["fit", "pca.h5ad", "--time", "day", "--basis", "X_pac", "-o", "other"];
+    refused(dir, &wrong, &["`X_pac`", "`X_pca`"]);
+}
+
+#[test]
+fn negative_and_broken_expression_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for (name, bad) in [("negative", -2.0_f32), ("nan", f32::NAN)] {
+        let path = dir.join(format!("{name}.h5ad"));
+        let mut values = vec![1.0_f32; 30 * 5];
+        (0..150).for_each(|i| values[i] = (i % 7) as f32);
+        values[7 * 5 + 2] = bad;
+        let names = (0..30).map(|i| format!("c{i}")).collect();
+        let mut file = H5adWriter::new(names, (0..5).map(|g| format!("g{g}")).collect());
+        file.x(Matrix::Dense(DenseMatrix { rows: 30, cols: 5, values }));
+        file.obs("day", Column::Number((0..30).map(|i| f64::from(i / 15)).collect()));
+        file.write(&path).unwrap();
+        let file = format!("{name}.h5ad");
+        let args = ["fit", &file, "--time", "day", "--expression", "counts", "-o", "run"];
+        refused(dir, &args, &[&file, "`g2`", "7"]);
+    }
+    let xy = ["fit", "cells.csv", "--time", "day", "--state", "x,y", "-o", "run"];
+    std::fs::write(dir.join("cells.csv"), common::table(20)).unwrap();
+    refused(dir, &[&xy[..], &["--drift", "production"]].concat(), &["production", "`x`", "negative"]);
+    refused(dir, &[&xy[..], &["--diffusion", "langevin"]].concat(), &["langevin", "production"]);
+    refused(dir, &[&xy[..], &["--blur", "0.1"]].concat(), &["--blur", "sinkhorn"]);
+}
+
+#[test]
+fn every_model_and_loss_trains() {
+    let dir = folder();
+    let dir = dir.path();
+    // Amounts, so that a production drift has its data.
+    let text = std::fs::read_to_string(dir.join("cells.csv")).unwrap();
+    let mut lines = text.lines();
+    let mut amounts = format!("{}\n", lines.next().unwrap());
+    for line in lines {
+        let mut f: Vec<String> = line.split(',').map(str::to_owned).collect();
+        f[2] = f[2].trim_start_matches('-').to_owned();
+        f[3] = f[3].trim_start_matches('-').to_owned();
+        amounts += &format!("{}\n", f.join(","));
+    }
+    std::fs::write(dir.join("amounts.csv"), amounts).unwrap();
+    let mut models = HashSet::new();
+    for (i, options) in [
+        "--drift potential --activation softplus --loss sinkhorn --blur 0.1",
+        "--drift production --diffusion langevin",
+        "--diffusion constant --optimiser rmsprop --lr 1e-4 --paths start",
+        "--learn-growth --growth-hidden 8 --growth-limit 1 --paths both --scale each --schedule cosine",
+        "--holdout-by clone --hold-out 0.3 --leave-out day=1 --clip 0 --average 0 --scale off",
+        "--hold-out 0 --initial-noise 0.1 --time-scale 2 --patience 3",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let run = format!("run{i}");
+        let base = ["fit", "amounts.csv", "--time", "day", "--state", "x,y", "--quiet", "-o", &run];
+        let small = SMALL.chunks(2).filter(|pair| {
+            !(options.contains("constant") || options.contains("langevin")) || pair[0] != "--diffusion-hidden"
+        });
+        chreode(dir).args(base).args(options.split(' ')).args(small.flatten()).assert().success();
+        assert!(models.insert(std::fs::read(dir.join(&run).join("model.safetensors")).unwrap()), "{options}");
+    }
+}
+
+#[test]
+fn the_report_shows_what_was_predicted() {
+    let dir = folder();
+    let dir = dir.path();
+    fit(dir);
+    chreode(dir).args(["report", "run", "-o", "bare.html", "--quiet"]).assert().success();
+    let fate = ["fate", "run", "cells.csv", "--labels", "type", "--n", "5", "-o", "fates.csv"];
+    chreode(dir).args(fate).args(PATHS).assert().success();
+    for change in ["x=+1", "y=-1"] {
+        let shift = ["perturb", "run", "cells.csv", "--labels", "type", "--n", "5", "--set", change];
+        chreode(dir).args(shift).args(["-o", "shifts.csv"]).args(PATHS).assert().success();
+    }
+    chreode(dir).args(["report", "run", "-o", "full.html", "--quiet"]).assert().success();
+    let [bare, full] = ["bare.html", "full.html"].map(|f| std::fs::read_to_string(dir.join(f)).unwrap());
+    for page in [&bare, &full] {
+        assert!(page.starts_with("<!doctype html>") || page.starts_with("<!DOCTYPE html>"));
+        assert!(page.contains("cells.csv") && page.contains("learning_rate"));
+        assert!(!page.contains("src=\"http") && !page.contains("href=\"http"), "the page needs the network");
+    }
+    for word in ["x +1 at the start", "y -1 at the start"] {
+        assert!(full.contains(word) && !bare.contains(word), "{word}");
+    }
+    refused(dir, &["report", "run", "-o", "nowhere/report.html"], &["nowhere"]);
+}
+
+#[test]
+fn machines_read_json() {
+    let dir = folder();
+    let dir = dir.path();
+    let args = ["fit", "cells.csv", "--time", "day", "--state", "x,y", "-o", "run", "--json"];
+    let assert = chreode(dir).args(args).args(SMALL).assert().success();
+    let output = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    let lines: Vec<serde_json::Value> = output.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let events: HashSet<&str> = lines.iter().map(|l| l["event"].as_str().unwrap()).collect();
+    assert!(events.contains("progress") && events.contains("note"));
+    let last = lines.last().unwrap();
+    assert_eq!((last["event"].as_str(), last["outcome"]["step"].as_u64()), (Some("fitted"), Some(30)));
+    assert!(assert.get_output().stderr.is_empty());
+
+    let bad = ["fit", "cells.csv", "--time", "dya", "--state", "x,y", "-o", "other", "--json"];
+    let assert = chreode(dir).args(bad).assert().code(2);
+    let error: serde_json::Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+    assert_eq!((error["event"].as_str(), error["code"].as_u64()), (Some("error"), Some(2)));
+    assert!(error["message"].as_str().unwrap().contains("`dya`") && error["hint"].is_string());
+}
+
+#[test]
+fn a_small_demo_writes_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let args = ["demo", "--steps", "3", "--cells", "60", "--out", "out", "--write-truth", "truth"];
+    let assert = chreode(dir).args(args).assert().success();
+    let said = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    assert!(said.trim_end().ends_with("the report is in out/report.html"), "{said}");
+    for file in ["scores", "fractions", "spreads", "effects", "calibration", "held_out"] {
+        assert!(Table::open(dir.join(format!("out/{file}.csv"))).is_ok(), "{file}");
+    }
+    assert!(chreode_model::load::<f32>(&dir.join("out/model.safetensors")).is_ok());
+    // What it saves is data for the other commands.
+    let args = ["fit", "truth/virtual_blood.h5ad", "--time", "day", "--basis", "X", "-o", "run", "--quiet"];
+    chreode(dir).args(args).args(["--drift", "production"]).args(SMALL).assert().success();
+}
