@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use chreode_cells::{Column, DenseMatrix, H5ad, H5adWriter, Labels, Matrix, Table, TableRequest};
@@ -106,11 +107,11 @@ fn fates_are_probabilities() {
 
     // Labels from a table of their own give the same fates.
     let text = std::fs::read_to_string(dir.join("cells.csv")).unwrap();
-    let own: String = text
-        .lines()
-        .map(|line| line.split(',').collect::<Vec<_>>())
-        .map(|f| format!("{},{}\n", f[0], f[6].replace("type", "kind")))
-        .collect();
+    let mut own = String::new();
+    for line in text.lines() {
+        let f: Vec<&str> = line.split(',').collect();
+        writeln!(own, "{},{}", f[0], f[6].replace("type", "kind")).unwrap();
+    }
     std::fs::write(dir.join("kinds.csv"), own).unwrap();
     let joined = ["fate", "run", "cells.csv", "--labels", "kind", "--labels-from", "kinds.csv", "--n", "10"];
     chreode(dir).args(joined).args(["-o", "joined.csv"]).args(PATHS).assert().success();
@@ -239,7 +240,7 @@ fn every_model_and_loss_trains() {
         let mut f: Vec<String> = line.split(',').map(str::to_owned).collect();
         f[2] = f[2].trim_start_matches('-').to_owned();
         f[3] = f[3].trim_start_matches('-').to_owned();
-        amounts += &format!("{}\n", f.join(","));
+        writeln!(amounts, "{}", f.join(",")).unwrap();
     }
     std::fs::write(dir.join("amounts.csv"), amounts).unwrap();
     let mut models = HashSet::new();
