@@ -36,6 +36,12 @@ pub enum AnalysisError {
         /// Labelled cells needed.
         needed: usize,
     },
+    /// A fate was asked for twice.
+    #[error("the fate `{name}` is named twice")]
+    RepeatedFate {
+        /// The name.
+        name: String,
+    },
     /// A fate was asked for that no labelled cell has.
     #[error("no labelled cell has the fate `{name}`; {known}")]
     UnknownFate {

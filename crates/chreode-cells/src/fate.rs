@@ -189,8 +189,11 @@ impl Fates {
     /// The same cells with some fates only, whose probabilities are made to sum to one.
     ///
     /// # Errors
-    /// [`AnalysisError::UnknownFate`].
+    /// [`AnalysisError::UnknownFate`]; [`AnalysisError::RepeatedFate`] if one is named twice.
     pub fn keep(&self, wanted: &[String]) -> Result<Self, AnalysisError> {
+        if let Some(i) = (1..wanted.len()).find(|&i| wanted[..i].contains(&wanted[i])) {
+            return Err(AnalysisError::RepeatedFate { name: wanted[i].clone() });
+        }
         let columns = wanted
             .iter()
             .map(|name| {
@@ -307,6 +310,8 @@ mod tests {
         assert!(fates.of(1)[0] > fates.of(0)[0] && fates.entropy(1) < fates.entropy(0));
         let two = fates.keep(&["right".into(), "left".into()]).unwrap();
         assert!((two.of(0).iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        let twice = fates.keep(&["left".into(), "left".into()]);
+        assert!(matches!(twice, Err(AnalysisError::RepeatedFate { .. })));
         let wrong = fates.keep(&["lef".into()]).unwrap_err().to_string();
         assert!(wrong.contains("did you mean `left`?"), "{wrong}");
     }

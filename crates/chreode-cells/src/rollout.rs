@@ -42,7 +42,7 @@ impl Clamp {
         let gram = Cholesky::factor(&gram, k).map_err(|_| AnalysisError::DependentClamps { k })?;
         // Row i of the lift solves (V Vᵀ) x = V e_i.
         let mut lift: Vec<f64> = (0..d * k).map(|j| directions[j % k * d + j / k]).collect();
-        lift.chunks_exact_mut(k).for_each(|row| gram.solve(row));
+        lift.chunks_exact_mut(k.max(1)).for_each(|row| gram.solve(row));
         Ok(Self { d, directions, targets: held.iter().map(|h| h.1).collect(), lift })
     }
 
@@ -109,13 +109,13 @@ impl Rollout<'_> {
         let grid = TimeGrid::new(t0, observe, self.dt)?;
         let non_negative = self.model.is_non_negative();
         let after_step = |_t: f64, y: &mut [f32]| {
-            if non_negative {
-                for x in y.iter_mut() {
-                    *x = x.max(0.0);
-                }
-            }
             if let Some(clamp) = self.clamp {
                 clamp.apply(y);
+            }
+            if non_negative {
+                for x in y.iter_mut() {
+                    *x = x.max(0.0); // also what a clamp below zero comes to: no amount is negative
+                }
             }
         };
         let growth = self.model.growth_net();

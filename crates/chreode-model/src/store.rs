@@ -49,7 +49,8 @@ pub fn save<T: Real>(path: &Path, model: &NeuralSde<T>, p: &[T]) -> Result<(), S
     let tensors: Vec<_> = tensors.collect::<Result<_, _>>().map_err(broken)?;
     let metadata = HashMap::from([(ENTRY.to_owned(), header)]);
     let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(broken)?;
-    write_atomically(path, &bytes).map_err(|source| StoreError::Io { path: path.to_owned(), source })
+    chreode_core::write_atomically(path, |w| w.write_all(&bytes))
+        .map_err(|source| StoreError::Io { path: path.to_owned(), source })
 }
 
 const _: () = assert!(cfg!(target_endian = "little"), "safetensors bytes are copied as they are");
@@ -127,26 +128,4 @@ fn check_finite<T: Real>(path: &Path, entry: &ParamEntry, values: &[T]) -> Resul
             value: values[index].f64(),
         }),
     }
-}
-
-/// A temporary file beside `path`, flushed to disk, then renamed over it.
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Readable as any other file, within the user's umask; temporary files are private by default.
-        builder.permissions(fs::Permissions::from_mode(0o644));
-    }
-    let mut file = builder.prefix(".chreode-").tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    #[cfg(unix)]
-    fs::File::open(folder)?.sync_all()?; // the new name, too, survives a power cut
-    Ok(())
 }

@@ -158,10 +158,9 @@ mod tests {
         let mut settings =
             DemoSettings { cells: 60, progenitors: 5, runs: 20, judged_cells: 60, ..DemoSettings::default() };
         settings.drift.hidden = vec![8];
-        settings.train.steps = 6;
         settings.train.batch = 32;
         settings.train.evaluate_every = 2;
-        settings
+        settings.with_steps(6)
     }
 
     fn demo(threads: usize) -> Demo {

@@ -213,14 +213,14 @@ impl Reference {
         Ok(Self::SquareRoot((sum(&g, |g| g * g) / sum(cells, |x| x)).sqrt()))
     }
 
-    /// Pull to the mean state of each mature fate among final states, `[n, 11]`.
+    /// Pull to the mean state of each mature fate among final states, `[n, 11]`; fates that no cell has are left out.
     pub fn nearest_attractor<T: Real>(ends: &[T]) -> Self {
-        let centre = |fate: Fate| {
+        let centre = |&fate: &Fate| {
             let rows: Vec<&[T]> = ends.chunks_exact(D).filter(|row| Fate::of(row) == fate).collect();
-            let n = rows.len().max(1) as f64;
-            std::array::from_fn(|i| rows.iter().map(|row| row[i].f64()).sum::<f64>() / n)
+            let mean = |i: usize| rows.iter().map(|row| row[i].f64()).sum::<f64>() / rows.len() as f64;
+            (!rows.is_empty()).then(|| std::array::from_fn(mean))
         };
-        Self::NearestAttractor(Fate::ALL[..4].iter().map(|&fate| centre(fate)).collect())
+        Self::NearestAttractor(Fate::ALL[..4].iter().filter_map(centre).collect())
     }
 }
 

@@ -72,17 +72,21 @@ impl OptimiserConfig {
         let at_least_zero = |name, v: f64| {
             if v >= 0.0 && v.is_finite() { Ok(()) } else { Err((name, v, "must be at least 0")) }
         };
+        // With zero, a parameter without a gradient would become 0/0.
+        let above_zero = |name, v: f64| {
+            if v > 0.0 && v.is_finite() { Ok(()) } else { Err((name, v, "must be finite and above zero")) }
+        };
         match *self {
             Self::Adam { beta1, beta2, eps, weight_decay } => {
                 memory("optimiser.beta1", beta1)?;
                 memory("optimiser.beta2", beta2)?;
-                at_least_zero("optimiser.eps", eps)?;
+                above_zero("optimiser.eps", eps)?;
                 at_least_zero("optimiser.weight_decay", weight_decay)
             }
             Self::RmsProp { alpha, eps, momentum } => {
                 memory("optimiser.alpha", alpha)?;
                 memory("optimiser.momentum", momentum)?;
-                at_least_zero("optimiser.eps", eps)
+                above_zero("optimiser.eps", eps)
             }
         }
     }
