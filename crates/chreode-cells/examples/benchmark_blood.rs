@@ -77,14 +77,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("fates of 200 progenitors: base rate {base:.3} nats, oracle {oracle:.3}");
     print!("\n{:<20} {:>8} {:>8} {:>8} ", "", "fates", "cos f", "corr g");
-    Fate::ALL.iter().for_each(|f| print!("{:>6}", f.name()));
+    for fate in Fate::ALL {
+        print!("{:>6}", fate.name());
+    }
     println!();
-    let show = |name: &str, entropy: f64, score: [f64; 2], ends: &[f32]| {
-        print!("{name:<20} {entropy:>8.3} {:>8.2} {:>8.2} ", score[0], score[1]);
-        fate_fractions(ends).iter().for_each(|f| print!("{f:>6.2}"));
+    let show = |name: &str, entropy: f64, score: Option<[f64; 2]>, ends: &[f32]| {
+        let [cosine, correlation] =
+            score.map_or(["-".into(), "-".into()], |score| score.map(|v| format!("{v:.2}")));
+        print!("{name:<20} {entropy:>8.3} {cosine:>8} {correlation:>8} ");
+        for fraction in fate_fractions(ends) {
+            print!("{fraction:>6.2}");
+        }
         println!();
     };
-    show("the truth", oracle, [1.0, 1.0], &true_ends(&start, 5)?);
+    show("the truth", oracle, Some([1.0, 1.0]), &true_ends(&start, 5)?);
     let run = Run { dt: 1.0 / 32.0, ..Run::truth(6) };
     let nearest = Reference::nearest_attractor(&true_ends(&start, 5)?);
     let references = [
@@ -97,12 +103,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let entropy = cross_entropy(&truth, &fate_counts(&reference, &[], &progenitors, 200, run)?);
         let score = field_score(&mut reference, &[], &cells)?;
         let ends = simulate_to(&reference, &[], &start, 6.0, run)?;
-        show(name, entropy, [score.cosine_per_cell, score.log_g_correlation], &ends);
+        show(name, entropy, Some([score.cosine_per_cell, score.log_g_correlation]), &ends);
         best = best.min(entropy);
     }
     let entropy = cross_entropy(&truth, &fate_counts(&method, &[], &progenitors, 200, run)?);
     // Its fields depend on the day, which a score over cells of all days does not know.
-    show("factor by factor", entropy, [f64::NAN; 2], &simulate_to(&method, &[], &start, 6.0, run)?);
+    show("factor by factor", entropy, None, &simulate_to(&method, &[], &start, 6.0, run)?);
     assert!(oracle < best && best < base, "true dynamics with a wrong noise know more than the base rate");
     assert!(entropy > base, "without interactions between factors, fates cannot be told");
     Ok(())

@@ -1,4 +1,5 @@
 //! The names of the prelude together: the same bits on any number of threads.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::atomic::AtomicBool;
 

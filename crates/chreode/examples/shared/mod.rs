@@ -71,8 +71,11 @@ fn snapshots(seed: u64) -> Result<Snapshots<f32>, SolveError> {
     Ok(Snapshots { dim: 2, times: TIMES.to_vec(), states, ..Snapshots::default() })
 }
 
+/// A trainer that is done.
+pub(crate) type Fitted = Trainer<f32, NeuralSde<f32>, GrowthNet<f32>>;
+
 /// A neural SDE that was trained on snapshots of [`Decision`], without those of the left-out time.
-pub(crate) fn fitted() -> Result<Trainer<f32, NeuralSde<f32>, GrowthNet<f32>>, Box<dyn std::error::Error>> {
+pub(crate) fn fitted() -> Result<Fitted, Box<dyn std::error::Error>> {
     let mut config = ModelConfig::new(vec![0.0, 0.0], vec![0.8, 0.35]);
     config.drift.hidden = vec![32, 32];
     // Start with little noise: cells are then first explained by the drift, and noise takes what it leaves.
