@@ -3,8 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use chreode::core::{BrownianIncrements, FieldError, NoiseKind, sub_seed};
-use chreode::linalg::Activation;
-use chreode::model::{DiffusionConfig, GrowthNet};
+use chreode::model::GrowthNet;
 use chreode::prelude::*;
 use chreode::solve::SolveError;
 use chreode::train::{NoObserver, Schedule};
@@ -45,7 +44,7 @@ impl Diffusion<f32> for Decision {
 pub(crate) const TIMES: [f64; 7] = [0.0, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5];
 /// The time that is never trained on.
 pub(crate) const LEFT_OUT: usize = 4;
-const CELLS: usize = 2000;
+const CELLS: usize = 5000;
 
 /// `n` undecided cells, `[n, 2]`: `x` with standard deviation 0.15, `y` with its stationary 0.35.
 pub(crate) fn progenitors(n: usize, seed: u64) -> Vec<f32> {
@@ -78,17 +77,13 @@ pub(crate) type Fitted = Trainer<f32, NeuralSde<f32>, GrowthNet<f32>>;
 pub(crate) fn fitted() -> Result<Fitted, Box<dyn std::error::Error>> {
     let mut config = ModelConfig::new(vec![0.0, 0.0], vec![0.8, 0.35]);
     config.drift.hidden = vec![32, 32];
-    // Start with little noise: cells are then first explained by the drift, and noise takes what it leaves.
-    config.diffusion =
-        DiffusionConfig::Diagonal { hidden: vec![32, 32], activation: Activation::Silu, initial_level: 0.2 };
     let sde = NeuralSde::new(config)?;
     let params = sde.init(1);
     let config = TrainConfig {
-        steps: 1000,
+        steps: 600,
         batch: 256,
         learning_rate: 0.01,
-        schedule: Schedule::Cosine { warm_up: 20, over: 1000, floor: 0.05 },
-        hold_out: 0.0, // a tenth of so few cells would choose the best step by chance
+        schedule: Schedule::Cosine { warm_up: 20, over: 600, floor: 0.05 },
         leave_out_times: vec![TIMES[LEFT_OUT]],
         ..TrainConfig::default()
     };
