@@ -20,7 +20,7 @@ use crate::{interrupt, values};
 ///
 /// Simulates "virtual blood", the published network of 11 factors and four fates of Krumsiek et al. 2011, takes
 /// destructive snapshots, learns from them with one day held out, and says how good the result is: beside the truth,
-/// and beside references that need no learning. Needs no data and no network; takes about three minutes on two cores.
+/// and beside references that need no learning. Needs no data and no network; takes a minute or two on two cores.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  chreode demo --out demo/")]
 pub(crate) struct DemoArgs {
@@ -30,7 +30,7 @@ pub(crate) struct DemoArgs {
     /// Also save the snapshots there, as an .h5ad file to try other methods on
     #[arg(long, value_name = "DIR")]
     write_truth: Option<PathBuf>,
-    /// Updates of the training [default: as many as three minutes allow]
+    /// Updates of the training; the learning rate falls over all of them [default: 3000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
     /// Cells of each of the five snapshots
@@ -73,7 +73,7 @@ pub(crate) fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
         settings.seed = seed;
     }
     if let Some(steps) = args.steps {
-        settings.train.steps = steps;
+        settings = settings.with_steps(steps);
         settings.train.evaluate_every = settings.train.evaluate_every.min(steps);
     }
     for folder in [Some(&args.out), args.write_truth.as_ref()].into_iter().flatten() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chreode_cells::run::{FateResult, TrainingCells};
 use chreode_cells::{Dataset, Fates, LabelReadout, Rollout, write_atomically};
@@ -30,7 +30,7 @@ pub(crate) struct FateArgs {
     #[command(flatten)]
     start: StartArgs,
     /// Paths from each cell
-    #[arg(long, value_name = "N", default_value = "100", value_parser = values::count, help_heading = "Paths")]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = values::paths, help_heading = "Paths")]
     n: usize,
     #[command(flatten)]
     labels: LabelArgs,
@@ -65,6 +65,9 @@ pub(crate) fn keep(args: &LabelArgs, fates: &Fates) -> anyhow::Result<Fates> {
 
 /// Refuses fates that no labelled cell has, before anything is simulated.
 pub(crate) fn check_fates(args: &LabelArgs, readout: &LabelReadout) -> anyhow::Result<()> {
+    if let Some(i) = (1..args.fates.len()).find(|&i| args.fates[..i].contains(&args.fates[i])) {
+        return Err(bad_input(format!("--fates names {} twice", args.fates[i]), "name every fate once"));
+    }
     match args.fates.iter().find(|fate| !readout.names().contains(fate)) {
         None => Ok(()),
         Some(unknown) => Err(bad_input(
@@ -122,6 +125,9 @@ fn for_report(
 pub(crate) fn run(context: &Context, args: &FateArgs) -> anyhow::Result<()> {
     let run = OpenRun::open(&args.start.run)?;
     let labels = &args.labels;
+    let inputs = [Some(&args.start.data), labels.labels_from.as_ref()];
+    let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    values::check_output(&args.out, &inputs)?;
     let dataset = run.read(&args.start.data, Some(&labels.labels), labels.labels_from.as_deref())?;
     let starts = starts(&args.start, dataset)?;
     let readout = readout(context, labels, &starts.dataset)?;

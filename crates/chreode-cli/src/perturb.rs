@@ -1,7 +1,7 @@
 //! `chreode perturb`: how fates shift when genes are set or held.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chreode_cells::run::{ShiftResult, TrainingCells};
 use chreode_cells::{Clamp, Fates, Manifold, Rollout, Shift, shifts, write_atomically};
@@ -31,7 +31,7 @@ pub(crate) struct PerturbArgs {
     #[command(flatten)]
     start: StartArgs,
     /// Paths from each cell
-    #[arg(long, value_name = "N", default_value = "100", value_parser = values::count, help_heading = "Paths")]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = values::paths, help_heading = "Paths")]
     n: usize,
     /// Move these genes by so many standard deviations at the start
     #[arg(
@@ -122,6 +122,9 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
     }
     let clamp = if held.is_empty() { None } else { Some(Clamp::new(run.space.dim(), &held)?) };
     let labels = &args.labels;
+    let inputs = [Some(&args.start.data), labels.labels_from.as_ref()];
+    let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    values::check_output(&args.out, &inputs)?;
     let dataset = run.read(&args.start.data, Some(&labels.labels), labels.labels_from.as_deref())?;
     let starts = starts(&args.start, dataset)?;
     let readout = readout(context, labels, &starts.dataset)?;

@@ -29,7 +29,7 @@ pub(crate) struct SimulateArgs {
     #[command(flatten)]
     start: StartArgs,
     /// Paths from each cell
-    #[arg(long, value_name = "N", default_value = "100", value_parser = values::count, help_heading = "Paths")]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = values::paths, help_heading = "Paths")]
     n: usize,
     /// Write the states at these times too, besides --until
     #[arg(long, value_name = "TIME,..", value_delimiter = ',', value_parser = values::finite, help_heading = "Paths")]
@@ -141,9 +141,13 @@ impl Simulated<'_> {
     }
 }
 
+/// Most memory that simulated states may take.
+const MOST_BYTES: usize = 16 << 30;
+
 /// Simulates, reports and writes.
 pub(crate) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<()> {
     let format = format_of(&args.out)?;
+    values::check_output(&args.out, &[&args.start.data])?;
     let run = OpenRun::open(&args.start.run)?;
     let starts = starts(&args.start, run.read(&args.start.data, None, None)?)?;
     let seed = run.seed(context.seed);
@@ -172,6 +176,18 @@ pub(crate) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<()> 
         seed: sub_seed(seed, "simulate"),
         clamp: None,
     };
+    // All states are kept until they are written: 4 bytes a coordinate.
+    let bytes = [times.len(), n, dim, 4].iter().try_fold(cells, |product, &f| product.checked_mul(f));
+    if bytes.is_none_or(|b| b > MOST_BYTES) {
+        return Err(bad_input(
+            format!(
+                "{cells} cells, {n} paths each at {} times do not fit into {} GiB",
+                times.len(),
+                MOST_BYTES >> 30
+            ),
+            "give fewer --n, --at or --cells; `chreode fate` needs no memory for paths",
+        ));
+    }
     let rows = cells * times.len() * n;
     let mut simulated = Simulated {
         starts: &starts,

@@ -1,7 +1,10 @@
 //! How the values of options are written: `day=2`, `Gata1=+3,Spi1=-3`, `512,512`.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
+
+use crate::failure::bad_input;
 
 /// A column and one of its values: `day=2`.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +81,29 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A number of paths from each cell: at least one, at most a million.
+pub(crate) fn paths(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if (1..=1_000_000).contains(&n) => Ok(n),
+        _ => Err("expected a whole number from 1 to 1000000".to_owned()),
+    }
+}
+
+/// Refuses to write over a file that the command reads.
+pub(crate) fn check_output(out: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
+    let same = |input: &&&Path| match (out.canonicalize(), input.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false, // what does not exist yet, or cannot be read, is not the same file
+    };
+    match inputs.iter().find(same) {
+        Some(input) => Err(bad_input(
+            format!("--out {} would replace {}, which is read", out.display(), input.display()),
+            "give another file to write",
+        )),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,9 +126,21 @@ mod tests {
         assert_eq!(positive("0.5"), Ok(0.5));
         for bad in ["0", "-1", "inf", "nan", "x", ""] {
             assert!(positive(bad).is_err(), "{bad}");
-            assert!(count(bad).is_err(), "{bad}");
+            assert!(count(bad).is_err() && paths(bad).is_err(), "{bad}");
         }
+        assert!(
+            paths("500") == Ok(500) && paths("1000001").is_err() && paths("99999999999999999999").is_err()
+        );
         assert!(finite("-3").is_ok() && finite("inf").is_err());
+    }
+
+    #[test]
+    fn inputs_are_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (read, other) = (dir.path().join("cells.csv"), dir.path().join("fates.csv"));
+        std::fs::write(&read, "x").unwrap();
+        assert!(check_output(&dir.path().join("./cells.csv"), &[&other, &read]).is_err());
+        assert!(check_output(&other, &[&read]).is_ok());
     }
 
     proptest::proptest! {
