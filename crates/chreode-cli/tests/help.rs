@@ -26,7 +26,8 @@ fn every_command_is_listed_and_explained() {
         }
         // Every option has a sentence of help, on its own line or on the next.
         let lines: Vec<&str> = own.lines().map(str::trim).collect();
-        let options: Vec<usize> = (0..lines.len()).filter(|&i| lines[i].starts_with('-')).collect();
+        let options: Vec<usize> =
+            (0..lines.len()).filter(|&i| lines[i].starts_with('-') && !lines[i].starts_with("- ")).collect();
         assert!(options.len() >= 5, "options of {command}");
         for i in options {
             let below = lines.get(i + 1).is_some_and(|l| !l.is_empty() && !l.starts_with('-'));

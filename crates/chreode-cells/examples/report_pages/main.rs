@@ -22,7 +22,7 @@ use made_up::{Failure, Sizes};
 
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let folder = PathBuf::from(arguments.next().ok_or("usage: report_pages FOLDER [STEPS]")?);
+    let folder = PathBuf::from(arguments.next().unwrap_or_else(|| "report-pages".into()));
     let steps = arguments.next().map_or(Ok(300), |s| s.parse())?;
     std::fs::create_dir_all(&folder)?;
     let sizes = Sizes { snapshot: 1200, ends: 4000, progenitors: (200, 200), field: 2000 };
