@@ -174,7 +174,8 @@ impl TrainingArgs {
             hold_out: self.hold_out,
             hold_out_by: if self.holdout_by.is_some() { HoldOutBy::Clone } else { HoldOutBy::Cell },
             leave_out_times: self.leave_out.iter().map(|t| t.value).collect(),
-            evaluate_every: self.evaluate_every,
+            // A short run is judged once at least.
+            evaluate_every: self.evaluate_every.min(self.steps.max(1)),
             patience: self.patience,
             checkpoint_every: self.checkpoint_every,
             ..TrainConfig::default()
