@@ -10,10 +10,12 @@ use crate::values;
 /// What a matrix of expression holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Expression {
-    /// Counts if all numbers are whole, logarithms otherwise
+    /// By looking: whole numbers are counts, others up to 20 logarithms, larger ones normalised
     Auto,
     /// Counts, to be normalised and log-transformed
     Counts,
+    /// Counts that were scaled to one sum per cell, to be log-transformed
+    Normalised,
     /// Logarithms, or other values to be taken as they are
     Log,
 }
@@ -89,6 +91,7 @@ impl DataArgs {
                 kind: match self.expression {
                     Expression::Auto => ExpressionKind::Auto,
                     Expression::Counts => ExpressionKind::Counts,
+                    Expression::Normalised => ExpressionKind::Normalised,
                     Expression::Log => ExpressionKind::Log,
                 },
                 genes: self.variable_genes,
