@@ -33,11 +33,37 @@ pub(crate) struct Interrupted {
     pub(crate) resume: String,
 }
 
+/// Around an error that ended a training: everything up to the last checkpoint is kept.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    /// Steps done.
+    pub(crate) step: u64,
+    /// The command that continues.
+    pub(crate) resume: String,
+}
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the training stopped after step {}", self.step)
+    }
+}
+
 const BAD_INPUT: u8 = 2;
 const INTERNAL: u8 = 1;
 
-/// The hint and the exit code of an error, by what lies in its chain.
+/// The hint and the exit code of an error.
 fn judge(error: &anyhow::Error) -> (Option<String>, u8) {
+    let (hint, code) = cause(error);
+    match (hint, error.downcast_ref::<Stopped>()) {
+        (Some(hint), Some(stopped)) => {
+            (Some(format!("{hint}; then continue with `{}`", stopped.resume)), code)
+        }
+        (hint, _) => (hint, code),
+    }
+}
+
+/// The hint and the exit code of what lies in an error's chain.
+fn cause(error: &anyhow::Error) -> (Option<String>, u8) {
     for cause in error.chain() {
         if let Some(bad) = cause.downcast_ref::<BadInput>() {
             return (Some(bad.hint.clone()), BAD_INPUT);

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chreode_cells::run::{MetricsLog, RunFolder, TrainingLock};
+use chreode_cells::run::{MetricsLog, RunError, RunFolder, TrainingLock};
 use chreode_model::{GrowthNet, NeuralSde};
 use chreode_train::{Evaluation, Observer, Outcome, StepReport, StopReason, TrainError, Trainer};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::console::{Console, Progress};
-use crate::failure::Interrupted;
+use crate::failure::{Interrupted, Stopped};
 use crate::interrupt;
 
 /// The trainer of a run: single precision, a neural SDE with or without growth.
@@ -109,6 +109,7 @@ pub(crate) fn train(console: Console, run: &RunFolder, trainer: &mut RunTrainer)
         trainer.params().len(),
         trainer.steps_done()
     );
+    let resume = format!("chreode fit --resume {}", run.path().display());
     let pause = AtomicBool::new(false);
     let mut recorder = Recorder {
         run,
@@ -120,8 +121,8 @@ pub(crate) fn train(console: Console, run: &RunFolder, trainer: &mut RunTrainer)
     };
     let outcome = loop {
         pause.store(false, Ordering::Relaxed);
-        let outcome = trainer.run(&mut recorder, &pause).map_err(unwrap_observer)?;
-        run.save_model(&trainer.model().sde, trainer.best_params())?;
+        let outcome = train_on(run, trainer, &mut recorder, &pause)
+            .map_err(|error| error.context(Stopped { step: trainer.steps_done(), resume: resume.clone() }))?;
         if outcome.reason != StopReason::Cancelled || asked.load(Ordering::Relaxed) {
             break outcome;
         }
@@ -129,16 +130,30 @@ pub(crate) fn train(console: Console, run: &RunFolder, trainer: &mut RunTrainer)
     drop(recorder);
     tracing::info!("{outcome:?}");
     if outcome.reason == StopReason::Cancelled {
-        let resume = format!("chreode fit --resume {}", run.path().display());
         return Err(Interrupted { step: outcome.step, steps, resume }.into());
     }
+    Ok(outcome)
+}
+
+/// Trains until it ends or `pause` is set, and writes the best model.
+fn train_on(
+    run: &RunFolder,
+    trainer: &mut RunTrainer,
+    recorder: &mut Recorder<'_>,
+    pause: &AtomicBool,
+) -> anyhow::Result<Outcome> {
+    let outcome = trainer.run(recorder, pause).map_err(unwrap_observer)?;
+    run.save_model(&trainer.model().sde, trainer.best_params())?;
     Ok(outcome)
 }
 
 /// The recorder's own error as it was, so that its hint is found; every other error of the trainer as it is.
 fn unwrap_observer(error: TrainError) -> anyhow::Error {
     match error {
-        TrainError::Observer { source, .. } => anyhow::Error::from_boxed(source),
+        TrainError::Observer { source, .. } => match source.downcast::<RunError>() {
+            Ok(error) => (*error).into(),
+            Err(other) => anyhow::Error::from_boxed(other),
+        },
         other => other.into(),
     }
 }

@@ -197,6 +197,22 @@ fn a_full_disk_leaves_nothing_half_written() {
     assert!(error.contains("cannot write") && error.contains("run/training_cells.safetensors"), "{error}");
     assert_eq!(tree(dir), before);
 
+    // In the middle of a training: what is there is kept, and goes on once there is room.
+    std::fs::write(dir.join("cells.csv"), table(40)).unwrap();
+    let long = "fit cells.csv --time day --state x,y --drift-hidden 8 --diffusion-hidden 4 --batch 32 --dt 0.5 \
+                --steps 200 --checkpoint-every 10 --evaluate-every 50";
+    let output = limited(&format!("{long} -o full"));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("cannot write full/metrics.jsonl"), "{error}");
+    assert!(error.contains("hint: make room") && error.contains("`chreode fit --resume full`"), "{error}");
+    chreode(dir).args(["fit", "--resume", "full", "--quiet"]).assert().success();
+    chreode(dir).args(long.split_whitespace()).args(["-o", "roomy", "--quiet"]).assert().success();
+    for file in ["model.safetensors", "metrics.jsonl"] {
+        let [a, b] = ["full", "roomy"].map(|run| std::fs::read(dir.join(run).join(file)).unwrap());
+        assert!(a == b, "{file}");
+    }
+
     fit(dir);
     let before = tree(dir);
     let output = limited("simulate run cells.csv --start day=0 --until 2 --n 50 -o sims.csv");
