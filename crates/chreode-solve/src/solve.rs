@@ -237,7 +237,7 @@ impl Segment {
     }
 
     /// End of a step no longer than `h`, and whether it has that length: two equal steps before a stop rather
-    /// than one and a stub.
+    /// than a long and a tiny one.
     fn reach(&self, t: f64, h: f64, sign: f64) -> (f64, bool) {
         let left = (self.stop - t).abs();
         if left <= h {

@@ -1,7 +1,7 @@
 //! The demo: learn virtual blood from snapshots, then say how good the result is, which only a known truth allows.
 //!
-//! One fit, with one day held out, gives everything; no number of the truth takes part in it. `settings`: sizes
-//! and the model. `judge`: everything that is measured. `result`: how it is handed over.
+//! One fit, with one day held out, gives everything. The fit sees snapshots alone; the form of its noise is the truth's,
+//! and the size at which it starts was chosen by the held-out day. `settings`: sizes and the model. `judge`: everything that is measured. `result`: how it is handed over.
 //! Not here: the network and its scores (`virtual_blood`), what the report shows (`page`).
 
 mod judge;
