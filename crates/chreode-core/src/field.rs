@@ -1,6 +1,6 @@
 //! Vector fields `dy/dt = f(t, y; p)`: one required capability a trait, the rest opt-in.
 
-use crate::{FieldError, Real};
+use crate::{FieldError, Real, Sparsity};
 
 /// The right-hand side of a differential equation, for `n` trajectories at once.
 ///
@@ -33,7 +33,13 @@ pub trait Jvp<T: Real>: VectorField<T> {
 
 /// A vector field with an explicit Jacobian.
 pub trait Jacobian<T: Real>: VectorField<T> {
-    /// Sets `values` to `∂f_i/∂y_j` of ONE trajectory `y` (`[d]`): dense `[d, d]`, row `i`, column `j`.
+    /// Which entries may differ from zero; `None` if the Jacobian is dense.
+    fn sparsity(&self) -> Option<&Sparsity> {
+        None
+    }
+
+    /// Sets `values` to `∂f_i/∂y_j` of ONE trajectory `y` (`[d]`): dense `[d, d]`, row `i`, column `j`; or the
+    /// entries of [`sparsity`](Self::sparsity) in its order.
     ///
     /// # Errors
     /// [`FieldError`] if the field is undefined at the state.

@@ -19,6 +19,7 @@ mod batch;
 mod dense;
 mod error;
 mod lowrank;
+mod scalar;
 mod simd;
 
 pub use activation::{Activation, UnknownActivation};
@@ -33,5 +34,6 @@ pub use dense::svd::{Svd, singular_values, spectral_norm, svd};
 pub use error::LinalgError;
 pub use lowrank::operator::{CsrOperator, DenseOperator, LinearOperator, Standardised};
 pub use lowrank::truncated::{TruncatedSvd, truncated_svd};
+pub use scalar::{Complex, Scalar};
 pub use simd::rows::{log_sum_exp, softmin_row};
 pub use simd::slices::{vexp, vln, vsigmoid, vsilu, vsoftplus, vtanh};

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+use chreode_core::LinearSolver;
 use chreode_linalg::{
-    Cholesky, LinalgError, Lu, eigenvalues, qr, singular_values, solve_spd, spectral_norm, svd,
+    Cholesky, Complex, LinalgError, Lu, eigenvalues, qr, singular_values, solve_spd, spectral_norm, svd,
     symmetric_eigen,
 };
 use proptest::prelude::*;
@@ -52,13 +53,45 @@ fn check_lu(n: usize, seed: u64) {
         a[i * n + (i + 1) % n] += n as f64;
     }
     let x = matrix(n, 1, seed + 1);
-    let mut lu = Lu::factor(&a, n).unwrap();
+    let mut lu = Lu::of(&a, n).unwrap();
     let mut b = product(&a, &x, n, n, 1);
     lu.solve(&mut b);
     assert_close(&b, &x, 1e-12, "LU solve");
     let mut b = product(&transposed(&a, n, n), &x, n, n, 1);
     lu.solve_transpose(&mut b);
     assert_close(&b, &x, 1e-12, "LU solve with the transpose");
+}
+
+/// Complex and single precision, with the same work space for several matrices.
+fn check_lu_of_other_numbers(n: usize, seed: u64) {
+    let mut complex = Lu::<Complex<f64>>::new(n);
+    let mut single = Lu::<f32>::new(n);
+    for seed in [seed, seed + 10] {
+        let (mut re, im, x) = (matrix(n, n, seed), matrix(n, n, seed + 1), matrix(n, 2, seed + 2));
+        for i in 0..n {
+            re[i * n + (i + 1) % n] += n as f64;
+        }
+        let a: Vec<_> = re.iter().zip(&im).map(|(&re, &im)| Complex::new(re, im)).collect();
+        let x: Vec<_> = x.chunks_exact(2).map(|x| Complex::new(x[0], x[1])).collect();
+        complex.factor(&a).unwrap();
+        for transpose in [false, true] {
+            let mut b = vec![Complex::new(0.0, 0.0); n];
+            for i in 0..n {
+                for j in 0..n {
+                    b[i] += if transpose { a[j * n + i] } else { a[i * n + j] } * x[j];
+                }
+            }
+            if transpose { complex.solve_transpose(&mut b) } else { complex.solve(&mut b) }
+            for (b, x) in b.iter().zip(&x) {
+                assert!((b.re - x.re).abs() + (b.im - x.im).abs() < 1e-11, "complex, n = {n}: {b:?} is not {x:?}");
+            }
+        }
+        single.factor(&re.iter().map(|&x| x as f32).collect::<Vec<_>>()).unwrap();
+        let real: Vec<f64> = x.iter().map(|x| x.re).collect();
+        let mut b: Vec<f32> = product(&re, &real, n, n, 1).iter().map(|&x| x as f32).collect();
+        single.solve(&mut b);
+        assert_close(&b.iter().map(|&x| f64::from(x)).collect::<Vec<_>>(), &real, 1e-3, "single precision");
+    }
 }
 
 fn check_cholesky(n: usize, seed: u64) {
@@ -133,6 +166,7 @@ fn check_eigenvalues(n: usize, seed: u64) {
 fn decompositions_multiply_back_at_all_sizes() {
     for (seed, n) in SIZES.into_iter().enumerate() {
         let seed = seed as u64;
+        check_lu_of_other_numbers(n, 5);
         check_lu(n, seed);
         check_cholesky(n, seed);
         check_symmetric(n, seed);
@@ -178,13 +212,13 @@ fn known_eigenvalues() {
 fn unusable_matrices_are_errors_with_numbers() {
     let n = 3;
     let singular = [1.0, 2.0, 3.0, 2.0, 4.0, 6.0, 1.0, 0.0, 1.0];
-    assert!(matches!(Lu::factor(&singular, n), Err(LinalgError::Singular { n: 3, .. })));
+    assert!(matches!(Lu::of(&singular, n), Err(LinalgError::Singular { n: 3, .. })));
     assert!(matches!(
         Cholesky::factor(&[1.0, 2.0, 2.0, 1.0], 2),
         Err(LinalgError::NotPositiveDefinite { pivot: 1, n: 2 })
     ));
     assert_eq!(
-        Lu::factor(&[1.0; 5], 2).unwrap_err(),
+        Lu::of(&[1.0; 5], 2).unwrap_err(),
         LinalgError::Length { what: "matrix", found: 5, expected: 4 }
     );
     for bad in [f64::NAN, f64::INFINITY] {

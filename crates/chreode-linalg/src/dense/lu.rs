@@ -1,94 +1,195 @@
-//! LU with partial pivoting: factor once, solve often, also with the transpose.
+//! LU with partial pivoting: factor often, solve often, also with the transpose.
 
-use faer::dyn_stack::MemStack;
-use faer::linalg::lu::partial_pivoting::factor::{lu_in_place, lu_in_place_scratch};
-use faer::{MatMut, Par};
+use chreode_core::{LinearSolver, Real, SingularMatrix};
+use faer::dyn_stack::MemBuffer;
 
 use crate::error::{LinalgError, check};
+use crate::scalar::Scalar;
 
-/// `P A = L U` of a square matrix (faer's factorisation at every size; the solves are plain loops).
-#[derive(Clone, Debug)]
-pub struct Lu {
+/// From this size on faer factors real matrices.
+const FAER_FROM: usize = 48;
+
+/// `P A = L U` of a dense square matrix, real or complex, with its work space.
+pub struct Lu<S> {
     n: usize,
     /// L below the diagonal (its own diagonal is 1), U on and above; row-major.
-    factors: Vec<f64>,
+    factors: Vec<S>,
+    /// One over the diagonal of U.
+    inverse: Vec<S>,
     /// Row i of `P A` is this row of A.
     rows: Vec<usize>,
-    scratch: Vec<f64>,
+    scratch: Vec<S>,
+    /// Work space of faer, for large matrices.
+    memory: Option<(MemBuffer, Vec<usize>)>,
 }
 
-impl Lu {
-    /// Factors `a`, `[n, n]` row-major.
+impl<S: Scalar> Clone for Lu<S> {
+    fn clone(&self) -> Self {
+        Self {
+            n: self.n,
+            factors: self.factors.clone(),
+            inverse: self.inverse.clone(),
+            rows: self.rows.clone(),
+            scratch: self.scratch.clone(),
+            memory: library_memory::<S>(self.n),
+        }
+    }
+}
+
+impl<S: Scalar> std::fmt::Debug for Lu<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lu").field("n", &self.n).field("factors", &self.factors).finish_non_exhaustive()
+    }
+}
+
+/// Work space of faer if it is to factor matrices of this type and size.
+fn library_memory<S: Scalar>(n: usize) -> Option<(MemBuffer, Vec<usize>)> {
+    if n < FAER_FROM {
+        return None;
+    }
+    S::library_lu_scratch(n).map(|req| (super::stack(req), vec![0; n]))
+}
+
+impl<S: Scalar> Lu<S> {
+    /// Work space for matrices of size `n`; as if it had factored the identity.
+    pub fn new(n: usize) -> Self {
+        let mut factors = vec![S::ZERO; n * n];
+        factors.iter_mut().step_by(n + 1).for_each(|x| *x = S::ONE);
+        Self {
+            n,
+            factors,
+            inverse: vec![S::ONE; n],
+            rows: (0..n).collect(),
+            scratch: vec![S::ZERO; n],
+            memory: library_memory::<S>(n),
+        }
+    }
+
+    /// Eliminates below the diagonal, row by row.
+    fn eliminate(&mut self) {
+        let (n, a) = (self.n, &mut self.factors[..]);
+        for k in 0..n {
+            let mut pivot = k;
+            let mut most = a[k * n + k].magnitude();
+            for i in k + 1..n {
+                let size = a[i * n + k].magnitude();
+                if size > most {
+                    (pivot, most) = (i, size);
+                }
+            }
+            if pivot != k {
+                let (above, below) = a.split_at_mut(pivot * n);
+                above[k * n..(k + 1) * n].swap_with_slice(&mut below[..n]);
+                self.rows.swap(k, pivot);
+            }
+            let (above, below) = a.split_at_mut((k + 1) * n);
+            let top = &above[k * n..];
+            let inverse = S::ONE / top[k];
+            for row in below.chunks_exact_mut(n) {
+                let l = row[k] * inverse;
+                row[k] = l;
+                if l != S::ZERO {
+                    subtract(l, &top[k + 1..], &mut row[k + 1..]);
+                }
+            }
+        }
+    }
+}
+
+impl Lu<f64> {
+    /// Factors `a`, `[n, n]` row-major, in a work space of its own.
     ///
     /// # Errors
     /// [`LinalgError`] if the length is not n², an element is not finite, or a pivot is exactly zero.
-    pub fn factor(a: &[f64], n: usize) -> Result<Self, LinalgError> {
+    pub fn of(a: &[f64], n: usize) -> Result<Self, LinalgError> {
         check(a, n, n)?;
-        let mut factors = a.to_vec();
-        let (mut rows, mut inverse) = (vec![0_usize; n], vec![0_usize; n]);
-        let mut memory =
-            super::stack(lu_in_place_scratch::<usize, f64>(n, n, Par::Seq, faer::prelude::default()));
-        lu_in_place(
-            MatMut::from_row_major_slice_mut(&mut factors, n, n),
-            &mut rows,
-            &mut inverse,
-            Par::Seq,
-            MemStack::new(&mut memory),
-            faer::prelude::default(),
-        );
-        match (0..n).find(|&i| factors[i * n + i] == 0.0 || !factors[i * n + i].is_finite()) {
-            Some(pivot) => Err(LinalgError::Singular { pivot, n }),
-            None => Ok(Self { n, factors, rows, scratch: vec![0.0; n] }),
+        let mut lu = Self::new(n);
+        match lu.factor(a) {
+            Ok(()) => Ok(lu),
+            Err(SingularMatrix { pivot, n }) => Err(LinalgError::Singular { pivot, n }),
         }
     }
+}
 
-    /// Size of the matrix.
-    pub fn n(&self) -> usize {
+impl<S: Scalar> LinearSolver<S> for Lu<S> {
+    fn n(&self) -> usize {
         self.n
     }
 
-    /// Solves `A x = b` in place.
-    ///
-    /// # Panics
-    /// If `b` has not n elements.
-    pub fn solve(&mut self, b: &mut [f64]) {
-        let (n, lu, x) = (self.n, &self.factors, &mut self.scratch);
+    fn factor(&mut self, a: &[S]) -> Result<(), SingularMatrix> {
+        let n = self.n;
+        self.factors.copy_from_slice(a);
+        for (i, row) in self.rows.iter_mut().enumerate() {
+            *row = i;
+        }
+        match &mut self.memory {
+            None => self.eliminate(),
+            Some((memory, back)) => S::library_lu(&mut self.factors, &mut self.rows, back, memory),
+        }
+        for i in 0..n {
+            let diagonal = self.factors[i * n + i];
+            let size = diagonal.magnitude();
+            if size == <S::Part as Real>::ZERO || !size.is_finite() {
+                return Err(SingularMatrix { pivot: i, n });
+            }
+            self.inverse[i] = S::ONE / diagonal;
+        }
+        Ok(())
+    }
+
+    fn solve(&mut self, b: &mut [S]) {
+        let (n, lu, x) = (self.n, &self.factors[..], &mut self.scratch[..]);
         assert_eq!(b.len(), n, "Lu::solve: right-hand side");
         for i in 0..n {
-            let row = &lu[i * n..i * n + i];
-            x[i] = b[self.rows[i]] - row.iter().zip(&x[..i]).map(|(l, x)| l * x).sum::<f64>();
+            x[i] = b[self.rows[i]] - dot(&lu[i * n..i * n + i], &x[..i]);
         }
         for i in (0..n).rev() {
-            let row = &lu[i * n + i + 1..(i + 1) * n];
-            let sum = row.iter().zip(&x[i + 1..]).map(|(u, x)| u * x).sum::<f64>();
-            x[i] = (x[i] - sum) / lu[i * n + i];
+            let sum = dot(&lu[i * n + i + 1..(i + 1) * n], &x[i + 1..]);
+            x[i] = (x[i] - sum) * self.inverse[i];
         }
         b.copy_from_slice(x);
     }
 
-    /// Solves `Aᵀ x = b` in place.
-    ///
-    /// # Panics
-    /// If `b` has not n elements.
-    pub fn solve_transpose(&mut self, b: &mut [f64]) {
-        let (n, lu, x) = (self.n, &self.factors, &mut self.scratch);
+    fn solve_transpose(&mut self, b: &mut [S]) {
+        let (n, lu, x) = (self.n, &self.factors[..], &mut self.scratch[..]);
         assert_eq!(b.len(), n, "Lu::solve_transpose: right-hand side");
         x.copy_from_slice(b);
         for i in 0..n {
-            x[i] /= lu[i * n + i];
-            let xi = x[i];
-            for (x, u) in x[i + 1..].iter_mut().zip(&lu[i * n + i + 1..(i + 1) * n]) {
-                *x -= xi * u;
-            }
+            let (done, rest) = x.split_at_mut(i + 1);
+            done[i] *= self.inverse[i];
+            subtract(done[i], &lu[i * n + i + 1..(i + 1) * n], rest);
         }
         for i in (0..n).rev() {
-            let xi = x[i];
-            for (x, l) in x[..i].iter_mut().zip(&lu[i * n..i * n + i]) {
-                *x -= xi * l;
-            }
+            let (rest, done) = x.split_at_mut(i);
+            subtract(done[0], &lu[i * n..i * n + i], rest);
         }
         for i in 0..n {
             b[self.rows[i]] = x[i];
         }
+    }
+}
+
+/// Sum in four lanes, so that it need not wait for each addition; the order is fixed.
+#[inline(always)]
+fn dot<S: Scalar>(a: &[S], b: &[S]) -> S {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+    let mut sums = [S::ZERO; 4];
+    for (a, b) in a.iter().zip(b) {
+        for l in 0..4 {
+            sums[l] += a[l] * b[l];
+        }
+    }
+    let mut sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    for (&a, &b) in a_rest.iter().zip(b_rest) {
+        sum += a * b;
+    }
+    sum
+}
+
+/// `y -= w x`.
+#[inline(always)]
+fn subtract<S: Scalar>(w: S, x: &[S], y: &mut [S]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y -= w * x;
     }
 }
