@@ -6,7 +6,7 @@
 //! Not here: the time loop and the methods (`chreode-solve`), stochastic equations (`sde`).
 
 use chreode_core::{FieldError, Real, Tolerance, VectorField, Vjp};
-use chreode_solve::{Erk, ErkTableau, Observer, SolveOptions, Stats, StepRecord, Stepper, solve_observed};
+use chreode_solve::{Erk, ErkTableau, Observer, Rhs, SolveOptions, Stats, StepRecord, Stepper, solve_observed};
 
 use crate::AdjointError;
 use crate::error::{check_finite, check_len};
@@ -142,7 +142,7 @@ impl<T: Real> OdeAdjoint<T> {
         self.tape.saved_after.clear();
         let options = SolveOptions { land_on_saves: true, ..*options };
         let mut recorder = Recorder { tape: &mut self.tape, save };
-        let stats = solve_observed(f, p, y, span, &mut self.erk, &options, &mut recorder)?;
+        let stats = solve_observed(&mut Rhs::Field(f), p, y, span, &mut self.erk, &options, &mut recorder)?;
         self.complete = true;
         Ok(stats)
     }
@@ -221,7 +221,7 @@ impl<T: Real> OdeAdjoint<T> {
         self.replayed.extend_from_slice(&self.y);
         if count > 1 {
             // The forward run's first stage was evaluated at this time and state, so the bits agree.
-            let f: &mut dyn VectorField<T> = f;
+            let f = &mut Rhs::Field(f);
             self.erk.start(f, self.tape.steps[first].0, &self.y, p)?;
             for &(t, t_end) in &self.tape.steps[first..first + count - 1] {
                 self.erk.step(f, t, t_end, &self.y, p, Tolerance::default())?;

@@ -19,6 +19,6 @@ fn main() -> Result<(), SolveError> {
     let stats = solve(&mut lorenz, &p, &mut y, (0.0, 10.0), &mut tsit5, &options, &mut |_i, t, y| {
         println!("{t:6.1} {:10.5} {:10.5} {:10.5}", y[0], y[1], y[2]);
     })?;
-    println!("{} steps, {} rejected, {} evaluations", stats.accepted, stats.rejected, stats.evals);
+    println!("{} steps, {} rejected, {} evaluations", stats.accepted, stats.rejected, stats.work.evals);
     Ok(())
 }

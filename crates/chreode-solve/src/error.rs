@@ -2,6 +2,8 @@
 
 use chreode_core::{FieldError, Real};
 
+use crate::stepper::StepFailure;
+
 /// Errors of the integrators.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -71,6 +73,16 @@ pub enum SolveError {
         h: f64,
         /// Least length.
         h_min: f64,
+    },
+    /// An implicit method found no solution, however short the step.
+    #[error("no solution of an implicit step of length {h:e} at t = {t}: {failure}")]
+    Unsolved {
+        /// Time reached.
+        t: f64,
+        /// Length of the last step that was tried.
+        h: f64,
+        /// What was wrong.
+        failure: StepFailure,
     },
     /// The limit on steps was met.
     #[error("{max_steps} steps reached t = {t} only")]

@@ -1,6 +1,6 @@
 //! The size of an error relative to the tolerance.
 
-use chreode_core::{Real, Tolerance};
+use chreode_core::{Bound, Real, Tolerance};
 
 /// Smallest scale: keeps `0 / 0` out of a coordinate that is zero with `atol = 0`.
 const TINY: f64 = 1e-30;
@@ -15,12 +15,23 @@ pub(crate) fn worst_norm<T: Real>(
     a: &[T],
     b: &[T],
     d: usize,
-    tol: Tolerance,
+    tol: Tolerance<'_>,
     ratio: &mut [T],
 ) -> f64 {
-    let (atol, rtol) = (T::c(tol.atol + TINY), T::c(tol.rtol));
     let n = v.len();
     let (a, b, ratio) = (&a[..n], &b[..n], &mut ratio[..n]);
+    let (Bound::Same(rtol), Bound::Same(atol)) = (tol.rtol, tol.atol) else {
+        for (i, row) in ratio.chunks_exact_mut(d).enumerate() {
+            for (j, ratio) in row.iter_mut().enumerate() {
+                let k = i * d + j;
+                let scale = T::c(tol.atol.of(j) + TINY) + T::c(tol.rtol.of(j)) * a[k].abs().max(b[k].abs());
+                let r = v[k] / scale + (a[k] + b[k]) * T::ZERO;
+                *ratio = r * r;
+            }
+        }
+        return worst_row(ratio, d);
+    };
+    let (atol, rtol) = (T::c(atol + TINY), T::c(rtol));
     if n == d && n <= 4 {
         // Nothing to vectorise, and a pass over memory saved.
         let mut sum = T::ZERO;
@@ -35,8 +46,13 @@ pub(crate) fn worst_norm<T: Real>(
         let r = v[j] / (atol + rtol * a[j].abs().max(b[j].abs())) + (a[j] + b[j]) * T::ZERO;
         ratio[j] = r * r;
     }
+    worst_row(ratio, d)
+}
+
+/// The largest root mean square of a row of squares; NaN if there is one.
+fn worst_row<T: Real>(squares: &[T], d: usize) -> f64 {
     let mut worst = 0.0;
-    for row in ratio.chunks_exact(d) {
+    for row in squares.chunks_exact(d) {
         let norm = mean_root(lane_sum(row), d);
         if norm.is_nan() {
             return f64::NAN;
@@ -67,7 +83,7 @@ fn lane_sum<T: Real>(x: &[T]) -> T {
 mod tests {
     use super::*;
 
-    const TOL: Tolerance = Tolerance { rtol: 0.0, atol: 0.5 };
+    const TOL: Tolerance<'_> = Tolerance { rtol: Bound::Same(0.0), atol: Bound::Same(0.5) };
 
     #[test]
     fn the_worst_trajectory_counts() {
@@ -99,8 +115,18 @@ mod tests {
     }
 
     #[test]
+    fn one_tolerance_a_coordinate() {
+        let (v, y) = ([0.3, 0.4, 0.6, 0.1], [1.0; 4]);
+        let same = worst_norm(&v, &y, &y, 2, Tolerance::new(0.1, 0.2), &mut [0.0; 4]);
+        let each = worst_norm(&v, &y, &y, 2, Tolerance::new(&[0.1; 2], &[0.2; 2]), &mut [0.0; 4]);
+        assert_eq!(same, each);
+        let mixed = worst_norm(&v, &y, &y, 2, Tolerance::new(0.0, &[1.0, 0.1]), &mut [0.0; 4]);
+        assert!((mixed - ((0.09_f64 + 16.0) / 2.0).sqrt()).abs() < 1e-12, "{mixed}");
+    }
+
+    #[test]
     fn zero_state_without_absolute_tolerance() {
-        let tol = Tolerance { rtol: 1e-3, atol: 0.0 };
+        let tol = Tolerance::new(1e-3, 0.0);
         assert_eq!(worst_norm(&[0.0], &[0.0], &[0.0], 1, tol, &mut [0.0]), 0.0);
         assert!(worst_norm(&[1e-9], &[0.0], &[0.0], 1, tol, &mut [0.0]) > 1.0);
     }

@@ -1,9 +1,10 @@
 //! The first step size, from the sizes of state, derivative and second derivative.
 //! Source: [HNW93] section II.4.
 
-use chreode_core::{FieldError, Real, Tolerance, VectorField};
+use chreode_core::{FieldError, Real, Tolerance};
 
 use crate::error_norm::worst_norm;
+use crate::rhs::Rhs;
 
 /// Proposes a first step of a method whose error scales with `h^error_order`. `f0` is the field at `(t, y)`;
 /// `y1`, `f1` and `ratio` are scratch. One evaluation.
@@ -14,14 +15,14 @@ use crate::error_norm::worst_norm;
 /// # Errors
 /// [`FieldError::Fatal`] of the field.
 pub(crate) fn initial_step<T: Real>(
-    f: &mut dyn VectorField<T>,
+    f: &mut Rhs<'_, T>,
     t: f64,
     t_end: f64,
     y: &[T],
     p: &[T],
     f0: &[T],
     error_order: u32,
-    tol: Tolerance,
+    tol: Tolerance<'_>,
     y1: &mut [T],
     f1: &mut [T],
     ratio: &mut [T],

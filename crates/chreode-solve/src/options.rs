@@ -1,6 +1,6 @@
 //! What a run may be told.
 
-use chreode_core::Tolerance;
+use chreode_core::{Bound, Tolerance};
 
 use crate::SolveError;
 use crate::controller::PiController;
@@ -26,7 +26,7 @@ pub enum StepSize {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SolveOptions<'a> {
     /// Tolerances, in units of the state.
-    pub tolerance: Tolerance,
+    pub tolerance: Tolerance<'a>,
     /// Step size.
     pub step: StepSize,
     /// Times to save the state at: strictly monotone in the run's direction, inside its span, ends included.
@@ -53,10 +53,10 @@ impl Default for SolveOptions<'_> {
     }
 }
 
-impl SolveOptions<'_> {
-    /// Adaptive steps with these tolerances.
-    pub fn tolerance(rtol: f64, atol: f64) -> Self {
-        Self { tolerance: Tolerance { rtol, atol }, ..Self::default() }
+impl<'a> SolveOptions<'a> {
+    /// Adaptive steps with these tolerances, each a number or a slice `[d]`.
+    pub fn tolerance(rtol: impl Into<Bound<'a>>, atol: impl Into<Bound<'a>>) -> Self {
+        Self { tolerance: Tolerance::new(rtol, atol), ..Self::default() }
     }
 
     /// Equal steps no longer than `h`.
@@ -64,7 +64,7 @@ impl SolveOptions<'_> {
         Self { step: StepSize::Fixed(h), ..Self::default() }
     }
 
-    pub(crate) fn check(&self, span: (f64, f64)) -> Result<(), SolveError> {
+    pub(crate) fn check(&self, span: (f64, f64), d: usize) -> Result<(), SolveError> {
         let bad = |what, must, got| Err(SolveError::InvalidOption { what, must, got });
         let positive = |what, got: f64| if got > 0.0 { Ok(()) } else { bad(what, "positive", got) };
         for (what, t) in [("start time", span.0), ("end time", span.1)] {
@@ -72,15 +72,21 @@ impl SolveOptions<'_> {
                 return bad(what, "finite", t);
             }
         }
-        for (what, x) in [("rtol", self.tolerance.rtol), ("atol", self.tolerance.atol)] {
-            if !(x >= 0.0 && x.is_finite()) {
+        let Tolerance { rtol, atol } = self.tolerance;
+        for (what, bound) in [("rtol", rtol), ("atol", atol)] {
+            let values = match &bound {
+                Bound::Same(x) => std::slice::from_ref(x),
+                Bound::Each(x) if x.len() == d => x,
+                Bound::Each(x) => return Err(SolveError::ShapeMismatch { what, expected: d, got: x.len() }),
+            };
+            if let Some(&x) = values.iter().find(|&&x| !(x >= 0.0 && x.is_finite())) {
                 return bad(what, "finite and not negative", x);
             }
         }
         match self.step {
             StepSize::Fixed(h) => positive("fixed step", h)?,
             StepSize::Adaptive { h0, h_max } => {
-                positive("rtol + atol", self.tolerance.rtol + self.tolerance.atol)?;
+                (0..d).try_for_each(|j| positive("rtol + atol", rtol.of(j) + atol.of(j)))?;
                 positive("h_max", h_max)?;
                 if let Some(h0) = h0 {
                     positive("h0", h0)?;

@@ -3,11 +3,12 @@
 //! The loop owns time, step size, state and statistics; the method ([`Stepper`]) proposes steps.
 //! Not here: how a step is made (`erk`), the next step size (`controller`), what may be asked for (`options`).
 
-use chreode_core::{FieldError, Real, VectorField};
+use chreode_core::{FieldError, Jacobian, Real, VectorField};
 
 use crate::SolveError;
 use crate::error::{check_finite, check_len, check_params, rows};
 use crate::options::{SolveOptions, StepSize};
+use crate::rhs::Rhs;
 use crate::stats::Stats;
 use crate::stepper::Stepper;
 
@@ -43,7 +44,7 @@ pub trait Observer<T: Real> {
 /// * [`SolveError::NonFinite`] for a start state, or when no step size keeps the state finite.
 /// * [`SolveError::Field`] for a fatal field error, or a recoverable one that no step size avoids (with fixed
 ///   steps: at once).
-/// * [`SolveError::StepSizeTooSmall`], [`SolveError::TooManySteps`].
+/// * [`SolveError::StepSizeTooSmall`], [`SolveError::Unsolved`] of an implicit method, [`SolveError::TooManySteps`].
 ///
 /// ```
 /// use chreode_core::field;
@@ -54,7 +55,7 @@ pub trait Observer<T: Real> {
 /// let mut saved = 0.0;
 /// let stats = solve(&mut decay, &[0.5], &mut y, (0.0, 2.0), &mut tsit5, &options, &mut |_i, _t, y| saved = y[0])?;
 /// assert!((saved - (-0.5_f64).exp()).abs() < 1e-9 && (y[0] - (-1.0_f64).exp()).abs() < 1e-9);
-/// assert_eq!(stats.evals, 2 + 6 * (stats.accepted + stats.rejected));
+/// assert_eq!(stats.work.evals, 2 + 6 * (stats.accepted + stats.rejected));
 /// # Ok::<(), chreode_solve::SolveError>(())
 /// ```
 pub fn solve<T: Real>(
@@ -66,22 +67,41 @@ pub fn solve<T: Real>(
     options: &SolveOptions<'_>,
     save: &mut dyn FnMut(usize, f64, &[T]),
 ) -> Result<Stats, SolveError> {
-    struct Saves<'a, T>(&'a mut dyn FnMut(usize, f64, &[T]));
-    impl<T: Real> Observer<T> for Saves<'_, T> {
-        fn step(&mut self, _record: StepRecord<'_, T>) {}
-        fn save(&mut self, i: usize, t: f64, y: &[T]) {
-            (self.0)(i, t, y);
-        }
-    }
-    solve_observed(f, p, y, span, stepper, options, &mut Saves(save))
+    solve_observed(&mut Rhs::Field(f), p, y, span, stepper, options, &mut Saves(save))
 }
 
-/// As [`solve`], and also shows every accepted step.
+/// As [`solve`], with the field's own Jacobian: implicit methods then need no differences.
+///
+/// # Errors
+/// As [`solve`].
+pub fn solve_with_jacobian<T: Real>(
+    f: &mut dyn Jacobian<T>,
+    p: &[T],
+    y: &mut [T],
+    span: (f64, f64),
+    stepper: &mut dyn Stepper<T>,
+    options: &SolveOptions<'_>,
+    save: &mut dyn FnMut(usize, f64, &[T]),
+) -> Result<Stats, SolveError> {
+    solve_observed(&mut Rhs::Jacobian(f), p, y, span, stepper, options, &mut Saves(save))
+}
+
+/// Passes saved states on and looks at nothing else.
+struct Saves<'a, T>(&'a mut dyn FnMut(usize, f64, &[T]));
+
+impl<T: Real> Observer<T> for Saves<'_, T> {
+    fn step(&mut self, _record: StepRecord<'_, T>) {}
+    fn save(&mut self, i: usize, t: f64, y: &[T]) {
+        (self.0)(i, t, y);
+    }
+}
+
+/// As [`solve`], for any kind of right-hand side, and also shows every accepted step.
 ///
 /// # Errors
 /// As [`solve`].
 pub fn solve_observed<T: Real>(
-    f: &mut dyn VectorField<T>,
+    f: &mut Rhs<'_, T>,
     p: &[T],
     y: &mut [T],
     span: (f64, f64),
@@ -93,9 +113,8 @@ pub fn solve_observed<T: Real>(
     rows(y.len(), d)?;
     check_len("state (the stepper's)", y.len(), stepper.state_len())?;
     check_params(p.len(), f.n_params())?;
-    options.check(span)?;
-    let error_order = f64::from(stepper.error_order().unwrap_or(0));
-    if matches!(options.step, StepSize::Adaptive { .. }) && error_order == 0.0 {
+    options.check(span, d)?;
+    if matches!(options.step, StepSize::Adaptive { .. }) && stepper.error_order().is_none() {
         return Err(SolveError::NoErrorEstimate);
     }
     let (mut t, t1) = span;
@@ -115,7 +134,7 @@ pub fn solve_observed<T: Real>(
         }
         return Ok(stats);
     }
-    let evals_before = stepper.evals();
+    let before = stepper.work();
     stepper.start(f, t, y, p)?;
     let (mut h, h_max) = match options.step {
         StepSize::Fixed(h) => (h, f64::INFINITY),
@@ -141,7 +160,8 @@ pub fn solve_observed<T: Real>(
             Err(e) => return Err(e.into()),
         };
         let tried = (t_end - t).abs();
-        let accepted = if adaptive { err <= 1.0 } else { !err.is_nan() };
+        let error_order = f64::from(stepper.error_order().unwrap_or(1));
+        let accepted = if adaptive { err <= 1.0 } else { err.is_finite() };
         if !accepted {
             stepper.reject();
             if outcome.is_ok() {
@@ -150,23 +170,30 @@ pub fn solve_observed<T: Real>(
                 stats.field_failures += 1;
             }
             if !adaptive {
-                return Err(not_finite(stepper.proposed(), d, t_end));
+                return Err(match stepper.failure() {
+                    Some(failure) if !err.is_nan() => SolveError::Unsolved { t, h: tried, failure },
+                    _ => not_finite(stepper.proposed(), d, t_end),
+                });
             }
-            h = tried * options.controller.rejected(err, error_order);
+            let factor = stepper.factor(err);
+            h = tried * factor.unwrap_or_else(|| options.controller.rejected(err, error_order));
             grow = false;
             let h_min = (16.0 * f64::EPSILON * t.abs()).max(1e-290);
             if h < h_min {
                 outcome?;
-                return Err(if err.is_nan() {
-                    not_finite(stepper.proposed(), d, t_end)
-                } else {
-                    SolveError::StepSizeTooSmall { t, h, h_min }
+                return Err(match stepper.failure() {
+                    _ if err.is_nan() => not_finite(stepper.proposed(), d, t_end),
+                    Some(failure) => SolveError::Unsolved { t, h: tried, failure },
+                    None => SolveError::StepSizeTooSmall { t, h, h_min },
                 });
             }
             continue;
         }
         stats.accepted += 1;
         if !options.land_on_saves {
+            if saves.first().is_some_and(|&at| sign * (at - t_end) < 0.0) {
+                stepper.prepare_dense(f, t, t_end, y, p)?;
+            }
             while let Some(&at) = saves.first().filter(|&&at| sign * (at - t_end) < 0.0) {
                 let theta = (at - t) / (t_end - t);
                 observer.save(first - saves.len(), at, stepper.dense(theta, t_end - t, y));
@@ -181,7 +208,9 @@ pub fn solve_observed<T: Real>(
             saves = &saves[1..];
         }
         if adaptive {
-            let factor = options.controller.accepted(err, err_prev, error_order, grow);
+            let factor = stepper
+                .factor(err)
+                .unwrap_or_else(|| options.controller.accepted(err, err_prev, error_order, grow));
             grow = true;
             if whole {
                 h = tried * factor;
@@ -197,7 +226,7 @@ pub fn solve_observed<T: Real>(
             segment = Segment::new(t, next_stop(options, saves, t1), h);
         }
     }
-    stats.evals = stepper.evals() - evals_before;
+    stats.work = stepper.work().since(before);
     stats.h_next = sign * h;
     Ok(stats)
 }

@@ -1,13 +1,41 @@
 //! What a run cost.
 
+/// What a method has done, in its own units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Evaluations of the field, each for all trajectories; those for Jacobians by differences included.
+    pub evals: u64,
+    /// Jacobians computed, each for all trajectories.
+    pub jacobians: u64,
+    /// Matrices factored, real and complex ones, each for all trajectories.
+    pub factorisations: u64,
+    /// Newton iterations.
+    pub newton_iterations: u64,
+    /// Newton iterations that were given up; their step was tried again smaller, or with a new Jacobian.
+    pub newton_failures: u64,
+}
+
+impl Work {
+    /// What was done since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            evals: self.evals - before.evals,
+            jacobians: self.jacobians - before.jacobians,
+            factorisations: self.factorisations - before.factorisations,
+            newton_iterations: self.newton_iterations - before.newton_iterations,
+            newton_failures: self.newton_failures - before.newton_failures,
+        }
+    }
+}
+
 /// Statistics of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Stats {
-    /// Evaluations of the field, each for all trajectories.
-    pub evals: u64,
+    /// What the method did.
+    pub work: Work,
     /// Accepted steps.
     pub accepted: u64,
-    /// Steps rejected for their error, or because something was not finite.
+    /// Steps rejected for their error, because something was not finite, or because an implicit method found no solution.
     pub rejected: u64,
     /// Steps tried again because the field was undefined.
     pub field_failures: u64,

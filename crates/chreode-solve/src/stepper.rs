@@ -1,27 +1,30 @@
 //! What the time loop asks of a method.
 
-use chreode_core::{FieldError, Real, Tolerance, VectorField};
+use chreode_core::{FieldError, Real, SingularMatrix, Tolerance};
 
-/// A one-step method for `n` trajectories of `d` coordinates, with its work arrays.
+use crate::rhs::Rhs;
+use crate::stats::Work;
+
+/// A method for `n` trajectories of `d` coordinates, with its work arrays.
 ///
 /// It proposes steps; the loop ([`solve`](crate::solve)) owns time, step size, state and statistics.
 pub trait Stepper<T: Real> {
     /// Length `n * d` of the states it was made for.
     fn state_len(&self) -> usize;
 
-    /// The power of `h` that the error of one step scales with; `None` without an error estimate: the method
+    /// The power of `h` that the error of one step scales with, now; `None` without an error estimate: the method
     /// then runs with fixed steps only.
     fn error_order(&self) -> Option<u32>;
 
-    /// Evaluations of the field since it was made.
-    fn evals(&self) -> u64;
+    /// What it has done since it was made.
+    fn work(&self) -> Work;
 
     /// Begins at `(t, y)`: evaluates what the first step needs. Called again whenever the state was changed from
     /// outside.
     ///
     /// # Errors
     /// The field's.
-    fn start(&mut self, f: &mut dyn VectorField<T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError>;
+    fn start(&mut self, f: &mut Rhs<'_, T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError>;
 
     /// Proposes the length of a first step, after [`start`](Self::start), of a run that ends at `t_end`; positive,
     /// also when that lies before `t`.
@@ -30,31 +33,48 @@ pub trait Stepper<T: Real> {
     /// [`FieldError::Fatal`] of the field.
     fn initial_step(
         &mut self,
-        f: &mut dyn VectorField<T>,
+        f: &mut Rhs<'_, T>,
         t: f64,
         t_end: f64,
         y: &[T],
         p: &[T],
-        tol: Tolerance,
+        tol: Tolerance<'_>,
     ) -> Result<f64, FieldError>;
 
     /// Proposes the step from `(t, y)` to `t_end`. Returns its error norm: 1 is the tolerance, the worst
-    /// trajectory counts; NaN if anything is not finite; 0 without an error estimate.
+    /// trajectory counts; NaN if anything is not finite; infinite if an implicit method found no solution
+    /// ([`failure`](Self::failure) says why); 0 without an error estimate.
     ///
     /// # Errors
     /// The field's; the step may then be tried again with another `t_end`.
     fn step(
         &mut self,
-        f: &mut dyn VectorField<T>,
+        f: &mut Rhs<'_, T>,
         t: f64,
         t_end: f64,
         y: &[T],
         p: &[T],
-        tol: Tolerance,
+        tol: Tolerance<'_>,
     ) -> Result<f64, FieldError>;
 
     /// The state that the last step proposed.
     fn proposed(&self) -> &[T];
+
+    /// Gets ready for [`dense`](Self::dense) within the proposed step: some methods need more stages for it. Called
+    /// at most once a step.
+    ///
+    /// # Errors
+    /// The field's.
+    fn prepare_dense(
+        &mut self,
+        _f: &mut Rhs<'_, T>,
+        _t: f64,
+        _t_end: f64,
+        _y: &[T],
+        _p: &[T],
+    ) -> Result<(), FieldError> {
+        Ok(())
+    }
 
     /// The state at `t + theta (t_end - t)` of the proposed step, before it is accepted; `y` is its start.
     fn dense(&mut self, theta: f64, h: f64, y: &[T]) -> &[T];
@@ -64,4 +84,32 @@ pub trait Stepper<T: Real> {
 
     /// Drops the proposed step.
     fn reject(&mut self) {}
+
+    /// The next step's length over the last one's, if the method rules it by itself; asked once after each step,
+    /// when it was accepted or rejected. `None` leaves it to the loop's controller.
+    fn factor(&mut self, _err: f64) -> Option<f64> {
+        None
+    }
+
+    /// Why the last step's error was infinite.
+    fn failure(&self) -> Option<StepFailure> {
+        None
+    }
+}
+
+/// Why an implicit method found no solution for a step.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepFailure {
+    /// The Newton iteration did not converge.
+    #[error("the Newton iteration did not converge: rate {rate:.2} after {iterations} iterations")]
+    NewtonDiverged {
+        /// Iterations made.
+        iterations: u32,
+        /// The last correction over the one before.
+        rate: f64,
+    },
+    /// The Newton matrix is singular.
+    #[error("Newton matrix: {0}")]
+    Singular(#[from] SingularMatrix),
 }

@@ -50,7 +50,7 @@ fn step_counts() {
         for (method, rtol) in [(&TSIT5, 1e-6), (&TSIT5, 1e-10), (&BOSH3, 1e-6), (&HEUN, 1e-4)] {
             let (_, s) = run(&mut case, method, &SolveOptions::tolerance(rtol, rtol));
             let stages = method.stages() as u64 - u64::from(method.fsal);
-            assert_eq!(s.evals, 2 + stages * (s.accepted + s.rejected));
+            assert_eq!(s.work.evals, 2 + stages * (s.accepted + s.rejected));
             counts.push((case.name, method.name, s.accepted, s.rejected));
         }
     }

@@ -1,12 +1,14 @@
 //! One step of an explicit Runge-Kutta method.
 
-use chreode_core::{FieldError, Real, Tolerance, VectorField};
+use chreode_core::{FieldError, Real, Tolerance};
 
 use super::combine::{combine, combine_tiny};
 use super::dense_output::dense_into;
 use super::tableau::ErkTableau;
 use crate::error_norm::worst_norm;
 use crate::initial_step::initial_step;
+use crate::rhs::Rhs;
+use crate::stats::Work;
 use crate::stepper::Stepper;
 
 /// An explicit Runge-Kutta method with its work arrays.
@@ -64,7 +66,7 @@ impl<T: Real> Erk<T> {
     /// The inputs of stages `1..`, their derivatives, and the error estimate.
     fn stages(
         &mut self,
-        f: &mut dyn VectorField<T>,
+        f: &mut Rhs<'_, T>,
         t: f64,
         t_end: f64,
         y: &[T],
@@ -91,7 +93,7 @@ impl<T: Real> Erk<T> {
     #[inline(never)]
     fn tiny_stages<const D: usize>(
         &mut self,
-        f: &mut dyn VectorField<T>,
+        f: &mut Rhs<'_, T>,
         t: f64,
         t_end: f64,
         y: &[T],
@@ -126,23 +128,23 @@ impl<T: Real> Stepper<T> for Erk<T> {
         (m.embedded_order > 0).then(|| m.order.min(m.embedded_order) + 1)
     }
 
-    fn evals(&self) -> u64 {
-        self.evals
+    fn work(&self) -> Work {
+        Work { evals: self.evals, ..Work::default() }
     }
 
-    fn start(&mut self, f: &mut dyn VectorField<T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
+    fn start(&mut self, f: &mut Rhs<'_, T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
         self.evals += 1;
         f.eval(t, y, p, &mut self.k[..self.nd])
     }
 
     fn initial_step(
         &mut self,
-        f: &mut dyn VectorField<T>,
+        f: &mut Rhs<'_, T>,
         t: f64,
         t_end: f64,
         y: &[T],
         p: &[T],
-        tol: Tolerance,
+        tol: Tolerance<'_>,
     ) -> Result<f64, FieldError> {
         self.evals += 1;
         let order = self.error_order().unwrap_or(self.tableau.order + 1);
@@ -153,12 +155,12 @@ impl<T: Real> Stepper<T> for Erk<T> {
 
     fn step(
         &mut self,
-        f: &mut dyn VectorField<T>,
+        f: &mut Rhs<'_, T>,
         t: f64,
         t_end: f64,
         y: &[T],
         p: &[T],
-        tol: Tolerance,
+        tol: Tolerance<'_>,
     ) -> Result<f64, FieldError> {
         match self.nd {
             1 => self.tiny_stages::<1>(f, t, t_end, y, p)?,

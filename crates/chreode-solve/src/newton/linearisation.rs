@@ -1,0 +1,180 @@
+//! The Jacobian of a field along a run, and the linear systems made of it.
+
+use chreode_core::{FieldError, LinearSolver, Real, SingularMatrix, Tolerance};
+use chreode_linalg::{Complex, Lu};
+
+use super::differences::dense_differences;
+use crate::rhs::Rhs;
+use crate::stats::Work;
+
+/// The Jacobian `J` of `n` trajectories at one time, and factorisations of `s M - J` for real and complex shifts `s`.
+///
+/// `M` is the mass matrix, the identity if there is none. Every trajectory has a matrix of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Linearisation<T: Real> {
+    n: usize,
+    d: usize,
+    /// `[n, d, d]`.
+    jac: Vec<T>,
+    /// `[d, d]`, row-major; empty for the identity.
+    mass: Vec<T>,
+    real: Vec<Lu<T>>,
+    complex: Vec<Lu<Complex<T>>>,
+    matrix: Vec<T>,
+    complex_matrix: Vec<Complex<T>>,
+    complex_rhs: Vec<Complex<T>>,
+    scale: Vec<T>,
+    shifted: Vec<T>,
+    f1: Vec<T>,
+}
+
+impl<T: Real> Linearisation<T> {
+    /// Work space for `n` trajectories of `d` coordinates; `complex_shifts` complex factorisations are held at a time.
+    pub(crate) fn new(n: usize, d: usize, complex_shifts: usize) -> Self {
+        let c = if complex_shifts > 0 { d } else { 0 };
+        Self {
+            n,
+            d,
+            jac: vec![T::ZERO; n * d * d],
+            mass: Vec::new(),
+            real: vec![Lu::new(d); n],
+            complex: vec![Lu::new(c); n * complex_shifts],
+            matrix: vec![T::ZERO; d * d],
+            complex_matrix: vec![Complex::default(); c * c],
+            complex_rhs: vec![Complex::default(); c],
+            scale: vec![T::ZERO; n * d],
+            shifted: vec![T::ZERO; n * d],
+            f1: vec![T::ZERO; n * d],
+        }
+    }
+
+    /// Uses `mass`, `[d, d]` row-major, instead of the identity.
+    pub(crate) fn set_mass(&mut self, mass: &[T]) {
+        self.mass = mass.to_vec();
+    }
+
+    /// Whether there is a mass matrix.
+    pub(crate) fn has_mass(&self) -> bool {
+        !self.mass.is_empty()
+    }
+
+    /// `out = M v` for every trajectory, `[n, d]`; a copy without a mass matrix.
+    pub(crate) fn apply_mass(&self, v: &[T], out: &mut [T]) {
+        if self.mass.is_empty() {
+            out.copy_from_slice(v);
+            return;
+        }
+        for (v, out) in v.chunks_exact(self.d).zip(out.chunks_exact_mut(self.d)) {
+            for (row, out) in self.mass.chunks_exact(self.d).zip(out) {
+                *out = row.iter().zip(v).map(|(&m, &v)| m * v).sum();
+            }
+        }
+    }
+
+    /// Computes the Jacobian at `(t, y)`, where the field is `f0`.
+    ///
+    /// # Errors
+    /// The field's.
+    pub(crate) fn refresh(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        f0: &[T],
+        tol: Tolerance<'_>,
+        work: &mut Work,
+    ) -> Result<(), FieldError> {
+        work.jacobians += 1;
+        let d = self.d;
+        if let Rhs::Jacobian(f) = f {
+            for (y, jac) in y.chunks_exact(d).zip(self.jac.chunks_exact_mut(d * d)) {
+                f.jacobian(t, y, p, jac)?;
+            }
+            return Ok(());
+        }
+        for (k, scale) in self.scale.iter_mut().enumerate() {
+            let (rtol, atol) = (tol.rtol.of(k % d), tol.atol.of(k % d));
+            // Where an error of the tolerance's size would be: atol / rtol is the size at which the two meet.
+            *scale = T::c(if rtol > 0.0 { (atol / rtol).clamp(1e-10, 1.0) } else { 1.0 });
+        }
+        work.evals +=
+            dense_differences(f, t, y, p, f0, &self.scale, &mut self.shifted, &mut self.f1, &mut self.jac)?;
+        Ok(())
+    }
+
+    /// Factors `shift M - J`.
+    ///
+    /// # Errors
+    /// [`SingularMatrix`].
+    pub(crate) fn factor(&mut self, shift: f64, work: &mut Work) -> Result<(), SingularMatrix> {
+        work.factorisations += 1;
+        let (d, shift) = (self.d, T::c(shift));
+        for (jac, lu) in self.jac.chunks_exact(d * d).zip(&mut self.real) {
+            for (a, &j) in self.matrix.iter_mut().zip(jac) {
+                *a = -j;
+            }
+            if self.mass.is_empty() {
+                self.matrix.iter_mut().step_by(d + 1).for_each(|a| *a += shift);
+            } else {
+                for (a, &m) in self.matrix.iter_mut().zip(&self.mass) {
+                    *a += shift * m;
+                }
+            }
+            lu.factor(&self.matrix)?;
+        }
+        Ok(())
+    }
+
+    /// Solves `(shift M - J) x = b` in place, `[n, d]`, for the last factored shift.
+    pub(crate) fn solve(&mut self, b: &mut [T]) {
+        for (b, lu) in b.chunks_exact_mut(self.d).zip(&mut self.real) {
+            lu.solve(b);
+        }
+    }
+
+    /// Factors `(re + i im) M - J` as complex factorisation number `k`.
+    ///
+    /// # Errors
+    /// [`SingularMatrix`].
+    pub(crate) fn factor_complex(
+        &mut self,
+        k: usize,
+        re: f64,
+        im: f64,
+        work: &mut Work,
+    ) -> Result<(), SingularMatrix> {
+        work.factorisations += 1;
+        let (d, shift) = (self.d, Complex::new(T::c(re), T::c(im)));
+        let lus = &mut self.complex[k * self.n..(k + 1) * self.n];
+        for (jac, lu) in self.jac.chunks_exact(d * d).zip(lus) {
+            for (a, &j) in self.complex_matrix.iter_mut().zip(jac) {
+                *a = Complex::new(-j, T::ZERO);
+            }
+            if self.mass.is_empty() {
+                self.complex_matrix.iter_mut().step_by(d + 1).for_each(|a| *a += shift);
+            } else {
+                for (a, &m) in self.complex_matrix.iter_mut().zip(&self.mass) {
+                    *a += Complex::new(shift.re * m, shift.im * m);
+                }
+            }
+            lu.factor(&self.complex_matrix)?;
+        }
+        Ok(())
+    }
+
+    /// Solves `((re + i im) M - J) x = b_re + i b_im` in place, `[n, d]` each, by complex factorisation number `k`.
+    pub(crate) fn solve_complex(&mut self, k: usize, re: &mut [T], im: &mut [T]) {
+        let d = self.d;
+        let lus = &mut self.complex[k * self.n..(k + 1) * self.n];
+        for ((re, im), lu) in re.chunks_exact_mut(d).zip(im.chunks_exact_mut(d)).zip(lus) {
+            for ((b, &re), &im) in self.complex_rhs.iter_mut().zip(&*re).zip(&*im) {
+                *b = Complex::new(re, im);
+            }
+            lu.solve(&mut self.complex_rhs);
+            for ((b, re), im) in self.complex_rhs.iter().zip(re).zip(im) {
+                (*re, *im) = (b.re, b.im);
+            }
+        }
+    }
+}

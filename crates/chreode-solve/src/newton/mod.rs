@@ -1,0 +1,7 @@
+//! What implicit methods share: the field's Jacobian, by the best route that the field offers, and the linear systems of
+//! their Newton iterations.
+//!
+//! Start with `linearisation`. Not here: when a Jacobian is too old (each method's file), factorisations (`chreode-linalg`).
+
+pub(crate) mod differences;
+pub(crate) mod linearisation;

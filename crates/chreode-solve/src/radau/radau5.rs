@@ -1,0 +1,512 @@
+//! Radau IIA of order 5, three stages. Source: [HW96] sections IV.5, IV.8.
+//!
+//! The stage equations `Z = h (A ⊗ I) F(y + Z)` are transformed by the eigenvectors of `A⁻¹`: one real and one complex
+//! system of size `d` instead of one of size `3 d`. The error estimate is of order 3.
+
+use chreode_core::{Bound, FieldError, Real, Tolerance};
+
+use crate::error_norm::worst_norm;
+use crate::initial_step::initial_step;
+use crate::newton::linearisation::Linearisation;
+use crate::rhs::Rhs;
+use crate::stats::Work;
+use crate::stepper::{StepFailure, Stepper};
+
+/// `(4 - √6) / 10`, `(4 + √6) / 10`, 1.
+const C: [f64; 3] = [0.155_051_025_721_682_2, 0.644_948_974_278_317_8, 1.0];
+/// Real eigenvalue of `A⁻¹`, and the complex pair `ALPHA ± i BETA`.
+const GAMMA: f64 = 3.637_834_252_744_495_7;
+const ALPHA: f64 = 2.681_082_873_627_752_1;
+const BETA: f64 = 3.050_430_199_247_410_5;
+/// `Z = T W`.
+#[rustfmt::skip]
+const T: [[f64; 3]; 3] = [
+    [9.1232394870892942792e-02, -0.14125529502095420843, -3.0029194105147424492e-02],
+    [0.24171793270710701896,     0.20412935229379993199,  0.38294211275726193779],
+    [0.96604818261509293619,     1.0,                     0.0],
+];
+/// `W = T⁻¹ Z`.
+#[rustfmt::skip]
+const T_INV: [[f64; 3]; 3] = [
+    [ 4.3255798900631553510,   0.33919925181580986954,  0.54177053993587487119],
+    [-4.1787185915519047273,  -0.32768282076106238708,  0.47662355450055045196],
+    [-0.50287263494578687595,  2.5719269498556054292,  -0.59603920482822492497],
+];
+/// Weights of `Z / h` in the error estimate: `-(13 + 7√6)/3`, `(-13 + 7√6)/3`, `-1/3`.
+const E: [f64; 3] = [-10.048_809_399_827_416, 1.382_142_733_160_748_9, -1.0 / 3.0];
+
+/// Most Newton iterations of a step.
+const MAX_ITERATIONS: u32 = 7;
+/// The Jacobian is kept while Newton's rate stays below this.
+const RATE_TO_KEEP: f64 = 1e-3;
+const SAFETY: f64 = 0.9;
+/// The next step is at most so much longer, and at least so much of the last one.
+const MOST: f64 = 8.0;
+const LEAST: f64 = 0.2;
+/// A step would grow by less than this: it keeps its length, and the factorisations.
+const NOT_WORTH: f64 = 1.2;
+
+/// Radau IIA of order 5 with its work arrays: the method of choice for stiff problems that are to be solved to few or many
+/// digits, also with a mass matrix (index-1 differential-algebraic equations).
+///
+/// L-stable; order 5 at the steps' ends, 3 inside a step (the collocation polynomial). Since its error estimate is of order
+/// 3 only, it is held to `0.1 rtol^(2/3)` (and `atol` in proportion), which brings the true error near `rtol`.
+///
+/// ```
+/// use chreode_core::field;
+/// use chreode_solve::{Radau5, SolveOptions, solve};
+/// // Robertson's reactions: rates differ by nine orders of magnitude.
+/// let mut robertson = field(3, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| {
+///     let (slow, fast, back) = (0.04 * y[0], 3e7 * y[1] * y[1], 1e4 * y[1] * y[2]);
+///     (dy[0], dy[1], dy[2]) = (back - slow, slow - back - fast, fast);
+/// });
+/// let mut y = [1.0, 0.0, 0.0];
+/// let options = SolveOptions::tolerance(1e-6, 1e-10);
+/// let stats = solve(&mut robertson, &[], &mut y, (0.0, 1e11), &mut Radau5::new(1, 3), &options, &mut |_, _, _| {})?;
+/// assert!((y[0] - 2.0833401e-8).abs() < 1e-11 && stats.accepted < 200);
+/// # Ok::<(), chreode_solve::SolveError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Radau5<T: Real> {
+    d: usize,
+    nd: usize,
+    linear: Linearisation<T>,
+    /// The field at the step's start; its time and whether it belongs to the present state.
+    f0: Vec<T>,
+    have_f0: bool,
+    /// Whether the Jacobian was computed at the present state, and whether it serves at all.
+    jacobian_fresh: bool,
+    jacobian_serves: bool,
+    /// Step length of the factorisations; 0 for none.
+    factored: f64,
+    /// Stage values minus `y`, transformed ones, and Newton corrections: `[3, n, d]` each.
+    z: [Vec<T>; 3],
+    w: [Vec<T>; 3],
+    dw: [Vec<T>; 3],
+    y1: Vec<T>,
+    /// Divided differences of the collocation polynomial of the step that is proposed, and of the last accepted one.
+    poly: [Vec<T>; 3],
+    last_poly: [Vec<T>; 3],
+    /// Length of the last accepted step; 0 if there is none to extrapolate.
+    last_h: f64,
+    proposed_h: f64,
+    tmp: Vec<T>,
+    ratio: Vec<T>,
+    rtol: Vec<f64>,
+    atol: Vec<f64>,
+    iterations: u32,
+    rate: f64,
+    /// `η` of [HW96] (IV.8.10) from the last convergent iteration.
+    eta: f64,
+    error_before: f64,
+    rejected: bool,
+    next_factor: f64,
+    failure: Option<StepFailure>,
+    work: Work,
+}
+
+impl<S: Real> Radau5<S> {
+    /// Work arrays for `n` trajectories of `d` coordinates.
+    pub fn new(n: usize, d: usize) -> Self {
+        let nd = n * d;
+        let zeros = || vec![S::ZERO; nd];
+        let three = || [zeros(), zeros(), zeros()];
+        Self {
+            d,
+            nd,
+            linear: Linearisation::new(n, d, 1),
+            f0: zeros(),
+            have_f0: false,
+            jacobian_fresh: false,
+            jacobian_serves: false,
+            factored: 0.0,
+            z: three(),
+            w: three(),
+            dw: three(),
+            y1: zeros(),
+            poly: three(),
+            last_poly: three(),
+            last_h: 0.0,
+            proposed_h: 0.0,
+            tmp: zeros(),
+            ratio: zeros(),
+            rtol: vec![0.0; d],
+            atol: vec![0.0; d],
+            iterations: 0,
+            rate: 0.0,
+            eta: 1.0,
+            error_before: 1.0,
+            rejected: false,
+            next_factor: 1.0,
+            failure: None,
+            work: Work::default(),
+        }
+    }
+
+    /// Solves `M dy/dt = f` with this mass matrix, `[d, d]` row-major. It may be singular: its null rows are
+    /// algebraic equations (of index 1), which the start state must fulfil.
+    ///
+    /// # Panics
+    /// If `mass` has not `d²` elements.
+    #[must_use]
+    pub fn with_mass(mut self, mass: &[S]) -> Self {
+        assert_eq!(mass.len(), self.d * self.d, "Radau5::with_mass: elements of the mass matrix");
+        self.linear.set_mass(mass);
+        self
+    }
+
+    /// The tolerance that the error estimate, of order 3, is held to.
+    fn set_tolerance(&mut self, tol: Tolerance<'_>) {
+        for j in 0..self.d {
+            let (rtol, atol) = (tol.rtol.of(j), tol.atol.of(j));
+            (self.rtol[j], self.atol[j]) = if rtol > 0.0 {
+                let inner = 0.1 * rtol.powf(2.0 / 3.0);
+                (inner, inner * atol / rtol)
+            } else {
+                (0.0, atol)
+            };
+        }
+    }
+
+    /// The largest root mean square, over the trajectories, of a vector relative to the tolerance at `y`.
+    fn norm(v: &[S], y: &[S], d: usize, rtol: &[f64], atol: &[f64], ratio: &mut [S]) -> f64 {
+        worst_norm(v, y, y, d, Tolerance { rtol: Bound::Each(rtol), atol: Bound::Each(atol) }, ratio)
+    }
+
+    /// First guess of the stages: the last step's polynomial, continued, or zero.
+    fn guess(&mut self, h: f64) {
+        if self.last_h == 0.0 {
+            for v in self.z.iter_mut().chain(&mut self.w) {
+                v.fill(S::ZERO);
+            }
+            return;
+        }
+        let q = h / self.last_h;
+        let [p1, p2, p3] = &self.last_poly;
+        for (i, z) in self.z.iter_mut().enumerate() {
+            let s = C[i] * q;
+            let (s, s2, s1) = (S::c(s), S::c(s - (C[1] - 1.0)), S::c(s - (C[0] - 1.0)));
+            for j in 0..self.nd {
+                z[j] = s * (p1[j] + s2 * (p2[j] + s1 * p3[j]));
+            }
+        }
+        transform(&T_INV, &self.z, &mut self.w);
+    }
+
+    /// Simplified Newton iteration for the stages; true if it converged, else `failure` and `next_factor` are set.
+    fn newton(
+        &mut self,
+        f: &mut Rhs<'_, S>,
+        t: f64,
+        h: f64,
+        y: &[S],
+        p: &[S],
+    ) -> Result<bool, FieldError> {
+        let nd = self.nd;
+        let rtol = self.rtol.iter().copied().fold(f64::INFINITY, f64::min);
+        let floor = 10.0 * S::EPSILON.f64() / rtol.max(1e-300);
+        let tolerance = floor.max(0.03_f64.min(rtol.sqrt().max(1e-4)));
+        let (gamma, alpha, beta) = (GAMMA / h, ALPHA / h, BETA / h);
+        let mut eta = self.eta.max(S::EPSILON.f64()).powf(0.8);
+        let (mut before, mut rate_before) = (0.0, 0.0);
+        self.rate = RATE_TO_KEEP;
+        for k in 1..=MAX_ITERATIONS {
+            self.iterations = k;
+            self.work.newton_iterations += 1;
+            for i in 0..3 {
+                for (tmp, (&y, &z)) in self.tmp.iter_mut().zip(y.iter().zip(&self.z[i])) {
+                    *tmp = y + z;
+                }
+                self.work.evals += 1;
+                let time = if i == 2 { t + h } else { t + C[i] * h };
+                f.eval(time, &self.tmp, p, &mut self.z[i])?; // the guess has been transformed already
+            }
+            transform(&T_INV, &self.z, &mut self.dw);
+            let [w1, w2, w3] = &self.w;
+            let [d1, d2, d3] = &mut self.dw;
+            let (g, a, b) = (S::c(gamma), S::c(alpha), S::c(beta));
+            if self.linear.has_mass() {
+                self.linear.apply_mass(w1, &mut self.tmp);
+                (0..nd).for_each(|j| d1[j] -= g * self.tmp[j]);
+                self.linear.apply_mass(w2, &mut self.tmp);
+                (0..nd).for_each(|j| {
+                    d2[j] -= a * self.tmp[j];
+                    d3[j] -= b * self.tmp[j];
+                });
+                self.linear.apply_mass(w3, &mut self.tmp);
+                (0..nd).for_each(|j| {
+                    d2[j] += b * self.tmp[j];
+                    d3[j] -= a * self.tmp[j];
+                });
+            } else {
+                for j in 0..nd {
+                    d1[j] -= g * w1[j];
+                    d2[j] -= a * w2[j] - b * w3[j];
+                    d3[j] -= a * w3[j] + b * w2[j];
+                }
+            }
+            self.linear.solve(d1);
+            self.linear.solve_complex(0, d2, d3);
+            let mut square = 0.0_f64;
+            for dw in &self.dw {
+                square += Self::norm(dw, y, self.d, &self.rtol, &self.atol, &mut self.ratio).powi(2);
+            }
+            let size = (square / 3.0).sqrt();
+            if !size.is_finite() {
+                return Ok(self.give_up(0.5, f64::INFINITY));
+            }
+            if k > 1 {
+                let step_rate = size / before;
+                self.rate = if k == 2 { step_rate } else { (step_rate * rate_before).sqrt() };
+                rate_before = step_rate;
+                if self.rate >= 0.99 {
+                    return Ok(self.give_up(0.5, self.rate));
+                }
+                eta = self.rate / (1.0 - self.rate);
+                // What will be left after the last iteration, if it goes on like this.
+                let left = eta * size * self.rate.powi(MAX_ITERATIONS.saturating_sub(1 + k) as i32);
+                if k < MAX_ITERATIONS && left >= tolerance {
+                    let excess = (left / tolerance).clamp(1e-4, 20.0);
+                    let power = f64::from(4 + MAX_ITERATIONS - 1 - k);
+                    return Ok(self.give_up(0.8 * excess.powf(-1.0 / power), self.rate));
+                }
+            }
+            before = size.max(S::EPSILON.f64());
+            for (w, dw) in self.w.iter_mut().zip(&self.dw) {
+                for (w, &dw) in w.iter_mut().zip(dw) {
+                    *w += dw;
+                }
+            }
+            transform(&T, &self.w, &mut self.z);
+            if eta * size <= tolerance {
+                self.eta = eta;
+                return Ok(true);
+            }
+        }
+        Ok(self.give_up(0.5, self.rate))
+    }
+
+    fn give_up(&mut self, factor: f64, rate: f64) -> bool {
+        self.work.newton_failures += 1;
+        self.next_factor = factor;
+        self.failure = Some(StepFailure::NewtonDiverged { iterations: self.iterations, rate });
+        false
+    }
+
+    /// The error estimate `(γ/h M - J)⁻¹ (f(t, y) + M Σ E_i Z_i / h)`; after a rejection, or on the first step, once more from
+    /// where it points to.
+    fn error(&mut self, f: &mut Rhs<'_, S>, t: f64, h: f64, y: &[S], p: &[S]) -> Result<f64, FieldError> {
+        let nd = self.nd;
+        let e = E.map(|e| S::c(e / h));
+        let [z1, z2, z3] = &self.z;
+        // `dw` is free after the Newton iteration.
+        let [base, err, stage] = &mut self.dw;
+        for j in 0..nd {
+            err[j] = e[0] * z1[j] + e[1] * z2[j] + e[2] * z3[j];
+        }
+        self.linear.apply_mass(err, base);
+        for j in 0..nd {
+            err[j] = base[j] + self.f0[j];
+        }
+        self.linear.solve(err);
+        let mut size = Self::norm(err, y, self.d, &self.rtol, &self.atol, &mut self.ratio);
+        if size >= 1.0 && (self.last_h == 0.0 || self.rejected) {
+            for j in 0..nd {
+                stage[j] = y[j] + err[j];
+            }
+            self.work.evals += 1;
+            f.eval(t, stage, p, err)?;
+            for j in 0..nd {
+                err[j] += base[j];
+            }
+            self.linear.solve(err);
+            size = Self::norm(err, y, self.d, &self.rtol, &self.atol, &mut self.ratio);
+        }
+        Ok(size.max(1e-10))
+    }
+
+    /// Step-size control: the classical factor and the predictive one of Gustafsson, the smaller.
+    fn control(&mut self, h: f64, err: f64) {
+        let most = f64::from(2 * MAX_ITERATIONS);
+        let safety = SAFETY.min(SAFETY * (1.0 + most) / (f64::from(self.iterations) + most));
+        let mut factor = (safety * err.powf(-0.25)).clamp(LEAST, MOST);
+        if err <= 1.0 {
+            if self.last_h != 0.0 {
+                let predicted = SAFETY * (h / self.last_h).abs() * (self.error_before / (err * err)).powf(0.25);
+                factor = factor.min(predicted.clamp(LEAST, MOST));
+            }
+            if self.rejected {
+                factor = factor.min(1.0);
+            }
+            if (1.0..NOT_WORTH).contains(&factor) && self.rate <= RATE_TO_KEEP {
+                factor = 1.0;
+            }
+        } else if self.last_h == 0.0 {
+            factor = factor.min(0.1);
+        }
+        self.next_factor = factor;
+    }
+}
+
+/// `out = m v`, where `m` acts on the three parts of `v`.
+#[inline]
+fn transform<S: Real>(m: &[[f64; 3]; 3], v: &[Vec<S>; 3], out: &mut [Vec<S>; 3]) {
+    let m = m.map(|row| row.map(S::c));
+    let [v1, v2, v3] = v;
+    let [o1, o2, o3] = out;
+    let n = v1.len();
+    let (v2, v3, o1, o2, o3) = (&v2[..n], &v3[..n], &mut o1[..n], &mut o2[..n], &mut o3[..n]);
+    for j in 0..n {
+        let (a, b, c) = (v1[j], v2[j], v3[j]);
+        o1[j] = m[0][0] * a + m[0][1] * b + m[0][2] * c;
+        o2[j] = m[1][0] * a + m[1][1] * b + m[1][2] * c;
+        o3[j] = m[2][0] * a + m[2][1] * b + m[2][2] * c;
+    }
+}
+
+impl<S: Real> Stepper<S> for Radau5<S> {
+    fn state_len(&self) -> usize {
+        self.nd
+    }
+
+    fn error_order(&self) -> Option<u32> {
+        Some(4)
+    }
+
+    fn work(&self) -> Work {
+        self.work
+    }
+
+    fn start(&mut self, f: &mut Rhs<'_, S>, t: f64, y: &[S], p: &[S]) -> Result<(), FieldError> {
+        self.have_f0 = true;
+        (self.jacobian_fresh, self.jacobian_serves) = (false, false);
+        (self.factored, self.last_h, self.eta, self.rejected) = (0.0, 0.0, 1.0, false);
+        self.work.evals += 1;
+        f.eval(t, y, p, &mut self.f0)
+    }
+
+    fn initial_step(
+        &mut self,
+        f: &mut Rhs<'_, S>,
+        t: f64,
+        t_end: f64,
+        y: &[S],
+        p: &[S],
+        tol: Tolerance<'_>,
+    ) -> Result<f64, FieldError> {
+        self.work.evals += 1;
+        let [f1, ..] = &mut self.dw;
+        initial_step(f, t, t_end, y, p, &self.f0, 4, tol, &mut self.y1, f1, &mut self.tmp)
+    }
+
+    fn step(
+        &mut self,
+        f: &mut Rhs<'_, S>,
+        t: f64,
+        t_end: f64,
+        y: &[S],
+        p: &[S],
+        tol: Tolerance<'_>,
+    ) -> Result<f64, FieldError> {
+        let h = t_end - t;
+        self.failure = None;
+        self.set_tolerance(tol);
+        if !self.have_f0 {
+            self.work.evals += 1;
+            f.eval(t, y, p, &mut self.f0)?;
+            self.have_f0 = true;
+        }
+        loop {
+            if !self.jacobian_serves {
+                self.linear.refresh(f, t, y, p, &self.f0, tol, &mut self.work)?;
+                (self.jacobian_fresh, self.jacobian_serves) = (true, true);
+                self.factored = 0.0;
+            }
+            if (self.factored - h).abs() > 1e-9 * h.abs() {
+                self.factored = 0.0;
+                let real = self.linear.factor(GAMMA / h, &mut self.work);
+                let both = real.and_then(|()| {
+                    self.linear.factor_complex(0, ALPHA / h, BETA / h, &mut self.work)
+                });
+                if let Err(singular) = both {
+                    self.next_factor = 0.5;
+                    self.failure = Some(singular.into());
+                    return Ok(f64::INFINITY);
+                }
+                self.factored = h;
+            }
+            self.guess(h);
+            if self.newton(f, t, h, y, p)? {
+                break;
+            }
+            if self.jacobian_fresh {
+                return Ok(f64::INFINITY);
+            }
+            self.jacobian_serves = false; // it was an old one: the same step with a new one
+        }
+        self.failure = None;
+        for (y1, (&y, &z)) in self.y1.iter_mut().zip(y.iter().zip(&self.z[2])) {
+            *y1 = y + z;
+        }
+        let finite = self.y1.iter().fold(true, |ok, v| ok & v.is_finite());
+        let err = if finite { self.error(f, t, h, y, p)? } else { f64::NAN };
+        if !err.is_nan() {
+            self.control(h, err);
+        }
+        self.proposed_h = h;
+        let [z1, z2, z3] = &self.z;
+        let [p1, p2, p3] = &mut self.poly;
+        let [i12, i1, i2, i23, i13] =
+            [1.0 / (C[0] - C[1]), 1.0 / C[0], 1.0 / C[1], 1.0 / (C[1] - 1.0), 1.0 / (C[0] - 1.0)].map(S::c);
+        for j in 0..self.nd {
+            let first = (z1[j] - z2[j]) * i12;
+            p1[j] = (z2[j] - z3[j]) * i23;
+            p2[j] = (first - p1[j]) * i13;
+            p3[j] = p2[j] - (first - z1[j] * i1) * i2;
+        }
+        Ok(err)
+    }
+
+    fn proposed(&self) -> &[S] {
+        &self.y1
+    }
+
+    fn dense(&mut self, theta: f64, _h: f64, _y: &[S]) -> &[S] {
+        let s = theta - 1.0;
+        let (s, s2, s1) = (S::c(s), S::c(s - (C[1] - 1.0)), S::c(s - (C[0] - 1.0)));
+        let [p1, p2, p3] = &self.poly;
+        for j in 0..self.nd {
+            self.tmp[j] = self.y1[j] + s * (p1[j] + s2 * (p2[j] + s1 * p3[j]));
+        }
+        &self.tmp
+    }
+
+    fn accept(&mut self, y: &mut [S]) {
+        y.copy_from_slice(&self.y1);
+        std::mem::swap(&mut self.poly, &mut self.last_poly);
+        self.last_h = self.proposed_h;
+        self.have_f0 = false;
+        self.jacobian_fresh = false;
+        self.jacobian_serves = self.rate <= RATE_TO_KEEP;
+        self.rejected = false;
+    }
+
+    fn reject(&mut self) {
+        self.rejected = true;
+        if !self.jacobian_fresh {
+            self.jacobian_serves = false;
+        }
+    }
+
+    fn factor(&mut self, err: f64) -> Option<f64> {
+        if err <= 1.0 {
+            self.error_before = err.max(1e-2);
+        }
+        // After something that is not finite, or a field that refused, nothing is known.
+        (!err.is_nan()).then_some(self.next_factor)
+    }
+
+    fn failure(&self) -> Option<StepFailure> {
+        self.failure
+    }
+}
