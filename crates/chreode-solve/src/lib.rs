@@ -9,6 +9,7 @@
 //! Reading path: `solve.rs` (the time loop), `stepper.rs`, `erk/step.rs`, `erk/tableaus/tsit5.rs`.
 //! Not here: gradients (`chreode-adjoint`), models (`chreode-model`).
 
+mod bdf;
 mod controller;
 mod erk;
 mod error;
@@ -23,6 +24,7 @@ mod solve;
 mod stats;
 mod stepper;
 
+pub use bdf::step::Bdf;
 pub use controller::PiController;
 pub use erk::step::Erk;
 pub use erk::tableau::{DenseOutput, ErkTableau};
