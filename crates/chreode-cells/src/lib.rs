@@ -44,7 +44,7 @@ pub use page::{
     TrustSettings, demo_page, run_page,
 };
 pub use perturb::{Shift, shifts};
-pub use preprocess::{ExpressionKind, Fitted, PreprocessError, PreprocessOptions, Transform};
+pub use preprocess::{ExpressionKind, Fitted, MissingCounts, PreprocessError, PreprocessOptions, Transform};
 pub use rollout::{Chunk, Clamp, Rollout};
 pub use state_space::{
     ColumnSpace, GeneAxis, GeneUnit, GivenBasis, GivenPca, MissingLoadings, StateSpace, StateSpaceError,
