@@ -9,6 +9,7 @@ mod cloud;
 mod config;
 mod energy;
 mod error;
+mod origins;
 mod pairwise;
 mod sinkhorn;
 mod squared_error;

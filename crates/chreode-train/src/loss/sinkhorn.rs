@@ -5,6 +5,8 @@
 //! Wasserstein distance (blur to 0) and a kernel distance (large blur).
 //! The gradient is the envelope theorem's, exact for converged potentials. Stopping early biases it and
 //! shrinks learned noise: hence a tolerance on the marginals instead of a number of iterations.
+//! It compares the two clouds as they are, not samples of distributions: a point has no pair with itself to leave
+//! out, and where several paths start at one cell nothing changes but that the cloud is less varied.
 //! References: [FSVATP19] Feydy et al. (2019), AISTATS, PMLR 89, 2681-2690.
 
 use super::cloud::{Cloud, CloudBar, Weights, check_finite, normalise_log_weights_vjp};
