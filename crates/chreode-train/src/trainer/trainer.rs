@@ -123,12 +123,14 @@ where
             // Few cells are started several times each: less noise in what decides about stopping.
             pass(&split.hold_out, config.evaluate_cells)
         });
-        let mut settings = Fnv::default();
+        let (mut settings, mut description) = (Fnv::default(), Fnv::default());
         settings.add(format!("{:?}", config.decisive()).as_bytes());
+        description.add(format!("{} {}", model.non_negative, model.description).as_bytes());
         let identity = Identity {
             settings: settings.0,
             data: data.fingerprint(),
             split: split.fingerprint(),
+            model: description.0,
             parameters: params.len() as u64,
             width: size_of::<T>() as u8,
         };
