@@ -4,6 +4,7 @@
 
 mod common;
 
+use chreode_cells::run::RunConfig;
 use common::{SMALL, chreode, fit, folder, refused, table};
 use std::path::Path;
 
@@ -115,9 +116,11 @@ fn runs_of_other_versions_and_no_runs() {
     refused(dir, &["fit", "--resume", "nowhere"], &["nowhere"]);
     let file = dir.join("run/config.toml");
     let config = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, config.replacen("format = 1", "format = 2", 1)).unwrap();
+    let [mine, other] = [RunConfig::FORMAT, RunConfig::FORMAT + 1].map(|f| format!("format = {f}"));
+    assert!(config.starts_with(&mine));
+    std::fs::write(&file, config.replacen(&mine, &other, 1)).unwrap();
     for args in [[&["simulate", "run"], &paths[..]].concat(), vec!["fit", "--resume", "run"]] {
-        refused(dir, &args, &["run", "format 2", "format 1"]);
+        refused(dir, &args, &["run", &other.replace("= ", ""), &mine.replace("= ", "")]);
     }
     std::fs::write(&file, &config).unwrap();
     let model = std::fs::read(dir.join("run/model.safetensors")).unwrap();

@@ -204,10 +204,26 @@ fn checkpoints_of_other_runs_are_refused() {
     assert_eq!(other(&mut grown, &state), differs("number of parameters"));
     // As many parameters, but another model: each of these would go on to nonsense.
     let config = neural::<f32>(false).config().clone();
-    let leaky = { let mut c = config.clone(); c.drift.activation = "leaky_relu".parse().unwrap(); c };
-    let scaled = { let mut c = config.clone(); c.scale[1] = 2.0; c };
-    let shifted = { let mut c = config.clone(); c.shift[0] += 1e-9; c };
-    let slower = { let mut c = config.clone(); c.time_scale = 3.0; c };
+    let leaky = {
+        let mut c = config.clone();
+        c.drift.activation = "leaky_relu".parse().unwrap();
+        c
+    };
+    let scaled = {
+        let mut c = config.clone();
+        c.scale[1] = 2.0;
+        c
+    };
+    let shifted = {
+        let mut c = config.clone();
+        c.shift[0] += 1e-9;
+        c
+    };
+    let slower = {
+        let mut c = config.clone();
+        c.time_scale = 3.0;
+        c
+    };
     for other_config in [leaky, scaled, shifted, slower] {
         let sde = NeuralSde::new(other_config).unwrap();
         let mut t = Trainer::new(sde, a.params().to_vec(), a.data().clone(), quick()).unwrap();

@@ -71,7 +71,7 @@ const FILE: &str = "config.toml";
 
 impl RunConfig {
     /// The format that this version writes and reads.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 
     /// Whether the folder holds a run of any version.
     pub fn is_at(folder: &Path) -> bool {

@@ -205,9 +205,8 @@ where
                 let first = first_trajectory[tile.segment];
                 let rows = &tile.rows;
                 let (states, log_weights) = (&state_bar[tile.segment], &log_weight_bar[tile.segment]);
-                let jump = |i| {
-                    (part(states, i, rows.start * d..rows.end * d), part(log_weights, i, rows.clone()))
-                };
+                let jump =
+                    |i| (part(states, i, rows.start * d..rows.end * d), part(log_weights, i, rows.clone()));
                 let growth = group.growth.as_mut().map(|g| g as &mut dyn GrowthVjp<T>);
                 let (grid, at) = (&segments[tile.segment].grid, first + rows.start as u64);
                 tile.adjoint

@@ -112,9 +112,7 @@ impl<T: Real> Weights<T> {
         self.b.resize(m, T::ZERO);
         normalise_log_weights(x.log_weights, &mut self.a)?;
         normalise_log_weights(y.log_weights, &mut self.b)?;
-        for (what, origins, n) in
-            [("simulated origins", x.origins, n), ("observed origins", y.origins, m)]
-        {
+        for (what, origins, n) in [("simulated origins", x.origins, n), ("observed origins", y.origins, m)] {
             if !origins.is_empty() {
                 check_len(what, origins.len(), n)?;
             }

@@ -494,7 +494,8 @@ impl<T: Real> Context<'_, T> {
                 } else {
                     &pass.batch.segments[s].log_weights[i]
                 };
-                let x = Cloud { states: &pass.scaled, log_weights, origins: pass.batch.segments[s].origins() };
+                let x =
+                    Cloud { states: &pass.scaled, log_weights, origins: pass.batch.segments[s].origins() };
                 let y = Cloud::equal(&pass.batch.segments[s].targets[i].scaled);
                 let bar = gradient.then_some(CloudBar {
                     states: &mut pass.state_bar[s][i],
