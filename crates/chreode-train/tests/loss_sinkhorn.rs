@@ -218,3 +218,20 @@ fn refusals_and_honest_reports() {
         SinkhornDivergence::new(2, stopped).unwrap().evaluate(Cloud::equal(&bad), Cloud::equal(&y), None);
     assert_eq!(got, Err(LossError::NonFinite { what: "simulated states", row: 3 }));
 }
+
+/// In single precision: iterations that start far from the potentials of a small blur would take thousands of steps,
+/// and are taken where clouds of unequal sizes need them.
+#[test]
+fn a_small_blur_converges() {
+    let default = SinkhornConfig::default().max_iterations;
+    for (n, m, d, most) in
+        [(64, 64, 2, 500), (512, 512, 50, 900), (59, 60, 2, default), (240, 200, 50, default)]
+    {
+        let x: Vec<f32> = normals(n * d, 1).iter().map(|&v| v as f32).collect();
+        let y: Vec<f32> = normals(m * d, 2).iter().map(|&v| v as f32 + 0.5).collect();
+        let settings = SinkhornConfig { max_iterations: most, ..SinkhornConfig::default() };
+        let mut loss = SinkhornDivergence::new(d, settings).unwrap();
+        let report = loss.evaluate(Cloud::equal(&x), Cloud::equal(&y), None).unwrap();
+        assert!(report.marginal_error < 1e-3, "{n} and {m} in {d}: {report:?}");
+    }
+}

@@ -9,6 +9,7 @@ mod cloud;
 mod config;
 mod energy;
 mod error;
+mod kernel;
 mod origins;
 mod pairwise;
 mod sinkhorn;
