@@ -40,8 +40,8 @@ pub use matrix::{CsrMatrix, DenseMatrix, Matrix, MatrixError};
 pub use names::Known;
 pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
 pub use page::{
-    CellFields, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust, ShiftView, TrustError,
-    TrustSettings, demo_page, run_page,
+    CellFields, Convergence, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust, ShiftView,
+    TrustError, TrustSettings, demo_page, run_page,
 };
 pub use perturb::{Shift, shifts};
 pub use preprocess::{ExpressionKind, Fitted, MissingCounts, PreprocessError, PreprocessOptions, Transform};

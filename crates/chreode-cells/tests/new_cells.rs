@@ -159,6 +159,7 @@ impl Run {
             training: TrainConfig::default(),
         };
         let training = TrainingCells {
+            growth: None,
             dim: dataset.dim(),
             states: dataset.states.clone(),
             times: dataset.times.clone(),

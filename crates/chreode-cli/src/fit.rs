@@ -233,6 +233,9 @@ fn training_cells(dataset: &Dataset, trainer: &RunTrainer) -> TrainingCells {
         ids: dataset.ids.clone(),
         held_out,
         labels: dataset.labels.clone(),
+        growth: (trainer.config().growth == GrowthUse::Column)
+            .then(|| dataset.growth.as_ref().map(|rates| rates.iter().map(|&g| g as f32).collect()))
+            .flatten(),
     }
 }
 

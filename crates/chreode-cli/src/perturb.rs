@@ -151,7 +151,7 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
             clamp,
         };
         let fates = Fates::predict(&rollout, &readout, start, starts.time, args.start.until)?;
-        keep(labels, &fates)
+        keep(labels, fates)
     };
     context.console.note(&format!("{} cells, {} paths each, with and without", starts.len(), args.n));
     let before = arm(&starts.states, None)?;

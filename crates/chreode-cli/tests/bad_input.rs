@@ -7,6 +7,7 @@ mod common;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use chreode_cells::run::RunConfig;
 use common::{SMALL, chreode, fit, folder, refused, table};
 
 /// A fit of `file` by `time` and `state` that must be refused.
@@ -184,9 +185,11 @@ fn runs_of_other_versions_and_no_runs() {
     refused(dir, &["fit", "--resume", "nowhere"], &["nowhere"]);
     let file = dir.join("run/config.toml");
     let config = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, config.replacen("format = 2", "format = 1", 1)).unwrap();
+    let [mine, other] = [RunConfig::FORMAT, RunConfig::FORMAT + 1].map(|f| format!("format = {f}"));
+    assert!(config.starts_with(&mine));
+    std::fs::write(&file, config.replacen(&mine, &other, 1)).unwrap();
     for args in [[&["simulate", "run"], &paths[..]].concat(), vec!["fit", "--resume", "run"]] {
-        refused(dir, &args, &["run", "format 1", "format 2", "fit it again"]);
+        refused(dir, &args, &["run", &other.replace("= ", ""), &mine.replace("= ", ""), "fit it again"]);
     }
     std::fs::write(&file, &config).unwrap();
     let model = std::fs::read(dir.join("run/model.safetensors")).unwrap();

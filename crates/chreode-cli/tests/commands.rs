@@ -61,6 +61,32 @@ fn simulated_cells_in_three_formats() {
     );
 }
 
+/// A blur that no iteration resolves: said while it learns, kept in the metrics, and again in the report.
+#[test]
+fn a_loss_that_does_not_converge_is_told() {
+    let dir = folder();
+    let dir = dir.path();
+    let base = ["fit", "cells.csv", "--time", "day", "--state", "x,y", "--loss", "sinkhorn"];
+    let fit = |blur: &str, out: &str| {
+        let assert = chreode(dir).args(base).args(["--blur", blur, "-o", out]).args(SMALL).assert().success();
+        String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
+    };
+    let report = |run: &str| {
+        chreode(dir).args(["report", run, "--quiet"]).assert().success();
+        std::fs::read_to_string(dir.join("report.html")).unwrap()
+    };
+    let metrics = |run: &str| std::fs::read_to_string(dir.join(run).join("metrics.jsonl")).unwrap();
+    const TOLD: &str = "the Sinkhorn iterations stopped before they converged";
+    let said = fit("0.0005", "bad");
+    assert_eq!(said.matches("warning: ").count(), 2, "at once and at the end: {said}");
+    assert_eq!(said.matches(TOLD).count(), 2, "{said}");
+    assert_eq!(metrics("bad").matches("\"learning_rate\":0.001,\"marginal_error\":").count(), 30);
+    assert!(report("bad").contains(TOLD));
+    let said = fit("1", "good");
+    assert!(!said.contains("warning"), "{said}");
+    assert!(metrics("good").contains("\"marginal_error\":") && !report("good").contains(TOLD));
+}
+
 #[test]
 fn learned_and_given_growth_weigh_the_paths() {
     let dir = folder();
@@ -83,6 +109,12 @@ fn learned_and_given_growth_weigh_the_paths() {
     );
     let learned = column(dir, "learned.csv", "weight");
     assert!(learned.iter().all(|&w| w > 0.0) && learned.iter().any(|&w| w != 1.0));
+    for (run, of_column) in [("given", true), ("learned", false)] {
+        chreode(dir).args(["report", run, "--quiet"]).assert().success();
+        let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
+        assert!(page.contains("Growth weights have an effective sample size of"), "{run}");
+        assert_eq!(page.contains("by the growth rates of the data"), of_column);
+    }
 }
 
 #[test]

@@ -47,6 +47,13 @@ fn larry_in_two_coordinates() {
     run(dir, &["report", "run", "-o", "report.html", "--quiet"]);
     let page = std::fs::metadata(dir.join("report.html")).unwrap().len();
     assert!((100_000..5_000_000).contains(&page), "{page} bytes");
+
+    // Growth of a column is kept with the cells, and measured.
+    let columns = ["--time", "day", "--state", "spring_x,spring_y", "--growth", "growth_score"];
+    run(dir, &[&["fit", &cells, "--overwrite"][..], &columns, SMALL].concat());
+    run(dir, &["report", "run", "-o", "report.html", "--quiet"]);
+    let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
+    assert!(page.contains("Growth weights have an effective sample size of"));
 }
 
 #[test]

@@ -70,7 +70,8 @@ struct Version {
 const FILE: &str = "config.toml";
 
 impl RunConfig {
-    /// The format that this version writes and reads. Since 2 a transform knows the genes that counts are totalled over.
+    /// The format that this version writes and reads. Since 2 a transform knows the genes that counts are totalled over, and
+    /// growth rates of a column lie with the training cells.
     pub const FORMAT: u32 = 2;
 
     /// Whether the folder holds a run of any version.
