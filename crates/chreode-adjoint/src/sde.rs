@@ -199,7 +199,40 @@ impl<T: Real> SdeAdjoint<T> {
     /// # Errors
     /// [`AdjointError::NoForwardPass`]; [`AdjointError::ShapeMismatch`]; [`AdjointError::NonFinite`] with time,
     /// trajectory and coordinate; [`AdjointError::Field`].
-    pub fn backward(
+    pub fn backward<'b>(
+        &mut self,
+        sde: &mut dyn DiffusionVjp<T>,
+        growth: Option<&mut dyn GrowthVjp<T>>,
+        noise: &BrownianIncrements,
+        first_trajectory: u64,
+        grid: &TimeGrid,
+        p: &[T],
+        state_bar: &[&'b [T]],
+        log_weight_bar: &[&'b [T]],
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError>
+    where
+        T: 'b,
+    {
+        for (what, list) in
+            [("adjoints of the states", state_bar), ("adjoints of the log-weights", log_weight_bar)]
+        {
+            if self.done.is_some() && !list.is_empty() {
+                check_len(what, list.len(), self.ends.len())?;
+            }
+        }
+        let of = |list: &[&'b [T]], i: usize| -> &'b [T] { list.get(i).copied().unwrap_or_default() };
+        let jump = |i| (of(state_bar, i), of(log_weight_bar, i));
+        self.backward_by(sde, growth, noise, first_trajectory, grid, p, &jump, y0_bar, p_bar)
+    }
+
+    /// [`backward`](Self::backward) with a function in place of the lists, for who would have to make the lists:
+    /// `jump(i)` gives the loss's gradients in the states and in the log-weights of observation `i`.
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward).
+    pub fn backward_by<'b>(
         &mut self,
         sde: &mut dyn DiffusionVjp<T>,
         mut growth: Option<&mut dyn GrowthVjp<T>>,
@@ -207,19 +240,24 @@ impl<T: Real> SdeAdjoint<T> {
         first_trajectory: u64,
         grid: &TimeGrid,
         p: &[T],
-        state_bar: &[&[T]],
-        log_weight_bar: &[&[T]],
+        jump: &dyn Fn(usize) -> (&'b [T], &'b [T]),
         y0_bar: &mut [T],
         p_bar: &mut [T],
-    ) -> Result<(), AdjointError> {
+    ) -> Result<(), AdjointError>
+    where
+        T: 'b,
+    {
         let (n, steps, grown) = self.done.ok_or(AdjointError::NoForwardPass)?;
         let (d, len) = (self.d, n * self.d);
         check_len("steps of the grid", grid.steps(), steps)?;
         check_len("growth (0 without, 1 with)", usize::from(growth.is_some()), usize::from(grown))?;
         check_len("adjoint of the start states", y0_bar.len(), len)?;
         check_len("adjoint of the parameters", p_bar.len(), p.len())?;
-        check_jumps("adjoints of the states", state_bar, self.ends.len(), len)?;
-        check_jumps("adjoints of the log-weights", log_weight_bar, self.ends.len(), n)?;
+        for i in 0..self.ends.len() {
+            let (state_bar, log_weight_bar) = jump(i);
+            check_jump("adjoints of the states", state_bar, len)?;
+            check_jump("adjoints of the log-weights", log_weight_bar, n)?;
+        }
 
         let (lambda, omega) = (&mut self.lambda[..len], &mut self.omega[..n]);
         let (dw, y_bar) = (&mut self.dw[..len], &mut self.y_bar[..len]);
@@ -232,8 +270,9 @@ impl<T: Real> SdeAdjoint<T> {
             let h_t = T::c(h);
             if observation > 0 && self.ends[observation - 1] == k + 1 {
                 observation -= 1;
-                add(lambda, state_bar.get(observation));
-                add(omega, log_weight_bar.get(observation));
+                let (state_bar, log_weight_bar) = jump(observation);
+                add(lambda, state_bar);
+                add(omega, log_weight_bar);
             }
             if self.non_negative {
                 let after = &self.states[(k + 1) * len..(k + 2) * len];
@@ -265,15 +304,10 @@ fn at_most(what: &'static str, got: usize, expected: usize) -> Result<(), Adjoin
     if got <= expected { Ok(()) } else { Err(AdjointError::ShapeMismatch { what, expected, got }) }
 }
 
-fn check_jumps<T>(what: &'static str, bars: &[&[T]], times: usize, len: usize) -> Result<(), AdjointError> {
-    if !bars.is_empty() {
-        check_len(what, bars.len(), times)?;
-    }
-    bars.iter().filter(|bar| !bar.is_empty()).try_for_each(|bar| check_len(what, bar.len(), len))
+fn check_jump<T>(what: &'static str, bar: &[T], len: usize) -> Result<(), AdjointError> {
+    if bar.is_empty() { Ok(()) } else { check_len(what, bar.len(), len) }
 }
 
-fn add<T: Real>(x: &mut [T], jump: Option<&&[T]>) {
-    if let Some(jump) = jump {
-        x.iter_mut().zip(*jump).for_each(|(x, &jump)| *x += jump);
-    }
+fn add<T: Real>(x: &mut [T], jump: &[T]) {
+    x.iter_mut().zip(jump).for_each(|(x, &jump)| *x += jump);
 }

@@ -180,6 +180,19 @@ pub enum DataError {
         /// The second.
         second: usize,
     },
+    /// No column of a table of labels names the cells.
+    #[error(
+        "{}: no column names the cells (none of {}); {known}",
+        path.display(), usual.join(", ")
+    )]
+    NoIdColumn {
+        /// The table.
+        path: PathBuf,
+        /// The names that were looked for.
+        usual: &'static [&'static str],
+        /// The columns there are.
+        known: Box<Known>,
+    },
     /// None of the cells has a label in the file of labels.
     #[error(
         "no cell of {} is in {}: the names there are like `{labelled}`, here like `{cell}`; do both name the cells by the same column?",
@@ -231,6 +244,28 @@ pub enum DataError {
         /// The times there are.
         times: Vec<f64>,
     },
+    /// A column is named twice as part of the state, or as a gene.
+    #[error("{}: `{column}` is named twice among the columns of the {part}", path.display())]
+    ColumnTwice {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What it was to be a part of: `state`, `genes`.
+        part: &'static str,
+    },
+    /// A column that means something else is named as part of the state, or as a gene.
+    #[error("{}: column `{column}` holds {holds} and cannot be among the columns of the {part}", path.display())]
+    ColumnTaken {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What it holds: `the times`.
+        holds: &'static str,
+        /// What it was to be a part of: `state`, `genes`.
+        part: &'static str,
+    },
     /// It is not said which columns of a table are the state.
     #[error("{}: say which columns are the state (`--state a,b`), or that its columns are expression (`--basis none`)", path.display())]
     NoState {
@@ -244,6 +279,48 @@ pub enum DataError {
         path: PathBuf,
         /// The basis.
         key: String,
+    },
+    /// A given basis is not the one that a run was fitted in, as its loadings say.
+    #[error(
+        "{}: `obsm['{key}']` is another basis than the run's: of {compared} genes in both, {different} have other loadings \
+         `varm['PCs']`, mean or std (first `{gene}`)",
+        path.display()
+    )]
+    OtherLoadings {
+        /// The file.
+        path: PathBuf,
+        /// The basis.
+        key: String,
+        /// How many genes differ.
+        different: usize,
+        /// How many were compared.
+        compared: usize,
+        /// The first one that differs.
+        gene: String,
+    },
+    /// Cells that a run was fitted on lie elsewhere now.
+    #[error(
+        "{}: `obsm['{key}']` is another basis than the run's: of {recurring} cells that the run was fitted on, {moved} lie \
+         elsewhere (coordinate {coordinate} of `{cell}` is {found}, it was {expected})",
+        path.display()
+    )]
+    MovedCells {
+        /// The file.
+        path: PathBuf,
+        /// The basis.
+        key: String,
+        /// How many cells of the run the file holds.
+        recurring: usize,
+        /// How many of them lie elsewhere.
+        moved: usize,
+        /// The first of these.
+        cell: String,
+        /// Its first coordinate that differs, from 1.
+        coordinate: usize,
+        /// Its value in the file.
+        found: f32,
+        /// Its value in the fit.
+        expected: f32,
     },
     /// Expression could not be turned into coordinates.
     #[error("{}: {source}", path.display())]

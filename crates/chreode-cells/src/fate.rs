@@ -166,20 +166,25 @@ impl Fates {
     ) -> Result<Self, AnalysisError> {
         let l = readout.names.len();
         let mut probabilities = Vec::new();
-        let mut weights = vec![0.0_f32; rollout.paths];
+        let (mut log_weights, mut weights) = (Vec::new(), vec![0.0_f64; rollout.paths]);
         rollout.run(start, t0, &[until], |chunk| {
             let votes = readout.probabilities(&chunk.ensemble.states[0])?;
             for cell in 0..chunk.cells {
                 let rows = cell * rollout.paths..(cell + 1) * rollout.paths;
-                let log_weights = chunk.ensemble.log_weights.first().map_or(&[][..], |w| &w[rows.clone()]);
-                normalise_log_weights(log_weights, &mut weights)?;
+                log_weights.clear();
+                if let Some(w) = chunk.ensemble.log_weights.first() {
+                    log_weights.extend(w[rows.clone()].iter().map(|&w| f64::from(w)));
+                }
+                normalise_log_weights(&log_weights, &mut weights)?;
                 let mut mean = vec![0.0; l];
-                for (row, &weight) in rows.zip(&weights) {
+                for (row, weight) in rows.zip(&weights) {
                     for (m, vote) in mean.iter_mut().zip(&votes[row * l..(row + 1) * l]) {
-                        *m += f64::from(weight) * vote;
+                        *m += weight * vote;
                     }
                 }
-                probabilities.extend(mean);
+                // One but for the rounding of many additions.
+                let sum: f64 = mean.iter().sum();
+                probabilities.extend(mean.iter().map(|m| m / sum));
             }
             Ok(())
         })?;
@@ -314,6 +319,31 @@ mod tests {
         assert!(matches!(twice, Err(AnalysisError::RepeatedFate { .. })));
         let wrong = fates.keep(&["lef".into()]).unwrap_err().to_string();
         assert!(wrong.contains("did you mean `left`?"), "{wrong}");
+    }
+
+    /// Of many paths, with growth and without: to the last bits of double precision.
+    #[test]
+    fn predicted_fates_sum_to_one() {
+        let (points, labels) = labelled();
+        let readout = LabelReadout::new(&points, 1, &labels, Some(5)).unwrap();
+        for growth in [None, Some(chreode_model::GrowthConfig::default())] {
+            let mut config = ModelConfig::new(vec![0.0], vec![1.0]);
+            config.drift.hidden = vec![4];
+            config.growth = growth;
+            let model = NeuralSde::<f32>::new(config).unwrap();
+            // Output layers start near zero: far from it, weights differ.
+            let p: Vec<f32> = model.init(1).iter().map(|v| 3.0 * v).collect();
+            let rollout = Rollout { model: &model, p: &p, dt: 0.25, paths: 3000, seed: 3, clamp: None };
+            let start: Vec<f32> = (0..8).map(|i| i as f32 * 0.5 - 2.0).collect();
+            let fates = Fates::predict(&rollout, &readout, &start, 0.0, 1.0).unwrap();
+            for i in 0..fates.len() {
+                let sum: f64 = fates.of(i).iter().sum();
+                assert!((sum - 1.0).abs() < 1e-15, "{:e}", sum - 1.0);
+                // What a table says, read again.
+                let read = |p: &f64| p.to_string().parse::<f64>().unwrap();
+                assert!((fates.of(i).iter().map(read).sum::<f64>() - 1.0).abs() < 1e-15);
+            }
+        }
     }
 
     proptest! {

@@ -40,11 +40,11 @@ pub use matrix::{CsrMatrix, DenseMatrix, Matrix, MatrixError};
 pub use names::Known;
 pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
 pub use page::{
-    CellFields, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust, ShiftView, TrustError,
-    TrustSettings, demo_page, run_page,
+    CellFields, Convergence, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust, ShiftView,
+    TrustError, TrustSettings, demo_page, run_page,
 };
 pub use perturb::{Shift, shifts};
-pub use preprocess::{ExpressionKind, Fitted, PreprocessError, PreprocessOptions, Transform};
+pub use preprocess::{ExpressionKind, Fitted, MissingCounts, PreprocessError, PreprocessOptions, Transform};
 pub use rollout::{Chunk, Clamp, Rollout};
 pub use state_space::{
     ColumnSpace, GeneAxis, GeneUnit, GivenBasis, GivenPca, MissingLoadings, StateSpace, StateSpaceError,

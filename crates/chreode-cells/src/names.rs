@@ -19,6 +19,13 @@ impl Known {
     /// How many names a message lists.
     pub const SHOWN: usize = 12;
 
+    /// What exists, where no name was asked for.
+    pub fn all<'a>(existing: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut existing = existing.into_iter();
+        let names = existing.by_ref().take(Self::SHOWN).map(str::to_owned).collect();
+        Self { nearest: None, names, more: existing.count() }
+    }
+
     /// What exists, seen from the name that was asked for.
     pub fn near<'a>(asked: &str, existing: impl IntoIterator<Item = &'a str>) -> Self {
         let asked_lower = asked.to_lowercase();
@@ -104,6 +111,7 @@ mod tests {
         let names: Vec<String> = (0..50).map(|i| format!("gene{i}")).collect();
         let known = Known::near("Gata1", names.iter().map(String::as_str));
         assert_eq!((known.names.len(), known.more), (12, 38));
+        assert_eq!(Known::all(names.iter().map(String::as_str)), Known { nearest: None, ..known.clone() });
         assert!(known.to_string().ends_with("and 38 more"));
     }
 

@@ -132,6 +132,130 @@ fn labels_from_another_file() {
 }
 
 #[test]
+fn the_column_that_names_the_cells_of_a_table_of_labels() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = put(dir.path(), "cells.csv", &table());
+    let mut wanted = options(xy());
+    wanted.labels = Some("fate".into());
+    let from = |wanted: &mut DatasetOptions, text: &str, id: Option<&str>| {
+        wanted.labels_from = Some(put(dir.path(), "s.csv", text));
+        wanted.labels_id = id.map(str::to_owned);
+        Dataset::load(&path, wanted).map(|cells| cells.labels.unwrap()).map_err(|e| message(dir.path(), &e))
+    };
+    // `cell` is there, but another column is asked for.
+    let text = "cell,name,fate\nc1,c3,Mast\nc2,c39,Baso\n";
+    let labels = from(&mut wanted, text, Some("name")).unwrap();
+    assert_eq!((labels.name(3), labels.name(39), labels.name(1)), (Some("Mast"), Some("Baso"), None));
+    assert_eq!(from(&mut wanted, text, None).unwrap().name(1), Some("Mast"));
+    assert_eq!(
+        from(&mut wanted, text, Some("nmae")).unwrap_err(),
+        "s.csv has no column `nmae`; did you mean `name`? there are: cell, name, fate"
+    );
+    // None of the usual names: rows are not joined by their number.
+    let numbers = "name,fate\nc3,Mast\n";
+    assert_eq!(
+        from(&mut wanted, numbers, None).unwrap_err(),
+        "s.csv: no column names the cells (none of cell, cell_id, cell_idx, barcode, index); there are: name, fate"
+    );
+    // Except where the cells themselves are named by it.
+    let path = put(dir.path(), "cells.csv", &table().replace("cell_id,", "who,"));
+    wanted.labels_from = Some(put(dir.path(), "s.csv", numbers));
+    let cells = Dataset::load(&path, &wanted).unwrap();
+    assert_eq!(cells.labels.unwrap().name(0), Some("Mast"));
+    // An `.h5ad` file names its cells itself, but a column can be asked for.
+    let mut file = H5adWriter::new(vec!["a".into(), "b".into()], vec![]);
+    file.obs("name", Column::Text(vec!["c3".into(), "c39".into()]));
+    file.obs("fate", Column::Text(vec!["Mast".into(), "Baso".into()]));
+    file.write(&dir.path().join("s.h5ad")).unwrap();
+    wanted.labels_from = Some(dir.path().join("s.h5ad"));
+    wanted.id = Some("who".into());
+    assert!(matches!(Dataset::load(&path, &wanted), Err(DataError::NoLabelJoins { .. })));
+    wanted.labels_id = Some("name".into());
+    assert_eq!(Dataset::load(&path, &wanted).unwrap().labels.unwrap().name(39), Some("Baso"));
+}
+
+#[test]
+fn a_column_has_one_meaning() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = put(dir.path(), "cells.csv", &table());
+    let fails = |options: &DatasetOptions| message(dir.path(), &Dataset::load(&path, options).unwrap_err());
+    let state = |names: &str| options(StateSource::from_columns(names));
+    assert_eq!(fails(&state("x,y,x")), "cells.csv: `x` is named twice among the columns of the state");
+    let full = DatasetOptions {
+        growth: Some("growth".into()),
+        clone: Some("clone".into()),
+        labels: Some("g3".into()),
+        ..state("x")
+    };
+    Dataset::load(&path, &full).unwrap();
+    for (column, holds) in [
+        ("day", "times"),
+        ("cell_id", "cells' names"),
+        ("growth", "growth"),
+        ("clone", "clones"),
+        ("g3", "labels"),
+    ] {
+        let state = StateSource::Columns(vec!["x".into(), column.into()]);
+        assert_eq!(
+            fails(&DatasetOptions { state, ..full.clone() }),
+            format!(
+                "cells.csv: column `{column}` holds the {holds} and cannot be among the columns of the state"
+            )
+        );
+    }
+    // Labels of another file are no column of this one.
+    let from = put(dir.path(), "labels.csv", "cell,g3\nc1,A\nc2,B\n");
+    let other = DatasetOptions { labels_from: Some(from), state: state("x,g3").state, ..full.clone() };
+    Dataset::load(&path, &other).unwrap();
+    let genes = |names: &[&str]| DatasetOptions {
+        genes: Some(names.iter().map(|&n| n.to_owned()).collect()),
+        ..options(StateSource::Pca)
+    };
+    assert_eq!(
+        fails(&genes(&["g0", "g1", "g0"])),
+        "cells.csv: `g0` is named twice among the columns of the genes"
+    );
+    assert!(fails(&genes(&["g0", "day"])).contains("column `day` holds the times"));
+    Dataset::load(&path, &genes(&["g1", "g0"])).unwrap();
+
+    let path = dir.path().join("cells.h5ad");
+    anndata().write(&path).unwrap();
+    let fails = |names| message(dir.path(), &Dataset::load(&path, &state(names)).unwrap_err());
+    assert!(fails("u,u").contains("`u` is named twice") && fails("Kit,Kit").contains("`Kit` is named twice"));
+    assert!(fails("u,day").contains("`day` holds the times"));
+}
+
+#[test]
+fn a_table_of_new_counts_may_have_other_columns() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = put(dir.path(), "cells.csv", &table());
+    let mut wanted = options(StateSource::Pca);
+    wanted.exclude = ["x", "y", "growth", "clone"].map(String::from).to_vec();
+    wanted.preprocess.components = 3;
+    wanted.preprocess.genes = 4;
+    let cells = Dataset::load(&path, &wanted).unwrap();
+    let StateSpace::OwnPca(transform) = &cells.space else { panic!("components") };
+    let spare = transform.counted.iter().find(|g| !transform.genes.contains(g)).unwrap().clone();
+    // The columns that were excluded are gone, others are there: none of them is a gene.
+    let mut other = String::from("cell_id,day,n_counts,g4,g3,g2,g1,g0\n");
+    for line in table().lines().skip(1) {
+        let f: Vec<&str> = line.split(',').collect();
+        writeln!(other, "{},{},1e6,{},{},{},{},{}", f[0], f[1], f[8], f[7], f[6], f[5], f[4]).unwrap();
+    }
+    let new = put(dir.path(), "new.csv", &other);
+    assert_eq!(Dataset::load_into(&new, &wanted, &cells.space).unwrap().states, cells.states);
+    // A gene of the totals that is missing is told, or refused if it had many counts.
+    let new = put(dir.path(), "new.csv", &other.replace(&spare, "else"));
+    match Dataset::load_into(&new, &wanted, &cells.space) {
+        Ok(less) => assert!(less.notes[0].contains("1 of the 5 genes"), "{:?}", less.notes),
+        Err(e) => assert!(e.to_string().contains("1 of the 5 genes"), "{e}"),
+    }
+    let new = put(dir.path(), "new.csv", &other.replace(",g0\n", ",G0\n"));
+    let text = message(dir.path(), &Dataset::load_into(&new, &wanted, &cells.space).unwrap_err());
+    assert!(text.contains("1 of the 4 genes needed are missing, first `g0`; did you mean `G0`?"), "{text}");
+}
+
+#[test]
 fn each_defect_of_a_table_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let load = |text: &str, options: &DatasetOptions| {

@@ -8,11 +8,12 @@ mod made_up;
 use chreode_cells::demo::DemoResult;
 use chreode_cells::run::TrainingCells;
 use chreode_cells::{
-    CellFields, FateView, Fates, HoldOutDistance, LabelReadout, Labels, LossCurves, Outside, Rollout,
-    RunPage, RunTrust, ShiftView, TrustSettings, demo_page, run_page, shifts,
+    CellFields, Convergence, FateView, Fates, HoldOutDistance, LabelReadout, Labels, LossCurves, Outside,
+    Rollout, RunPage, RunTrust, ShiftView, TrustSettings, demo_page, run_page, shifts,
 };
 use chreode_model::{DiffusionConfig, GrowthConfig, ModelConfig, NeuralSde};
 use chreode_report::ShapeError;
+use chreode_train::{LossConfig, SinkhornConfig};
 use made_up::Sizes;
 use proptest::prelude::*;
 
@@ -129,6 +130,7 @@ fn small_run(d: usize, growth: bool) -> Small {
         ids: (0..n).map(|i| format!("c{i}")).collect(),
         held_out: (0..n).map(|i| i % 3 == 0).collect(),
         labels: None,
+        growth: None,
     };
     let mut config = ModelConfig::new(vec![0.0; d], vec![1.0; d]);
     config.drift.hidden = vec![4];
@@ -151,13 +153,16 @@ fn small_run(d: usize, growth: bool) -> Small {
 }
 
 fn settings() -> TrustSettings {
-    TrustSettings { dt: 0.25, seed: 2, column_growth: false }
+    TrustSettings { dt: 0.25, seed: 2, growth_from_start: false }
 }
 
 /// The page of a small run; `labels` also gives it fates and a perturbation.
 fn page_of(run: &Small, labels: Option<&Labels>, trust: &RunTrust) -> String {
+    page_with(run, labels, trust, &LossCurves::default())
+}
+
+fn page_with(run: &Small, labels: Option<&Labels>, trust: &RunTrust, losses: &LossCurves) -> String {
     let fields = CellFields::at(&run.model, &run.p, &run.cells, 1).unwrap();
-    let losses = LossCurves::default();
     let d = run.cells.dim;
     let start = run.cells.states[..30 * d].to_vec();
     let readout = labels.map(|l| LabelReadout::new(&run.cells.states, d, l, None).unwrap());
@@ -173,7 +178,7 @@ fn page_of(run: &Small, labels: Option<&Labels>, trust: &RunTrust) -> String {
         cells: &run.cells,
         labels,
         fields: &fields,
-        losses: &losses,
+        losses,
         fates: quality.as_ref().zip(fates.as_ref()).map(|(readout, fates)| FateView {
             fates,
             start: &start,
@@ -243,10 +248,77 @@ fn metrics_become_curves() {
         r#"{"step":100,"loss":0.2,"hold_out_loss":0.45,"best_step":50}"#,
     ]
     .map(|l| serde_json::from_str(l).unwrap());
-    let curves = LossCurves::from_metrics(&lines);
+    let curves = LossCurves::from_metrics(&lines, &LossConfig::default());
     assert_eq!(curves.training, [[1.0, 0.5], [100.0, 0.2]]);
     assert_eq!(curves.hold_out, [[50.0, 0.4], [100.0, 0.45]]);
-    assert_eq!(curves.best_step, Some(50.0));
+    assert_eq!((curves.best_step, curves.convergence), (Some(50.0), None));
+}
+
+/// Iterations that stopped early are a warning by their share of the steps; those that converged are none.
+#[test]
+fn unconverged_losses_are_said() {
+    let loss = LossConfig::Sinkhorn(SinkhornConfig::default());
+    let run = small_run(2, false);
+    for (bad, severity) in [(0, None), (1, Some("Note")), (8, Some("Caution")), (60, Some("Serious"))] {
+        let lines: Vec<_> = (0..200)
+            .map(|step| {
+                let error = if step < bad { 0.02 } else { 9e-4 };
+                serde_json::json!({ "step": step, "loss": 1.0, "marginal_error": error })
+            })
+            .collect();
+        let losses = LossCurves::from_metrics(&lines, &loss);
+        let worst = if bad > 0 { 0.02 } else { 9e-4 };
+        let expected = Convergence { steps: 200, unconverged: bad, worst, tolerance: 1e-3 };
+        assert_eq!(losses.convergence, Some(expected));
+        let html = page_with(&run, None, &RunTrust::default(), &losses);
+        let title = format!("In {bad} of 200 steps the Sinkhorn iterations stopped before they converged");
+        assert_eq!(html.contains(&title), severity.is_some());
+        if let Some(severity) = severity {
+            let before = &html[..html.find(&title).unwrap()];
+            let tag = before.rfind(&format!(">{severity}<")).unwrap();
+            assert!(before.len() - tag < 200, "{severity} stands beside the warning");
+            assert!(html.contains("off by up to 0.02"));
+        }
+    }
+}
+
+/// Nothing moves, but cells multiply by rates that are given: measured with these, the model that stands still is right.
+#[test]
+fn growth_of_a_column_is_measured() {
+    let mut run = small_run(1, false);
+    let n = 1500;
+    let times = [0.0, 1.0, 2.0];
+    let mut z = vec![0.0_f64; 3 * n];
+    chreode_core::BrownianIncrements::new(6).fill(0, 0, 1, 1.0, &mut z);
+    // A normal cloud whose cells grow at 0.7 x moves by 0.7 a unit of time and keeps its shape.
+    run.cells.states = (0..3 * n).map(|i| (z[i] + 0.7 * times[i / n]) as f32).collect();
+    run.cells.times = (0..3 * n).map(|i| times[i / n]).collect();
+    run.cells.ids = (0..3 * n).map(|i| format!("c{i}")).collect();
+    run.cells.held_out = (0..3 * n).map(|i| i % 3 == 0).collect();
+    let measure = |run: &Small, growth_from_start| {
+        let settings = TrustSettings { growth_from_start, ..settings() };
+        RunTrust::measure(&run.model, &run.p, &run.cells, settings).unwrap()
+    };
+    let blind = measure(&run, false);
+    assert!(blind.hold_out.iter().all(|h| h.missed() > 0.8) && blind.effective.is_empty());
+    run.cells.growth = Some(run.cells.states.iter().map(|x| 0.7 * x).collect());
+    let trust = measure(&run, false);
+    assert!(trust.hold_out.iter().all(|h| h.missed() < 0.1), "{:?}", trust.hold_out);
+    // Lognormal weights: exp(-variance).
+    let near = |got: (f64, f64), time: f64, span: f64| {
+        got.0 == time && (got.1 - (-0.49 * span * span).exp()).abs() < 0.15
+    };
+    assert!(
+        near(trust.effective[0], 1.0, 1.0) && near(trust.effective[1], 2.0, 1.0),
+        "{:?}",
+        trust.effective
+    );
+    let start = measure(&run, true).effective;
+    assert!(near(start[0], 1.0, 1.0) && near(start[1], 2.0, 2.0) && start[1].1 < 0.3, "{start:?}");
+    let html = page_of(&run, None, &trust);
+    assert!(html.contains("How many cells the growth weights rest on"));
+    assert!(html.contains("by the growth rates of the data"));
+    assert!(html.contains("Growth weights have an effective sample size of"));
 }
 
 proptest! {
@@ -261,7 +333,6 @@ proptest! {
             threshold: 0.2,
             hold_out: vec![HoldOutDistance { start: 0.0, target: 1.0, distances: vec![mean], floor: 0.0, floor_sd: sd, unmoved: 1.0 }],
             effective: vec![(1.0, effective)],
-            column_growth: true,
         };
         let html = page_of(&run, None, &trust);
         check(&html, &["trust"]);

@@ -147,6 +147,93 @@ fn sparse_and_dense_agree_and_new_cells_go_the_same_way() {
     }
 }
 
+/// The first columns of `x`, then others made of `more(row, column)`, in an order that mixes both.
+fn wider(
+    x: &DenseMatrix,
+    names: &[String],
+    extra: usize,
+    more: impl Fn(usize, usize) -> f32,
+) -> (Matrix, Vec<String>) {
+    let all = x.cols + extra;
+    // 7 has no divisor in common with the widths used here.
+    let order: Vec<usize> = (0..all).map(|j| j * 7 % all).collect();
+    let values = (0..x.rows)
+        .flat_map(|i| {
+            order.iter().map(|&j| if j < x.cols { x.row(i)[j] } else { more(i, j) }).collect::<Vec<_>>()
+        })
+        .collect();
+    let name = |&j: &usize| names.get(j).cloned().unwrap_or_else(|| format!("new{j}"));
+    (Matrix::Dense(DenseMatrix::new(x.rows, all, values).unwrap()), order.iter().map(name).collect())
+}
+
+#[test]
+fn totals_are_over_the_genes_of_the_fit() {
+    let (n, m) = (100, 40);
+    let x = counts(n, m, 3);
+    let names = genes(m);
+    let fitted = Transform::fit(Matrix::Dense(x.clone()), &names, &options(25, 6)).unwrap();
+    let t = &fitted.transform;
+    assert_eq!((&t.counted, t.genes.len()), (&names, 25));
+    assert!((t.counted_share.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+    // Genes that the fit did not know change nothing, however many counts they have, and whatever they hold.
+    for more in [|i: usize, j: usize| (100 * i + j) as f32, |_, _| -0.5] {
+        let (more, order) = wider(&x, &names, 11, more);
+        assert_eq!(t.apply(more, &order).unwrap(), fitted.states);
+    }
+    // Of those that it knew, genes without a part in the components may be missing, up to a tenth of the counts.
+    let mut spare: Vec<usize> = (0..m).filter(|&j| !t.genes.contains(&names[j])).collect();
+    spare.sort_by(|&a, &b| t.counted_share[a].total_cmp(&t.counted_share[b]));
+    let share_of = |genes: &[usize]| genes.iter().map(|&j| t.counted_share[j]).sum::<f64>();
+    let without = |gone: &[usize]| {
+        let kept: Vec<usize> = (0..m).filter(|j| !gone.contains(j)).collect();
+        let names: Vec<String> = kept.iter().map(|&j| names[j].clone()).collect();
+        (Matrix::Dense(x.clone()).select_columns(&kept), names)
+    };
+    let gone = (1..spare.len()).rev().find(|&k| share_of(&spare[..k]) < 0.1).unwrap();
+    let share = share_of(&spare[..gone]);
+    let (fewer, few) = without(&spare[..gone]);
+    let missing = t.missing_counts(&few);
+    assert!(missing.genes == gone && (missing.share - share).abs() < 1e-12 && share > 0.05, "{missing:?}");
+    let states = t.apply(fewer.clone(), &few).unwrap();
+    let off = |states: &[f32]| {
+        states.iter().zip(&fitted.states).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
+    };
+    // Nearer to the truth than with the whole target for the genes that are left.
+    let naive = Transform { counted: few.clone(), ..t.clone() };
+    let whole = naive.apply(fewer.clone(), &few).unwrap();
+    println!(
+        "{gone} genes with {share:.3} of the counts: off by {:.3}, not {:.3}",
+        off(&states),
+        off(&whole)
+    );
+    assert!(off(&states) < 0.9 * off(&whole));
+    let less = Transform { target_sum: t.target_sum * (1.0 - missing.share), ..naive };
+    assert_eq!(less.apply(fewer, &few).unwrap(), states);
+    let (fewer, few) = without(&spare);
+    let share = t.missing_counts(&few).share;
+    assert!(share > 0.1);
+    let refusal = t.apply(fewer, &few).unwrap_err();
+    assert_eq!(refusal, PreprocessError::MissingCounts { missing: 15, all: 40, share });
+    assert!(refusal.to_string().contains(&format!("{:.1} % of the counts", 100.0 * share)), "{refusal}");
+}
+
+#[test]
+fn a_name_that_two_genes_share_is_no_gene() {
+    let x = counts(80, 30, 4);
+    let mut names = genes(30);
+    let all = Transform::fit(Matrix::Dense(x.clone()), &names, &options(100, 5)).unwrap().transform.genes;
+    let [a, b, c] = [0, 1, 2].map(|j| names.iter().position(|g| *g == all[j]).unwrap());
+    names[b] = names[a].clone();
+    let fitted = Transform::fit(Matrix::Dense(x.clone()), &names, &options(100, 5)).unwrap();
+    let t = &fitted.transform;
+    assert_eq!(t.genes, all[2..]);
+    assert_eq!(t.apply(Matrix::Dense(x.clone()), &names).unwrap(), fitted.states);
+    names[b] = all[2].clone();
+    assert_eq!(names[b], names[c]);
+    let refusal = t.apply(Matrix::Dense(x), &names).unwrap_err();
+    assert_eq!(refusal, PreprocessError::AmbiguousGene { gene: all[2].clone() });
+}
+
 #[test]
 fn threads_and_seeds() {
     let x = counts(400, 600, 1);

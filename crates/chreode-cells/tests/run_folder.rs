@@ -103,7 +103,10 @@ fn other_versions_and_damage_are_named() {
     let error = RunFolder::open(&path).unwrap_err();
     assert!(matches!(error, RunError::OtherFormat { found: 9, .. }));
     assert!(error.to_string().contains("3.1.4"), "{error}");
+    // Format 1: its transforms do not know what counts are totalled over.
     std::fs::write(&file, "format = 1\nchreode = \"0.1.0\"\n").unwrap();
+    assert!(matches!(RunFolder::open(&path), Err(RunError::OtherFormat { found: 1, expected: 2, .. })));
+    std::fs::write(&file, format!("format = {}\nchreode = \"0.1.0\"\n", RunConfig::FORMAT)).unwrap();
     assert!(matches!(RunFolder::open(&path), Err(RunError::Damaged { .. })));
     std::fs::write(&file, "not toml at all [").unwrap();
     assert!(matches!(RunFolder::open(&path), Err(RunError::Damaged { .. })));

@@ -120,6 +120,16 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// [`Console::warn`] above the bar.
+    pub(crate) fn warn(&self, message: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.console.warn(message)),
+            None => self.console.warn(message),
+        }
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {

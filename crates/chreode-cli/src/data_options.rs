@@ -67,6 +67,10 @@ pub(crate) struct DataArgs {
     /// Table that holds the labels and the cells' names, if the data do not
     #[arg(long, value_name = "FILE", requires = "labels")]
     labels_from: Option<PathBuf>,
+    /// Column of that table that names the cells [default: the first of cell, `cell_id`, `cell_idx`, barcode, index that
+    /// exists]
+    #[arg(long, value_name = "COLUMN", requires = "labels_from")]
+    labels_id: Option<String>,
 }
 
 impl DataArgs {
@@ -85,6 +89,7 @@ impl DataArgs {
             layer: self.layer.clone(),
             labels: self.labels.clone(),
             labels_from: self.labels_from.clone(),
+            labels_id: self.labels_id.clone(),
             growth: self.growth.clone(),
             clone: clone.map(str::to_owned),
             preprocess: PreprocessOptions {

@@ -58,9 +58,9 @@ pub(crate) fn readout(
     Ok(readout)
 }
 
-/// The fates that were named, or all; their probabilities sum to one to the last bits of double precision.
-pub(crate) fn keep(args: &LabelArgs, fates: &Fates) -> anyhow::Result<Fates> {
-    Ok(fates.keep(if args.fates.is_empty() { fates.names() } else { &args.fates })?)
+/// The fates that were named, or all.
+pub(crate) fn keep(args: &LabelArgs, fates: Fates) -> anyhow::Result<Fates> {
+    if args.fates.is_empty() { Ok(fates) } else { Ok(fates.keep(&args.fates)?) }
 }
 
 /// Refuses fates that no labelled cell has, before anything is simulated.
@@ -128,7 +128,7 @@ pub(crate) fn run(context: &Context, args: &FateArgs) -> anyhow::Result<()> {
     let inputs = [Some(&args.start.data), labels.labels_from.as_ref()];
     let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
     values::check_output(&args.out, &inputs)?;
-    let dataset = run.read(&args.start.data, Some(&labels.labels), labels.labels_from.as_deref())?;
+    let dataset = run.read(context, &args.start.data, Some(labels))?;
     let starts = starts(&args.start, dataset)?;
     let readout = readout(context, labels, &starts.dataset)?;
     check_fates(labels, &readout)?;
@@ -142,7 +142,7 @@ pub(crate) fn run(context: &Context, args: &FateArgs) -> anyhow::Result<()> {
     };
     context.console.note(&format!("{} cells, {} paths each", starts.len(), args.n));
     let fates = Fates::predict(&rollout, &readout, &starts.states, starts.time, args.start.until)?;
-    let fates = keep(labels, &fates)?;
+    let fates = keep(labels, fates)?;
     let ids: Vec<&str> = (0..starts.len()).map(|i| starts.id(i)).collect();
     write_atomically(&args.out, |file| write_csv(file, &ids, &fates))?;
     run.folder.keep_fates(&for_report(&run, &starts, &readout, &fates, args.start.until)?)?;

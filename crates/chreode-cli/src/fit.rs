@@ -130,7 +130,10 @@ fn resume(context: &Context, path: &Path) -> anyhow::Result<()> {
     let (run, config) = RunFolder::open(path)?;
     start_log(run.lock()?);
     config.data.check_unchanged()?;
-    let dataset = Dataset::load(&config.data.file, &config.data.options)?;
+    // Labels have no part in a training, and the run keeps them for the report: their table may be gone.
+    let options =
+        DatasetOptions { labels: None, labels_from: None, labels_id: None, ..config.data.options.clone() };
+    let dataset = Dataset::load_into(&config.data.file, &options, &run.load_state_space()?)?;
     let mut trainer = trainer(&dataset, &config)?;
     drop(dataset);
     if let Some((step, state)) = run.last_checkpoint()? {
@@ -230,6 +233,9 @@ fn training_cells(dataset: &Dataset, trainer: &RunTrainer) -> TrainingCells {
         ids: dataset.ids.clone(),
         held_out,
         labels: dataset.labels.clone(),
+        growth: (trainer.config().growth == GrowthUse::Column)
+            .then(|| dataset.growth.as_ref().map(|rates| rates.iter().map(|&g| g as f32).collect()))
+            .flatten(),
     }
 }
 

@@ -130,18 +130,38 @@ fn data(error: &DataError) -> &'static str {
         DataError::BadTime { .. } => "write every time as a number in one unit, such as 2 or `day 2`",
         DataError::BadEntry { .. } => "correct the entry, or leave the cell out",
         DataError::DuplicateId { .. } => "rename one of them, or name another column with --id",
+        DataError::NoIdColumn { .. } => "name the column of the cells' names with --labels-id",
         DataError::NoLabelJoins { .. } => {
-            "let both files name the cells alike; --id names the column of a table"
+            "let both files name the cells alike; --labels-id names the column of the labels' table, --id that of the data"
         }
         DataError::OneTime { .. } => "give cells of another time too, or another column with --time",
         DataError::FewCells { .. } => "leave the time's cells out of the file, or add cells",
         DataError::NoSuchTime { .. } => "choose one of the times that exist",
+        DataError::OtherLoadings { .. } => {
+            "give the new cells the coordinates of the fitted file (scanpy: sc.tl.ingest), or fit again: on all cells \
+             together, or with --basis none, which takes new cells from their counts"
+        }
+        DataError::MovedCells { .. } => {
+            "give the new cells the coordinates of the fitted file, or fit again on all cells together; cells that are \
+             others need other names"
+        }
+        DataError::ColumnTwice { .. } => "name every column once",
+        DataError::ColumnTaken { .. } => {
+            "name columns of coordinates or of genes; each column has one meaning"
+        }
         DataError::NoState { .. } | DataError::TableHasNoBasis { .. } => {
             "for example --state x,y, or --basis none for a table of counts"
         }
         DataError::Preprocess { source, .. } => match source {
             PreprocessError::BadEntry { .. } => {
                 "correct the entry, or say what the numbers are with --expression"
+            }
+            PreprocessError::AmbiguousGene { .. } => "give every gene a name of its own",
+            PreprocessError::MissingGenes { .. } => {
+                "new cells must have the genes that the run was fitted on"
+            }
+            PreprocessError::MissingCounts { .. } => {
+                "give the counts of all genes, as they were before genes were left out"
             }
             _ => "check that the matrix holds expression; --layer names another one",
         },

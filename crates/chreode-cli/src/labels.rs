@@ -16,6 +16,10 @@ pub(crate) struct LabelArgs {
     /// Table that holds this column and the cells' names, if the cells' own file does not
     #[arg(long, value_name = "FILE")]
     pub(crate) labels_from: Option<PathBuf>,
+    /// Column of that table that names the cells [default: the first of cell, `cell_id`, `cell_idx`, barcode, index that
+    /// exists]
+    #[arg(long, value_name = "COLUMN", requires = "labels_from")]
+    pub(crate) labels_id: Option<String>,
     /// Count these labels only, and let their probabilities sum to one [default: all labels]
     #[arg(long, value_name = "LABEL,..", value_delimiter = ',')]
     pub(crate) fates: Vec<String>,

@@ -125,7 +125,7 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
     let inputs = [Some(&args.start.data), labels.labels_from.as_ref()];
     let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
     values::check_output(&args.out, &inputs)?;
-    let dataset = run.read(&args.start.data, Some(&labels.labels), labels.labels_from.as_deref())?;
+    let dataset = run.read(context, &args.start.data, Some(labels))?;
     let starts = starts(&args.start, dataset)?;
     let readout = readout(context, labels, &starts.dataset)?;
     check_fates(labels, &readout)?;
@@ -151,7 +151,7 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
             clamp,
         };
         let fates = Fates::predict(&rollout, &readout, start, starts.time, args.start.until)?;
-        keep(labels, &fates)
+        keep(labels, fates)
     };
     context.console.note(&format!("{} cells, {} paths each, with and without", starts.len(), args.n));
     let before = arm(&starts.states, None)?;

@@ -7,7 +7,7 @@ use chreode_cells::{
     CellFields, FateView, Fates, Labels, LossCurves, RunPage, RunTrust, Shift, ShiftView, TrustSettings,
     run_page,
 };
-use chreode_train::GrowthUse;
+use chreode_train::Paths;
 use clap::Args;
 use serde_json::json;
 
@@ -35,7 +35,7 @@ pub(crate) fn run(context: &Context, args: &ReportArgs) -> anyhow::Result<()> {
     let run = OpenRun::open(&args.run)?;
     let seed = run.seed(context.seed);
     let cells = TrainingCells::load(&run.folder.training_cells())?;
-    let losses = LossCurves::from_metrics(&read_metrics(&run.folder.metrics())?);
+    let losses = LossCurves::from_metrics(&read_metrics(&run.folder.metrics())?, &run.config.training.loss);
     let fields = CellFields::at(&run.model, &run.params, &cells, seed)?;
     context.console.note("simulating, to see what to distrust");
     let trust = RunTrust::measure(
@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, args: &ReportArgs) -> anyhow::Result<()> {
         TrustSettings {
             dt: run.config.training.dt,
             seed,
-            column_growth: run.config.training.growth == GrowthUse::Column,
+            growth_from_start: !matches!(run.config.training.paths, Paths::Intervals { .. }),
         },
     )?;
     let fate_result = run.folder.fates()?;

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use chreode_cells::run::{RunConfig, RunError, RunFolder};
-use chreode_cells::{Dataset, StateSpace};
+use chreode_cells::run::{Coordinates, RunConfig, RunError, RunFolder};
+use chreode_cells::{Dataset, DatasetOptions, StateSpace};
 use chreode_model::NeuralSde;
 use chreode_train::GrowthUse;
 use clap::Args;
 
+use crate::Context;
 use crate::failure::bad_input;
+use crate::labels::LabelArgs;
 use crate::values::{self, ColumnValue};
 
 /// Which cells start, when, and how far they go.
@@ -103,33 +105,45 @@ impl OpenRun {
         }
     }
 
-    /// Reads the cells of a file into the run's state space; labels by `labels` and `labels_from`.
+    /// Reads the cells of a file into the run's state space, with `labels` if there are any, and says what was to be decided.
     pub(crate) fn read(
         &self,
+        context: &Context,
         data: &Path,
-        labels: Option<&str>,
-        labels_from: Option<&Path>,
+        labels: Option<&LabelArgs>,
     ) -> anyhow::Result<Dataset> {
-        let mut options = self.config.data.options.clone();
-        if labels.is_some() {
-            options.labels = labels.map(str::to_owned);
-            options.labels_from = labels_from.map(Path::to_owned);
-        } else if options.labels_from.is_some() || !self.reads_genes() {
-            (options.labels, options.labels_from) = (None, None);
+        let options = DatasetOptions {
+            labels: labels.map(|l| l.labels.clone()),
+            labels_from: labels.and_then(|l| l.labels_from.clone()),
+            labels_id: labels.and_then(|l| l.labels_id.clone()),
+            // What training alone needs, new cells need not have.
+            clone: None,
+            growth: match self.config.training.growth {
+                GrowthUse::Column => self.config.data.options.growth.clone(),
+                _ => None,
+            },
+            ..self.config.data.options.clone()
+        };
+        let (dataset, coordinates) = self.folder.load_cells(data, &options, &self.space)?;
+        for note in &dataset.notes {
+            context.console.note(note);
         }
-        // What training alone needs, new cells need not have; but a column that is no gene must not become one.
-        if !self.reads_genes() {
-            options.clone = None;
+        match coordinates {
+            Coordinates::Projected { key, cells, off } => context.console.note(&format!(
+                "`{key}` of {} is another PCA than the run's: its expression is projected through the run's loadings \
+                 instead, which takes {cells} cells of the fit to where they were (off by {:.2} % of a coordinate's \
+                 spread at most)",
+                data.display(),
+                100.0 * off
+            )),
+            Coordinates::Unchecked { key } => context.console.warn(&format!(
+                "nothing in {} tells whether its `{key}` is the basis that the run was fitted in; if it was computed \
+                 anew, its axes are others and what follows means nothing",
+                data.display()
+            )),
+            _ => {}
         }
-        if self.config.training.growth != GrowthUse::Column && !self.reads_genes() {
-            options.growth = None;
-        }
-        Ok(Dataset::load_into(data, &options, &self.space)?)
-    }
-
-    /// Whether states are made from all columns of a table that mean nothing else.
-    fn reads_genes(&self) -> bool {
-        matches!(self.space, StateSpace::OwnPca(_))
+        Ok(dataset)
     }
 
     /// The seed of a command on this run.

@@ -21,6 +21,10 @@ pub(crate) type RunTrainer = Trainer<f32, NeuralSde<f32>, GrowthNet<f32>>;
 /// Writes what the trainer tells into the run folder, and shows it.
 struct Recorder<'a> {
     run: &'a RunFolder,
+    /// Marginal error that a Sinkhorn loss may have; none for other losses.
+    tolerance: Option<f64>,
+    /// Steps whose loss had a larger one, and the largest.
+    unconverged: (u64, f64),
     metrics: MetricsLog,
     progress: Progress,
     hold_out: Option<Evaluation>,
@@ -36,6 +40,26 @@ struct StepLine {
     loss: f64,
     gradient_norm: f64,
     learning_rate: f64,
+    /// Of a Sinkhorn loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marginal_error: Option<f64>,
+}
+
+impl Recorder<'_> {
+    /// Says it when the iterations of a Sinkhorn loss did not converge, the first time at once.
+    fn check_convergence(&mut self, step: u64, error: f64) {
+        let Some(tolerance) = self.tolerance.filter(|tolerance| error >= *tolerance) else { return };
+        let (steps, worst) = &mut self.unconverged;
+        *steps += 1;
+        *worst = worst.max(error);
+        if *steps == 1 {
+            self.progress.warn(&format!(
+                "step {step}: the Sinkhorn iterations stopped before they converged: marginals are off by {error:.2e}, \
+                 more than {tolerance:.0e}. Such a loss makes the noise too small and fates too certain; \
+                 choose a larger --blur, or --loss energy"
+            ));
+        }
+    }
 }
 
 type Told = Result<(), Box<dyn Error + Send + Sync>>;
@@ -47,7 +71,9 @@ impl Observer for Recorder<'_> {
             loss: report.loss,
             gradient_norm: report.gradient_norm,
             learning_rate: report.learning_rate,
+            marginal_error: self.tolerance.map(|_| report.marginal_error()),
         })?;
+        self.check_convergence(report.step, report.marginal_error());
         let mut message = format!("loss {:.4}", report.loss);
         if let Some(e) = &self.hold_out {
             // Writing into a `String` does not fail.
@@ -113,6 +139,8 @@ pub(crate) fn train(console: Console, run: &RunFolder, trainer: &mut RunTrainer)
     let pause = AtomicBool::new(false);
     let mut recorder = Recorder {
         run,
+        tolerance: trainer.config().loss.tolerance(),
+        unconverged: (0, 0.0),
         metrics: run.resume_metrics(trainer.steps_done())?,
         progress: console.progress("learning", steps),
         hold_out: None,
@@ -127,7 +155,14 @@ pub(crate) fn train(console: Console, run: &RunFolder, trainer: &mut RunTrainer)
             break outcome;
         }
     };
+    let (unconverged, worst) = recorder.unconverged;
     drop(recorder);
+    if unconverged > 1 {
+        console.warn(&format!(
+            "in {unconverged} steps the Sinkhorn iterations stopped before they converged, \
+             with marginals off by up to {worst:.2e}"
+        ));
+    }
     tracing::info!("{outcome:?}");
     if outcome.reason == StopReason::Cancelled {
         return Err(Interrupted { step: outcome.step, steps, resume }.into());

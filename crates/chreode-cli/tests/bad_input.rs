@@ -4,8 +4,11 @@
 
 mod common;
 
-use common::{SMALL, chreode, fit, folder, refused, table};
+use std::fmt::Write as _;
 use std::path::Path;
+
+use chreode_cells::run::RunConfig;
+use common::{SMALL, chreode, fit, folder, refused, table};
 
 /// A fit of `file` by `time` and `state` that must be refused.
 fn fit_refused(dir: &Path, file: &str, options: &[&str], words: &[&str]) {
@@ -28,6 +31,73 @@ fn missing_and_misspelt_columns_name_those_that_exist() {
     fit_refused(dir, "cells.csv", &[XY, &["--leave-out", "day=7"]].concat(), &["7", "0, 1, 2"]);
     fit_refused(dir, "cells.csv", &["--time", "day", "--basis", "X_pca"], &["X_pca", "cells.csv"]);
     fit_refused(dir, "other.csv", XY, &["other.csv"]);
+}
+
+#[test]
+fn a_column_has_one_meaning() {
+    let dir = folder();
+    let dir = dir.path();
+    let with = |state: &'static str| vec!["--time", "day", "--state", state];
+    fit_refused(dir, "cells.csv", &with("x,x"), &["cells.csv", "`x`", "twice"]);
+    fit_refused(dir, "cells.csv", &with("x,day"), &["`day`", "the times"]);
+    fit_refused(dir, "cells.csv", &with("x,cell"), &["`cell`", "names"]);
+    let more = ["--growth", "score", "--labels", "y", "--holdout-by", "clone"];
+    for (state, holds) in [("x,score", "growth"), ("x,y", "labels"), ("clone,x", "clones")] {
+        fit_refused(dir, "cells.csv", &[&with(state)[..], &more].concat(), &["`", holds]);
+    }
+    let genes = ["--time", "day", "--basis", "none", "--expression", "log", "--genes", "x,y,x"];
+    fit_refused(dir, "cells.csv", &genes, &["`x`", "twice", "genes"]);
+}
+
+#[test]
+fn the_table_of_labels_names_its_cells() {
+    let dir = folder();
+    let dir = dir.path();
+    fit(dir);
+    let text = std::fs::read_to_string(dir.join("cells.csv")).unwrap();
+    let mut labels = String::from("row,name,type\n");
+    for (i, line) in text.lines().skip(1).enumerate() {
+        let fields: Vec<&str> = line.split(',').collect();
+        writeln!(labels, "{i},{},{}", fields[0], fields[6]).unwrap();
+    }
+    std::fs::write(dir.join("labels.csv"), labels).unwrap();
+    let fate = |options: &[&'static str]| {
+        let base =
+            ["fate", "run", "cells.csv", "--start", "day=0", "--until", "2", "--n", "3", "--labels", "type"];
+        [&base[..], options].concat()
+    };
+    let from = ["--labels-from", "labels.csv"];
+    let out = ["-o", "joined.csv"];
+    refused(
+        dir,
+        &[fate(&from), out.to_vec()].concat(),
+        &["labels.csv", "no column names the cells", "row, name, type", "--labels-id"],
+    );
+    refused(
+        dir,
+        &[fate(&from), vec!["--labels-id", "nmae"], out.to_vec()].concat(),
+        &["labels.csv", "`nmae`", "`name`", "row, name, type"],
+    );
+    refused(
+        dir,
+        &[fate(&from), vec!["--labels-id", "row"], out.to_vec()].concat(),
+        &["like `0`", "--labels-id"],
+    );
+    let usage = chreode(dir).args(fate(&["--labels-id", "name", "-o", "x.csv"])).assert().code(2);
+    assert!(String::from_utf8_lossy(&usage.get_output().stderr).contains("--labels-from"));
+    chreode(dir)
+        .args([fate(&from), vec!["--labels-id", "name", "--quiet"], out.to_vec()].concat())
+        .assert()
+        .success();
+    chreode(dir).args(fate(&["--quiet", "-o", "own.csv"])).assert().success();
+    let [a, b] = ["joined.csv", "own.csv"].map(|file| std::fs::read(dir.join(file)).unwrap());
+    assert!(a == b);
+    fit_refused(
+        dir,
+        "cells.csv",
+        &[XY, &["--labels", "type", "--overwrite"], &from].concat(),
+        &["labels.csv", "--labels-id"],
+    );
 }
 
 #[test]
@@ -115,9 +185,11 @@ fn runs_of_other_versions_and_no_runs() {
     refused(dir, &["fit", "--resume", "nowhere"], &["nowhere"]);
     let file = dir.join("run/config.toml");
     let config = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, config.replacen("format = 1", "format = 2", 1)).unwrap();
+    let [mine, other] = [RunConfig::FORMAT, RunConfig::FORMAT + 1].map(|f| format!("format = {f}"));
+    assert!(config.starts_with(&mine));
+    std::fs::write(&file, config.replacen(&mine, &other, 1)).unwrap();
     for args in [[&["simulate", "run"], &paths[..]].concat(), vec!["fit", "--resume", "run"]] {
-        refused(dir, &args, &["run", "format 2", "format 1"]);
+        refused(dir, &args, &["run", &other.replace("= ", ""), &mine.replace("= ", ""), "fit it again"]);
     }
     std::fs::write(&file, &config).unwrap();
     let model = std::fs::read(dir.join("run/model.safetensors")).unwrap();

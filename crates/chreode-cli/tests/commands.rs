@@ -61,6 +61,32 @@ fn simulated_cells_in_three_formats() {
     );
 }
 
+/// A blur that no iteration resolves: said while it learns, kept in the metrics, and again in the report.
+#[test]
+fn a_loss_that_does_not_converge_is_told() {
+    let dir = folder();
+    let dir = dir.path();
+    let base = ["fit", "cells.csv", "--time", "day", "--state", "x,y", "--loss", "sinkhorn"];
+    let fit = |blur: &str, out: &str| {
+        let assert = chreode(dir).args(base).args(["--blur", blur, "-o", out]).args(SMALL).assert().success();
+        String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
+    };
+    let report = |run: &str| {
+        chreode(dir).args(["report", run, "--quiet"]).assert().success();
+        std::fs::read_to_string(dir.join("report.html")).unwrap()
+    };
+    let metrics = |run: &str| std::fs::read_to_string(dir.join(run).join("metrics.jsonl")).unwrap();
+    const TOLD: &str = "the Sinkhorn iterations stopped before they converged";
+    let said = fit("0.0005", "bad");
+    assert_eq!(said.matches("warning: ").count(), 2, "at once and at the end: {said}");
+    assert_eq!(said.matches(TOLD).count(), 2, "{said}");
+    assert_eq!(metrics("bad").matches("\"learning_rate\":0.001,\"marginal_error\":").count(), 30);
+    assert!(report("bad").contains(TOLD));
+    let said = fit("1", "good");
+    assert!(!said.contains("warning"), "{said}");
+    assert!(metrics("good").contains("\"marginal_error\":") && !report("good").contains(TOLD));
+}
+
 #[test]
 fn learned_and_given_growth_weigh_the_paths() {
     let dir = folder();
@@ -83,6 +109,12 @@ fn learned_and_given_growth_weigh_the_paths() {
     );
     let learned = column(dir, "learned.csv", "weight");
     assert!(learned.iter().all(|&w| w > 0.0) && learned.iter().any(|&w| w != 1.0));
+    for (run, of_column) in [("given", true), ("learned", false)] {
+        chreode(dir).args(["report", run, "--quiet"]).assert().success();
+        let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
+        assert!(page.contains("Growth weights have an effective sample size of"), "{run}");
+        assert_eq!(page.contains("by the growth rates of the data"), of_column);
+    }
 }
 
 #[test]
@@ -121,6 +153,11 @@ fn fates_are_probabilities() {
 
 /// Counts of 30 genes in 120 cells of three days: genes 0 to 9 rise with the day in one half of the cells.
 fn counts(path: &Path) {
+    counts_and_more(path, 0);
+}
+
+/// The same cells, with so many further genes that have ten times their counts.
+fn counts_and_more(path: &Path, more: usize) {
     let (n, genes) = (40, 30);
     let mut random = Uniform(11);
     let (mut values, mut days, mut kinds, mut names) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -131,14 +168,15 @@ fn counts(path: &Path) {
                 let level = 3.0 + if rises { 8.0 * f64::from(day) } else { 0.0 };
                 values.push((level * (1.0 + 0.5 * random.next())).round() as f32);
             }
+            values.extend((0..more).map(|g| (100 * (i + g) % 700) as f32));
             days.push(f64::from(day));
             kinds.push(["early", "odd", "even"][if day == 0 { 0 } else { 2 - i % 2 }]);
             names.push(format!("d{day}c{i}"));
         }
     }
-    let var = (0..genes).map(|g| format!("g{g}")).collect();
+    let var = (0..genes + more).map(|g| format!("g{g}")).collect();
     let mut file = H5adWriter::new(names, var);
-    file.x(Matrix::Dense(DenseMatrix { rows: 3 * n, cols: genes, values }));
+    file.x(Matrix::Dense(DenseMatrix { rows: 3 * n, cols: genes + more, values }));
     file.obs("day", Column::Number(days));
     file.obs("cell_type", Column::Labels(Labels::from_text(&kinds)));
     file.write(path).unwrap();
@@ -178,6 +216,120 @@ fn genes_are_perturbed_through_components_of_our_own() {
     let with = |options: &[&'static str]| [&perturb[..], &PATHS[..4], options, &["-o", "no.csv"]].concat();
     refused(dir, &with(&["--set", "G0=1"]), &["`G0`", "`g0`"]);
     refused(dir, &with(&["--set", "g0=1", "--clamp", "g0=0"]), &["`g0`", "twice"]);
+}
+
+#[test]
+fn genes_that_the_run_does_not_know_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    counts(&dir.join("cells.h5ad"));
+    counts_and_more(&dir.join("more.h5ad"), 15);
+    let args = ["fit", "cells.h5ad", "--time", "day", "--components", "4", "-o", "run", "--quiet"];
+    chreode(dir).args(args).args(SMALL).assert().success();
+    for (file, out) in [("cells.h5ad", "a.csv"), ("more.h5ad", "b.csv")] {
+        let args = ["fate", "run", file, "--labels", "cell_type", "--n", "5", "-o", out];
+        chreode(dir).args(args).args(PATHS).assert().success();
+    }
+    let [a, b] = ["a.csv", "b.csv"].map(|f| std::fs::read(dir.join(f)).unwrap());
+    assert!(a == b);
+}
+
+#[test]
+fn a_run_goes_on_without_its_table_of_labels() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    counts(&dir.join("cells.h5ad"));
+    let mut kinds = String::from("name,kind\n");
+    (0..40).for_each(|i| writeln!(kinds, "d2c{i},{}", ["odd", "even"][1 - i % 2]).unwrap());
+    std::fs::write(dir.join("kinds.csv"), kinds).unwrap();
+    let labels = ["--labels", "kind", "--labels-from", "kinds.csv", "--labels-id", "name"];
+    let args = ["fit", "cells.h5ad", "--time", "day", "--components", "4", "-o", "run", "--quiet"];
+    chreode(dir).args(args).args(labels).args(SMALL).assert().success();
+    let whole = std::fs::read(dir.join("run/model.safetensors")).unwrap();
+    // As if it had been killed before its last checkpoint.
+    std::fs::remove_file(dir.join("run/checkpoints/000000030")).unwrap();
+    std::fs::remove_file(dir.join("run/model.safetensors")).unwrap();
+    std::fs::remove_file(dir.join("kinds.csv")).unwrap();
+    chreode(dir).args(["fit", "--resume", "run", "--quiet"]).assert().success();
+    assert!(std::fs::read(dir.join("run/model.safetensors")).unwrap() == whole);
+    // The report still shows them.
+    chreode(dir).args(["report", "run", "-o", "report.html", "--quiet"]).assert().success();
+    let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
+    assert!(page.contains(">even<") && page.contains(">odd<"));
+}
+
+/// Cells of three days with coordinates of two principal components; what `with` adds to the file.
+fn given_pca(path: &Path, prefix: &str, sign: f32, with: impl FnOnce(&mut H5adWriter)) {
+    let mut random = Uniform(3);
+    let names = (0..120).map(|i| format!("{prefix}{i}")).collect();
+    let mut file = H5adWriter::new(names, (0..4).map(|g| format!("g{g}")).collect());
+    let values = (0..120 * 2).map(|i| sign * ((i / 80) as f32 + random.next() as f32)).collect();
+    file.obsm("X_pca", DenseMatrix { rows: 120, cols: 2, values });
+    file.obs("day", Column::Number((0..120).map(|i| f64::from(i / 40)).collect()));
+    let kinds: Vec<&str> = (0..120).map(|i| ["a", "b"][i % 2]).collect();
+    file.obs("cell_type", Column::Labels(Labels::from_text(&kinds)));
+    with(&mut file);
+    file.write(path).unwrap();
+}
+
+/// Loadings of four genes and their scaling, the loadings times `sign`.
+fn loadings(sign: f32) -> impl FnOnce(&mut H5adWriter) {
+    move |file| {
+        let values = [0.6, 0.8, 0.8, -0.6, 0.1, 0.2, 0.3, 0.1].map(|w| sign * w).to_vec();
+        file.varm("PCs", DenseMatrix { rows: 4, cols: 2, values });
+        file.var("mean", Column::Number(vec![1.0; 4])).var("std", Column::Number(vec![0.5; 4]));
+    }
+}
+
+#[test]
+fn a_basis_computed_anew_is_not_misread() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let fit = |file: &str, run: &str| {
+        let args = ["fit", file, "--time", "day", "--basis", "X_pca", "-o", run, "--quiet"];
+        chreode(dir).args(args).args(SMALL).assert().success();
+    };
+    let fate = |run: &'static str, file: &'static str| {
+        let labels = ["--labels", "cell_type", "--n", "2", "-o", "fates.csv"];
+        [&["fate", run, file][..], &PATHS[..4], &labels].concat()
+    };
+    let says = |run: &'static str, file: &'static str| {
+        let assert = chreode(dir).args(fate(run, file)).assert().success();
+        String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
+    };
+    given_pca(&dir.join("pca.h5ad"), "c", 1.0, loadings(1.0));
+    given_pca(&dir.join("new.h5ad"), "n", 1.0, loadings(1.0));
+    given_pca(&dir.join("anew.h5ad"), "n", -1.0, loadings(-1.0));
+    given_pca(&dir.join("bare.h5ad"), "c", 1.0, |_| ());
+    given_pca(&dir.join("turned.h5ad"), "c", -1.0, |_| ());
+    given_pca(&dir.join("others.h5ad"), "n", -1.0, |_| ());
+    fit("pca.h5ad", "run");
+    fit("bare.h5ad", "bare");
+    for (run, file) in [
+        ("run", "pca.h5ad"),
+        ("run", "new.h5ad"),
+        ("run", "bare.h5ad"),
+        ("bare", "bare.h5ad"),
+        ("bare", "pca.h5ad"),
+    ] {
+        let said = says(run, file);
+        assert!(!said.contains("warning"), "{run} {file}: {said}");
+    }
+    for run in ["run", "bare"] {
+        let said = says(run, "others.h5ad");
+        assert!(said.contains("warning: nothing in others.h5ad tells whether its `X_pca`"), "{run}: {said}");
+    }
+    std::fs::remove_file(dir.join("fates.csv")).unwrap();
+    refused(dir, &fate("run", "anew.h5ad"), &["anew.h5ad", "of 4 genes in both, 4", "`g0`", "--basis none"]);
+    for run in ["run", "bare"] {
+        refused(dir, &fate(run, "turned.h5ad"), &["turned.h5ad", "of 120 cells", "`c0`", "other names"]);
+    }
+    for command in [
+        &["simulate", "run", "anew.h5ad"][..],
+        &["perturb", "run", "anew.h5ad", "--labels", "cell_type", "--set", "g0=1"],
+    ] {
+        refused(dir, &[command, &PATHS[..4], &["-o", "out.csv"]].concat(), &["another basis"]);
+    }
 }
 
 #[test]

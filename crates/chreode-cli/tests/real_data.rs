@@ -9,8 +9,8 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use chreode_cells::{H5ad, Table};
-use common::chreode;
+use chreode_cells::{Column, Dataset, DatasetOptions, H5ad, H5adWriter, Table};
+use common::{chreode, refused};
 
 const SMALL: &[&str] =
     &["--drift-hidden", "32,32", "--steps", "20", "--batch", "128", "--quiet", "-o", "run"];
@@ -47,6 +47,13 @@ fn larry_in_two_coordinates() {
     run(dir, &["report", "run", "-o", "report.html", "--quiet"]);
     let page = std::fs::metadata(dir.join("report.html")).unwrap().len();
     assert!((100_000..5_000_000).contains(&page), "{page} bytes");
+
+    // Growth of a column is kept with the cells, and measured.
+    let columns = ["--time", "day", "--state", "spring_x,spring_y", "--growth", "growth_score"];
+    run(dir, &[&["fit", &cells, "--overwrite"][..], &columns, SMALL].concat());
+    run(dir, &["report", "run", "-o", "report.html", "--quiet"]);
+    let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
+    assert!(page.contains("Growth weights have an effective sample size of"));
 }
 
 #[test]
@@ -78,5 +85,55 @@ fn counts_and_coordinates_of_other_studies() {
         let columns: Vec<&str> = columns.split(' ').collect();
         run(dir, &[&["fit", &path, "--overwrite"][..], &columns, SMALL].concat());
         assert!(chreode_model::load::<f32>(&dir.join("run/model.safetensors")).is_ok(), "{file}");
+    }
+}
+
+/// Published files whose coordinates say nothing of their genes: the cells tell whether they are the run's.
+#[test]
+fn coordinates_of_published_files() {
+    for (file, time, start, until, labels) in [
+        ("larry/larry_781.h5ad", "time_info", "2", "6", "state_info"),
+        ("timecourse/pancreas_100.h5ad", "age(days)", "12", "35", "clusters"),
+    ] {
+        let Some(path) = data(file) else { continue };
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        run(dir, &[&["fit", &path, "--time", time, "--basis", "X_pca"][..], SMALL].concat());
+        let options =
+            DatasetOptions { time: time.into(), labels: Some(labels.into()), ..DatasetOptions::default() };
+        let cells = Dataset::load(&path, &options).unwrap();
+        let write = |name: &str, prefix: &str, sign: f32| {
+            let ids = cells.ids.iter().map(|id| format!("{prefix}{id}")).collect();
+            let mut out = H5adWriter::new(ids, Vec::new());
+            let mut pca = H5ad::open(&path).unwrap().obsm("X_pca").unwrap();
+            pca.values.iter_mut().for_each(|x| *x *= sign);
+            out.obsm("X_pca", pca);
+            out.obs(time, Column::Number(cells.times.clone()));
+            out.obs(labels, Column::Labels(cells.labels.clone().unwrap()));
+            out.write(&dir.join(name)).unwrap();
+        };
+        write("same.h5ad", "", 1.0);
+        write("turned.h5ad", "", -1.0);
+        write("others.h5ad", "new-", -1.0);
+        let start = format!("{time}={start}");
+        let fate = |file: &'static str| {
+            [
+                &["fate", "run", file, "--start", &start, "--until", until, "--labels", labels][..],
+                &["--n", "2", "-o", "fates.csv"],
+            ]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+        };
+        for (name, warned) in [("same.h5ad", false), ("others.h5ad", true)] {
+            let assert = chreode(dir).args(fate(name)).assert().success();
+            let said = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+            assert_eq!(said.contains("warning: nothing in"), warned, "{file} {name}: {said}");
+        }
+        std::fs::remove_file(dir.join("fates.csv")).unwrap();
+        let turned = fate("turned.h5ad");
+        let turned: Vec<&str> = turned.iter().map(String::as_str).collect();
+        refused(dir, &turned, &["turned.h5ad", &format!("of {} cells", cells.len()), "another basis"]);
     }
 }

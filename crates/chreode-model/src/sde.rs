@@ -100,6 +100,11 @@ impl<T: Real> NeuralSde<T> {
         Ok(())
     }
 
+    /// The vector that is added to the drift, if any.
+    pub fn forcing(&self) -> Option<&[T]> {
+        self.forcing.as_deref()
+    }
+
     /// The decay rates `δ`, `[d]` per time, of a production drift.
     ///
     /// # Errors

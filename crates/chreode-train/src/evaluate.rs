@@ -72,8 +72,8 @@ pub fn sampling_floor<T: Real>(
 
 /// Distance of simulated to observed cells: starts at the cells of time number `start`, ends at `target`.
 ///
-/// Start cells and observed cells are drawn without replacement, as far as there are enough; `dt` is the
-/// longest step. Simulated cells carry the model's growth weights if it has growth, else, with `column_growth`,
+/// Start cells and observed cells are drawn without replacement. Where there are fewer start cells than asked for,
+/// each starts several paths, whose pairs the unbiased energy distance leaves out; `dt` is the longest step. Simulated cells carry the model's growth weights if it has growth, else, with `column_growth`,
 /// those of the data's rates.
 ///
 /// # Errors
@@ -132,7 +132,9 @@ where
     };
     let y = picked(&data.states[target], d, &target_rows, comparison.inverse_scale);
     let mut loss = CloudLoss::new(d, &comparison.loss)?;
-    Ok(loss.evaluate(Cloud { states: &x, log_weights: &log_weights }, Cloud::equal(&y), None)?.value)
+    let origins = if comparison.cells > data.cells(start) { &start_rows[..] } else { &[] };
+    let x = Cloud { states: &x, log_weights: &log_weights, origins };
+    Ok(loss.evaluate(x, Cloud::equal(&y), None)?.value)
 }
 
 /// Rows of `[n, d]`, scaled.

@@ -12,18 +12,23 @@ pub struct Model<S, G = NoGrowth> {
     pub growth: Option<G>,
     /// Whether states are amounts: negative coordinates are put to zero after every step.
     pub non_negative: bool,
+    /// What tells the model from others with as many parameters: its form, sizes and constants, in any words. A
+    /// checkpoint is restored only to a model of the same description.
+    pub description: String,
 }
 
 impl<S> Model<S> {
-    /// A model without growth whose states may have any sign.
+    /// A model without growth whose states may have any sign, and without a description: a checkpoint knows
+    /// it by the number of its parameters alone.
     pub fn new(sde: S) -> Self {
-        Self { sde, growth: None, non_negative: false }
+        Self { sde, growth: None, non_negative: false, description: String::new() }
     }
 }
 
 impl<T: Real> From<NeuralSde<T>> for Model<NeuralSde<T>, GrowthNet<T>> {
     fn from(sde: NeuralSde<T>) -> Self {
-        Self { growth: sde.growth_net(), non_negative: sde.is_non_negative(), sde }
+        let description = format!("{:?} {:?}", sde.config(), sde.forcing());
+        Self { growth: sde.growth_net(), non_negative: sde.is_non_negative(), sde, description }
     }
 }
 

@@ -33,7 +33,7 @@ fn total(loss: &LossConfig, growth: bool, p: &[f64], gradient: bool) -> (f64, Ve
         let (mut sb, mut wb) = (vec![], vec![]);
         for (i, &t) in targets.iter().enumerate() {
             let (mut b, mut w) = (vec![0.0; 2 * ROWS[s]], vec![0.0; if growth { ROWS[s] } else { 0 }]);
-            let x = Cloud { states: engine.states(s, i), log_weights: engine.log_weights(s, i) };
+            let x = Cloud::weighted(engine.states(s, i), engine.log_weights(s, i));
             let bar = CloudBar { states: &mut b, log_weights: &mut w };
             sum += cloud_loss.evaluate(x, Cloud::equal(&data.states[t]), Some(bar)).unwrap().value;
             sb.push(b);
@@ -87,4 +87,24 @@ fn failing_paths_are_named() {
     assert_eq!(VectorField::<f64>::n_params(&common::Relaxation), p.len());
     let error = engine.simulate(&p, &BrownianIncrements::new(1), &[0, 500], &starts).unwrap_err();
     assert_eq!((error.segment, error.row), (1, Some(66)));
+}
+
+#[test]
+fn gradients_of_another_shape_are_refused() {
+    let model = Model::new(common::Relaxation);
+    let mut engine = CpuEngine::new(&model, segments());
+    let starts = [vec![0.0_f64; 2 * ROWS[0]], vec![0.0; 2 * ROWS[1]]];
+    let (p, noise) = (common::TRUTH, BrownianIncrements::new(1));
+    engine.simulate(&p, &noise, &[0, 500], &starts).unwrap();
+    let mut pull_back = |states: &[Vec<Vec<f64>>]| {
+        let none = [vec![], vec![]];
+        engine.pull_back(&p, &noise, &[0, 500], states, &none, &mut [0.0; 6])
+    };
+    let full = |s: usize, observations| vec![vec![1.0; 2 * ROWS[s]]; observations];
+    pull_back(&[full(0, 2), full(1, 1)]).unwrap();
+    pull_back(&[vec![vec![], vec![1.0; 2 * ROWS[0]]], vec![]]).unwrap();
+    assert_eq!(pull_back(&[full(0, 1), full(1, 1)]).unwrap_err().segment, 0);
+    let short = pull_back(&[full(0, 2), vec![vec![1.0; 2 * ROWS[1] - 1]]]).unwrap_err();
+    assert_eq!(short.to_string(), "segment 1: gradients to the states has length 139, expected 140");
+    assert!(pull_back(&[full(0, 2)]).is_err());
 }

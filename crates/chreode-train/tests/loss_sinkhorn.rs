@@ -33,10 +33,10 @@ proptest! {
         let n = x.len() / d;
         let mut loss = SinkhornDivergence::new(d, config(cost, blur)).unwrap();
         let (mut xb, mut wb) = (vec![0.0; x.len()], vec![0.0; n]);
-        let yc = Cloud { states: &y, log_weights: &lv };
-        let report = loss.evaluate(Cloud { states: &x, log_weights: &lw }, yc, Some(CloudBar { states: &mut xb, log_weights: &mut wb })).unwrap();
+        let yc = Cloud::weighted(&y, &lv);
+        let report = loss.evaluate(Cloud::weighted(&x, &lw), yc, Some(CloudBar { states: &mut xb, log_weights: &mut wb })).unwrap();
         prop_assert!(report.value > -1e-9 && report.marginal_error < 1e-13, "{report:?}");
-        let mut at = |x: &[f64], lw: &[f64]| loss.evaluate(Cloud { states: x, log_weights: lw }, yc, None).unwrap().value;
+        let mut at = |x: &[f64], lw: &[f64]| loss.evaluate(Cloud::weighted(x, lw), yc, None).unwrap().value;
         // |x - y| is smooth over 1e-6 only: stay away from its kink by a step that is smaller still.
         let h = if cost == Cost::HalfSquare { 1e-4 } else { 1e-5 };
         for i in 0..x.len() {
@@ -78,7 +78,7 @@ proptest! {
     fn invariances((d, x, lw, y, lv) in pair(), cost in cost(), shift in -3.0..3.0_f64) {
         let mut loss = SinkhornDivergence::new(d, config(cost, 0.3)).unwrap();
         let mut at = |x: &[f64], lw: &[f64], y: &[f64], lv: &[f64]| {
-            loss.evaluate(Cloud { states: x, log_weights: lw }, Cloud { states: y, log_weights: lv }, None).unwrap().value
+            loss.evaluate(Cloud::weighted(x, lw), Cloud::weighted(y, lv), None).unwrap().value
         };
         let base = at(&x, &lw, &y, &lv);
         prop_assert!((at(&y, &lv, &x, &lw) - base).abs() < 1e-7);
@@ -100,7 +100,7 @@ proptest! {
     /// Large blur: the divergence becomes half the energy distance (cost |x - y|).
     #[test]
     fn large_blur_is_energy((d, x, lw, y, lv) in pair()) {
-        let (xc, yc) = (Cloud { states: &x, log_weights: &lw }, Cloud { states: &y, log_weights: &lv });
+        let (xc, yc) = (Cloud::weighted(&x, &lw), Cloud::weighted(&y, &lv));
         let s = SinkhornDivergence::new(d, config(Cost::Distance, 1e4)).unwrap().evaluate(xc, yc, None).unwrap().value;
         let e = EnergyDistance::new(d, Statistic::Biased).unwrap().evaluate(xc, yc, None).unwrap();
         prop_assert!((s - e / 2.0).abs() < 1e-3, "{s} {e}");
@@ -139,7 +139,7 @@ fn f32_memory_and_threads() {
     let exact = SinkhornDivergence::new(d, settings)
         .unwrap()
         .evaluate(
-            Cloud { states: &x, log_weights: &lw },
+            Cloud::weighted(&x, &lw),
             Cloud::equal(&y),
             Some(CloudBar { states: &mut xb, log_weights: &mut wb }),
         )
@@ -151,7 +151,7 @@ fn f32_memory_and_threads() {
             let (mut xb, mut wb) = (vec![0.0_f32; n * d], vec![0.0_f32; n]);
             let v = pool.install(|| {
                 SinkhornDivergence::new(d, SinkhornConfig { memory_mib, ..settings }).unwrap().evaluate(
-                    Cloud { states: &xf, log_weights: &lwf },
+                    Cloud::weighted(&xf, &lwf),
                     Cloud::equal(&yf),
                     Some(CloudBar { states: &mut xb, log_weights: &mut wb }),
                 )
@@ -184,7 +184,7 @@ fn weightless_points() {
     let mut bar = vec![0.0_f32; n * d];
     let with = loss
         .evaluate(
-            Cloud { states: &xf, log_weights: &lw },
+            Cloud::weighted(&xf, &lw),
             Cloud::equal(&yf),
             Some(CloudBar { states: &mut bar, log_weights: &mut [] }),
         )
@@ -217,4 +217,21 @@ fn refusals_and_honest_reports() {
     let got =
         SinkhornDivergence::new(2, stopped).unwrap().evaluate(Cloud::equal(&bad), Cloud::equal(&y), None);
     assert_eq!(got, Err(LossError::NonFinite { what: "simulated states", row: 3 }));
+}
+
+/// In single precision: iterations that start far from the potentials of a small blur would take thousands of steps,
+/// and are taken where clouds of unequal sizes need them.
+#[test]
+fn a_small_blur_converges() {
+    let default = SinkhornConfig::default().max_iterations;
+    for (n, m, d, most) in
+        [(64, 64, 2, 500), (512, 512, 50, 900), (59, 60, 2, default), (240, 200, 50, default)]
+    {
+        let x: Vec<f32> = normals(n * d, 1).iter().map(|&v| v as f32).collect();
+        let y: Vec<f32> = normals(m * d, 2).iter().map(|&v| v as f32 + 0.5).collect();
+        let settings = SinkhornConfig { max_iterations: most, ..SinkhornConfig::default() };
+        let mut loss = SinkhornDivergence::new(d, settings).unwrap();
+        let report = loss.evaluate(Cloud::equal(&x), Cloud::equal(&y), None).unwrap();
+        assert!(report.marginal_error < 1e-3, "{n} and {m} in {d}: {report:?}");
+    }
 }

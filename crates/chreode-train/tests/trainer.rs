@@ -3,6 +3,7 @@
 
 mod common;
 
+use chreode_model::NeuralSde;
 use chreode_train::{
     CheckpointError, Comparison, Evaluation, GrowthUse, HoldOutBy, LossConfig, Model, NoObserver, Observer,
     Paths, Schedule, Snapshots, StepReport, StopReason, TrainConfig, TrainError, Trainer, distance_to_time,
@@ -201,6 +202,37 @@ fn checkpoints_of_other_runs_are_refused() {
     assert_eq!(other(&mut moved, &state), differs("data"));
     let mut grown = trainer(TrainConfig { growth: GrowthUse::Learned, ..quick() });
     assert_eq!(other(&mut grown, &state), differs("number of parameters"));
+    // As many parameters, but another model: each of these would go on to nonsense.
+    let config = neural::<f32>(false).config().clone();
+    let leaky = {
+        let mut c = config.clone();
+        c.drift.activation = "leaky_relu".parse().unwrap();
+        c
+    };
+    let scaled = {
+        let mut c = config.clone();
+        c.scale[1] = 2.0;
+        c
+    };
+    let shifted = {
+        let mut c = config.clone();
+        c.shift[0] += 1e-9;
+        c
+    };
+    let slower = {
+        let mut c = config.clone();
+        c.time_scale = 3.0;
+        c
+    };
+    for other_config in [leaky, scaled, shifted, slower] {
+        let sde = NeuralSde::new(other_config).unwrap();
+        let mut t = Trainer::new(sde, a.params().to_vec(), a.data().clone(), quick()).unwrap();
+        assert_eq!(other(&mut t, &state), differs("model"));
+    }
+    let mut pushed = neural::<f32>(false);
+    pushed.set_forcing(Some(vec![0.0, 0.1])).unwrap();
+    let mut pushed = Trainer::new(pushed, a.params().to_vec(), a.data().clone(), quick()).unwrap();
+    assert_eq!(other(&mut pushed, &state), differs("model"));
     let mut b = trainer(quick());
     for cut in [0, 7, 30, state.len() - 1] {
         assert!(matches!(other(&mut b, &state[..cut]), CheckpointError::Damaged { .. }));
@@ -275,7 +307,7 @@ fn growth_weights_explain_what_drift_does_not() {
         let loss = t.run(&mut NoObserver, &AtomicBool::new(false)).unwrap().best_loss.unwrap();
         (loss, t.best_params()[0])
     };
-    let plain = || Model { sde: Still, growth: None, non_negative: false };
+    let plain = || Model { sde: Still, growth: None, non_negative: false, description: String::new() };
     let (none, _) = run(GrowthUse::None, plain());
     let (column, _) = run(GrowthUse::Column, plain());
     let (learned, p) = run(GrowthUse::Learned, Model { growth: Some(StillGrowth), ..plain() });

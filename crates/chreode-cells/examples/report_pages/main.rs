@@ -90,7 +90,7 @@ fn run(steps: u64) -> Result<chreode_report::Page, Failure> {
 
     let fields = CellFields::at(&model, p, &cells, 1)?;
     let trust =
-        RunTrust::measure(&model, p, &cells, TrustSettings { dt: 0.125, seed: 1, column_growth: false })?;
+        RunTrust::measure(&model, p, &cells, TrustSettings { dt: 0.125, seed: 1, growth_from_start: false })?;
     let readout = LabelReadout::new(&cells.states, d, &labels, None)?;
     let start: Vec<f32> = at(1.0)[..400 * d].to_vec();
     let rollout = Rollout { model: &model, p, dt: 0.125, paths: 40, seed: 3, clamp: None };
@@ -163,6 +163,7 @@ fn training_cells(per_time: usize) -> Result<(TrainingCells, Vec<String>, Vec<&'
         ids: (0..n).map(|i| format!("cell{i}")).collect(),
         held_out: (0..n).map(|i| i % 10 == 0).collect(),
         labels: None,
+        growth: None,
     };
     Ok((cells, order.iter().map(|&i| FACTORS[i].to_string()).collect(), labels))
 }

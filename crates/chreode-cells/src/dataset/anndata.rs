@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::basis::Loadings;
 use super::time::parse_times;
-use super::{DatasetOptions, Parts, StateSource};
+use super::{Basis, DatasetOptions, Parts, StateSource, missing_counts};
 use crate::column::{Column, Labels};
 use crate::error::DataError;
 use crate::h5ad::H5ad;
@@ -20,6 +21,9 @@ pub(super) fn read(
     let file = H5ad::open(path)?;
     let ids = file.obs_names()?;
     let reader = Reader { file: &file, path, ids: &ids, options };
+    if space.is_none() {
+        options.check_state(path, None)?;
+    }
     let times = reader.times()?;
     let labels = match (&options.labels, &options.labels_from) {
         (Some(column), None) => Some(reader.labels(column)?),
@@ -28,11 +32,25 @@ pub(super) fn read(
     let clones = options.clone.as_deref().map(|c| reader.labels(c)).transpose()?;
     let growth = options.growth.as_deref().map(|c| reader.numbers(c)).transpose()?;
     let mut notes = Vec::new();
-    let (space, states) = match space {
-        Some(space) => (space.clone(), reader.states_in(space)?),
-        None => reader.states(&mut notes)?,
+    let (space, states, basis) = if let Some(space) = space {
+        let (states, basis) = reader.states_in(space, &mut notes)?;
+        (space.clone(), states, basis)
+    } else {
+        let (space, states) = reader.states(&mut notes)?;
+        (space, states, Basis::Known)
     };
-    Ok(Parts { ids, space, states, times, labels, growth, clones, notes })
+    Ok(Parts { ids, numbered: false, space, states, times, labels, growth, clones, notes, basis })
+}
+
+/// States from expression; nothing if the file lacks what that needs.
+pub(super) fn project(
+    path: &Path,
+    options: &DatasetOptions,
+    space: &StateSpace,
+) -> Result<Option<Vec<f32>>, DataError> {
+    let file = H5ad::open(path)?;
+    let (x, genes) = Reader { file: &file, path, ids: &[], options }.expression()?;
+    Ok(space.project(x, &genes).ok())
 }
 
 struct Reader<'a> {
@@ -150,18 +168,58 @@ impl Reader<'_> {
         Ok((0..self.ids.len()).flat_map(|i| columns.iter().map(move |c| c[i] as f32)).collect())
     }
 
-    fn states_in(&self, space: &StateSpace) -> Result<Vec<f32>, DataError> {
-        match space {
-            StateSpace::Columns(s) => self.column_values(&s.names),
-            StateSpace::GivenPca(s) => self.given(&s.key, s.dim),
-            StateSpace::GivenBasis(s) => self.given(&s.key, s.dim),
+    fn states_in(&self, space: &StateSpace, notes: &mut Vec<String>) -> Result<(Vec<f32>, Basis), DataError> {
+        Ok(match space {
+            StateSpace::Columns(s) => (self.column_values(&s.names)?, Basis::Known),
+            StateSpace::GivenPca(s) => (self.given(&s.key, s.dim)?, self.compare(s)?),
+            StateSpace::GivenBasis(s) => (self.given(&s.key, s.dim)?, Basis::Untold),
             StateSpace::OwnPca(transform) => {
                 let (x, genes) = self.expression()?;
-                transform
+                notes.extend(missing_counts(transform, &genes));
+                let states = transform
                     .apply(x, &genes)
-                    .map_err(|source| DataError::Preprocess { path: self.path.to_owned(), source })
+                    .map_err(|source| DataError::Preprocess { path: self.path.to_owned(), source })?;
+                (states, Basis::Known)
             }
+        })
+    }
+
+    /// Whether the file's loadings are those of the space.
+    fn compare(&self, space: &GivenPca) -> Result<Basis, DataError> {
+        if !self.file.keys("varm")?.iter().any(|k| k == "PCs") {
+            return Ok(Basis::Untold);
         }
+        let loadings = self.file.varm("PCs")?;
+        if loadings.cols != space.dim {
+            return Ok(Basis::Untold);
+        }
+        let genes = self.file.var_names()?;
+        let (mean, sd) = (self.var_numbers("mean")?, self.var_numbers("std")?);
+        let file =
+            Loadings { genes: &genes, values: &loadings.values, mean: mean.as_deref(), sd: sd.as_deref() };
+        let found = file.compare(space);
+        Ok(match found.first {
+            Some(gene) => Basis::Other(DataError::OtherLoadings {
+                path: self.path.to_owned(),
+                key: space.key.clone(),
+                different: found.different,
+                compared: found.compared,
+                gene,
+            }),
+            None if found.compared == 0 => Basis::Untold,
+            None => Basis::Known,
+        })
+    }
+
+    /// A column of numbers of `var`; nothing if there is none of that name.
+    fn var_numbers(&self, name: &str) -> Result<Option<Vec<f64>>, DataError> {
+        if !self.file.var_columns()?.iter().any(|c| c == name) {
+            return Ok(None);
+        }
+        Ok(match self.file.var(name)? {
+            Column::Number(x) => Some(x),
+            _ => None,
+        })
     }
 
     fn given(&self, key: &str, dim: usize) -> Result<Vec<f32>, DataError> {
@@ -223,17 +281,7 @@ impl Reader<'_> {
         if !self.file.keys("varm")?.iter().any(|k| k == "PCs") {
             return without(MissingLoadings::Loadings);
         }
-        let columns = self.file.var_columns()?;
-        let numbers = |name: &str| {
-            if !columns.iter().any(|c| c == name) {
-                return Ok(None);
-            }
-            Ok(match self.file.var(name)? {
-                Column::Number(x) => Some(x),
-                _ => None,
-            })
-        };
-        let (Some(mean), Some(sd)) = (numbers("mean")?, numbers("std")?) else {
+        let (Some(mean), Some(sd)) = (self.var_numbers("mean")?, self.var_numbers("std")?) else {
             return without(MissingLoadings::Scaling);
         };
         let loadings = self.file.varm("PCs")?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::options::ID_COLUMNS;
 use super::time::parse_times;
-use super::{DatasetOptions, Parts, StateSource};
+use super::{Basis, DatasetOptions, Parts, StateSource, missing_counts};
 use crate::column::Labels;
 use crate::error::DataError;
 use crate::matrix::{DenseMatrix, Matrix};
@@ -33,17 +33,27 @@ pub(super) fn read(
     let clone = options.clone.as_deref();
     let growth = options.growth.as_deref();
     let mut notes = Vec::new();
+    if space.is_none() {
+        options.check_state(path, id)?;
+    }
     let taken: Vec<&str> = [Some(options.time.as_str()), id, options.labels.as_deref(), clone, growth]
         .into_iter()
         .flatten()
         .collect();
     let genes = || gene_columns(&table, options, &taken);
+    let failed = |source| DataError::Preprocess { path: path.to_owned(), source };
     let matrix: Vec<String> = match (space, &options.state) {
         (Some(StateSpace::Columns(s)), _) => s.names.clone(),
         (Some(StateSpace::GivenPca(s)), _) => return Err(no_basis(path, &s.key)),
         (Some(StateSpace::GivenBasis(s)), _) => return Err(no_basis(path, &s.key)),
         (None, StateSource::Columns(names)) => names.clone(),
-        (Some(StateSpace::OwnPca(_)), _) | (None, StateSource::Pca | StateSource::Expression) => genes()?,
+        (Some(StateSpace::OwnPca(transform)), _) => {
+            // Before the table is read, so that a misspelt gene finds its like among all columns.
+            transform.check_genes(table.names()).map_err(failed)?;
+            let read = transform.genes_read();
+            table.names().iter().filter(|name| read.contains(name.as_str())).cloned().collect()
+        }
+        (None, StateSource::Pca | StateSource::Expression) => genes()?,
         (None, StateSource::Basis(key)) => return Err(no_basis(path, key)),
         (None, StateSource::Auto) => return Err(DataError::NoState { path: path.to_owned() }),
     };
@@ -64,11 +74,11 @@ pub(super) fn read(
     };
     let labels = own_labels.and_then(|_| text.next()).map(|t| Labels::from_text(&t));
     let clones = clone.and_then(|_| text.next()).map(|t| Labels::from_text(&t));
-    let failed = |source| DataError::Preprocess { path: path.to_owned(), source };
     let (space, states) = match (space, &options.state) {
         (Some(space @ StateSpace::Columns(_)), _) => (space.clone(), data.matrix),
         (Some(StateSpace::OwnPca(transform)), _) => {
             let x = DenseMatrix { rows: data.rows, cols: matrix.len(), values: data.matrix };
+            notes.extend(missing_counts(transform, &matrix));
             let states = transform.apply(Matrix::Dense(x), &matrix).map_err(failed)?;
             (StateSpace::OwnPca(transform.clone()), states)
         }
@@ -81,7 +91,18 @@ pub(super) fn read(
         }
         _ => (StateSpace::Columns(ColumnSpace::of(matrix, &data.matrix)), data.matrix),
     };
-    Ok(Parts { ids, space, states, times, labels, growth: data.number.into_iter().next(), clones, notes })
+    Ok(Parts {
+        ids,
+        numbered: id.is_none(),
+        space,
+        states,
+        times,
+        labels,
+        growth: data.number.into_iter().next(),
+        clones,
+        notes,
+        basis: Basis::Known,
+    })
 }
 
 fn no_basis(path: &Path, key: &str) -> DataError {

@@ -1,10 +1,11 @@
 //! Cells with their states, times and what else is known of them, from a table or an `.h5ad` file.
 //!
 //! Start with [`Dataset::load`]. [`DatasetOptions`] says what the parts of the file mean; `anndata` and `table` read
-//! them, `time` understands times, `labels` joins labels from another file.
+//! them, `time` understands times, `labels` joins labels from another file, `basis` compares loadings.
 //! Not here: file formats (`h5ad`, `table`), the way from genes to the state (`preprocess`, `state_space`).
 
 mod anndata;
+mod basis;
 mod delimited;
 mod labels;
 mod options;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::column::Labels;
 use crate::error::DataError;
+use crate::preprocess::Transform;
 use crate::state_space::StateSpace;
 
 pub use options::{DatasetOptions, StateSource};
@@ -56,6 +58,8 @@ pub struct TimePoint {
 /// What either kind of file brings.
 struct Parts {
     ids: Vec<String>,
+    /// Whether the cells are named by the number of their row.
+    numbered: bool,
     space: StateSpace,
     states: Vec<f32>,
     times: Vec<f64>,
@@ -63,6 +67,18 @@ struct Parts {
     growth: Option<Vec<f64>>,
     clones: Option<Labels>,
     notes: Vec<String>,
+    basis: Basis,
+}
+
+/// What a file says of the coordinates that it brings for an existing state space.
+#[derive(Debug)]
+pub(crate) enum Basis {
+    /// They were made here, or the file's loadings are those of the space.
+    Known,
+    /// Nothing.
+    Untold,
+    /// They are others, for this reason.
+    Other(DataError),
 }
 
 impl Dataset {
@@ -74,22 +90,52 @@ impl Dataset {
     /// # Errors
     /// [`DataError`].
     pub fn load(path: impl Into<PathBuf>, options: &DatasetOptions) -> Result<Self, DataError> {
-        Self::read(path.into(), options, None)
+        Ok(Self::read(path.into(), options, None)?.0)
     }
 
     /// Reads new cells into an existing state space; `options.state` and `options.preprocess` have no part in it.
     ///
+    /// A given basis is taken as the file has it, if its loadings do not say that it is another one. Where it has none, nothing
+    /// is known; [`RunFolder::load_cells`](crate::run::RunFolder::load_cells) then compares cells with those of the training.
+    ///
     /// # Errors
-    /// [`DataError`].
+    /// [`DataError`], of a given basis [`DataError::OtherLoadings`] too.
     pub fn load_into(
         path: impl Into<PathBuf>,
         options: &DatasetOptions,
         space: &StateSpace,
     ) -> Result<Self, DataError> {
-        Self::read(path.into(), options, Some(space))
+        match Self::read(path.into(), options, Some(space))? {
+            (_, Basis::Other(error)) => Err(error),
+            (dataset, _) => Ok(dataset),
+        }
     }
 
-    fn read(path: PathBuf, options: &DatasetOptions, space: Option<&StateSpace>) -> Result<Self, DataError> {
+    /// The same with what the file says of its basis, even if that is another one.
+    pub(crate) fn load_as_stored(
+        path: &Path,
+        options: &DatasetOptions,
+        space: &StateSpace,
+    ) -> Result<(Self, Basis), DataError> {
+        Self::read(path.to_owned(), options, Some(space))
+    }
+
+    /// States of the cells of an `.h5ad` file from their expression; see [`StateSpace::project`].
+    ///
+    /// Nothing if that cannot be done: genes or the whole matrix are missing, or an entry is no finite number.
+    pub(crate) fn project_file(
+        path: &Path,
+        options: &DatasetOptions,
+        space: &StateSpace,
+    ) -> Option<Vec<f32>> {
+        anndata::project(path, options, space).ok()?.filter(|states| states.iter().all(|x| x.is_finite()))
+    }
+
+    fn read(
+        path: PathBuf,
+        options: &DatasetOptions,
+        space: Option<&StateSpace>,
+    ) -> Result<(Self, Basis), DataError> {
         let parts = if is_h5ad(&path)? {
             anndata::read(&path, options, space)?
         } else {
@@ -102,10 +148,13 @@ impl Dataset {
             }
         }
         let labels = match (&options.labels_from, &options.labels) {
-            (Some(from), Some(column)) => Some(labels::join(&path, &parts.ids, from, column)?),
+            (Some(from), Some(column)) => {
+                let table = labels::LabelTable { path: from, column, id: options.labels_id.as_deref() };
+                Some(labels::join(&path, &parts.ids, parts.numbered, table)?)
+            }
             _ => parts.labels,
         };
-        Ok(Self {
+        let dataset = Self {
             path,
             ids: parts.ids,
             space: parts.space,
@@ -116,7 +165,8 @@ impl Dataset {
             growth: parts.growth,
             clones: parts.clones,
             notes: parts.notes,
-        })
+        };
+        Ok((dataset, parts.basis))
     }
 
     /// Number of cells.
@@ -204,6 +254,20 @@ impl Dataset {
             None => Ok(()),
         }
     }
+}
+
+/// What to say of new cells that lack genes of the total.
+fn missing_counts(transform: &Transform, genes: &[String]) -> Option<String> {
+    let missing = transform.missing_counts(genes);
+    (missing.genes > 0).then(|| {
+        format!(
+            "{} of the {} genes that counts are totalled over are missing, {:.2} % of the counts: the others are scaled \
+             to as much less",
+            missing.genes,
+            transform.counted.len(),
+            100.0 * missing.share
+        )
+    })
 }
 
 /// Whether a file is to be read as AnnData: by its first bytes, or by its name if they are wrong.

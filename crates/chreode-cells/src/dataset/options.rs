@@ -1,9 +1,11 @@
 //! What the parts of a file mean.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::DataError;
 use crate::preprocess::PreprocessOptions;
 
 /// What the model's state is.
@@ -63,12 +65,46 @@ pub struct DatasetOptions {
     pub labels: Option<String>,
     /// Another file that holds the labels, joined by the cells' names.
     pub labels_from: Option<PathBuf>,
+    /// Column of that file that names the cells. If not given: of a table the first of the usual ones, as for `id`, or the
+    /// number of the row if the cells are named by it too; of an `.h5ad` file the names of its cells.
+    pub labels_id: Option<String>,
     /// Column of the growth.
     pub growth: Option<String>,
     /// Column of the clones.
     pub clone: Option<String>,
     /// The way from expression to components.
     pub preprocess: PreprocessOptions,
+}
+
+impl DatasetOptions {
+    /// Checks that the columns named as state, or as genes, are different ones and mean nothing else; `id` is the column
+    /// of the cells' names.
+    pub(super) fn check_state(&self, path: &Path, id: Option<&str>) -> Result<(), DataError> {
+        let own_labels = self.labels.as_deref().filter(|_| self.labels_from.is_none());
+        let taken = [
+            (Some(self.time.as_str()), "the times"),
+            (id, "the cells' names"),
+            (self.growth.as_deref(), "the growth"),
+            (self.clone.as_deref(), "the clones"),
+            (own_labels, "the labels"),
+        ];
+        let (names, part) = match (&self.state, &self.genes) {
+            (StateSource::Columns(names), _) => (names, "state"),
+            (StateSource::Expression | StateSource::Pca, Some(genes)) => (genes, "genes"),
+            _ => return Ok(()),
+        };
+        let mut seen = HashSet::with_capacity(names.len());
+        for name in names {
+            let (path, column) = (path.to_owned(), name.clone());
+            if let Some(&(_, holds)) = taken.iter().find(|t| t.0 == Some(name.as_str())) {
+                return Err(DataError::ColumnTaken { path, column, holds, part });
+            }
+            if !seen.insert(name) {
+                return Err(DataError::ColumnTwice { path, column, part });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Columns that name the cells of a table, by preference.

@@ -32,6 +32,26 @@ pub enum PreprocessError {
         /// The genes there are.
         known: Box<Known>,
     },
+    /// A gene that the transform needs is there more than once.
+    #[error("gene `{gene}` is needed and occurs more than once")]
+    AmbiguousGene {
+        /// The gene.
+        gene: String,
+    },
+    /// Too much is missing of what a cell's counts are totalled over.
+    #[error(
+        "{missing} of the {all} genes that a cell's counts are totalled over are missing, and with them {:.1} % of the counts; \
+         so cells cannot be normalised as the fitted ones were",
+        100.0 * share
+    )]
+    MissingCounts {
+        /// How many are missing.
+        missing: usize,
+        /// How many there were in the fitted file.
+        all: usize,
+        /// The part that the missing ones had in all counts of the fitted cells.
+        share: f64,
+    },
     /// No gene differs between the cells.
     #[error("no gene differs between the {cells} cells, so they have no principal components")]
     NoVariation {

@@ -14,4 +14,4 @@ mod transform;
 
 pub use error::PreprocessError;
 pub use options::{ExpressionKind, PreprocessOptions};
-pub use transform::{Fitted, Transform};
+pub use transform::{Fitted, MissingCounts, Transform};

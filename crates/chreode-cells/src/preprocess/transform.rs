@@ -1,6 +1,6 @@
 //! The stored way from expression to coordinates.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -14,16 +14,20 @@ use crate::names::Known;
 /// Everything needed to take new cells to the coordinates of the old ones, and to read genes off coordinates.
 ///
 /// A cell's coordinates are `Σ_g (min(z_g, clip) - centre_g) · loadings[g]` with `z_g = (ln(1 + x_g) - mean_g) / sd_g` and `x`
-/// its expression scaled to `target_sum`.
+/// its expression; counts are first scaled so that those of the genes `counted` sum to `target_sum`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Transform {
     /// What the numbers were; never `Auto`.
     pub kind: ExpressionKind,
-    /// What each cell's counts are scaled to sum to, over all genes of its file; 0 if they are not counts.
+    /// What each cell's counts are scaled to sum to, over the genes `counted`; 0 if they are not counts.
     pub target_sum: f64,
     /// How many genes the fitted file had in all.
     pub all_genes: usize,
+    /// The genes that a cell's counts are totalled over: all of the fitted file, in its order; none if they are not counts.
+    pub counted: Vec<String>,
+    /// The part that each of them had in all counts of the fitted cells; sums to 1.
+    pub counted_share: Vec<f64>,
     /// The genes kept.
     pub genes: Vec<String>,
     /// Mean of each gene's logarithm.
@@ -38,6 +42,21 @@ pub struct Transform {
     pub loadings: Vec<f64>,
     /// Variance along each component, descending.
     pub variances: Vec<f64>,
+}
+
+/// Genes that the totals of a [`Transform`] are taken over and that new cells lack.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct MissingCounts {
+    /// How many.
+    pub genes: usize,
+    /// The part that they had in all counts of the fitted cells.
+    pub share: f64,
+}
+
+impl MissingCounts {
+    /// The largest part that may be missing. A cell's own part of the missing counts is not known, and is taken for that of
+    /// the fitted cells: with a tenth missing and twice that in one cell, its logarithms are off by 0.12 at most.
+    pub const MOST: f64 = 0.1;
 }
 
 /// What [`Transform::fit`] brought.
@@ -70,7 +89,8 @@ impl Transform {
         )
     }
 
-    /// Learns a transform from cells by genes, and applies it.
+    /// Learns a transform from cells by genes, and applies it. Genes that share a name count for the totals but are not
+    /// chosen.
     ///
     /// # Errors
     /// [`PreprocessError`].
@@ -82,7 +102,9 @@ impl Transform {
         let n = x.rows();
         let kind = options.kind.resolve(&x, genes)?;
         let mut target_sum = 0.0;
+        let (mut counted, mut counted_share) = (Vec::new(), Vec::new());
         if kind == ExpressionKind::Counts {
+            (counted, counted_share) = (genes.to_vec(), column_shares(&x));
             let sums = row_sums(&x);
             target_sum = options.target_sum.unwrap_or_else(|| median_of_positive(&sums));
             scale_rows(&mut x, &sums, target_sum);
@@ -94,6 +116,13 @@ impl Transform {
                 let v = f64::from(v);
                 moments[j].add(if exponentiate { v.exp_m1() } else { v });
             });
+        }
+        // A gene is found again by its name: two of one name are no candidates.
+        let mut seen: HashMap<&str, usize> = HashMap::with_capacity(genes.len());
+        for (j, gene) in genes.iter().enumerate() {
+            if let Some(first) = seen.insert(gene, j) {
+                (moments[first], moments[j]) = (Moments::default(), Moments::default());
+            }
         }
         let chosen = most_variable(&moments, n, options.genes);
         let x = x.select_columns(&chosen);
@@ -129,6 +158,8 @@ impl Transform {
             kind,
             target_sum,
             all_genes: genes.len(),
+            counted,
+            counted_share,
             genes: kept.iter().map(|&j| genes[chosen[j]].clone()).collect(),
             mean,
             sd,
@@ -143,29 +174,75 @@ impl Transform {
 
     /// Coordinates of new cells, `[n, components]`; genes are matched by name.
     ///
+    /// Genes that the fitted file did not have are left out, so that they change no total. Where genes of the total are missing,
+    /// the counts of the others are scaled to `target_sum` less the part that the missing ones had in the fitted cells.
+    ///
     /// # Errors
-    /// [`PreprocessError::MissingGenes`], [`PreprocessError::BadEntry`].
-    pub fn apply(&self, mut x: Matrix, genes: &[String]) -> Result<Vec<f32>, PreprocessError> {
-        let places: HashMap<&str, usize> = genes.iter().enumerate().map(|(j, g)| (g.as_str(), j)).collect();
-        let columns: Vec<usize> = self.genes.iter().filter_map(|g| places.get(g.as_str()).copied()).collect();
-        if columns.len() < self.genes.len() {
-            let gene =
-                self.genes.iter().find(|g| !places.contains_key(g.as_str())).cloned().unwrap_or_default();
-            return Err(PreprocessError::MissingGenes {
-                missing: self.genes.len() - columns.len(),
-                needed: self.genes.len(),
-                known: Box::new(Known::near(&gene, genes.iter().map(String::as_str))),
-                gene,
-            });
-        }
-        self.kind.resolve(&x, genes)?;
+    /// [`PreprocessError::AmbiguousGene`], [`PreprocessError::MissingGenes`], [`PreprocessError::MissingCounts`],
+    /// [`PreprocessError::BadEntry`].
+    pub fn apply(&self, x: Matrix, genes: &[String]) -> Result<Vec<f32>, PreprocessError> {
+        self.check_genes(genes)?;
+        let read = self.genes_read();
+        let columns: Vec<usize> = (0..genes.len()).filter(|&j| read.contains(genes[j].as_str())).collect();
+        let (mut x, known) = if columns.len() == genes.len() {
+            (x, genes.to_vec())
+        } else {
+            (x.select_columns(&columns), columns.iter().map(|&j| genes[j].clone()).collect())
+        };
+        self.kind.resolve(&x, &known)?;
         if self.kind == ExpressionKind::Counts {
             let sums = row_sums(&x);
-            scale_rows(&mut x, &sums, self.target_sum);
+            scale_rows(&mut x, &sums, self.target_sum * (1.0 - self.missing_counts(&known).share));
         }
+        let places: HashMap<&str, usize> = known.iter().enumerate().map(|(j, g)| (g.as_str(), j)).collect();
+        // All are there, or `check_genes` had refused.
+        let columns: Vec<usize> = self.genes.iter().filter_map(|g| places.get(g.as_str()).copied()).collect();
         let mut x = logarithms(x.select_columns(&columns), self.kind);
         clip_values(&mut x, &self.mean, &self.sd, self.clip);
         Ok(self.project(&x))
+    }
+
+    /// The genes of a file that [`apply`](Self::apply) looks at; any other has no part in the coordinates.
+    pub(crate) fn genes_read(&self) -> HashSet<&str> {
+        self.genes.iter().chain(&self.counted).map(String::as_str).collect()
+    }
+
+    /// Which of the genes that counts are totalled over are not among `genes`.
+    pub fn missing_counts(&self, genes: &[String]) -> MissingCounts {
+        let there: HashSet<&str> = genes.iter().map(String::as_str).collect();
+        let missing = self.counted.iter().zip(&self.counted_share).filter(|g| !there.contains(g.0.as_str()));
+        missing.fold(MissingCounts::default(), |sum, (_, share)| MissingCounts {
+            genes: sum.genes + 1,
+            share: sum.share + share,
+        })
+    }
+
+    /// Checks that new cells with these genes can be taken to the coordinates.
+    ///
+    /// # Errors
+    /// [`PreprocessError::AmbiguousGene`], [`PreprocessError::MissingGenes`], [`PreprocessError::MissingCounts`].
+    pub(crate) fn check_genes(&self, genes: &[String]) -> Result<(), PreprocessError> {
+        let needed: HashSet<&str> = self.genes.iter().map(String::as_str).collect();
+        let mut there: HashSet<&str> = HashSet::with_capacity(genes.len());
+        for gene in genes {
+            if !there.insert(gene) && needed.contains(gene.as_str()) {
+                return Err(PreprocessError::AmbiguousGene { gene: gene.clone() });
+            }
+        }
+        let mut missing = self.genes.iter().filter(|g| !there.contains(g.as_str()));
+        if let Some(gene) = missing.next() {
+            return Err(PreprocessError::MissingGenes {
+                missing: 1 + missing.count(),
+                needed: self.genes.len(),
+                known: Box::new(Known::near(gene, genes.iter().map(String::as_str))),
+                gene: gene.clone(),
+            });
+        }
+        let MissingCounts { genes: missing, share } = self.missing_counts(genes);
+        if share > MissingCounts::MOST {
+            return Err(PreprocessError::MissingCounts { missing, all: self.counted.len(), share });
+        }
+        Ok(())
     }
 
     /// Coordinates from prepared logarithms of the kept genes. A cell's bits do not depend on its neighbours.
@@ -208,6 +285,21 @@ fn row_sums(x: &Matrix) -> Vec<f64> {
             sum
         })
         .collect()
+}
+
+/// The part of each column in the sum of all; zeros if that is 0.
+fn column_shares(x: &Matrix) -> Vec<f64> {
+    let mut sums = vec![0.0; x.cols()];
+    for i in 0..x.rows() {
+        x.for_row(i, |j, v| sums[j] += f64::from(v));
+    }
+    let all: f64 = sums.iter().sum();
+    if all > 0.0 {
+        for s in &mut sums {
+            *s /= all;
+        }
+    }
+    sums
 }
 
 /// Median of the positive sums, as scanpy takes it; 1 if no cell has any count.

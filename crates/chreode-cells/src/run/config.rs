@@ -70,8 +70,9 @@ struct Version {
 const FILE: &str = "config.toml";
 
 impl RunConfig {
-    /// The format that this version writes and reads.
-    pub const FORMAT: u32 = 1;
+    /// The format that this version writes and reads. Since 2 a transform knows the genes that counts are totalled over, and
+    /// growth rates of a column lie with the training cells.
+    pub const FORMAT: u32 = 2;
 
     /// Whether the folder holds a run of any version.
     pub fn is_at(folder: &Path) -> bool {

@@ -9,6 +9,7 @@ mod error;
 mod fingerprint;
 mod folder;
 mod metrics;
+mod new_cells;
 mod results;
 mod training_cells;
 
@@ -17,5 +18,6 @@ pub use error::RunError;
 pub use fingerprint::Fingerprint;
 pub use folder::{ExistingRun, RunFolder, TrainingLock};
 pub use metrics::{MetricsLog, read_metrics};
+pub use new_cells::Coordinates;
 pub use results::{FateResult, ShiftResult, StoredShift};
 pub use training_cells::TrainingCells;

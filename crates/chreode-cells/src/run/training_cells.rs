@@ -30,6 +30,8 @@ pub struct TrainingCells {
     pub held_out: Vec<bool>,
     /// Label of each cell, if the run was given any; training never sees them.
     pub labels: Option<Labels>,
+    /// Net growth rate of each cell per unit of time, if the training weighed cells by a column of the data.
+    pub growth: Option<Vec<f32>>,
 }
 
 impl TrainingCells {
@@ -66,6 +68,7 @@ impl TrainingCells {
             ids: rows.iter().map(|&i| self.ids[i].clone()).collect(),
             held_out: rows.iter().map(|&i| self.held_out[i]).collect(),
             labels: self.labels.as_ref().map(|labels| labels.select(&rows)),
+            growth: self.growth.as_ref().map(|growth| rows.iter().map(|&i| growth[i]).collect()),
         }
     }
 
@@ -91,6 +94,9 @@ impl TrainingCells {
         if let (Some(labels), Some(names)) = (&self.labels, &label_names) {
             tensors.push(("labels", view(Dtype::I32, vec![n], bytemuck::cast_slice(labels.codes()))?));
             tensors.push(("label_names", view(Dtype::U8, vec![names.len()], names.as_bytes())?));
+        }
+        if let Some(growth) = &self.growth {
+            tensors.push(("growth", view(Dtype::F32, vec![n], bytemuck::cast_slice(growth))?));
         }
         let bytes =
             safetensors::serialize(tensors, None).map_err(|e| write_error(path, std::io::Error::other(e)))?;
@@ -120,10 +126,18 @@ impl TrainingCells {
         let times: Vec<f64> = numbers(tensor("times", Dtype::F64)?.data(), f64::from_le_bytes);
         let held_out: Vec<bool> = tensor("held_out", Dtype::U8)?.data().iter().map(|&b| b != 0).collect();
         let ids = lines(tensor("ids", Dtype::U8)?.data()).map_err(&damaged)?;
-        let labels = match tensor("labels", Dtype::I32) {
-            Err(_) if !file.names().contains(&"labels") => None,
-            codes => {
-                let codes = numbers(codes?.data(), i32::from_le_bytes);
+        let names = file.names();
+        let optional = |name, dtype| names.contains(&name).then(|| tensor(name, dtype)).transpose();
+        let growth = optional("growth", Dtype::F32)?.map(|g| numbers(g.data(), f32::from_le_bytes));
+        if let Some(growth) = &growth
+            && let Some(row) = growth.iter().position(|g| !g.is_finite())
+        {
+            return Err(damaged(format!("`growth` of cell number {row} is {}", growth[row])));
+        }
+        let labels = match optional("labels", Dtype::I32)? {
+            None => None,
+            Some(codes) => {
+                let codes = numbers(codes.data(), i32::from_le_bytes);
                 let names = lines(tensor("label_names", Dtype::U8)?.data()).map_err(&damaged)?;
                 if codes.len() != n {
                     return Err(damaged(format!("`labels` has {} entries for {n} cells", codes.len())));
@@ -132,12 +146,19 @@ impl TrainingCells {
                 Some(labels.ok_or_else(|| damaged("`labels` holds a label without a name".to_owned()))?)
             }
         };
-        for (name, length) in [("times", times.len()), ("held_out", held_out.len()), ("ids", ids.len())] {
+        let lengths = [
+            ("times", times.len()),
+            ("held_out", held_out.len()),
+            ("ids", ids.len()),
+            ("growth", growth.as_ref().map_or(n, Vec::len)),
+        ];
+        for (name, length) in lengths {
             if length != n {
                 return Err(damaged(format!("`{name}` has {length} entries for {n} cells")));
             }
         }
-        Ok(Self { dim, states: numbers(states.data(), f32::from_le_bytes), times, ids, held_out, labels })
+        let states = numbers(states.data(), f32::from_le_bytes);
+        Ok(Self { dim, states, times, ids, held_out, labels, growth })
     }
 }
 
@@ -167,6 +188,7 @@ mod tests {
             labels: (dim == 2).then(|| {
                 Labels::from_text(&(0..n).map(|i| ["", "Mono", "B cell"][i % 3]).collect::<Vec<_>>())
             }),
+            growth: (dim != 1).then(|| (0..n).map(|i| i as f32 * 0.1 - 1.0).collect()),
         }
     }
 
@@ -191,8 +213,22 @@ mod tests {
                 prop_assert_eq!(&some.states[2 * i..2 * i + 2], &all.states[2 * row..2 * row + 2]);
                 prop_assert_eq!(some.times[i], all.times[row]);
                 prop_assert_eq!(some.held_out[i], all.held_out[row]);
+                prop_assert_eq!(some.growth.as_ref().unwrap()[i], all.growth.as_ref().unwrap()[row]);
                 prop_assert!(i == 0 || some.ids[i] != some.ids[i - 1]);
             }
+        }
+
+        #[test]
+        fn rates_that_are_none_are_damage(n in 1_usize..20, bad in 0_usize..20) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("training_cells.safetensors");
+            let mut cells = cells(n, 3);
+            cells.growth.as_mut().unwrap()[bad % n] = f32::NAN;
+            cells.save(&path).unwrap();
+            let message = TrainingCells::load(&path).unwrap_err().to_string();
+            prop_assert!(message.contains("`growth`"), "{}", message);
+            cells.growth.as_mut().unwrap().push(0.0);
+            prop_assert!(cells.save(&path).is_err(), "safetensors checks the shape");
         }
 
         #[test]

@@ -181,10 +181,11 @@ where
 
     /// Sets `p_bar` to the gradient of a loss whose gradients to the observed states and log-weights are
     /// `state_bar[s][i]` (`[rows, d]`) and `log_weight_bar[s][i]` (`[rows]`, or empty). The other arguments are
-    /// those of the last [`simulate`](Self::simulate).
+    /// those of the last [`simulate`](Self::simulate). Allocates nothing.
     ///
     /// # Errors
-    /// [`EngineError`] naming segment and row of the first path whose adjoint failed.
+    /// [`EngineError`] naming segment and row of the first path whose adjoint failed, or the segment whose gradients
+    /// have another shape.
     pub fn pull_back(
         &mut self,
         p: &[T],
@@ -195,30 +196,28 @@ where
         p_bar: &mut [T],
     ) -> Result<(), EngineError> {
         let (d, segments) = (self.d, &self.segments);
+        check_bars("gradients to the states", segments, state_bar, d)?;
+        check_bars("gradients to the log-weights", segments, log_weight_bar, 1)?;
         let jobs = self.groups.par_iter_mut().zip(self.tiles.par_chunks_mut(self.tiles_per_group));
         jobs.for_each(|(group, tiles)| {
             group.p_bar.fill(T::ZERO);
             group.result = tiles.iter_mut().try_for_each(|tile| {
                 let first = first_trajectory[tile.segment];
                 let rows = &tile.rows;
-                let states: Vec<&[T]> =
-                    state_bar[tile.segment].iter().map(|b| &b[rows.start * d..rows.end * d]).collect();
-                let log_weights: Vec<&[T]> = log_weight_bar[tile.segment]
-                    .iter()
-                    .map(|b| if b.is_empty() { &[][..] } else { &b[rows.clone()] })
-                    .collect();
+                let (states, log_weights) = (&state_bar[tile.segment], &log_weight_bar[tile.segment]);
+                let jump =
+                    |i| (part(states, i, rows.start * d..rows.end * d), part(log_weights, i, rows.clone()));
                 let growth = group.growth.as_mut().map(|g| g as &mut dyn GrowthVjp<T>);
                 let (grid, at) = (&segments[tile.segment].grid, first + rows.start as u64);
                 tile.adjoint
-                    .backward(
+                    .backward_by(
                         &mut group.sde,
                         growth,
                         noise,
                         at,
                         grid,
                         p,
-                        &states,
-                        &log_weights,
+                        &jump,
                         &mut tile.start_bar,
                         &mut group.p_bar,
                     )
@@ -242,6 +241,32 @@ where
     fn first_error(&mut self) -> Result<(), EngineError> {
         self.groups.iter_mut().try_for_each(|group| std::mem::replace(&mut group.result, Ok(())))
     }
+}
+
+/// Checks that there is a list for each segment, that it holds nothing or an entry for each observation, and the
+/// entry nothing or `width` numbers a row.
+fn check_bars<T>(
+    what: &'static str,
+    segments: &[Segment],
+    bars: &[Vec<Vec<T>>],
+    width: usize,
+) -> Result<(), EngineError> {
+    let check = |segment, got, expected, may_be_empty| {
+        if got == expected || (may_be_empty && got == 0) {
+            return Ok(());
+        }
+        Err(EngineError { segment, row: None, source: AdjointError::ShapeMismatch { what, expected, got } })
+    };
+    check(0, bars.len(), segments.len(), false)?;
+    segments.iter().zip(bars).enumerate().try_for_each(|(i, (segment, lists))| {
+        check(i, lists.len(), segment.grid.observe().len(), true)?;
+        lists.iter().try_for_each(|bar| check(i, bar.len(), segment.rows * width, true))
+    })
+}
+
+/// A part of the entry for observation `i`; an empty slice, which stands for zeros, where there is nothing.
+fn part<T>(bars: &[Vec<T>], i: usize, range: Range<usize>) -> &[T] {
+    bars.get(i).and_then(|bar| bar.get(range)).unwrap_or_default()
 }
 
 /// Puts segment and row to an error.

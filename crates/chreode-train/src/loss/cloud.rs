@@ -10,12 +10,22 @@ pub struct Cloud<'a, T> {
     pub states: &'a [T],
     /// Logarithms of the weights, `[n]`; empty for equal weights.
     pub log_weights: &'a [T],
+    /// The cell from which each point stems, `[n]`, by any numbers; empty if no two points stem from one cell.
+    ///
+    /// Paths that start at one cell are not independent of each other. The unbiased energy distance leaves their
+    /// pairs out; the other losses compare the clouds as they are, and ignore it.
+    pub origins: &'a [u32],
 }
 
 impl<'a, T> Cloud<'a, T> {
     /// A cloud whose points weigh the same.
     pub fn equal(states: &'a [T]) -> Self {
-        Self { states, log_weights: &[] }
+        Self::weighted(states, &[])
+    }
+
+    /// A cloud with the logarithms of its weights.
+    pub fn weighted(states: &'a [T], log_weights: &'a [T]) -> Self {
+        Self { states, log_weights, origins: &[] }
     }
 }
 
@@ -102,6 +112,11 @@ impl<T: Real> Weights<T> {
         self.b.resize(m, T::ZERO);
         normalise_log_weights(x.log_weights, &mut self.a)?;
         normalise_log_weights(y.log_weights, &mut self.b)?;
+        for (what, origins, n) in [("simulated origins", x.origins, n), ("observed origins", y.origins, m)] {
+            if !origins.is_empty() {
+                check_len(what, origins.len(), n)?;
+            }
+        }
         Ok((n, m))
     }
 }

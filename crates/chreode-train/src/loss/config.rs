@@ -28,6 +28,18 @@ impl Default for LossConfig {
     }
 }
 
+impl LossConfig {
+    /// By how much the marginals of a Sinkhorn divergence may be off (L1); none for a loss that does not iterate.
+    ///
+    /// A [`LossReport`] whose `marginal_error` is not below it did not converge: see [`SinkhornDivergence`].
+    pub fn tolerance(&self) -> Option<f64> {
+        match self {
+            Self::Energy { .. } => None,
+            Self::Sinkhorn(config) => Some(config.tolerance),
+        }
+    }
+}
+
 /// Value of a loss, and how far its iterations got if it iterates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct LossReport {

@@ -2,11 +2,12 @@
 //!
 //! `E(X, Y) = 2 E|X - Y| - E|X - X'| - E|Y - Y'|`, with Euclidean distances. Zero if and only if the
 //! distributions agree, and its unbiased form has unbiased gradients in minibatches, which Sinkhorn
-//! divergences have not. Distances are smooth at zero: `|r|` is `sqrt(r² + δ²) - δ` with `δ = 1e-6`.
+//! divergences have not, also where several paths start at one cell ([`Cloud::origins`]). Distances are smooth at zero: `|r|` is `sqrt(r² + δ²) - δ` with `δ = 1e-6`.
 //! References: [SR13] Székely & Rizzo (2013), J. Stat. Plan. Inference 143, 1249-1272.
 
 use super::cloud::{Cloud, CloudBar, Weights, check_finite, normalise_log_weights_vjp};
 use super::error::{LossError, check_len};
+use super::origins::Origins;
 use super::pairwise::add_lanes;
 use chreode_core::Real;
 use chreode_linalg::{GemmScratch, Transpose, gemm, pairwise_sq_dists};
@@ -17,12 +18,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Statistic {
-    /// Over pairs of different points: the U-statistic `Σ_{i≠j} a_i a_j r_ij / (1 - Σ a_i²)`. Its mean is the
-    /// energy distance of the distributions; a value can be negative.
+    /// Over pairs of points of different cells: the U-statistic `Σ a_i a_j r_ij / Σ a_i a_j`, whose sums leave out
+    /// each point with itself and with those of its cell ([`Cloud::origins`]). Its mean is the energy distance of
+    /// the distributions; a value can be negative.
     #[default]
     Unbiased,
     /// Over all pairs, a point with itself included: the V-statistic. Never negative; too large by about
-    /// `E|X - X'| / n + E|Y - Y'| / m`.
+    /// `E|X - X'| / n + E|Y - Y'| / m`, where points that stem from one cell count as one or more.
     Biased,
 }
 
@@ -41,6 +43,8 @@ pub struct EnergyDistance<T> {
     d: usize,
     statistic: Statistic,
     weights: Weights<T>,
+    x_origins: Origins,
+    y_origins: Origins,
     x: Vec<T>,
     y: Vec<T>,
     cross: Vec<T>,
@@ -76,6 +80,8 @@ impl<T: Real> EnergyDistance<T> {
             d,
             statistic,
             weights: Weights::default(),
+            x_origins: Origins::default(),
+            y_origins: Origins::default(),
             x: Vec::new(),
             y: Vec::new(),
             cross: Vec::new(),
@@ -91,7 +97,7 @@ impl<T: Real> EnergyDistance<T> {
     ///
     /// # Errors
     /// [`LossError::Length`] if a shape does not fit, [`LossError::TooFewPoints`] if the unbiased form meets a
-    /// cloud of one point, [`LossError::NonFinite`] naming the first bad row.
+    /// cloud of one point or of one cell, [`LossError::NonFinite`] naming the first bad row.
     pub fn evaluate(
         &mut self,
         x: Cloud<'_, T>,
@@ -110,8 +116,13 @@ impl<T: Real> EnergyDistance<T> {
             check_len("gradient to the log-weights", weight_bar.len(), n)?;
         }
         let (a, b) = (&self.weights.a[..], &self.weights.b[..]);
-        let norm_a = self_norm(self.statistic, a)?;
-        let norm_b = self_norm(self.statistic, b)?;
+        let unbiased = self.statistic == Statistic::Unbiased;
+        let kept = |cells| if unbiased { cells } else { &[][..] };
+        self.x_origins.set(kept(x.origins), a);
+        self.y_origins.set(kept(y.origins), b);
+        let (x_origins, y_origins) = (&self.x_origins, &self.y_origins);
+        let norm_a = self_norm(self.statistic, a, x_origins)?;
+        let norm_b = self_norm(self.statistic, b, y_origins)?;
         centre(d, x.states, y.states, &mut self.x, &mut self.y);
         self.cross.resize(n, T::ZERO);
         self.own.resize(n.max(m), T::ZERO);
@@ -124,11 +135,11 @@ impl<T: Real> EnergyDistance<T> {
         });
         let jobs = &mut self.jobs[..];
 
-        row_sums(d, &self.y, &self.y, b, jobs, &mut self.own[..m], &mut []);
+        row_sums(d, &self.y, &self.y, b, y_origins, jobs, &mut self.own[..m], &mut []);
         let own_y = weighted_total(b, &self.own[..m]) / norm_b;
-        row_sums(d, &self.x, &self.y, b, jobs, &mut self.cross, bar);
+        row_sums(d, &self.x, &self.y, b, &Origins::default(), jobs, &mut self.cross, bar);
         let cross = weighted_total(a, &self.cross);
-        row_sums(d, &self.x, &self.x, a, jobs, &mut self.own[..n], &mut self.pull);
+        row_sums(d, &self.x, &self.x, a, x_origins, jobs, &mut self.own[..n], &mut self.pull);
         let own_x = weighted_total(a, &self.own[..n]) / norm_a;
 
         let value = 2.0 * cross - own_x - own_y;
@@ -141,9 +152,10 @@ impl<T: Real> EnergyDistance<T> {
             }
         }
         if !weight_bar.is_empty() {
-            let unbiased = if self.statistic == Statistic::Unbiased { own_x / norm_a } else { 0.0 };
+            let norm_bar = if unbiased { own_x / norm_a } else { 0.0 };
             for (i, b) in weight_bar.iter_mut().enumerate() {
-                let own = self.own[i].f64() / norm_a + a[i].f64() * unbiased;
+                let left_out = x_origins.mass().get(i).copied().unwrap_or(a[i].f64());
+                let own = self.own[i].f64() / norm_a + left_out * norm_bar;
                 *b = T::c(2.0 * (self.cross[i].f64() - own));
             }
             normalise_log_weights_vjp(a, weight_bar);
@@ -169,36 +181,53 @@ fn centre<T: Real>(d: usize, x: &[T], y: &[T], x_out: &mut Vec<T>, y_out: &mut V
 }
 
 /// For each row of `x`: `sums_i = Σ_j w_j |x_i - y_j|` and, unless `pull` is empty,
-/// `pull_i = Σ_j w_j (x_i - y_j) / |x_i - y_j|`.
+/// `pull_i = Σ_j w_j (x_i - y_j) / |x_i - y_j|`; without the pairs of one cell if `x` and `y` are one cloud.
 fn row_sums<T: Real>(
     d: usize,
     x: &[T],
     y: &[T],
     w: &[T],
+    origins: &Origins,
     jobs: &mut [Job<T>],
     sums: &mut [T],
     pull: &mut [T],
 ) {
-    let rows = x.par_chunks(ROWS * d).zip(sums.par_chunks_mut(ROWS)).zip(jobs);
+    let rows = x.par_chunks(ROWS * d).zip(sums.par_chunks_mut(ROWS)).zip(jobs).enumerate();
     if pull.is_empty() {
-        rows.for_each(|((x, sums), job)| block(d, x, y, w, job, sums, &mut []));
+        rows.for_each(|(k, ((x, sums), job))| block(d, (k * ROWS, x), y, w, origins, job, sums, &mut []));
     } else {
-        rows.zip(pull.par_chunks_mut(ROWS * d))
-            .for_each(|(((x, sums), job), pull)| block(d, x, y, w, job, sums, pull));
+        rows.zip(pull.par_chunks_mut(ROWS * d)).for_each(|((k, ((x, sums), job)), pull)| {
+            block(d, (k * ROWS, x), y, w, origins, job, sums, pull);
+        });
     }
 }
 
-/// The rows of one job, piece by piece of the columns.
-fn block<T: Real>(d: usize, x: &[T], y: &[T], w: &[T], job: &mut Job<T>, sums: &mut [T], pull: &mut [T]) {
+/// The rows of one job, the first of them with its number, piece by piece of the columns.
+fn block<T: Real>(
+    d: usize,
+    (first, x): (usize, &[T]),
+    y: &[T],
+    w: &[T],
+    origins: &Origins,
+    job: &mut Job<T>,
+    sums: &mut [T],
+    pull: &mut [T],
+) {
     let n = sums.len();
     let reach = &mut job.reach[..n];
     sums.fill(T::ZERO);
     reach.fill(T::ZERO);
     pull.fill(T::ZERO);
-    for (y, w) in y.chunks(COLUMNS * d).zip(w.chunks(COLUMNS)) {
+    for (piece, (y, w)) in y.chunks(COLUMNS * d).zip(w.chunks(COLUMNS)).enumerate() {
         let m = w.len();
         let distances = &mut job.distances[..n * m];
         pairwise_sq_dists(x, y, d, distances, &mut job.scratch);
+        if !origins.is_empty() {
+            // At no distance a pair adds nothing, neither to the sums nor to the pull.
+            for (i, row) in distances.chunks_exact_mut(m).enumerate() {
+                origins.clear_same(first + i, piece * COLUMNS, row);
+            }
+        }
         for ((row, sum), reach) in distances.chunks_exact_mut(m).zip(&mut *sums).zip(&mut *reach) {
             let (s, v) = weigh(row, w);
             *sum += s;
@@ -241,12 +270,17 @@ fn weigh<T: Real>(row: &mut [T], w: &[T]) -> (T, T) {
     (add_lanes(&s), add_lanes(&v))
 }
 
-/// What the sum over pairs within a cloud is divided by: `1 - Σ a²`, or one.
-fn self_norm<T: Real>(statistic: Statistic, a: &[T]) -> Result<f64, LossError> {
+/// What the sum over pairs within a cloud is divided by: the weight `1 - Σ a²` of the pairs of different cells,
+/// where `a` are the weights of the cells, or one.
+fn self_norm<T: Real>(statistic: Statistic, a: &[T], origins: &Origins) -> Result<f64, LossError> {
     if statistic == Statistic::Biased {
         return Ok(1.0);
     }
-    let squares: f64 = a.iter().map(|w| w.f64() * w.f64()).sum();
+    let squares: f64 = if origins.is_empty() {
+        a.iter().map(|w| w.f64() * w.f64()).sum()
+    } else {
+        a.iter().zip(origins.mass()).map(|(w, mass)| w.f64() * mass).sum()
+    };
     if 1.0 - squares < 1e-6 {
         return Err(LossError::TooFewPoints { n: a.len(), effective: 1.0 / squares });
     }

@@ -14,14 +14,14 @@ pub enum LossError {
         /// The length that was expected.
         expected: usize,
     },
-    /// The unbiased statistic needs two points of weight, and something else is left of one only.
+    /// The unbiased statistic needs points of two cells with weight, and nothing else is left than one cell's.
     #[error(
-        "cloud of {n} points has an effective size of {effective:.3}; the unbiased statistic needs more than one point"
+        "cloud of {n} points has an effective size of {effective:.3}; the unbiased statistic needs more than one cell"
     )]
     TooFewPoints {
         /// Number of points.
         n: usize,
-        /// `1 / Σ a²`.
+        /// `1 / Σ a²` over its cells.
         effective: f64,
     },
     /// A coordinate or log-weight is infinite or NaN.

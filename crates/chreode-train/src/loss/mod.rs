@@ -9,6 +9,8 @@ mod cloud;
 mod config;
 mod energy;
 mod error;
+mod kernel;
+mod origins;
 mod pairwise;
 mod sinkhorn;
 mod squared_error;

@@ -5,6 +5,8 @@
 //! Wasserstein distance (blur to 0) and a kernel distance (large blur).
 //! The gradient is the envelope theorem's, exact for converged potentials. Stopping early biases it and
 //! shrinks learned noise: hence a tolerance on the marginals instead of a number of iterations.
+//! It compares the two clouds as they are, not samples of distributions: a point has no pair with itself to leave
+//! out, and where several paths start at one cell nothing changes but that the cloud is less varied.
 //! References: [FSVATP19] Feydy et al. (2019), AISTATS, PMLR 89, 2681-2690.
 
 use super::cloud::{Cloud, CloudBar, Weights, check_finite, normalise_log_weights_vjp};
@@ -52,7 +54,7 @@ pub struct SinkhornConfig {
     pub blur: f64,
     /// Iterations stop when the marginals are off by less than this in total (L1; the mass is one).
     pub tolerance: f64,
-    /// Iterations stop here in any case; the report then says what error was left.
+    /// Iterations stop here in any case, those of the annealing counted; the report then says what error was left.
     pub max_iterations: usize,
     /// Factor of the blur from one level of the annealing to the next, in (0, 1).
     pub scaling: f64,
@@ -61,13 +63,13 @@ pub struct SinkhornConfig {
 }
 
 impl Default for SinkhornConfig {
-    /// `|x - y|²/2`, blur 0.05, tolerance 1e-3, at most 1000 iterations, scaling 0.5, 512 MiB.
+    /// `|x - y|²/2`, blur 0.05, tolerance 1e-3, at most 5000 iterations, scaling 0.5, 512 MiB.
     fn default() -> Self {
         Self {
             cost: Cost::HalfSquare,
             blur: 0.05,
             tolerance: 1e-3,
-            max_iterations: 1000,
+            max_iterations: 5000,
             scaling: 0.5,
             memory_mib: 512,
         }

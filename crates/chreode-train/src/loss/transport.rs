@@ -1,31 +1,30 @@
 //! One entropic optimal-transport problem between two weighted clouds.
 //!
-//! ε-annealing in the log domain (one update of both potentials a level), then iterations with scalings `u`,
-//! `v` of the kernel `K_ij = exp((f_i + g_j - C_ij) / ε)` until the marginals fit; scalings that leave
-//! [1e-10, 1e10] are absorbed into the potentials `f`, `g` [Schmitzer 2019], which keeps `f32` stable. A
-//! problem of a cloud with itself has one potential and damped symmetric updates [Feydy et al. 2019].
+//! ε-annealing: at each level one update of both potentials in the log domain, then iterations with scalings `u`,
+//! `v` of the kernel `K_ij = exp((f_i + g_j - C_ij) / ε)` until the marginals fit, roughly at first and to the
+//! tolerance at the last level; scalings that leave [1e-10, 1e10] are absorbed into the potentials `f`, `g`
+//! [Schmitzer 2019], which keeps `f32` stable. A problem of a cloud with itself has one potential and damped symmetric
+//! updates [Feydy et al. 2019], which need no iterations on the way.
 //! Costs and kernel are kept if they fit the memory budget, else recomputed row by row: same arithmetic.
-//! Over-relaxed when that helps [TCDP21].
+//! At a small blur nearly all of the kernel is zero: a row holds the groups of lanes that are not, one behind the
+//! other, and where they stand. Over-relaxed when that helps [TCDP21].
 //! References: [TCDP21] Thibault, Chizat, Dossal & Papadakis (2021), Algorithms 14(5), 143; [Sch19] Schmitzer (2019), SIAM J. Sci. Comput. 41(3), A1443.
 
 use super::error::LossError;
+use super::kernel::{DELTA, KernelRows, Lanes, Scratch, kernel_row};
 use super::pairwise::{Columns, LANES, ROWS, add_lanes, each_row, set_lanes};
-
 use super::sinkhorn::{Cost, SinkhornConfig};
 use chreode_core::Real;
-use chreode_linalg::{softmin_row, vexp};
+use chreode_linalg::softmin_row;
 use rayon::prelude::*;
 
-type Lanes<T> = [T; LANES];
-
-/// Exponents of the kernel are cut off here: below is zero (and never subnormal), above is for weightless points.
-const MAX_EXPONENT: f64 = 80.0;
 /// Scalings further from one than this are absorbed.
 const MAX_SCALING: f64 = 1e10;
-/// Groups of lanes whose exponentials are taken in one call.
-const PIECE: usize = 8;
-/// Smoothing of distances at zero, for the cost `|x - y|`.
-const DELTA: f64 = 1e-6;
+/// Marginal error to which the levels of the annealing are iterated: potentials that are far from those of their level
+/// make the last one slow. The levels together take half of all iterations at most.
+const LEVEL_TOLERANCE: f64 = 1e-2;
+/// Levels above this part of the first are smooth enough to need no iterations.
+const SMOOTH: f64 = 1.0 / 64.0;
 
 /// One of the two clouds.
 #[derive(Clone, Copy)]
@@ -51,7 +50,12 @@ pub(crate) struct Transport<T> {
     pub(crate) g: Vec<T>,
     cost: Vec<Lanes<T>>,
     cost_t: Vec<Lanes<T>>,
+    /// The kernel's rows, `[n, groups]`, of which each begins with its groups that are not zero.
     kernel: Vec<Lanes<T>>,
+    /// For each of those its place in the row.
+    places: Vec<u32>,
+    /// How many there are in each row, `[n]`.
+    counts: Vec<u32>,
     stored: bool,
     u: Vec<T>,
     v: Vec<T>,
@@ -62,6 +66,7 @@ pub(crate) struct Transport<T> {
     errors: Vec<f64>,
     partial: Vec<Lanes<T>>,
     scratch: Vec<Lanes<T>>,
+    scratch_places: Vec<u32>,
 }
 
 /// Rows of one job: at most 32 jobs, so that the partial sums stay small; depends on `n` alone.
@@ -87,6 +92,7 @@ impl<T: Real> Transport<T> {
         let jobs = |k: usize| k.div_ceil(rows_per_job(k));
         let per_job = (ROWS + 1) * groups(n.max(m)) + x.states.len() / n;
         self.scratch.resize(jobs(n).max(jobs(m)) * per_job, [T::ZERO; LANES]);
+        self.scratch_places.resize(jobs(n) * groups(m), 0);
         self.partial.resize(if y.is_some() { jobs(n) * groups(m) } else { 0 }, [T::ZERO; LANES]);
         self.f.resize(n, T::ZERO);
         self.f.fill(T::ZERO);
@@ -99,6 +105,8 @@ impl<T: Real> Transport<T> {
         if self.stored {
             self.cost.resize(n * groups(m), [T::ZERO; LANES]);
             self.kernel.resize(n * groups(m), [T::ZERO; LANES]);
+            self.places.resize(n * groups(m), 0);
+            self.counts.resize(n, 0);
             store_costs(config.cost, x, other, &mut self.cost, &mut self.scratch);
             if let Some(y) = y {
                 self.cost_t.resize(m * groups(n), [T::ZERO; LANES]);
@@ -107,16 +115,27 @@ impl<T: Real> Transport<T> {
         }
 
         let epsilon = config.epsilon();
-        let mut level = config.cost.of_distance(diameter).max(epsilon);
+        let first = config.cost.of_distance(diameter).max(epsilon);
         let ratio = config.cost.power(config.scaling);
+        let (mut level, mut used) = (first, 0);
         loop {
             self.log_domain_update(config.cost, x, y, level);
             if level <= epsilon {
                 break;
             }
+            let left = (config.max_iterations / 2).saturating_sub(used);
+            if y.is_some() && level < SMOOTH * first && left > 0 {
+                let tolerance = config.tolerance.max(LEVEL_TOLERANCE);
+                used += self.iterate(config.cost, x, y, level, tolerance, left)?.iterations;
+                if self.u.iter().chain(&self.v).all(|s| s.is_finite() && *s != T::ZERO) {
+                    self.absorb(level);
+                }
+            }
             level = (level * ratio).max(epsilon);
         }
-        self.iterate(config, x, y, epsilon)
+        let most = config.max_iterations - used;
+        let last = self.iterate(config.cost, x, y, epsilon, config.tolerance, most)?;
+        Ok(Convergence { iterations: used + last.iterations, ..last })
     }
 
     /// One update of `f`, and of `g` if there is a second cloud, in the log domain.
@@ -139,27 +158,29 @@ impl<T: Real> Transport<T> {
         softmin(cost, y, x, columns, &self.offset, epsilon, &mut self.g, &mut self.scratch);
     }
 
-    /// Scaling iterations at one `ε` until the row marginals are off by less than the tolerance.
+    /// Scaling iterations at one `ε`, `most` at most, until the marginals are off by less than the tolerance.
     fn iterate(
         &mut self,
-        config: &SinkhornConfig,
+        cost: Cost,
         x: Side<'_, T>,
         y: Option<Side<'_, T>>,
         epsilon: f64,
+        tolerance: f64,
+        most: usize,
     ) -> Result<Convergence, LossError> {
         let other = y.unwrap_or(x);
-        self.start_scaling(config.cost, x, other, epsilon);
+        self.start_scaling(other, epsilon);
         let mut repaired = false;
         let mut relaxation = Relaxation::default();
         for iteration in 1.. {
-            self.row_update(config.cost, x, y, epsilon, relaxation.omega);
+            self.row_update(cost, x, y, epsilon, relaxation.omega);
             let mut error: f64 = self.errors.iter().sum();
             if y.is_some() {
                 error = error.max(self.column_update(other.weights, relaxation.omega));
                 relaxation.observe(error);
             }
             self.set_scaled(other.weights);
-            if error < config.tolerance || iteration >= config.max_iterations {
+            if error < tolerance || iteration >= most {
                 return Ok(Convergence { error, iterations: iteration });
             }
             let far = |s: &T| !(s.f64() < MAX_SCALING && s.f64() > 1.0 / MAX_SCALING);
@@ -169,15 +190,15 @@ impl<T: Real> Transport<T> {
                     return Err(LossError::Overflow { value: error });
                 }
                 repaired = true;
-                self.log_domain_update(config.cost, x, y, epsilon);
-                self.start_scaling(config.cost, x, other, epsilon);
+                self.log_domain_update(cost, x, y, epsilon);
+                self.start_scaling(other, epsilon);
             } else if self.u.iter().chain(&self.v).any(far) {
                 self.absorb(epsilon);
-                self.start_scaling(config.cost, x, other, epsilon);
+                self.start_scaling(other, epsilon);
                 repaired = false;
             }
         }
-        unreachable!("the loop returns at max_iterations")
+        unreachable!("the loop returns at the last iteration")
     }
 
     /// Adds the scalings to the potentials.
@@ -189,7 +210,7 @@ impl<T: Real> Transport<T> {
     }
 
     /// Scalings of one, and the kernel of the present potentials.
-    fn start_scaling(&mut self, cost: Cost, x: Side<'_, T>, y: Side<'_, T>, epsilon: f64) {
+    fn start_scaling(&mut self, y: Side<'_, T>, epsilon: f64) {
         self.u.fill(T::ONE);
         self.v.fill(T::ONE);
         self.set_scaled(y.weights);
@@ -199,12 +220,14 @@ impl<T: Real> Transport<T> {
             let (f, potential, costs) = (&self.f, &self.potential_lanes, &self.cost);
             self.kernel
                 .par_chunks_mut(groups)
+                .zip(self.places.par_chunks_mut(groups))
+                .zip(&mut self.counts)
                 .zip(costs.par_chunks(groups))
                 .enumerate()
                 .with_min_len(64)
-                .for_each(|(i, (kernel, cost))| kernel_row(cost, f[i], potential, epsilon, kernel));
-        } else {
-            let _ = (cost, x);
+                .for_each(|(i, (((kernel, places), count), cost))| {
+                    *count = kernel_row(cost, f[i], potential, epsilon, kernel, places) as u32;
+                });
         }
     }
 
@@ -228,7 +251,7 @@ impl<T: Real> Transport<T> {
             cost,
             columns: other.columns,
             costs: &self.cost,
-            kernel: if self.stored { &self.kernel } else { &[] },
+            kernel: self.stored.then_some((&self.kernel, &self.places, &self.counts)),
             f: &self.f,
             potential: &self.potential_lanes,
             epsilon,
@@ -239,18 +262,18 @@ impl<T: Real> Transport<T> {
                    states: &[T],
                    u: &mut [T],
                    errors: &mut [f64],
-                   scratch: &mut [Lanes<T>],
+                   scratch: &mut Scratch<'_, T>,
                    partial: &mut [Lanes<T>]| {
             partial.fill([T::ZERO; LANES]);
             source.each(states, job * rows, scratch, |i, kernel, _, _| {
                 let a = x.weights[job * rows + i];
-                let sum = dot(kernel, scaled);
+                let sum = kernel.dot(scaled);
                 errors[i] = a.f64() * (u[i].f64() * sum.f64() - 1.0).abs();
                 if symmetric {
                     u[i] = (u[i] / sum).sqrt();
                 } else {
                     u[i] = relaxed(u[i], sum, omega);
-                    axpy(a * u[i], kernel, partial);
+                    kernel.add_to(a * u[i], partial);
                 }
             });
         };
@@ -259,16 +282,16 @@ impl<T: Real> Transport<T> {
             .par_chunks(rows * d)
             .zip(self.u.par_chunks_mut(rows))
             .zip(self.errors.par_chunks_mut(rows))
-            .zip(self.scratch.par_chunks_mut(per_job))
+            .zip(self.scratch.par_chunks_mut(per_job).zip(self.scratch_places.par_chunks_mut(groups)))
             .enumerate();
         if symmetric {
-            jobs.for_each(|(job, (((states, u), errors), scratch))| {
-                run(job, states, u, errors, scratch, &mut []);
+            jobs.for_each(|(job, (((states, u), errors), mut scratch))| {
+                run(job, states, u, errors, &mut scratch, &mut []);
             });
         } else {
             jobs.zip(self.partial.par_chunks_mut(groups)).for_each(
-                |((job, (((states, u), errors), scratch)), partial)| {
-                    run(job, states, u, errors, scratch, partial);
+                |((job, (((states, u), errors), mut scratch)), partial)| {
+                    run(job, states, u, errors, &mut scratch, partial);
                 },
             );
         }
@@ -313,23 +336,24 @@ impl<T: Real> Transport<T> {
             cost: config.cost,
             columns: other.columns,
             costs: &self.cost,
-            kernel: if self.stored { &self.kernel } else { &[] },
+            kernel: self.stored.then_some((&self.kernel, &self.places, &self.counts)),
             f: &self.f,
             potential: &self.potential_lanes,
             epsilon,
         };
         let scaled = &self.scaled;
         let with_pull = !x_bar.is_empty();
-        let run = |job: usize, states: &[T], sums: &mut [T], scratch: &mut [Lanes<T>], bar: &mut [T]| {
+        let groups = other.columns.groups();
+        let run = |job: usize, states: &[T], sums: &mut [T], scratch: &mut Scratch<'_, T>, bar: &mut [T]| {
             source.each(states, job * rows, scratch, |i, kernel, cost, pull| {
-                sums[i] = dot(kernel, scaled);
+                sums[i] = kernel.dot(scaled);
                 if !with_pull {
                     return;
                 }
                 let row = &states[i * d..(i + 1) * d];
                 pull.fill([T::ZERO; LANES]);
-                for g in 0..kernel.len() {
-                    let mut w = kernel[g];
+                for (w, g) in kernel.groups() {
+                    let mut w = *w;
                     for l in 0..LANES {
                         w[l] *= scaled[g][l];
                         if config.cost == Cost::Distance {
@@ -352,13 +376,16 @@ impl<T: Real> Transport<T> {
             .states
             .par_chunks(rows * d)
             .zip(self.update[..n].par_chunks_mut(rows))
-            .zip(self.scratch.par_chunks_mut(per_job))
+            .zip(self.scratch.par_chunks_mut(per_job).zip(self.scratch_places.par_chunks_mut(groups)))
             .enumerate();
         if with_pull {
-            jobs.zip(x_bar.par_chunks_mut(rows * d))
-                .for_each(|((job, ((states, sums), scratch)), bar)| run(job, states, sums, scratch, bar));
+            jobs.zip(x_bar.par_chunks_mut(rows * d)).for_each(
+                |((job, ((states, sums), mut scratch)), bar)| run(job, states, sums, &mut scratch, bar),
+            );
         } else {
-            jobs.for_each(|(job, ((states, sums), scratch))| run(job, states, sums, scratch, &mut []));
+            jobs.for_each(|(job, ((states, sums), mut scratch))| {
+                run(job, states, sums, &mut scratch, &mut []);
+            });
         }
         for (i, f) in self.f.iter_mut().enumerate() {
             let update = -self.update[i].f64().ln();
@@ -377,7 +404,7 @@ fn relaxed<T: Real>(u: T, sum: T, omega: f64) -> T {
     if omega == 1.0 {
         return T::ONE / sum;
     }
-    T::c((u.f64().ln() * (1.0 - omega) - omega * sum.f64().ln()).exp())
+    u * (T::c(-omega) * (u * sum).ln()).exp()
 }
 
 /// Over-relaxation [TCDP21], the factor chosen as for linear systems: the contraction that was seen gives the
@@ -417,86 +444,6 @@ impl Relaxation {
         }
         self.since = 0;
         self.reference = error;
-    }
-}
-
-/// Where the rows of a kernel come from: storage, or the costs computed on the spot.
-struct KernelRows<'a, T> {
-    cost: Cost,
-    columns: &'a Columns<T>,
-    costs: &'a [Lanes<T>],
-    kernel: &'a [Lanes<T>],
-    f: &'a [T],
-    potential: &'a [Lanes<T>],
-    epsilon: f64,
-}
-
-impl<T: Real> KernelRows<'_, T> {
-    /// Calls `row(i, kernel, costs, spare)` for each row of `states`, which start at row `first` of the problem.
-    fn each(
-        &self,
-        states: &[T],
-        first: usize,
-        scratch: &mut [Lanes<T>],
-        mut row: impl FnMut(usize, &[Lanes<T>], &[Lanes<T>], &mut [Lanes<T>]),
-    ) {
-        let groups = self.columns.groups();
-        let (costs, rest) = scratch.split_at_mut(ROWS * groups);
-        let (kernel, spare) = rest.split_at_mut(groups);
-        let d = self.columns.dim();
-        if self.kernel.is_empty() {
-            each_row(states, self.columns, costs, |i, r2| {
-                self.cost.apply(r2);
-                kernel_row(r2, self.f[first + i], self.potential, self.epsilon, kernel);
-                row(i, kernel, r2, &mut spare[..d]);
-            });
-        } else {
-            for i in 0..states.len() / d {
-                let range = (first + i) * groups..(first + i + 1) * groups;
-                row(i, &self.kernel[range.clone()], &self.costs[range], &mut spare[..d]);
-            }
-        }
-    }
-}
-
-/// `K_j = exp((f + g_j - C_j) / ε)`.
-fn kernel_row<T: Real>(cost: &[Lanes<T>], f: T, g: &[Lanes<T>], epsilon: f64, kernel: &mut [Lanes<T>]) {
-    let (inv, top) = (T::c(1.0 / epsilon), T::c(MAX_EXPONENT));
-    for ((kernel, cost), g) in kernel.chunks_mut(PIECE).zip(cost.chunks(PIECE)).zip(g.chunks(PIECE)) {
-        let mut exponent = [[T::ZERO; LANES]; PIECE];
-        for ((e, c), g) in exponent.iter_mut().zip(cost).zip(g) {
-            for l in 0..LANES {
-                let v = (f + g[l] - c[l]) * inv;
-                e[l] = if v > top { top } else { v };
-            }
-        }
-        let exponent = &exponent[..kernel.len()];
-        vexp(exponent.as_flattened(), kernel.as_flattened_mut());
-        for (k, e) in kernel.iter_mut().zip(exponent) {
-            for l in 0..LANES {
-                k[l] = if e[l] < -top { T::ZERO } else { k[l] };
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn dot<T: Real>(a: &[Lanes<T>], b: &[Lanes<T>]) -> T {
-    let mut sum = [T::ZERO; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for l in 0..LANES {
-            sum[l] += a[l] * b[l];
-        }
-    }
-    add_lanes(&sum)
-}
-
-#[inline(always)]
-fn axpy<T: Real>(s: T, a: &[Lanes<T>], out: &mut [Lanes<T>]) {
-    for (o, a) in out.iter_mut().zip(a) {
-        for l in 0..LANES {
-            o[l] += s * a[l];
-        }
     }
 }
 
@@ -562,19 +509,4 @@ fn store_costs<T: Real>(
                 out[i * groups..(i + 1) * groups].copy_from_slice(r2);
             });
         });
-}
-
-impl Cost {
-    /// Turns squared distances into costs.
-    #[inline(always)]
-    fn apply<T: Real>(self, r2: &mut [Lanes<T>]) {
-        for lanes in r2 {
-            for v in lanes {
-                *v = match self {
-                    Cost::HalfSquare => *v * T::c(0.5),
-                    Cost::Distance => (*v + T::c(DELTA * DELTA)).sqrt() - T::c(DELTA),
-                };
-            }
-        }
-    }
 }

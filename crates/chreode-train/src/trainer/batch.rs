@@ -18,10 +18,19 @@ pub(crate) struct TargetBatch<T> {
 #[derive(Debug, Clone)]
 pub(crate) struct SegmentBatch<T> {
     pub(crate) start_rows: Vec<u32>,
+    /// Whether some cell starts more than one path.
+    repeated: bool,
     /// For each target its cells.
     pub(crate) targets: Vec<TargetBatch<T>>,
     /// For each target the log-weights of the simulated cells from the data's rates; empty without.
     pub(crate) log_weights: Vec<Vec<T>>,
+}
+
+impl<T> SegmentBatch<T> {
+    /// The start cell of each path, for [`Cloud::origins`](crate::Cloud::origins).
+    pub(crate) fn origins(&self) -> &[u32] {
+        if self.repeated { &self.start_rows } else { &[] }
+    }
 }
 
 /// A drawn minibatch of all segments.
@@ -48,6 +57,7 @@ impl<T: Real> Batch<T> {
             .iter()
             .map(|s| SegmentBatch {
                 start_rows: vec![0; paths],
+                repeated: paths > samplers[s.start].len(),
                 targets: s
                     .targets
                     .iter()

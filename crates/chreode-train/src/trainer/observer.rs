@@ -32,6 +32,13 @@ pub struct StepReport {
     pub learning_rate: f64,
 }
 
+impl StepReport {
+    /// The largest L1 error of the marginals that a Sinkhorn divergence left; zero otherwise.
+    pub fn marginal_error(&self) -> f64 {
+        self.terms.iter().fold(0.0, |worst, term| term.marginal_error.max(worst))
+    }
+}
+
 /// An evaluation on the hold-out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Evaluation {

@@ -1,7 +1,7 @@
 //! The state of a run as bytes: parameters, average, optimiser, counters, best so far.
 //!
 //! Random numbers are functions of seed and step, so there is no generator to keep. What must agree between the
-//! run that wrote a state and the one that reads it (settings, data, split, number type) is kept as numbers.
+//! run that wrote a state and the one that reads it (settings, data, split, model, number type) is kept as numbers.
 
 use crate::CheckpointError;
 use crate::data::Fnv;
@@ -9,7 +9,7 @@ use chreode_core::Real;
 use serde::{Deserialize, Serialize};
 
 const MAGIC: &[u8; 8] = b"chreodeT";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What tells one run from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,7 @@ pub(crate) struct Identity {
     pub(crate) settings: u64,
     pub(crate) data: u64,
     pub(crate) split: u64,
+    pub(crate) model: u64,
     pub(crate) parameters: u64,
     /// Bytes of a number: 4 or 8.
     pub(crate) width: u8,
@@ -27,6 +28,7 @@ impl Identity {
         [
             (self.width != other.width, "number type"),
             (self.parameters != other.parameters, "number of parameters"),
+            (self.model != other.model, "model"),
             (self.data != other.data, "data"),
             (self.settings != other.settings, "settings"),
             (self.split != other.split, "hold-out"),

@@ -120,15 +120,17 @@ where
         };
         let train = pass(&split.train, config.batch);
         let hold_out = (config.hold_out > 0.0).then(|| {
-            // A few cells are started several times: less noise in what decides about stopping.
+            // Few cells are started several times each: less noise in what decides about stopping.
             pass(&split.hold_out, config.evaluate_cells)
         });
-        let mut settings = Fnv::default();
+        let (mut settings, mut description) = (Fnv::default(), Fnv::default());
         settings.add(format!("{:?}", config.decisive()).as_bytes());
+        description.add(format!("{} {}", model.non_negative, model.description).as_bytes());
         let identity = Identity {
             settings: settings.0,
             data: data.fingerprint(),
             split: split.fingerprint(),
+            model: description.0,
             parameters: params.len() as u64,
             width: size_of::<T>() as u8,
         };
@@ -492,7 +494,8 @@ impl<T: Real> Context<'_, T> {
                 } else {
                     &pass.batch.segments[s].log_weights[i]
                 };
-                let x = Cloud { states: &pass.scaled, log_weights };
+                let x =
+                    Cloud { states: &pass.scaled, log_weights, origins: pass.batch.segments[s].origins() };
                 let y = Cloud::equal(&pass.batch.segments[s].targets[i].scaled);
                 let bar = gradient.then_some(CloudBar {
                     states: &mut pass.state_bar[s][i],

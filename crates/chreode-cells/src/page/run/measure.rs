@@ -93,7 +93,7 @@ pub struct HoldOutDistance {
     pub floor: f64,
     /// Standard deviation of that distance.
     pub floor_sd: f64,
-    /// Distance of the start cells, unmoved: what no model is at.
+    /// Distance of the start cells, unmoved and all of one weight: what no model is at.
     pub unmoved: f64,
 }
 
@@ -127,8 +127,6 @@ pub struct RunTrust {
     pub hold_out: Vec<HoldOutDistance>,
     /// Time and effective sample size of the growth weights, as a fraction of the cells; empty without growth.
     pub effective: Vec<(f64, f64)>,
-    /// Whether the training weighed cells by a column, which these measurements do not know.
-    pub column_growth: bool,
 }
 
 /// What the measurements depend on beside model and cells.
@@ -138,12 +136,15 @@ pub struct TrustSettings {
     pub dt: f64,
     /// Seed of the cells that are drawn and of the noise.
     pub seed: u64,
-    /// Whether the training weighed cells by a column.
-    pub column_growth: bool,
+    /// Whether the training counted growth by a column from the first time on, and not from each time to the next.
+    pub growth_from_start: bool,
 }
 
 impl RunTrust {
     /// Runs the model from its first cells, and from each time to the next, and compares.
+    ///
+    /// Growth weights are the model's or, if it has none, those of the cells' rates: in the comparisons on the hold-out
+    /// and in the effective sample sizes. Simulated cells outside the data are counted as they are.
     ///
     /// # Errors
     /// [`TrainError`] where a comparison fails, [`AnalysisError`] (within) if a path leaves the finite numbers.
@@ -153,7 +154,7 @@ impl RunTrust {
         cells: &TrainingCells,
         settings: TrustSettings,
     ) -> Result<Self, TrustError> {
-        let mut trust = Self { column_growth: settings.column_growth, ..Self::default() };
+        let mut trust = Self::default();
         let times = distinct_times(&cells.times);
         let Some(&(first, _)) = times.first() else { return Ok(trust) };
         let rows_at = |t: f64, held: Option<bool>| -> Vec<usize> {
@@ -195,6 +196,15 @@ impl RunTrust {
                 if !weights.is_empty() {
                     trust.effective.push((time, effective_sample_size(weights) / weights.len() as f64));
                 }
+            }
+        }
+
+        if let Some(growth) = &cells.growth {
+            for pair in times.windows(2) {
+                let (from, time) = (if settings.growth_from_start { first } else { pair[0].0 }, pair[1].0);
+                let weights: Vec<f64> =
+                    rows_at(from, None).iter().map(|&i| f64::from(growth[i]) * (time - from)).collect();
+                trust.effective.push((time, effective_sample_size(&weights) / weights.len() as f64));
             }
         }
 
@@ -259,10 +269,13 @@ fn hold_out(
         dim: cells.dim,
         times: times.to_vec(),
         states: rows.iter().map(|r| states_of(cells, r)).collect(),
-        growth: Vec::new(),
+        growth: cells.growth.as_ref().map_or_else(Vec::new, |growth| {
+            rows.iter().map(|rows| rows.iter().map(|&i| growth[i]).collect()).collect()
+        }),
         groups: Vec::new(),
     };
-    let compared = rows[1].len().min(COMPARED_CELLS);
+    // As many as there are on both sides: the spread of two samples that size is then that of the comparison.
+    let compared = rows[0].len().min(rows[1].len()).min(COMPARED_CELLS);
     // The default loss is the unbiased energy distance, whatever the model was trained with.
     let mut comparison =
         Comparison { loss: LossConfig::default(), inverse_scale, cells: compared, seed: settings.seed };
@@ -270,7 +283,7 @@ fn hold_out(
     let distances = (0..REPEATS)
         .map(|k| {
             comparison.seed = sub_seed(settings.seed, &format!("report hold-out {k}"));
-            distance_to_time(&model, p, &data, 0, 1, settings.dt, false, &comparison)
+            distance_to_time(&model, p, &data, 0, 1, settings.dt, true, &comparison)
         })
         .collect::<Result<Vec<f64>, TrainError>>()?;
     let floor = sampling_floor(all, cells.dim, &comparison, FLOOR_REPEATS)?;

@@ -10,6 +10,7 @@ mod measure;
 mod trust;
 
 use chreode_report::{ColourBy, Page, ShapeError, Status, Tile, count, number, percent};
+use chreode_train::LossConfig;
 use serde_json::Value;
 
 pub use measure::{CellFields, HoldOutDistance, Outside, RunTrust, TrustError, TrustSettings};
@@ -79,12 +80,40 @@ pub struct LossCurves {
     pub hold_out: Vec<[f64; 2]>,
     /// Step of the parameters that were kept.
     pub best_step: Option<f64>,
+    /// How the iterations of the loss ended, if it iterates.
+    pub convergence: Option<Convergence>,
+}
+
+/// How the iterations of a Sinkhorn divergence ended over the steps of a training.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Convergence {
+    /// Steps that are known.
+    pub steps: usize,
+    /// Steps with a loss whose marginals were still off by more than the tolerance.
+    pub unconverged: usize,
+    /// By how much they were off at most (L1; the mass is one).
+    pub worst: f64,
+    /// The tolerance.
+    pub tolerance: f64,
+}
+
+impl Convergence {
+    /// Share of the steps that did not converge.
+    pub fn share(&self) -> f64 {
+        self.unconverged as f64 / self.steps.max(1) as f64
+    }
 }
 
 impl LossCurves {
-    /// Of the lines of a `metrics.jsonl`: `step` with `loss` or `hold_out_loss`, and `best_step`; others are skipped.
-    pub fn from_metrics(lines: &[Value]) -> Self {
-        let mut curves = Self::default();
+    /// Of the lines of a `metrics.jsonl`: `step` with `loss` (and `marginal_error`) or `hold_out_loss`, and
+    /// `best_step`; others are skipped. `loss` is what was trained with.
+    pub fn from_metrics(lines: &[Value], loss: &LossConfig) -> Self {
+        let mut curves = Self {
+            convergence: loss
+                .tolerance()
+                .map(|tolerance| Convergence { tolerance, ..Convergence::default() }),
+            ..Self::default()
+        };
         for line in lines {
             let get = |key: &str| line.get(key).and_then(Value::as_f64);
             let Some(step) = get("step") else { continue };
@@ -93,6 +122,11 @@ impl LossCurves {
             }
             if let Some(loss) = get("hold_out_loss") {
                 curves.hold_out.push([step, loss]);
+            }
+            if let (Some(convergence), Some(error)) = (&mut curves.convergence, get("marginal_error")) {
+                convergence.steps += 1;
+                convergence.unconverged += usize::from(error >= convergence.tolerance);
+                convergence.worst = convergence.worst.max(error);
             }
             curves.best_step = get("best_step").or(curves.best_step);
         }
@@ -143,6 +177,9 @@ impl RunPage<'_> {
         equal("hold-out marks of the cells", n, self.cells.held_out.len())?;
         if let Some(labels) = self.labels {
             equal("labels of the cells", n, labels.len())?;
+        }
+        if let Some(growth) = &self.cells.growth {
+            equal("growth rates of the cells", n, growth.len())?;
         }
         if let Some(fates) = &self.fates {
             equal("states of the start cells", fates.fates.len() * d, fates.start.len())?;
@@ -308,7 +345,7 @@ fn tiles(page: &mut Page, input: &RunPage<'_>) {
 }
 
 fn training(page: &mut Page, input: &RunPage<'_>) {
-    let LossCurves { training, hold_out, best_step } = input.losses;
+    let LossCurves { training, hold_out, best_step, .. } = input.losses;
     let hold_out_name = "held-out cells";
     losses::section(page, &Losses { training, hold_out, hold_out_name, best_step: *best_step });
 }

@@ -13,6 +13,8 @@ const OUTSIDE: [f64; 2] = [0.05, 0.2];
 const MISSED: [f64; 2] = [0.1, 0.5];
 /// Effective sample sizes, as a fraction of the cells, below which.
 const EFFECTIVE: [f64; 2] = [0.3, 0.1];
+/// Shares of the steps whose Sinkhorn iterations did not converge.
+const UNCONVERGED: [f64; 2] = [0.01, 0.2];
 
 /// Severity of a value by two thresholds: care above the first, serious above the second.
 fn above(value: f64, [caution, serious]: [f64; 2]) -> Severity {
@@ -53,6 +55,7 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>) -> Result<(), ShapeE
     outside(input, &mut warnings);
     hold_out(input, &mut warnings);
     growth(input, &mut warnings);
+    convergence(input, &mut warnings);
     training(input, &mut warnings);
     labels(input, &mut warnings);
     warnings.push(Warning::new(
@@ -128,9 +131,13 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>) -> Result<(), ShapeE
         )
         .label("effective share of the cells")
         .percent();
+        let of_column = match input.cells.growth {
+            Some(_) => ", by the growth rates of the data",
+            None => "",
+        };
         s.figure(
             "How many cells the growth weights rest on",
-            "Each simulated cell weighs as much as it has descendants. 100 %: all weigh the same; 10 %: the result rests on a tenth of the cells, as if only these had been simulated.",
+            format!("Each simulated cell weighs as much as it has descendants{of_column}. 100 %: all weigh the same; 10 %: the result rests on a tenth of the cells, as if only these had been simulated."),
             &bars.draw()?,
         );
     }
@@ -184,14 +191,6 @@ fn hold_out(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
             if severity == Severity::Note { "" } else { "Train longer, or with a larger model; see whether growth was left out." },
         ),
     });
-    if input.trust.column_growth {
-        warnings.push(Warning::new(
-            Severity::Note,
-            "The hold-out and the outside cells are measured without the growth column",
-            "The training weighed cells by it; these figures do not, and may look worse than the fit is.",
-            "",
-        ));
-    }
 }
 
 fn growth(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
@@ -205,6 +204,24 @@ fn growth(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
         Severity::Note => Warning::new(Severity::Note, what, "Below 30 % would be a caution, below 10 % serious.", ""),
         severity => Warning::new(severity, what, "Below 30 % is a caution, below 10 % serious: a few cells stand for most of the population, and fractions that use the weights are noisy.", "Refit without growth and report only what both agree on."),
     });
+}
+
+fn convergence(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
+    let Some(c) = input.losses.convergence.filter(|c| c.unconverged > 0) else { return };
+    let share = c.share();
+    warnings.push(
+        Warning::new(
+            above(share, UNCONVERGED),
+            format!("In {} of {} steps the Sinkhorn iterations stopped before they converged", count(c.unconverged), count(c.steps)),
+            format!(
+                "The transport plan's marginals were off by up to {}, where {} is asked for. Such a loss pulls the cells together: noise is learned too small, and fates look more certain than they are. More than 1 % of the steps is a caution, more than 20 % serious.",
+                number(c.worst, 2),
+                number(c.tolerance, 2)
+            ),
+            "Fit again with a larger --blur, or with --loss energy, and see whether noise and fates stay.",
+        )
+        .see("training"),
+    );
 }
 
 fn training(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
