@@ -6,7 +6,9 @@
 //! Not here: the time loop and the methods (`chreode-solve`), stochastic equations (`sde`).
 
 use chreode_core::{FieldError, Real, Tolerance, VectorField, Vjp};
-use chreode_solve::{Erk, ErkTableau, Observer, Rhs, SolveOptions, Stats, StepRecord, Stepper, solve_observed};
+use chreode_solve::{
+    Erk, ErkTableau, Observer, Rhs, SolveOptions, Stats, StepRecord, Stepper, solve_observed,
+};
 
 use crate::AdjointError;
 use crate::error::{check_finite, check_len};

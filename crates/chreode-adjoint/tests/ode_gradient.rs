@@ -5,7 +5,9 @@
 
 use chreode_adjoint::{AdjointError, OdeAdjoint};
 use chreode_core::{FieldError, Real, VectorField, Vjp};
-use chreode_solve::{ALL_ERK, BOSH3, Erk, ErkTableau, RK4, SolveError, SolveOptions, Stepper, TSIT5, solve};
+use chreode_solve::{
+    ALL_ERK, BOSH3, Erk, ErkTableau, RK4, Rhs, SolveError, SolveOptions, Stepper, TSIT5, solve,
+};
 use chreode_testkit::{
     Case, Differentiable, Lorenz, LotkaVolterra, SmoothField, central_difference_by, compare, corpus,
 };
@@ -71,6 +73,7 @@ fn frozen(
     let mut erk = Erk::new(method, y0.len() / f.dim(), f.dim());
     let mut y = y0.to_vec();
     let mut states = vec![y.clone()];
+    let f = &mut Rhs::Field(f);
     erk.start(f, span.0, &y, p).unwrap();
     for &(t, t_end) in steps {
         erk.step(f, t, t_end, &y, p, SolveOptions::default().tolerance).unwrap();

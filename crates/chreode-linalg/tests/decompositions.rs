@@ -81,9 +81,16 @@ fn check_lu_of_other_numbers(n: usize, seed: u64) {
                     b[i] += if transpose { a[j * n + i] } else { a[i * n + j] } * x[j];
                 }
             }
-            if transpose { complex.solve_transpose(&mut b) } else { complex.solve(&mut b) }
+            if transpose {
+                complex.solve_transpose(&mut b)
+            } else {
+                complex.solve(&mut b)
+            }
             for (b, x) in b.iter().zip(&x) {
-                assert!((b.re - x.re).abs() + (b.im - x.im).abs() < 1e-11, "complex, n = {n}: {b:?} is not {x:?}");
+                assert!(
+                    (b.re - x.re).abs() + (b.im - x.im).abs() < 1e-11,
+                    "complex, n = {n}: {b:?} is not {x:?}"
+                );
             }
         }
         single.factor(&re.iter().map(|&x| x as f32).collect::<Vec<_>>()).unwrap();

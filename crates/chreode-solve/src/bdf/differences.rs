@@ -14,8 +14,7 @@ const ROWS: usize = MAX_ORDER + 3;
 const KAPPA: [f64; MAX_ORDER + 1] = [0.0, -0.1850, -1.0 / 9.0, -0.0823, -0.0415, 0.0];
 
 /// `γ_k = 1 + 1/2 + .. + 1/k`.
-pub(super) const GAMMA: [f64; MAX_ORDER + 1] =
-    [0.0, 1.0, 1.5, 11.0 / 6.0, 25.0 / 12.0, 137.0 / 60.0];
+pub(super) const GAMMA: [f64; MAX_ORDER + 1] = [0.0, 1.0, 1.5, 11.0 / 6.0, 25.0 / 12.0, 137.0 / 60.0];
 
 /// Leading coefficient `(1 - κ_k) γ_k` of order `k`.
 pub(super) const fn alpha(k: usize) -> f64 {

@@ -64,14 +64,7 @@ fn last_row(tableau: &ErkTableau) -> usize {
 
 impl<T: Real> Erk<T> {
     /// The inputs of stages `1..`, their derivatives, and the error estimate.
-    fn stages(
-        &mut self,
-        f: &mut Rhs<'_, T>,
-        t: f64,
-        t_end: f64,
-        y: &[T],
-        p: &[T],
-    ) -> Result<(), FieldError> {
+    fn stages(&mut self, f: &mut Rhs<'_, T>, t: f64, t_end: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
         let (m, nd, h) = (self.tableau, self.nd, t_end - t);
         let last = last_row(m);
         for i in 1..=last {

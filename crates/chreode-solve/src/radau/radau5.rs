@@ -194,14 +194,7 @@ impl<S: Real> Radau5<S> {
     }
 
     /// Simplified Newton iteration for the stages; true if it converged, else `failure` and `next_factor` are set.
-    fn newton(
-        &mut self,
-        f: &mut Rhs<'_, S>,
-        t: f64,
-        h: f64,
-        y: &[S],
-        p: &[S],
-    ) -> Result<bool, FieldError> {
+    fn newton(&mut self, f: &mut Rhs<'_, S>, t: f64, h: f64, y: &[S], p: &[S]) -> Result<bool, FieldError> {
         let nd = self.nd;
         let rtol = self.rtol.iter().copied().fold(f64::INFINITY, f64::min);
         let floor = 10.0 * S::EPSILON.f64() / rtol.max(1e-300);
@@ -332,7 +325,8 @@ impl<S: Real> Radau5<S> {
         let mut factor = (safety * err.powf(-0.25)).clamp(LEAST, MOST);
         if err <= 1.0 {
             if self.last_h != 0.0 {
-                let predicted = SAFETY * (h / self.last_h).abs() * (self.error_before / (err * err)).powf(0.25);
+                let predicted =
+                    SAFETY * (h / self.last_h).abs() * (self.error_before / (err * err)).powf(0.25);
                 factor = factor.min(predicted.clamp(LEAST, MOST));
             }
             if self.rejected {
@@ -425,9 +419,8 @@ impl<S: Real> Stepper<S> for Radau5<S> {
             if (self.factored - h).abs() > 1e-9 * h.abs() {
                 self.factored = 0.0;
                 let real = self.linear.factor(GAMMA / h, &mut self.work);
-                let both = real.and_then(|()| {
-                    self.linear.factor_complex(0, ALPHA / h, BETA / h, &mut self.work)
-                });
+                let both =
+                    real.and_then(|()| self.linear.factor_complex(0, ALPHA / h, BETA / h, &mut self.work));
                 if let Err(singular) = both {
                     self.next_factor = 0.5;
                     self.failure = Some(singular.into());
