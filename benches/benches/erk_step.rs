@@ -98,7 +98,7 @@ fn whole_run(c: &mut Criterion) {
     let mut group = c.benchmark_group("erk_lorenz");
     let mut erk = Erk::new(&TSIT5, 1, 3);
     let step = StepSize::Adaptive { h0: Some(1e-3), h_max: f64::INFINITY };
-    let options = SolveOptions { tolerance: TOL, step, ..SolveOptions::default() };
+    let options = SolveOptions { step, ..SolveOptions::tolerance(TOL, TOL) };
     group.bench_function("dyn", |b| {
         let mut f = field(3, lorenz);
         b.iter(|| {
