@@ -64,6 +64,7 @@ fn simulated_cells_in_three_formats() {
 /// A blur that no iteration resolves: said while it learns, kept in the metrics, and again in the report.
 #[test]
 fn a_loss_that_does_not_converge_is_told() {
+    const TOLD: &str = "the Sinkhorn iterations stopped before they converged";
     let dir = folder();
     let dir = dir.path();
     let base = ["fit", "cells.csv", "--time", "day", "--state", "x,y", "--loss", "sinkhorn"];
@@ -76,7 +77,6 @@ fn a_loss_that_does_not_converge_is_told() {
         std::fs::read_to_string(dir.join("report.html")).unwrap()
     };
     let metrics = |run: &str| std::fs::read_to_string(dir.join(run).join("metrics.jsonl")).unwrap();
-    const TOLD: &str = "the Sinkhorn iterations stopped before they converged";
     let said = fit("0.0005", "bad");
     assert_eq!(said.matches("warning: ").count(), 2, "at once and at the end: {said}");
     assert_eq!(said.matches(TOLD).count(), 2, "{said}");
