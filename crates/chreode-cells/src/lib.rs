@@ -43,7 +43,7 @@ pub use page::{
     CellFields, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust, ShiftView, TrustError,
     TrustSettings, demo_page, run_page,
 };
-pub use perturb::{Shift, shifts};
+pub use perturb::{GeneChange, GeneMove, Shift, shifts};
 pub use preprocess::{ExpressionKind, Fitted, PreprocessError, PreprocessOptions, Transform};
 pub use rollout::{Chunk, Clamp, Rollout};
 pub use state_space::{

@@ -125,10 +125,15 @@ impl GeneAxis {
         }
     }
 
+    /// How much of a change of this gene the coordinates hold: its scaled value moves by so much for each
+    /// standard deviation of [`shift`](Self::shift). 1 for a column, the squared length of its loadings for components.
+    pub fn held(&self) -> f64 {
+        self.readout.iter().zip(&self.direction).map(|(r, d)| r * d).sum()
+    }
+
     /// Moves a state along `direction` until the gene's scaled value is `value`.
     pub fn clamp(&self, value: f64, state: &mut [f32]) {
-        let gain: f64 = self.readout.iter().zip(&self.direction).map(|(r, d)| r * d).sum();
-        self.shift((value - self.value(state)) / gain, state);
+        self.shift((value - self.value(state)) / self.held(), state);
     }
 }
 

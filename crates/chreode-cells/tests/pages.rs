@@ -8,8 +8,8 @@ mod made_up;
 use chreode_cells::demo::DemoResult;
 use chreode_cells::run::TrainingCells;
 use chreode_cells::{
-    CellFields, FateView, Fates, HoldOutDistance, LabelReadout, Labels, LossCurves, Outside, Rollout,
-    RunPage, RunTrust, ShiftView, TrustSettings, demo_page, run_page, shifts,
+    CellFields, FateView, Fates, GeneChange, GeneMove, HoldOutDistance, LabelReadout, Labels, LossCurves,
+    Outside, Rollout, RunPage, RunTrust, ShiftView, TrustSettings, demo_page, run_page, shifts,
 };
 use chreode_model::{DiffusionConfig, GrowthConfig, ModelConfig, NeuralSde};
 use chreode_report::ShapeError;
@@ -59,6 +59,27 @@ fn the_demo_page_shows_scores_beside_references() {
     let shown = chreode_report::number(result.scores.model.cross_entropy, 4);
     assert!(page.matches(&shown).count() >= 3, "in the tile, the table and the text");
     assert_eq!(page, demo_page(&result).unwrap().render().unwrap());
+}
+
+/// Where the figures of the noise and of the left-out day stand, the page says what went into them.
+#[test]
+fn the_demo_page_says_what_its_figures_owe_to_the_truth() {
+    let page = demo_page(&small_demo()).unwrap().render().unwrap();
+    let section = |id: &str| {
+        let from = page.find(&format!("id=\"{id}\"")).unwrap();
+        let rest = &page[from..];
+        &rest[..rest.find("</section>").unwrap()]
+    };
+    assert!(section("fields").contains("form of the truth"));
+    assert!(
+        section("held-out").contains("not wholly blind")
+            && section("held-out").contains("came closest to day 2")
+    );
+    assert!(
+        section("spreads").contains("chosen by the distance") && section("spreads").contains("Weight decay")
+    );
+    assert!(!page.contains("never seen") && !page.contains("never saw a cell"));
+    assert!(page.contains("chreode demo --seed 2"), "another seed than this one's");
 }
 
 #[test]
@@ -156,6 +177,16 @@ fn settings() -> TrustSettings {
 
 /// The page of a small run; `labels` also gives it fates and a perturbation.
 fn page_of(run: &Small, labels: Option<&Labels>, trust: &RunTrust) -> String {
+    page_with(run, labels, trust, &gene_move(0.07))
+}
+
+/// A shift by 3 of a gene of which the coordinates hold so much.
+fn gene_move(held: f64) -> GeneMove {
+    GeneMove { gene: "<g>".into(), change: GeneChange::Set(3.0), held, moved: 3.0 * held }
+}
+
+/// The same, with a perturbation that did this to a gene.
+fn page_with(run: &Small, labels: Option<&Labels>, trust: &RunTrust, gene: &GeneMove) -> String {
     let fields = CellFields::at(&run.model, &run.p, &run.cells, 1).unwrap();
     let losses = LossCurves::default();
     let d = run.cells.dim;
@@ -164,8 +195,10 @@ fn page_of(run: &Small, labels: Option<&Labels>, trust: &RunTrust) -> String {
     let quality = readout.as_ref().map(LabelReadout::quality);
     let rollout = Rollout { model: &run.model, p: &run.p, dt: 0.25, paths: 4, seed: 1, clamp: None };
     let fates = readout.as_ref().map(|r| Fates::predict(&rollout, r, &start, 0.0, 2.5).unwrap());
-    let views: Vec<ShiftView> =
-        fates.iter().map(|f| ShiftView { name: "nothing".into(), shifts: shifts(f, f) }).collect();
+    let views: Vec<ShiftView> = fates
+        .iter()
+        .map(|f| ShiftView { name: "nothing".into(), genes: vec![gene.clone()], shifts: shifts(f, f) })
+        .collect();
     let page = RunPage {
         data: "cells <1>.h5ad",
         time: "day",
@@ -203,6 +236,18 @@ fn a_run_page_has_what_there_is() {
         assert!(full.contains("&lt;up&gt;") && !full.contains("<up>"));
         assert!(full.contains("do not determine drift and noise separately"), "always said");
     }
+}
+
+/// A shift in principal components moves the decoded gene less than was asked, and the page says so; where the gene
+/// is a coordinate there is nothing to say.
+#[test]
+fn the_page_tells_how_far_genes_were_moved() {
+    let run = small_run(2, false);
+    let page = |held| page_with(&run, Some(&run.labels), &RunTrust::default(), &gene_move(held));
+    let part = page(0.07);
+    assert!(part.contains("What was done to the genes") && part.contains("&lt;g&gt;"));
+    assert!(part.contains("7.0\u{202f}%") && part.contains("+0.21"));
+    assert!(!page(1.0).contains("What was done to the genes"));
 }
 
 #[test]

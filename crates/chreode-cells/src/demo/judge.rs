@@ -249,7 +249,9 @@ impl<'a> Judge<'a> {
         let noise = match &config.diffusion {
             DiffusionConfig::Diagonal { hidden, .. } => format!("diagonal, hidden layers {hidden:?}"),
             DiffusionConfig::Constant { .. } => "constant".into(),
-            DiffusionConfig::Langevin { .. } => "chemical Langevin, one free scale a factor".into(),
+            DiffusionConfig::Langevin { initial_level, .. } => {
+                format!("chemical Langevin, one free scale a factor, started at {initial_level} × its spread")
+            }
         };
         [
             ("seed", self.settings.seed.to_string()),

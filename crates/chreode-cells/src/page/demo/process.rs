@@ -16,6 +16,7 @@ const NODES: usize = 40;
 pub(super) fn fields(page: &mut Page, result: &DemoResult) -> Result<(), ShapeError> {
     let s = page.section("fields", "What moves the cells");
     s.text("The model says for every state where a cell is pushed (**drift**) and how strongly it is shaken (**diffusion**). Both act on eleven factors at once; shown is what they do to Gata1 and Pu1, averaged over the cells at each place of this plane.");
+    s.text("The model was **told the form** of both, and it is the form of the truth: every factor is made and decays, and the noise is that of such a network in a small volume. Learned are which levels switch which factor on, all rates, and one size of the noise a factor. Nobody knows the form for real cells, so that a pattern as right as here is not to be expected there.");
     let plane = plane(GATA1, PU1);
     let [x, y] = plane.names;
     let points = plane.points(&result.field_cells);
@@ -54,7 +55,7 @@ pub(super) fn fields(page: &mut Page, result: &DemoResult) -> Result<(), ShapeEr
             (
                 "learned",
                 &model,
-                "The same colours as in the map beside it. The pattern is easy to get (noise grows with the level in any such network); the size is the harder part, because a stronger pull back hides stronger noise.",
+                "The same colours as in the map beside it. The pattern is easy to get (noise grows with the level in any such network); the size is the harder part, because a stronger pull back hides stronger noise: it stays near where training starts it (see the spreads).",
             ),
         ] {
             let grid = ScalarGrid::smooth(lattice, &points, values)?;

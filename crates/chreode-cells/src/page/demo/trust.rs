@@ -18,7 +18,7 @@ pub(super) fn trust(page: &mut Page, result: &DemoResult) {
     warnings.push(Warning::new(
         Severity::Note,
         "Snapshots do not determine drift and noise separately",
-        "More pull with more noise gives the same snapshots as less of both, and so does any flow around in circles. What the model adds is smoothness, one equation for all times, and the form of the network: assumptions, not data.",
+        "More pull with more noise gives the same snapshots as less of both, and so does any flow around in circles. What the model adds is smoothness, one equation for all times, and the form of the network with its noise: assumptions, not data. In this demo that form is the true one, and the size of the noise was started where it suits the left-out day.",
         "Take single drifts, single diffusions and fates of single cells as hypotheses; test them with clones or with interventions.",
     ).see("limits"));
     warnings.push(Warning::new(
@@ -27,11 +27,12 @@ pub(super) fn trust(page: &mut Page, result: &DemoResult) {
         "There is no measurement noise, no drop-out, no batch, no doublet, no unseen factor, and no fate grows faster than another. A good result here is necessary, not sufficient.",
         "",
     ));
+    let seed = result.settings.iter().find(|s| s.0 == "seed").and_then(|s| s.1.parse::<u64>().ok());
     warnings.push(Warning::new(
         Severity::Note,
         "This is one fit with one seed",
         "How far another seed would land from it is not shown on this page.",
-        "Run `chreode demo --seed 1` and compare.",
+        format!("Run `chreode demo --seed {}` and compare.", seed.map_or(1, |seed| seed.wrapping_add(1))),
     ));
     s.warn(warnings);
     if !result.outside.is_empty() {

@@ -1,7 +1,8 @@
 //! Fates of the start cells, and what perturbations do to them.
 
 use chreode_report::{
-    BarSeries, Bars, ColourBy, FateBars, Forest, ForestRow, Page, Scatter, ShapeError, count, number,
+    BarSeries, Bars, ColourBy, Column, FateBars, Forest, ForestRow, Page, Row, Scatter, ShapeError, Table,
+    count, number, percent, signed,
 };
 
 use super::{FateView, RunPage, ShiftView, View};
@@ -107,4 +108,27 @@ fn shifts(page: &mut Page, views: &[ShiftView]) {
         "Right of zero: more cells of this fate. Grey: the interval holds zero. The interval is over the start cells of this one model: it does not know how wrong the model may be, so that a narrow interval is no proof.",
         &forest.draw(),
     );
+    if views.iter().flat_map(|v| &v.genes).any(|gene| !gene.is_whole()) {
+        s.table(gene_table(views));
+    }
+}
+
+/// How far each gene was really moved, where coordinates hold a part of genes only.
+fn gene_table(views: &[ShiftView]) -> Table {
+    let columns = vec![
+        Column::text("perturbation"),
+        Column::text("gene"),
+        Column::numeric("held").hint("by the coordinates"),
+        Column::numeric("moved at the start").hint("sd, mean of the cells"),
+    ];
+    let mut table = Table::new("What was done to the genes", columns).caption(
+        "Principal components hold a part of each gene only. A shift at the start moves cells to where cells with so much more of the gene are projected: the value that the components give back for the gene moves by that part. A gene that is held is moved until that value is what was asked, which is a longer way. Compare shifts with shifts, and held genes with held genes.",
+    );
+    for view in views {
+        for gene in &view.genes {
+            let (held, moved) = (percent(gene.held), signed(gene.moved, 2));
+            table.row(Row::new([view.name.clone(), gene.gene.clone(), held, moved]));
+        }
+    }
+    table
 }

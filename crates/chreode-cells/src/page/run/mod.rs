@@ -17,7 +17,7 @@ pub use measure::{CellFields, HoldOutDistance, Outside, RunTrust, TrustError, Tr
 use super::losses::{self, Losses};
 use super::plane::time_text;
 use crate::run::TrainingCells;
-use crate::{Fates, Labels, ReadoutQuality, Shift};
+use crate::{Fates, GeneMove, Labels, ReadoutQuality, Shift};
 
 /// Everything that the page of a run shows.
 #[derive(Debug, Clone)]
@@ -66,6 +66,8 @@ pub struct FateView<'a> {
 pub struct ShiftView {
     /// What was done: "Gata1 = +3 at the start".
     pub name: String,
+    /// What it did to each gene at the start.
+    pub genes: Vec<GeneMove>,
     /// The shift of every fate.
     pub shifts: Vec<Shift>,
 }
