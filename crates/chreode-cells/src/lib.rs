@@ -24,6 +24,7 @@ mod perturb;
 mod preprocess;
 mod rollout;
 pub mod run;
+mod staged;
 mod state_space;
 mod table;
 mod trust;
@@ -46,6 +47,7 @@ pub use page::{
 pub use perturb::{GeneChange, GeneMove, Shift, shifts};
 pub use preprocess::{ExpressionKind, Fitted, PreprocessError, PreprocessOptions, Transform};
 pub use rollout::{Chunk, Clamp, Rollout};
+pub use staged::StagedFolder;
 pub use state_space::{
     ColumnSpace, GeneAxis, GeneUnit, GivenBasis, GivenPca, MissingLoadings, StateSpace, StateSpaceError,
 };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, RunConfig, RunFolder, TrainingCells};
+use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig, RunFolder, TrainingCells};
 use chreode_cells::{Dataset, DatasetOptions, TimePoint};
 use chreode_model::NeuralSde;
 use chreode_train::{GrowthUse, Outcome, Snapshots, StopReason, TrainConfig, Trainer};
@@ -111,10 +111,11 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     };
     let mut trainer = trainer(&dataset, &config)?;
     let cells = training_cells(&dataset, &trainer).sample(TrainingCells::MAX, seed);
-    let run = RunFolder::create(out, existing, &config, |new| {
+    let NewRun { folder: run, left } = RunFolder::create(out, existing, &config, |new| {
         cells.save(&new.training_cells())?;
         new.save_state_space(&dataset.space)
     })?;
+    context.console.warn_of_rest(left.as_deref());
     start_log(run.lock()?);
     describe(context, &dataset, &config);
     drop((dataset, cells));
