@@ -5,7 +5,7 @@
 #[path = "../examples/report_pages/made_up.rs"]
 mod made_up;
 
-use chreode_cells::demo::DemoResult;
+use chreode_cells::demo::{DemoResult, OutsideRow};
 use chreode_cells::run::TrainingCells;
 use chreode_cells::{
     CellFields, FateView, Fates, GeneChange, GeneMove, HoldOutDistance, LabelReadout, Labels, LossCurves,
@@ -121,10 +121,14 @@ fn fields_that_do_not_fit_are_refused() {
 fn the_demo_warns_by_its_thresholds() {
     let mut result = small_demo();
     let html = |r: &DemoResult| demo_page(r).unwrap().render().unwrap();
-    result.outside = vec![(6.0, 0.01)];
-    assert!(html(&result).contains("Above 5 % would be a caution"));
-    result.outside = vec![(6.0, 0.31)];
+    let outside = |model, truth| vec![OutsideRow { time: 2.0, model, truth }];
+    result.outside = outside(0.01, 0.01);
+    assert!(html(&result).contains("would be a caution"));
+    result.outside = outside(0.31, 0.01);
     assert!(html(&result).contains("Do not interpret paths that leave the data"));
+    // On a day that was left out true cells lie outside as well: that is no fault of the model.
+    result.outside = outside(0.31, 0.29);
+    assert!(html(&result).contains("would be a caution"));
     result.sign.slope = 0.4;
     assert!(html(&result).contains("Predicted effects are too small"));
 }

@@ -110,11 +110,11 @@ fn name(args: &PerturbArgs) -> String {
 /// What became of one gene whose coordinates hold a part of it.
 fn told(gene: &GeneMove) -> String {
     let asked = match gene.change {
-        GeneChange::Set(sd) => format!("moved by {sd:+} sd at the start"),
+        GeneChange::Set(sd) => format!("shifted by {sd:+} sd"),
         GeneChange::Clamp(sd) => format!("held at {sd} sd"),
     };
     format!(
-        "{} {asked}: the coordinates hold {:.1} % of it, its decoded value moved by {:+.2} sd at the start on average",
+        "{} {asked}: the coordinates hold {:.1} % of it; at the start its decoded value moved by {:+.2} sd on average",
         gene.gene,
         100.0 * gene.held,
         gene.moved

@@ -22,7 +22,7 @@ use crate::AnalysisError;
 use crate::virtual_blood::{D, SNAPSHOT_TIMES, snapshots};
 
 pub use result::{
-    DemoResult, EffectRow, FateFraction, HeldOutDistance, ScoreRow, Scores, SignScore, SpreadRow,
+    DemoResult, EffectRow, FateFraction, HeldOutDistance, OutsideRow, ScoreRow, Scores, SignScore, SpreadRow,
 };
 pub use settings::DemoSettings;
 

@@ -60,8 +60,7 @@ pub(super) fn data(page: &mut Page, result: &DemoResult) -> Result<(), ShapeErro
         "The same plane, coloured by day. What no snapshot shows is which early cell becomes which late one.",
         &Scatter::new(&points)
             .colour(ColourBy::Ordered { title: "day", labels: &days, of: &time })
-            .x_label(x)
-            .y_label(y)
+            .labels(x, y)
             .draw()?,
     );
     let arms = plane(EKLF, FLI1);
@@ -71,8 +70,7 @@ pub(super) fn data(page: &mut Page, result: &DemoResult) -> Result<(), ShapeErro
         "Red cells become erythrocytes (EKLF) or megakaryocytes (Fli1); white cells stay at the lower left, where this pair does not tell them apart.",
         &Scatter::new(&arms.points(&states))
             .colour(ColourBy::Category { title: "true fate class", labels: &fates, of: &fate })
-            .x_label(x)
-            .y_label(y)
+            .labels(x, y)
             .draw()?,
     );
     Ok(())

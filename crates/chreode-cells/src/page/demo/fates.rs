@@ -123,8 +123,7 @@ pub(super) fn interventions(page: &mut Page, result: &DemoResult) -> Result<(), 
     let kind: Vec<Option<usize>> = result.effects.iter().flat_map(|r| [kind_of(r); 5]).collect();
     let all = Scatter::new(&changes)
         .colour(ColourBy::Category { title: "intervention", labels: &kind_names, of: &kind })
-        .x_label("predicted change")
-        .y_label("true change")
+        .labels("predicted change", "true change")
         .identity();
     forests.push(("All changes of all five fractions".to_string(), all.draw()?));
     let sign = &result.sign;
@@ -140,14 +139,19 @@ pub(super) fn interventions(page: &mut Page, result: &DemoResult) -> Result<(), 
         &Figure::grid(&forests),
     );
     let fates = fate_names();
+    let errors_of = |rows: &[&EffectRow]| -> Vec<f64> {
+        rows.iter().flat_map(|r| (0..5).map(|k| r.model.change[k] - r.truth.change[k])).collect()
+    };
+    // One scale for all, so that a colour means the same.
+    let all: Vec<&EffectRow> = result.effects.iter().collect();
+    let reach = errors_of(&all).into_iter().filter(|e| e.is_finite()).fold(0.0, |a: f64, e| a.max(e.abs()));
     let mut matrices = Vec::new();
     for kind in &kinds {
         let rows = of_kind(kind);
         let names: Vec<String> = rows.iter().map(|r| r.factor.to_string()).collect();
-        let errors: Vec<f64> =
-            rows.iter().flat_map(|r| (0..5).map(|k| r.model.change[k] - r.truth.change[k])).collect();
+        let errors = errors_of(&rows);
         let matrix = Matrix::new(&names, &fates, &errors, "model minus truth, change of the fraction")?;
-        matrices.push(((*kind).to_string(), matrix.change().draw()));
+        matrices.push(((*kind).to_string(), matrix.change().range(-reach, reach).draw()));
     }
     s.figure(
         "Errors of all five fractions",
@@ -190,8 +194,7 @@ pub(super) fn calibration(page: &mut Page, result: &DemoResult) -> Result<(), Sh
         "One dot per cell and fate. Far from the line: the model is wrong about this cell, even if the average is right. Dots of one colour in an upright line: the model gives all cells the same probability of that fate, whatever it truly is.",
         &Scatter::new(&points)
             .colour(ColourBy::Category { title: "fate", labels: &fates, of: &fate })
-            .x_label("predicted probability")
-            .y_label("true probability")
+            .labels("predicted probability", "true probability")
             .identity()
             .draw()?,
     );

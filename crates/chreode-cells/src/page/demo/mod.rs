@@ -110,7 +110,7 @@ fn tiles(page: &mut Page, result: &DemoResult) {
         Tile::new(format!("Day {}, not trained on", time_text(result.held_out)), percent(covered(result)))
             .unit("of the way")
             .note(format!(
-                "From the day before it (0 %) to another true sample (100 %); distance {}, floor {}",
+                "From the day before it (0\u{202f}%) to another true sample (100\u{202f}%); distance {}, floor {}",
                 number(d.model, 2),
                 number(d.floor, 2)
             ))

@@ -51,7 +51,7 @@ fn predicted(
             (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)))
         })
         .collect();
-    let scatter = Scatter::new(&points).x_label(view.names[0]).y_label(view.names[1]);
+    let scatter = Scatter::new(&points).labels(view.names[0], view.names[1]);
     s.half_figure(
         "The most probable fate",
         "Each dot is a start cell, coloured by its most probable fate, however small the lead. Read it with the map beside it.",
@@ -118,7 +118,7 @@ fn gene_table(views: &[ShiftView]) -> Table {
     let columns = vec![
         Column::text("perturbation"),
         Column::text("gene"),
-        Column::numeric("held").hint("by the coordinates"),
+        Column::numeric("share of it").hint("in the coordinates"),
         Column::numeric("moved at the start").hint("sd, mean of the cells"),
     ];
     let mut table = Table::new("What was done to the genes", columns).caption(
