@@ -17,6 +17,7 @@ mod error;
 mod fate;
 mod h5ad;
 mod matrix;
+mod moments;
 mod names;
 mod neighbours;
 mod page;
@@ -38,6 +39,7 @@ pub use error::DataError;
 pub use fate::{Fates, LabelReadout, ReadoutQuality};
 pub use h5ad::{H5ad, H5adWriter, Unstructured};
 pub use matrix::{CsrMatrix, DenseMatrix, Matrix, MatrixError};
+pub use moments::mean_and_sd;
 pub use names::Known;
 pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
 pub use page::{

@@ -1,7 +1,7 @@
 //! `chreode perturb`: how fates shift when genes are set or held.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chreode_cells::run::{ShiftResult, TrainingCells};
 use chreode_cells::{
@@ -13,9 +13,9 @@ use serde_json::json;
 
 use crate::Context;
 use crate::failure::bad_input;
-use crate::fate::{check_fates, keep, readout};
+use crate::fate::{keep, read};
 use crate::labels::LabelArgs;
-use crate::start::{OpenRun, StartArgs, starts};
+use crate::start::{OpenRun, StartArgs};
 use crate::values::{self, GeneValue};
 
 /// Predict how fates shift when genes are set at the start or held along the paths.
@@ -151,13 +151,7 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
         .collect();
     let clamp = if held.is_empty() { None } else { Some(Clamp::new(run.space.dim(), &held)?) };
     let labels = &args.labels;
-    let inputs = [Some(&args.start.data), labels.labels_from.as_ref()];
-    let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
-    values::check_output(&args.out, &inputs)?;
-    let dataset = run.read(&args.start.data, Some(&labels.labels), labels.labels_from.as_deref())?;
-    let starts = starts(&args.start, dataset)?;
-    let readout = readout(context, labels, &starts.dataset)?;
-    check_fates(labels, &readout)?;
+    let (starts, readout) = read(context, &run, &args.start, labels, &args.out)?;
 
     let mut perturbed = starts.states.clone();
     for state in perturbed.chunks_exact_mut(run.space.dim()) {
