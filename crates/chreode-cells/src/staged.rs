@@ -53,9 +53,8 @@ impl StagedFolder {
         let mut aside = None;
         if std::fs::exists(place).map_err(write)? {
             // A folder is never renamed over one that holds something, so that a name taken in between is no loss.
-            let free = |path: &Path| match std::fs::exists(path)? {
-                true => Err(io::ErrorKind::AlreadyExists.into()),
-                false => Ok(()),
+            let free = |path: &Path| {
+                if std::fs::exists(path)? { Err(io::ErrorKind::AlreadyExists.into()) } else { Ok(()) }
             };
             let path = unused(place, "old", free).map_err(write)?;
             rename(place, &path).map_err(write)?;

@@ -302,7 +302,9 @@ mod tests {
         let write = |name: &str| std::fs::write(demo.join(name), "").unwrap();
         write("Thumbs.db");
         assert!(free(false), "empty but for litter");
-        FILES.iter().for_each(|name| write(name));
+        for name in FILES {
+            write(name);
+        }
         assert!(free(false) && free(true));
         write(TRUTH);
         assert!(free(true) && !free(false));

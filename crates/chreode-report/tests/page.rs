@@ -197,6 +197,12 @@ fn colours_and_widths_can_be_compared() {
         "axis and bars in one unit"
     );
 
+    let chart = |reach| {
+        let series = BarSeries::new("s", vec![0.34]);
+        Bars::new(vec!["a".into()], vec![series]).reach(reach).draw().unwrap()
+    };
+    assert!(chart(0.9).html().contains(">0.8<") && !chart(0.0).html().contains(">0.8<"));
+
     let lattice = Lattice::covering(&ring(100), 20);
     let field = VectorGrid::new(lattice, vec![[1.0, 0.0]; lattice.len()]).unwrap();
     assert_eq!(field.fastest(), 1.0);

@@ -262,7 +262,7 @@ impl<'a> Judge<'a> {
         };
         let optimiser = match &train.optimiser {
             OptimiserConfig::Adam { weight_decay, .. } => format!("Adam, weight decay {weight_decay}"),
-            other => format!("{other:?}"),
+            OptimiserConfig::RmsProp { .. } => "RMSprop".into(),
         };
         [
             ("seed", self.settings.seed.to_string()),

@@ -45,12 +45,13 @@ pub struct Bars {
     series: Vec<BarSeries>,
     label: String,
     percent: bool,
+    reach: f64,
 }
 
 impl Bars {
     /// Bars of every series for every group.
     pub fn new(groups: Vec<String>, series: Vec<BarSeries>) -> Self {
-        Self { groups, series, label: String::new(), percent: false }
+        Self { groups, series, label: String::new(), percent: false, reach: 0.0 }
     }
 
     /// Title of the value axis.
@@ -64,6 +65,13 @@ impl Bars {
     #[must_use]
     pub fn percent(mut self) -> Self {
         self.percent = true;
+        self
+    }
+
+    /// Lets the axis reach to this value at least, the same for charts that are to be compared.
+    #[must_use]
+    pub fn reach(mut self, value: f64) -> Self {
+        self.reach = value;
         self
     }
 
@@ -117,7 +125,7 @@ impl Bars {
         let all = self.series.iter().flat_map(|s| {
             s.values.iter().copied().chain(s.intervals.iter().flat_map(|i| [i.0, i.1])).chain([0.0])
         });
-        let range = extent(all).unwrap_or((0.0, 1.0));
+        let range = extent(all.chain([self.reach])).unwrap_or((0.0, 1.0));
         // Labels stand at the left on a wide figure, above their bars on a narrow one.
         let label_room = if wide {
             self.groups.iter().map(|g| text_width(g, 13.0)).fold(40.0, f64::max).min(220.0) + 14.0

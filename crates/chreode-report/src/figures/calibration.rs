@@ -158,14 +158,9 @@ impl Calibration {
             })
             .collect();
         let mut legend = legend::keys("", &keys);
-        let bars = if self.series.iter().flat_map(|s| &s.1).any(|b| b.bar().is_some()) {
-            "; bars are 95 % intervals"
-        } else {
-            ""
-        };
-        legend.push_str(&format!(
-            "<div class=\"legend legend-note\">Dashed: perfect calibration. Larger dots stand for more predictions{bars}.</div>"
-        ));
+        let has_bars = self.series.iter().flat_map(|s| &s.1).any(|b| b.bar().is_some());
+        legend.push_str("<div class=\"legend legend-note\">Dashed: perfect calibration. Larger dots stand for more predictions");
+        legend.push_str(if has_bars { "; bars are 95 % intervals.</div>" } else { ".</div>" });
         Figure::square(&svg.finish(), &legend, notes)
     }
 }

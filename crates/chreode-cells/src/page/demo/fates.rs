@@ -52,6 +52,8 @@ pub(super) fn spreads(page: &mut Page, result: &DemoResult) -> Result<(), ShapeE
     let s = page.section("spreads", "How different cells of one fate are");
     s.text("Within a mature fate drift and noise are in balance, so that the spread of a factor there tells whether the model's noise has the right size. Fates alone would not: a model with one constant noise per factor gets fates right and spreads wrong by up to a factor of two.");
     s.text("How large the noise is, the snapshots say only weakly: training hardly moves it from **the size at which it starts**, which was chosen by the distance to the left-out day. Weight decay, a steady pull of every parameter to a fixed value, holds it too, and holds the decay rates near the one per day at which they start. So read spreads near the truth as a fit, not as a measurement of the noise.");
+    let all = result.spreads.iter().flat_map(|r| [r.model, r.truth]);
+    let widest = all.filter(|s| s.is_finite()).fold(0.0, f64::max);
     let mut panels = Vec::new();
     for fate in Fate::ALL.iter().map(|f| f.name()) {
         let rows: Vec<_> = result.spreads.iter().filter(|r| r.fate == fate).collect();
@@ -65,7 +67,8 @@ pub(super) fn spreads(page: &mut Page, result: &DemoResult) -> Result<(), ShapeE
                 BarSeries::new("truth", rows.iter().map(|r| r.truth).collect()).as_marker(),
             ],
         )
-        .label("standard deviation at day 6");
+        .label("standard deviation at day 6")
+        .reach(widest);
         panels.push((fate.to_string(), bars.draw()?));
     }
     let mut ratios: Vec<f64> =

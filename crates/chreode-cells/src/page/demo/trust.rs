@@ -67,7 +67,7 @@ fn outside(result: &DemoResult, warnings: &mut Vec<Warning>) {
         percent(worst.truth)
     );
     let share = excess(worst);
-    let why = "5 % more than of true cells is a caution, 20 % more serious. Where no cell was seen, nothing holds the drift.";
+    let why = "Five percentage points more than of true cells are a caution, twenty serious. Where no cell was seen, nothing holds the drift.";
     if share > 0.2 {
         warnings.push(Warning::new(
             Severity::Serious,
@@ -86,7 +86,7 @@ fn outside(result: &DemoResult, warnings: &mut Vec<Warning>) {
         warnings.push(Warning::new(
             Severity::Note,
             what,
-            "5 % more than of true cells would be a caution, 20 % more serious. This is the day with the greatest difference.",
+            "Five percentage points more than of true cells would be a caution, twenty serious. This is the day with the greatest difference.",
             "",
         ));
     }

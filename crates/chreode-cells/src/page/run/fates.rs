@@ -118,16 +118,16 @@ fn gene_table(views: &[ShiftView]) -> Table {
     let columns = vec![
         Column::text("perturbation"),
         Column::text("gene"),
+        Column::numeric("moved").hint("sd at the start"),
         Column::numeric("share of it").hint("in the coordinates"),
-        Column::numeric("moved at the start").hint("sd, mean of the cells"),
     ];
     let mut table = Table::new("What was done to the genes", columns).caption(
-        "Principal components hold a part of each gene only. A shift at the start moves cells to where cells with so much more of the gene are projected: the value that the components give back for the gene moves by that part. A gene that is held is moved until that value is what was asked, which is a longer way. Compare shifts with shifts, and held genes with held genes.",
+        "Moves are means over the start cells. Principal components hold a part of each gene only. A shift at the start moves cells to where cells with so much more of the gene are projected: the value that the components give back for the gene moves by that part. A gene that is held is moved until that value is what was asked, which is a longer way. Compare shifts with shifts, and held genes with held genes.",
     );
     for view in views {
         for gene in &view.genes {
-            let (held, moved) = (percent(gene.held), signed(gene.moved, 2));
-            table.row(Row::new([view.name.clone(), gene.gene.clone(), held, moved]));
+            let (moved, held) = (signed(gene.moved, 2), percent(gene.held));
+            table.row(Row::new([view.name.clone(), gene.gene.clone(), moved, held]));
         }
     }
     table
