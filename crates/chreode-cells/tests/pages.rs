@@ -283,6 +283,24 @@ fn trust_tells_a_good_model_from_a_bad_one() {
     assert!(html.contains("Above 5 % is a caution, above 20 % serious"));
 }
 
+/// A miss that chance explains is not called good.
+#[test]
+fn a_miss_among_few_cells_is_neither_good_nor_bad() {
+    let run = small_run(2, false);
+    let tile = |floor_sd| {
+        let distances = vec![0.5];
+        let hold_out =
+            HoldOutDistance { start: 0.0, target: 1.0, distances, floor: 0.0, floor_sd, unmoved: 1.0 };
+        let trust = RunTrust { hold_out: vec![hold_out], ..RunTrust::default() };
+        let page = page_of(&run, None, &trust);
+        let from = page.find("Missed on held-out cells").unwrap();
+        let rest = &page[from..];
+        rest[..rest.find("of the growth").or(rest.find("</section>")).unwrap()].to_string()
+    };
+    assert!(tile(0.4).contains("so few cells cannot tell"));
+    assert!(!tile(0.1).contains("so few cells cannot tell"));
+}
+
 #[test]
 fn metrics_become_curves() {
     let lines = [

@@ -130,3 +130,13 @@ fn decimals(x: f64) -> String {
     let x = if x.abs() < 0.005 { 0.0 } else { x };
     if x.is_finite() { format!("{x:.2}").replace('-', "−") } else { number(x, 2) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_have_two_decimals_and_zero_no_sign() {
+        assert_eq!([0.236, -0.004, -0.006, f64::NAN].map(decimals), ["0.24", "0.00", "−0.01", "–"]);
+    }
+}
