@@ -26,6 +26,16 @@ pub enum DataError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A new folder could not be put in the place of an old one, nor the old one back.
+    #[error("cannot write {}: {source}; what was there lies whole in {}", path.display(), aside.display())]
+    MovedAside {
+        /// The folder, which is not there now.
+        path: PathBuf,
+        /// Where what was there lies.
+        aside: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The file is something else than its use asks for.
     #[error("{} is not {expected}: {found}", path.display())]
     Foreign {

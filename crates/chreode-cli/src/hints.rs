@@ -116,6 +116,7 @@ fn data(error: &DataError) -> &'static str {
             _ => "copy the file to a disk of this machine and try again",
         },
         DataError::Write { source, .. } => write(source.kind()),
+        DataError::MovedAside { .. } => "move it back by hand before you try again",
         DataError::Foreign { .. } => "chreode reads .h5ad of AnnData, and CSV or TSV, plain or gzipped",
         DataError::Damaged { .. } => "copy or export the file again",
         DataError::NoRows { .. } => "a table needs a header and one row a cell",

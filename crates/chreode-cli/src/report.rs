@@ -59,7 +59,11 @@ pub(crate) fn run(context: &Context, args: &ReportArgs) -> anyhow::Result<()> {
         .folder
         .shifts()?
         .into_iter()
-        .map(|s| ShiftView { name: s.name, shifts: s.shifts.iter().map(Shift::from).collect() })
+        .map(|s| ShiftView {
+            name: s.name,
+            genes: s.genes,
+            shifts: s.shifts.iter().map(Shift::from).collect(),
+        })
         .collect();
     let data = run.config.data.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let page = run_page(&RunPage {
