@@ -49,6 +49,7 @@ pub(crate) fn read(
 ) -> anyhow::Result<(Starts, LabelReadout)> {
     let inputs = [Some(&start.data), labels.labels_from.as_ref()];
     let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    values::check_table_name(out)?;
     values::check_output(out, &inputs)?;
     let dataset = run.read(context, &start.data, Some(labels))?;
     let starts = starts(start, dataset)?;

@@ -89,8 +89,25 @@ pub(crate) fn paths(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Refuses to write over a file that the command reads.
+/// Refuses to write a table under a name that promises another format.
+pub(crate) fn check_table_name(out: &Path) -> anyhow::Result<()> {
+    match out.extension().and_then(|e| e.to_str()) {
+        Some(e) if ["gz", "h5ad"].iter().any(|other| e.eq_ignore_ascii_case(other)) => Err(bad_input(
+            format!("{}: this table is written as plain .csv", out.display()),
+            "let its name end in .csv",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to write over a file that the command reads, and into a folder that does not exist: before the work is done.
 pub(crate) fn check_output(out: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
+    if let Some(folder) = out.parent().filter(|p| !p.as_os_str().is_empty() && !p.is_dir()) {
+        return Err(bad_input(
+            format!("cannot write {}: there is no folder {}", out.display(), folder.display()),
+            "make the folder first",
+        ));
+    }
     let same = |input: &&&Path| match (out.canonicalize(), input.canonicalize()) {
         (Ok(a), Ok(b)) => a == b,
         _ => false, // what does not exist yet, or cannot be read, is not the same file
@@ -141,6 +158,18 @@ mod tests {
         std::fs::write(&read, "x").unwrap();
         assert!(check_output(&dir.path().join("./cells.csv"), &[&other, &read]).is_err());
         assert!(check_output(&other, &[&read]).is_ok());
+        assert!(check_output(&dir.path().join("nowhere/fates.csv"), &[&read]).is_err());
+        assert!(check_output(Path::new("fates.csv"), &[&read]).is_ok());
+    }
+
+    #[test]
+    fn tables_are_plain() {
+        for bad in ["fates.csv.gz", "fates.h5ad", "f.H5AD"] {
+            assert!(check_table_name(Path::new(bad)).is_err(), "{bad}");
+        }
+        for good in ["fates.csv", "fates.txt", "fates"] {
+            assert!(check_table_name(Path::new(good)).is_ok(), "{good}");
+        }
     }
 
     proptest::proptest! {

@@ -247,6 +247,24 @@ fn outputs_that_cannot_be_written() {
     };
     refused(dir, &with("nowhere/out.csv"), &["nowhere"]);
     refused(dir, &with("out.xlsx"), &["out.xlsx", ".csv", ".h5ad"]);
+    let fates = ["fate", "run", "cells.csv", "--start", "day=0", "--until", "2", "--labels", "type", "-o"];
+    refused(dir, &[&fates[..], &["out.csv.gz"]].concat(), &["out.csv.gz", ".csv"]);
+    refused(dir, &[&fates[..], &["nowhere/out.csv"]].concat(), &["nowhere", "hint: make the folder"]);
+}
+
+/// Resuming keeps the settings, so that it cannot be what mends them.
+#[test]
+fn a_training_that_diverges_wants_other_settings() {
+    let dir = folder();
+    let dir = dir.path();
+    let output = chreode(dir)
+        .args(["fit", "cells.csv", "-o", "run", "--lr", "1e30"])
+        .args([XY, SMALL].concat())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("hint: fit again with a smaller --lr") && !error.contains("--resume"), "{error}");
 }
 
 /// Every write beyond a few kilobytes fails, as on a full disk; the message names the file.
@@ -291,5 +309,6 @@ fn a_full_disk_leaves_nothing_half_written() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("cannot write") && error.contains("sims.csv"), "{error}");
+    assert!(error.contains("hint: make room"), "{error}");
     assert_eq!(tree(dir), before);
 }
