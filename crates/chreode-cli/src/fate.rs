@@ -45,12 +45,14 @@ pub(crate) fn read(
     run: &OpenRun,
     start: &StartArgs,
     labels: &LabelArgs,
-    out: &Path,
+    outs: &[&Path],
 ) -> anyhow::Result<(Starts, LabelReadout)> {
     let inputs = [Some(&start.data), labels.labels_from.as_ref()];
     let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
-    values::check_table_name(out)?;
-    values::check_output(out, &inputs)?;
+    for out in outs {
+        values::check_table_name(out)?;
+        values::check_output(out, &start.run, &inputs)?;
+    }
     let dataset = run.read(context, &start.data, Some(labels))?;
     let starts = starts(start, dataset)?;
     let readout = readout(context, labels, &starts.dataset)?;
@@ -140,7 +142,7 @@ fn for_report(
 pub(crate) fn run(context: &Context, args: &FateArgs) -> anyhow::Result<()> {
     let run = OpenRun::open(&args.start.run)?;
     let labels = &args.labels;
-    let (starts, readout) = read(context, &run, &args.start, labels, &args.out)?;
+    let (starts, readout) = read(context, &run, &args.start, labels, &[&args.out])?;
     let rollout = Rollout {
         model: &run.model,
         p: &run.params,

@@ -1,7 +1,7 @@
 //! `chreode perturb`: how fates shift when genes are set or held.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chreode_cells::run::{ShiftResult, TrainingCells};
 use chreode_cells::{
@@ -151,7 +151,14 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
         .collect();
     let clamp = if held.is_empty() { None } else { Some(Clamp::new(run.space.dim(), &held)?) };
     let labels = &args.labels;
-    let (starts, readout) = read(context, &run, &args.start, labels, &args.out)?;
+    if args.per_cell.as_ref() == Some(&args.out) {
+        return Err(bad_input(
+            format!("--out and --per-cell both name {}", args.out.display()),
+            "give each table a file of its own",
+        ));
+    }
+    let outs: Vec<&Path> = std::iter::once(&args.out).chain(&args.per_cell).map(PathBuf::as_path).collect();
+    let (starts, readout) = read(context, &run, &args.start, labels, &outs)?;
 
     let mut perturbed = starts.states.clone();
     for state in perturbed.chunks_exact_mut(run.space.dim()) {

@@ -1,7 +1,7 @@
 //! How the values of options are written: `day=2`, `Gata1=+3,Spi1=-3`, `512,512`.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::failure::bad_input;
@@ -100,21 +100,33 @@ pub(crate) fn check_table_name(out: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Refuses to write over a file that the command reads, and into a folder that does not exist: before the work is done.
-pub(crate) fn check_output(out: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
+/// The files of a run folder that any command reads or that resuming wants.
+const RUN_FILES: [&str; 6] = [
+    "config.toml",
+    "model.safetensors",
+    "state_space.json",
+    "training_cells.safetensors",
+    "metrics.jsonl",
+    "log",
+];
+
+/// Refuses to write over a file that the command reads, which are also those of the run, and into a folder that does
+/// not exist: before the work is done.
+pub(crate) fn check_output(out: &Path, run: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
     if let Some(folder) = out.parent().filter(|p| !p.as_os_str().is_empty() && !p.is_dir()) {
         return Err(bad_input(
             format!("cannot write {}: there is no folder {}", out.display(), folder.display()),
             "make the folder first",
         ));
     }
-    let same = |input: &&&Path| match (out.canonicalize(), input.canonicalize()) {
+    let same = |input: &&Path| match (out.canonicalize(), input.canonicalize()) {
         (Ok(a), Ok(b)) => a == b,
         _ => false, // what does not exist yet, or cannot be read, is not the same file
     };
-    match inputs.iter().find(same) {
+    let of_run = RUN_FILES.map(|name| run.join(name));
+    match inputs.iter().copied().chain(of_run.iter().map(PathBuf::as_path)).find(same) {
         Some(input) => Err(bad_input(
-            format!("--out {} would replace {}, which is read", out.display(), input.display()),
+            format!("writing {} would replace {}, which is read", out.display(), input.display()),
             "give another file to write",
         )),
         None => Ok(()),
@@ -156,10 +168,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (read, other) = (dir.path().join("cells.csv"), dir.path().join("fates.csv"));
         std::fs::write(&read, "x").unwrap();
-        assert!(check_output(&dir.path().join("./cells.csv"), &[&other, &read]).is_err());
-        assert!(check_output(&other, &[&read]).is_ok());
-        assert!(check_output(&dir.path().join("nowhere/fates.csv"), &[&read]).is_err());
-        assert!(check_output(Path::new("fates.csv"), &[&read]).is_ok());
+        let run = dir.path().join("run");
+        std::fs::create_dir(&run).unwrap();
+        std::fs::write(run.join("model.safetensors"), "x").unwrap();
+        assert!(check_output(&dir.path().join("./cells.csv"), &run, &[&other, &read]).is_err());
+        assert!(check_output(&run.join("model.safetensors"), &run, &[&read]).is_err());
+        assert!(check_output(&run.join("fates.csv"), &run, &[&read]).is_ok());
+        assert!(check_output(&other, &run, &[&read]).is_ok());
+        assert!(check_output(&dir.path().join("nowhere/fates.csv"), &run, &[&read]).is_err());
+        assert!(check_output(Path::new("fates.csv"), &run, &[&read]).is_ok());
     }
 
     #[test]

@@ -250,6 +250,26 @@ fn outputs_that_cannot_be_written() {
     let fates = ["fate", "run", "cells.csv", "--start", "day=0", "--until", "2", "--labels", "type", "-o"];
     refused(dir, &[&fates[..], &["out.csv.gz"]].concat(), &["out.csv.gz", ".csv"]);
     refused(dir, &[&fates[..], &["nowhere/out.csv"]].concat(), &["nowhere", "hint: make the folder"]);
+    refused(dir, &[&fates[..], &["run/log"]].concat(), &["run/log", "replace"]);
+    refused(dir, &["report", "run", "-o", "run/config.toml"], &["run/config.toml", "replace"]);
+}
+
+/// A second table is guarded like the first.
+#[test]
+fn tables_of_a_perturbation_replace_nothing() {
+    let dir = folder();
+    let dir = dir.path();
+    let log = ["--basis", "none", "--expression", "log", "--genes", "x,y", "--exclude", "score"];
+    let args = [&["fit", "cells.csv", "--time", "day", "-o", "run"], &log[..], SMALL].concat();
+    chreode(dir).args(args).assert().success();
+    let perturb = ["perturb", "run", "cells.csv", "--start", "day=0", "--until", "2", "--labels", "type"];
+    let with = |out: &'static str, per_cell: &'static str| {
+        [&perturb[..], &["--set", "x=1", "-o", out, "--per-cell", per_cell]].concat()
+    };
+    refused(dir, &with("out.csv", "cells.csv"), &["cells.csv", "replace"]);
+    refused(dir, &with("out.csv", "out.csv"), &["--per-cell", "out.csv"]);
+    refused(dir, &with("out.csv", "out.csv.gz"), &["out.csv.gz", ".csv"]);
+    chreode(dir).args(with("out.csv", "cell.csv")).assert().success();
 }
 
 /// Resuming keeps the settings, so that it cannot be what mends them.
