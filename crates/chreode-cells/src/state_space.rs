@@ -171,7 +171,7 @@ pub enum StateSpaceError {
     },
     /// The gene was not among those that PCA used, or never varied.
     #[error(
-        "gene `{gene}` has no part in the coordinates (not among the variable genes), so it cannot be set or read"
+        "gene `{gene}` has no part in the coordinates (not among the variable genes, or named more than once), so it cannot be set or read"
     )]
     Unused {
         /// The gene.
@@ -227,11 +227,16 @@ impl StateSpace {
                 return Err(StateSpaceError::NoGenes { key: s.key.clone(), missing: s.missing });
             }
         };
-        let j = names.iter().position(|g| g == gene).ok_or_else(|| StateSpaceError::NoSuchGene {
-            gene: gene.to_owned(),
-            known: Box::new(Known::near(gene, names.iter().map(String::as_str))),
-        })?;
         let unused = Err(StateSpaceError::Unused { gene: gene.to_owned() });
+        let Some(j) = names.iter().position(|g| g == gene) else {
+            return match self {
+                Self::OwnPca(s) if s.counted.iter().any(|g| g == gene) => unused,
+                _ => Err(StateSpaceError::NoSuchGene {
+                    gene: gene.to_owned(),
+                    known: Box::new(Known::near(gene, names.iter().map(String::as_str))),
+                }),
+            };
+        };
         let pca = |loadings: Vec<f64>, offset: f64, mean: f64, sd: f64| GeneAxis {
             gene: gene.to_owned(),
             direction: loadings.clone(),

@@ -296,18 +296,25 @@ fn trust_tells_a_good_model_from_a_bad_one() {
 #[test]
 fn a_miss_among_few_cells_is_neither_good_nor_bad() {
     let run = small_run(2, false);
-    let tile = |floor_sd| {
+    let page = |floor_sd| {
         let distances = vec![0.5];
         let hold_out =
             HoldOutDistance { start: 0.0, target: 1.0, distances, floor: 0.0, floor_sd, unmoved: 1.0 };
         let trust = RunTrust { hold_out: vec![hold_out], ..RunTrust::default() };
-        let page = page_of(&run, None, &trust);
+        page_of(&run, None, &trust)
+    };
+    let tile = |floor_sd| {
+        let page = page(floor_sd);
         let from = page.find("Missed on held-out cells").unwrap();
         let rest = &page[from..];
         rest[..rest.find("of the growth").or(rest.find("</section>")).unwrap()].to_string()
     };
     assert!(tile(0.4).contains("so few cells cannot tell"));
     assert!(!tile(0.1).contains("so few cells cannot tell"));
+    // Where no model at all would pass as well, the comparison vouches for nothing.
+    let passes_all = "Too few cells were held out to tell the model from no model";
+    assert!(page(0.6).contains(passes_all) && !page(0.6).contains("met as well as another sample"));
+    assert!(page(0.4).contains("met as well as another sample") && !page(0.4).contains(passes_all));
 }
 
 #[test]

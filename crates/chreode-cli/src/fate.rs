@@ -64,11 +64,19 @@ pub(crate) fn read(
 fn readout(context: &Context, args: &LabelArgs, dataset: &Dataset) -> anyhow::Result<LabelReadout> {
     // `Dataset` has labels whenever they were asked for.
     let labels = dataset.labels.clone().unwrap_or_default();
+    let labelled = labels.codes().iter().filter(|&&c| c >= 0).count();
+    let different = labels.counts().iter().filter(|&&n| n > 0).count();
+    if different >= 20 && 2 * different > labelled {
+        return Err(bad_input(
+            format!("`{}` holds {different} different labels for {labelled} cells: they name no classes", args.labels),
+            "give a column of classes such as cell types",
+        ));
+    }
     let readout = LabelReadout::new(&dataset.states, dataset.dim(), &labels, args.neighbours)?;
     context.console.note(&format!(
         "{} labels from {} cells; {} neighbours vote, and predict a left-out cell with a log-loss of {:.3} nats",
         readout.names().len(),
-        labels.codes().iter().filter(|&&c| c >= 0).count(),
+        labelled,
         readout.k(),
         readout.log_loss()
     ));

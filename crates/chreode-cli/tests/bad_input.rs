@@ -227,6 +227,7 @@ fn starts_and_labels_that_do_not_exist() {
     let fate =
         |options: &[&'static str]| with("fate", &[&["--start", "day=0", "--until", "2"], options].concat());
     refused(dir, &fate(&["--labels", "tpye"]), &["`tpye`", "`type`"]);
+    refused(dir, &fate(&["--labels", "x"]), &["`x`", "different labels", "no classes"]);
     refused(dir, &fate(&["--labels", "type", "--fates", "left,up"]), &["up", "left", "right"]);
     std::fs::write(dir.join("labels.csv"), "cell,type\nz1,left\nz2,right\n").unwrap();
     refused(dir, &fate(&["--labels", "type", "--labels-from", "labels.csv"]), &["labels.csv", "z1"]);
