@@ -26,6 +26,16 @@ pub enum DataError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A new folder could not be put in the place of an old one, nor the old one back.
+    #[error("cannot write {}: {source}; what was there lies whole in {}", path.display(), aside.display())]
+    MovedAside {
+        /// The folder, which is not there now.
+        path: PathBuf,
+        /// Where what was there lies.
+        aside: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The file is something else than its use asks for.
     #[error("{} is not {expected}: {found}", path.display())]
     Foreign {
@@ -141,12 +151,14 @@ pub enum DataError {
         source: crate::matrix::MatrixError,
     },
     /// A time that is none, or that is written otherwise than the others.
-    #[error("{}, column `{column}`: `{value}` is not {expected}", path.display())]
+    #[error("{}, column `{column}`: `{value}` (in row {row}) is not {expected}", path.display())]
     BadTime {
         /// The file.
         path: PathBuf,
         /// The column of times.
         column: String,
+        /// The first row where it stands, from zero.
+        row: usize,
         /// What stands there.
         value: String,
         /// What must stand there.
@@ -219,7 +231,7 @@ pub enum DataError {
         time: f64,
     },
     /// A time with too few cells to be compared with.
-    #[error("{}: only {cells} cells have `{column}` = {time}; every time needs {fewest} at least, leave it out", path.display())]
+    #[error("{}: too few cells have `{column}` = {time}: {cells}, where every time needs {fewest} at least; leave it out", path.display())]
     FewCells {
         /// The file.
         path: PathBuf,

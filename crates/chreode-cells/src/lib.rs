@@ -17,6 +17,7 @@ mod error;
 mod fate;
 mod h5ad;
 mod matrix;
+mod moments;
 mod names;
 mod neighbours;
 mod page;
@@ -24,6 +25,7 @@ mod perturb;
 mod preprocess;
 mod rollout;
 pub mod run;
+mod staged;
 mod state_space;
 mod table;
 mod trust;
@@ -37,15 +39,17 @@ pub use error::DataError;
 pub use fate::{Fates, LabelReadout, ReadoutQuality};
 pub use h5ad::{H5ad, H5adWriter, Unstructured};
 pub use matrix::{CsrMatrix, DenseMatrix, Matrix, MatrixError};
+pub use moments::mean_and_sd;
 pub use names::Known;
 pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
 pub use page::{
     CellFields, Convergence, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust, ShiftView,
     TrustError, TrustSettings, demo_page, run_page,
 };
-pub use perturb::{Shift, shifts};
+pub use perturb::{GeneChange, GeneMove, Shift, shifts};
 pub use preprocess::{ExpressionKind, Fitted, MissingCounts, PreprocessError, PreprocessOptions, Transform};
 pub use rollout::{Chunk, Clamp, Rollout};
+pub use staged::StagedFolder;
 pub use state_space::{
     ColumnSpace, GeneAxis, GeneUnit, GivenBasis, GivenPca, MissingLoadings, StateSpace, StateSpaceError,
 };

@@ -4,7 +4,9 @@
 //! chance. The interval is over cells: it says how sure the mean shift is for THIS model, not how sure the
 //! model is.
 
-use crate::Fates;
+use serde::{Deserialize, Serialize};
+
+use crate::{Fates, GeneAxis};
 
 /// Two-sided 95 % quantile of the standard normal.
 const Z95: f64 = 1.959_964;
@@ -31,6 +33,45 @@ impl Shift {
     /// 95 % interval of the shift.
     pub fn interval(&self) -> (f64, f64) {
         (self.shift() - Z95 * self.se, self.shift() + Z95 * self.se)
+    }
+}
+
+/// What is done to a gene, in standard deviations of its scaled value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GeneChange {
+    /// The start is moved by so many times the gene's direction, once.
+    Set(f64),
+    /// The gene's decoded value is held there, at the start and all along the paths.
+    Clamp(f64),
+}
+
+/// What a perturbation did to one gene at the start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GeneMove {
+    /// The gene.
+    pub gene: String,
+    /// What was asked for.
+    pub change: GeneChange,
+    /// How much of the gene the coordinates hold ([`GeneAxis::held`]).
+    pub held: f64,
+    /// By how many standard deviations its decoded value moved, mean over the start cells.
+    pub moved: f64,
+}
+
+impl GeneMove {
+    /// Of a gene between the states of the start cells `before` and `after` the perturbation, `[n, d]` each.
+    pub fn of(axis: &GeneAxis, change: GeneChange, before: &[f32], after: &[f32]) -> Self {
+        let d = axis.readout.len();
+        let sum = |states: &[f32]| states.chunks_exact(d).map(|x| axis.value(x)).sum::<f64>();
+        let cells = (before.len() / d) as f64;
+        let moved = (sum(after) - sum(before)) / cells;
+        Self { gene: axis.gene.clone(), change, held: axis.held(), moved }
+    }
+
+    /// Whether the coordinates hold the gene wholly, as where it is one of them: then nothing is lost in decoding.
+    pub fn is_whole(&self) -> bool {
+        (self.held - 1.0).abs() < 1e-6
     }
 }
 

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::matrix::Matrix;
+use crate::moments::mean_and_sd;
 use crate::names::Known;
 use crate::preprocess::{PreprocessError, Transform};
 
@@ -125,10 +126,15 @@ impl GeneAxis {
         }
     }
 
+    /// How much of a change of this gene the coordinates hold: its scaled value moves by so much for each
+    /// standard deviation of [`shift`](Self::shift). 1 for a column, the squared length of its loadings for components.
+    pub fn held(&self) -> f64 {
+        self.readout.iter().zip(&self.direction).map(|(r, d)| r * d).sum()
+    }
+
     /// Moves a state along `direction` until the gene's scaled value is `value`.
     pub fn clamp(&self, value: f64, state: &mut [f32]) {
-        let gain: f64 = self.readout.iter().zip(&self.direction).map(|(r, d)| r * d).sum();
-        self.shift((value - self.value(state)) / gain, state);
+        self.shift((value - self.value(state)) / self.held(), state);
     }
 }
 
@@ -165,7 +171,7 @@ pub enum StateSpaceError {
     },
     /// The gene was not among those that PCA used, or never varied.
     #[error(
-        "gene `{gene}` has no part in the coordinates (not among the variable genes), so it cannot be set or read"
+        "gene `{gene}` has no part in the coordinates (not among the variable genes, or named more than once), so it cannot be set or read"
     )]
     Unused {
         /// The gene.
@@ -221,11 +227,16 @@ impl StateSpace {
                 return Err(StateSpaceError::NoGenes { key: s.key.clone(), missing: s.missing });
             }
         };
-        let j = names.iter().position(|g| g == gene).ok_or_else(|| StateSpaceError::NoSuchGene {
-            gene: gene.to_owned(),
-            known: Box::new(Known::near(gene, names.iter().map(String::as_str))),
-        })?;
         let unused = Err(StateSpaceError::Unused { gene: gene.to_owned() });
+        let Some(j) = names.iter().position(|g| g == gene) else {
+            return match self {
+                Self::OwnPca(s) if s.counted.iter().any(|g| g == gene) => unused,
+                _ => Err(StateSpaceError::NoSuchGene {
+                    gene: gene.to_owned(),
+                    known: Box::new(Known::near(gene, names.iter().map(String::as_str))),
+                }),
+            };
+        };
         let pca = |loadings: Vec<f64>, offset: f64, mean: f64, sd: f64| GeneAxis {
             gene: gene.to_owned(),
             direction: loadings.clone(),
@@ -337,25 +348,7 @@ impl ColumnSpace {
     /// Columns with the mean and standard deviation of `states`, `[n, names.len()]`.
     pub fn of(names: Vec<String>, states: &[f32]) -> Self {
         let d = names.len();
-        let n = states.len() / d.max(1);
-        let mut mean = vec![0.0; d];
-        for row in states.chunks_exact(d.max(1)) {
-            for (m, &x) in mean.iter_mut().zip(row) {
-                *m += f64::from(x);
-            }
-        }
-        for m in &mut mean {
-            *m /= n.max(1) as f64;
-        }
-        let mut sd = vec![0.0_f64; d];
-        for row in states.chunks_exact(d.max(1)) {
-            for ((s, m), &x) in sd.iter_mut().zip(&mean).zip(row) {
-                *s += (f64::from(x) - m).powi(2);
-            }
-        }
-        for s in &mut sd {
-            *s = (*s / (n.max(2) - 1) as f64).sqrt();
-        }
+        let (mean, sd) = mean_and_sd(states.chunks_exact(d.max(1)), d, 1);
         Self { names, mean, sd }
     }
 }

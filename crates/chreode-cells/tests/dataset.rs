@@ -290,7 +290,7 @@ fn each_defect_of_a_table_is_named() {
     );
     assert_eq!(
         fails(&format!("{good}c40,6,1,1,1,1,1,1,1,1,Neu,1\n"), &options(xy())),
-        "cells.csv: only 1 cells have `day` = 6; every time needs 10 at least, leave it out"
+        "cells.csv: too few cells have `day` = 6: 1, where every time needs 10 at least; leave it out"
     );
     assert!(fails(&good.replace("c9,2,", "c9,soon,"), &options(xy())).contains("`soon` is not a time"));
     let mut counts = options(StateSource::Pca);

@@ -171,7 +171,7 @@ impl Run {
             training.save(&new.training_cells())
         })
         .unwrap();
-        Self { dir, folder, space: dataset.space, options }
+        Self { dir, folder: folder.folder, space: dataset.space, options }
     }
 
     fn of(cells: &Cells) -> Self {

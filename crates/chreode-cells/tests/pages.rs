@@ -5,11 +5,11 @@
 #[path = "../examples/report_pages/made_up.rs"]
 mod made_up;
 
-use chreode_cells::demo::DemoResult;
+use chreode_cells::demo::{DemoResult, OutsideRow};
 use chreode_cells::run::TrainingCells;
 use chreode_cells::{
-    CellFields, Convergence, FateView, Fates, HoldOutDistance, LabelReadout, Labels, LossCurves, Outside,
-    Rollout, RunPage, RunTrust, ShiftView, TrustSettings, demo_page, run_page, shifts,
+    CellFields, Convergence, FateView, Fates, GeneChange, GeneMove, HoldOutDistance, LabelReadout, Labels,
+    LossCurves, Outside, Rollout, RunPage, RunTrust, ShiftView, TrustSettings, demo_page, run_page, shifts,
 };
 use chreode_model::{DiffusionConfig, GrowthConfig, ModelConfig, NeuralSde};
 use chreode_report::ShapeError;
@@ -62,6 +62,27 @@ fn the_demo_page_shows_scores_beside_references() {
     assert_eq!(page, demo_page(&result).unwrap().render().unwrap());
 }
 
+/// Where the figures of the noise and of the left-out day stand, the page says what went into them.
+#[test]
+fn the_demo_page_says_what_its_figures_owe_to_the_truth() {
+    let page = demo_page(&small_demo()).unwrap().render().unwrap();
+    let section = |id: &str| {
+        let from = page.find(&format!("id=\"{id}\"")).unwrap();
+        let rest = &page[from..];
+        &rest[..rest.find("</section>").unwrap()]
+    };
+    assert!(section("fields").contains("form of the truth"));
+    assert!(
+        section("held-out").contains("not wholly blind")
+            && section("held-out").contains("came closest to day 2")
+    );
+    assert!(
+        section("spreads").contains("chosen by the distance") && section("spreads").contains("Weight decay")
+    );
+    assert!(!page.contains("never seen") && !page.contains("never saw a cell"));
+    assert!(page.contains("chreode demo --seed 2"), "another seed than this one's");
+}
+
 #[test]
 fn a_demo_without_numbers_still_has_a_page() {
     let mut result = small_demo();
@@ -101,10 +122,14 @@ fn fields_that_do_not_fit_are_refused() {
 fn the_demo_warns_by_its_thresholds() {
     let mut result = small_demo();
     let html = |r: &DemoResult| demo_page(r).unwrap().render().unwrap();
-    result.outside = vec![(6.0, 0.01)];
-    assert!(html(&result).contains("Above 5 % would be a caution"));
-    result.outside = vec![(6.0, 0.31)];
+    let outside = |model, truth| vec![OutsideRow { time: 2.0, model, truth }];
+    result.outside = outside(0.01, 0.01);
+    assert!(html(&result).contains("would be a caution"));
+    result.outside = outside(0.31, 0.01);
     assert!(html(&result).contains("Do not interpret paths that leave the data"));
+    // On a day that was left out true cells lie outside as well: that is no fault of the model.
+    result.outside = outside(0.31, 0.29);
+    assert!(html(&result).contains("would be a caution"));
     result.sign.slope = 0.4;
     assert!(html(&result).contains("Predicted effects are too small"));
 }
@@ -158,10 +183,22 @@ fn settings() -> TrustSettings {
 
 /// The page of a small run; `labels` also gives it fates and a perturbation.
 fn page_of(run: &Small, labels: Option<&Labels>, trust: &RunTrust) -> String {
-    page_with(run, labels, trust, &LossCurves::default())
+    page_with(run, labels, trust, &LossCurves::default(), &gene_move(0.07))
 }
 
-fn page_with(run: &Small, labels: Option<&Labels>, trust: &RunTrust, losses: &LossCurves) -> String {
+/// A shift by 3 of a gene of which the coordinates hold so much.
+fn gene_move(held: f64) -> GeneMove {
+    GeneMove { gene: "<g>".into(), change: GeneChange::Set(3.0), held, moved: 3.0 * held }
+}
+
+/// The same, with these losses and a perturbation that did this to a gene.
+fn page_with(
+    run: &Small,
+    labels: Option<&Labels>,
+    trust: &RunTrust,
+    losses: &LossCurves,
+    gene: &GeneMove,
+) -> String {
     let fields = CellFields::at(&run.model, &run.p, &run.cells, 1).unwrap();
     let d = run.cells.dim;
     let start = run.cells.states[..30 * d].to_vec();
@@ -169,8 +206,10 @@ fn page_with(run: &Small, labels: Option<&Labels>, trust: &RunTrust, losses: &Lo
     let quality = readout.as_ref().map(LabelReadout::quality);
     let rollout = Rollout { model: &run.model, p: &run.p, dt: 0.25, paths: 4, seed: 1, clamp: None };
     let fates = readout.as_ref().map(|r| Fates::predict(&rollout, r, &start, 0.0, 2.5).unwrap());
-    let views: Vec<ShiftView> =
-        fates.iter().map(|f| ShiftView { name: "nothing".into(), shifts: shifts(f, f) }).collect();
+    let views: Vec<ShiftView> = fates
+        .iter()
+        .map(|f| ShiftView { name: "nothing".into(), genes: vec![gene.clone()], shifts: shifts(f, f) })
+        .collect();
     let page = RunPage {
         data: "cells <1>.h5ad",
         time: "day",
@@ -210,6 +249,20 @@ fn a_run_page_has_what_there_is() {
     }
 }
 
+/// A shift in principal components moves the decoded gene less than was asked, and the page says so; where the gene
+/// is a coordinate there is nothing to say.
+#[test]
+fn the_page_tells_how_far_genes_were_moved() {
+    let run = small_run(2, false);
+    let page = |held| {
+        page_with(&run, Some(&run.labels), &RunTrust::default(), &LossCurves::default(), &gene_move(held))
+    };
+    let part = page(0.07);
+    assert!(part.contains("What was done to the genes") && part.contains("&lt;g&gt;"));
+    assert!(part.contains("7.0\u{202f}%") && part.contains("+0.21"));
+    assert!(!page(1.0).contains("What was done to the genes"));
+}
+
 #[test]
 fn one_fate_is_said_to_be_one() {
     let run = small_run(2, false);
@@ -237,6 +290,31 @@ fn trust_tells_a_good_model_from_a_bad_one() {
     assert!(bad.outside[1].share > 0.9 && bad.hold_out.iter().all(HoldOutDistance::beyond_chance));
     let html = page_of(&run, None, &bad);
     assert!(html.contains("Above 5 % is a caution, above 20 % serious"));
+}
+
+/// A miss that chance explains is not called good.
+#[test]
+fn a_miss_among_few_cells_is_neither_good_nor_bad() {
+    let run = small_run(2, false);
+    let page = |floor_sd| {
+        let distances = vec![0.5];
+        let hold_out =
+            HoldOutDistance { start: 0.0, target: 1.0, distances, floor: 0.0, floor_sd, unmoved: 1.0 };
+        let trust = RunTrust { hold_out: vec![hold_out], ..RunTrust::default() };
+        page_of(&run, None, &trust)
+    };
+    let tile = |floor_sd| {
+        let page = page(floor_sd);
+        let from = page.find("Missed on held-out cells").unwrap();
+        let rest = &page[from..];
+        rest[..rest.find("of the growth").or(rest.find("</section>")).unwrap()].to_string()
+    };
+    assert!(tile(0.4).contains("so few cells cannot tell"));
+    assert!(!tile(0.1).contains("so few cells cannot tell"));
+    // Where no model at all would pass as well, the comparison vouches for nothing.
+    let passes_all = "Too few cells were held out to tell the model from no model";
+    assert!(page(0.6).contains(passes_all) && !page(0.6).contains("met as well as another sample"));
+    assert!(page(0.4).contains("met as well as another sample") && !page(0.4).contains(passes_all));
 }
 
 #[test]
@@ -270,7 +348,7 @@ fn unconverged_losses_are_said() {
         let worst = if bad > 0 { 0.02 } else { 9e-4 };
         let expected = Convergence { steps: 200, unconverged: bad, worst, tolerance: 1e-3 };
         assert_eq!(losses.convergence, Some(expected));
-        let html = page_with(&run, None, &RunTrust::default(), &losses);
+        let html = page_with(&run, None, &RunTrust::default(), &losses, &gene_move(0.07));
         let title = format!("In {bad} of 200 steps the Sinkhorn iterations stopped before they converged");
         assert_eq!(html.contains(&title), severity.is_some());
         if let Some(severity) = severity {

@@ -7,7 +7,9 @@ use std::path::Path;
 use chreode_cells::run::{
     DataConfig, ExistingRun, FateResult, Fingerprint, RunConfig, RunError, RunFolder, ShiftResult,
 };
-use chreode_cells::{ColumnSpace, DatasetOptions, ReadoutQuality, Shift, StateSource, StateSpace};
+use chreode_cells::{
+    ColumnSpace, DatasetOptions, GeneChange, GeneMove, ReadoutQuality, Shift, StateSource, StateSpace,
+};
 use chreode_model::{ModelConfig, NeuralSde};
 use chreode_train::TrainConfig;
 
@@ -36,7 +38,7 @@ fn config() -> RunConfig {
 }
 
 fn create(path: &Path, existing: ExistingRun) -> Result<RunFolder, RunError> {
-    RunFolder::create(path, existing, &config(), |_| Ok(()))
+    RunFolder::create(path, existing, &config(), |_| Ok(())).map(|new| new.folder)
 }
 
 fn entries(path: &Path) -> Vec<String> {
@@ -196,6 +198,7 @@ fn results_count_for_their_model_alone() {
     let shifts = |name: &str, setting: &str| ShiftResult {
         name: name.into(),
         setting: setting.into(),
+        genes: vec![GeneMove { gene: "Gata1".into(), change: GeneChange::Set(3.0), held: 0.1, moved: 0.3 }],
         shifts: vec![(&shift).into()],
     };
     for name in ["Gata1 +3", "Spi1 -3", "Gata1 +3"] {

@@ -2,6 +2,7 @@
 //! with `--json` one object a line on standard output.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -53,6 +54,16 @@ impl Console {
             json_line(&json!({ "event": "warning", "message": message }));
         } else if !self.quiet {
             err(&format!("warning: {message}"));
+        }
+    }
+
+    /// Says where the rest of a replaced folder lies, if it could not be deleted.
+    pub(crate) fn warn_of_rest(self, left: Option<&Path>) {
+        if let Some(left) = left {
+            self.warn(&format!(
+                "what was replaced could not be deleted; the rest lies in {}",
+                left.display()
+            ));
         }
     }
 

@@ -1,12 +1,14 @@
 //! `chreode demo`: the whole job on simulated blood cells whose truth is known.
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use chreode_cells::demo::{self, DemoResult, DemoSettings};
 use chreode_cells::virtual_blood::{D, END, FACTORS, Fate};
-use chreode_cells::{Column, DataError, DenseMatrix, H5adWriter, Matrix, demo_page, write_atomically};
+use chreode_cells::{
+    Column, DataError, DenseMatrix, H5adWriter, Matrix, StagedFolder, demo_page, write_atomically,
+};
 use chreode_train::{Evaluation, Observer, StepReport};
 use clap::Args;
 use serde_json::{Value, json};
@@ -24,7 +26,7 @@ use crate::{interrupt, values};
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  chreode demo --out demo/")]
 pub(crate) struct DemoArgs {
-    /// Folder for the report, the model and the scores
+    /// Folder for the report, the model and the scores; an earlier demo there is replaced
     #[arg(short, long, value_name = "DIR", default_value = "demo")]
     out: PathBuf,
     /// Also save the snapshots there, as an .h5ad file to try other methods on
@@ -76,9 +78,14 @@ pub(crate) fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
         settings = settings.with_steps(steps);
         settings.train.evaluate_every = settings.train.evaluate_every.min(steps);
     }
-    for folder in [Some(&args.out), args.write_truth.as_ref()].into_iter().flatten() {
+    let full = |path: &PathBuf| std::path::absolute(path).ok();
+    let truth_in_out = args.write_truth.as_ref().is_some_and(|folder| full(folder) == full(&args.out));
+    check_free(&args.out, truth_in_out)?;
+    let staged = StagedFolder::new(&args.out)?;
+    let truth_folder = args.write_truth.as_deref().filter(|_| !truth_in_out);
+    if let Some(folder) = truth_folder {
         std::fs::create_dir_all(folder)
-            .map_err(|source| DataError::Write { path: folder.clone(), source })?;
+            .map_err(|source| DataError::Write { path: folder.to_owned(), source })?;
     }
     let cancel = interrupt::flag()?;
     let mut watcher =
@@ -86,14 +93,69 @@ pub(crate) fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<()> {
     let demo = demo::run(&settings, &mut watcher, &mut |stage| console.note(stage), cancel)?;
     drop(watcher);
     let result = &demo.result;
-    demo_page(result)?.write(args.out.join("report.html"))?;
-    chreode_model::save(&args.out.join("model.safetensors"), &demo.model, &demo.params)?;
-    write_tables(result, &args.out)?;
-    if let Some(folder) = &args.write_truth {
-        write_truth(result, &folder.join("virtual_blood.h5ad"))?;
+    let out = staged.path();
+    demo_page(result)?.write(out.join("report.html"))?;
+    chreode_model::save(&out.join("model.safetensors"), &demo.model, &demo.params)?;
+    write_tables(result, out)?;
+    if truth_in_out {
+        write_truth(result, &out.join(TRUTH))?;
+    }
+    check_free(&args.out, truth_in_out)?; // a minute later
+    console.warn_of_rest(staged.put_in_place()?.as_deref());
+    if let Some(folder) = truth_folder {
+        write_truth(result, &folder.join(TRUTH))?;
     }
     say(console, result, &args.out);
     Ok(())
+}
+
+/// What a demo leaves in its folder, all of it or nothing.
+const FILES: &[&str] = &[
+    "report.html",
+    "model.safetensors",
+    "scores.csv",
+    "fractions.csv",
+    "spreads.csv",
+    "effects.csv",
+    "calibration.csv",
+    "held_out.csv",
+];
+/// The snapshots of `--write-truth`.
+const TRUTH: &str = "virtual_blood.h5ad";
+/// What the file managers of some systems leave in every folder that they show.
+const LITTER: &[&str] = &[".DS_Store", "Thumbs.db", "desktop.ini"];
+
+/// Whether a demo may be put at `path`: nothing is there, or an earlier demo and nothing else.
+fn check_free(path: &Path, with_truth: bool) -> anyhow::Result<()> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotADirectory => {
+            return Err(bad_input(format!("{} is a file", path.display()), "name a folder with --out"));
+        }
+        Err(source) => return Err(DataError::Read { path: path.to_owned(), source }.into()),
+    };
+    let (mut missing, mut empty, mut other) = (FILES.to_vec(), true, None);
+    for entry in entries {
+        let entry = entry.map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+        let (name, is_file) = (entry.file_name(), entry.file_type().is_ok_and(|t| t.is_file()));
+        let is = |of: &[&str]| is_file && of.iter().any(|n| *n == name);
+        if is(LITTER) {
+            continue;
+        }
+        empty = false;
+        missing.retain(|n| *n != name);
+        if !(is(FILES) || with_truth && is(&[TRUTH])) {
+            other = Some(name);
+        }
+    }
+    let why = match (other, missing.first()) {
+        (Some(name), _) => format!("it holds {}, which is no file of a demo", name.display()),
+        (None, Some(file)) if !empty => format!("it is not empty and holds no demo: {file} is missing"),
+        _ => return Ok(()),
+    };
+    let hint = "choose another folder with --out, or move what you need out of it and delete it";
+    Err(bad_input(format!("{} is in use: {why}", path.display()), hint))
 }
 
 /// A table in one piece.
@@ -199,7 +261,7 @@ fn say(console: Console, result: &DemoResult, folder: &Path) {
     let (scores, distance) = (&result.scores, &result.held_out_distance);
     let report = folder.join("report.html");
     let text = format!(
-        "day {}, never seen: distance {:.4} (perfect {:.4}, no model {:.4})\n\
+        "day {}, not trained on: distance {:.4} (perfect {:.4}, no model {:.4})\n\
          fates of single cells: cross-entropy {:.3} nats (perfect {:.3}, base rate {:.3})\n\
          interventions: {} of {} large effects have the right sign, correlation {:.2}\n\
          the report is in {}",
@@ -224,4 +286,33 @@ fn say(console: Console, result: &DemoResult, folder: &Path) {
         "seconds": result.seconds,
     });
     console.result(&text, "demo", value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_demo_and_nothing_else_may_be_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let demo = dir.path().join("demo");
+        let free = |with_truth| check_free(&demo, with_truth).is_ok();
+        assert!(free(false), "nothing is there");
+        std::fs::create_dir(&demo).unwrap();
+        let write = |name: &str| std::fs::write(demo.join(name), "").unwrap();
+        write("Thumbs.db");
+        assert!(free(false), "empty but for litter");
+        for name in FILES {
+            write(name);
+        }
+        assert!(free(false) && free(true));
+        write(TRUTH);
+        assert!(free(true) && !free(false));
+        std::fs::remove_file(demo.join(TRUTH)).unwrap();
+        // A folder is no file of a demo, whatever its name.
+        std::fs::remove_file(demo.join("scores.csv")).unwrap();
+        assert!(!free(false));
+        std::fs::create_dir(demo.join("scores.csv")).unwrap();
+        assert!(!free(false));
+    }
 }

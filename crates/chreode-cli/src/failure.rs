@@ -54,8 +54,10 @@ const INTERNAL: u8 = 1;
 /// The hint and the exit code of an error.
 fn judge(error: &anyhow::Error) -> (Option<String>, u8) {
     let (hint, code) = cause(error);
+    // What is told of the training's settings cannot be mended in a run, which keeps its own.
+    let settings = error.chain().any(hints::is_of_training);
     match (hint, error.downcast_ref::<Stopped>()) {
-        (Some(hint), Some(stopped)) => {
+        (Some(hint), Some(stopped)) if !settings => {
             (Some(format!("{hint}; then continue with `{}`", stopped.resume)), code)
         }
         (hint, _) => (hint, code),

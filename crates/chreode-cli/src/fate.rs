@@ -39,19 +39,44 @@ pub(crate) struct FateArgs {
     out: PathBuf,
 }
 
-/// The read-out of labels from the labelled cells of a file.
-pub(crate) fn readout(
+/// Reads the start cells and the labelled ones that vote, before anything is simulated; nothing read is to be written.
+pub(crate) fn read(
     context: &Context,
-    args: &LabelArgs,
-    dataset: &Dataset,
-) -> anyhow::Result<LabelReadout> {
+    run: &OpenRun,
+    start: &StartArgs,
+    labels: &LabelArgs,
+    outs: &[&Path],
+) -> anyhow::Result<(Starts, LabelReadout)> {
+    let inputs = [Some(&start.data), labels.labels_from.as_ref()];
+    let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    for out in outs {
+        values::check_table_name(out)?;
+        values::check_output(out, &start.run, &inputs)?;
+    }
+    let dataset = run.read(context, &start.data, Some(labels))?;
+    let starts = starts(start, dataset)?;
+    let readout = readout(context, labels, &starts.dataset)?;
+    check_fates(labels, &readout)?;
+    Ok((starts, readout))
+}
+
+/// The read-out of labels from the labelled cells of a file.
+fn readout(context: &Context, args: &LabelArgs, dataset: &Dataset) -> anyhow::Result<LabelReadout> {
     // `Dataset` has labels whenever they were asked for.
     let labels = dataset.labels.clone().unwrap_or_default();
+    let labelled = labels.codes().iter().filter(|&&c| c >= 0).count();
+    let different = labels.counts().iter().filter(|&&n| n > 0).count();
+    if different >= 20 && 2 * different > labelled {
+        return Err(bad_input(
+            format!("`{}` holds {different} different labels for {labelled} cells: they name no classes", args.labels),
+            "give a column of classes such as cell types",
+        ));
+    }
     let readout = LabelReadout::new(&dataset.states, dataset.dim(), &labels, args.neighbours)?;
     context.console.note(&format!(
         "{} labels from {} cells; {} neighbours vote, and predict a left-out cell with a log-loss of {:.3} nats",
         readout.names().len(),
-        labels.codes().iter().filter(|&&c| c >= 0).count(),
+        labelled,
         readout.k(),
         readout.log_loss()
     ));
@@ -63,8 +88,8 @@ pub(crate) fn keep(args: &LabelArgs, fates: Fates) -> anyhow::Result<Fates> {
     if args.fates.is_empty() { Ok(fates) } else { Ok(fates.keep(&args.fates)?) }
 }
 
-/// Refuses fates that no labelled cell has, before anything is simulated.
-pub(crate) fn check_fates(args: &LabelArgs, readout: &LabelReadout) -> anyhow::Result<()> {
+/// Refuses fates that no labelled cell has.
+fn check_fates(args: &LabelArgs, readout: &LabelReadout) -> anyhow::Result<()> {
     if let Some(i) = (1..args.fates.len()).find(|&i| args.fates[..i].contains(&args.fates[i])) {
         return Err(bad_input(format!("--fates names {} twice", args.fates[i]), "name every fate once"));
     }
@@ -125,13 +150,7 @@ fn for_report(
 pub(crate) fn run(context: &Context, args: &FateArgs) -> anyhow::Result<()> {
     let run = OpenRun::open(&args.start.run)?;
     let labels = &args.labels;
-    let inputs = [Some(&args.start.data), labels.labels_from.as_ref()];
-    let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
-    values::check_output(&args.out, &inputs)?;
-    let dataset = run.read(context, &args.start.data, Some(labels))?;
-    let starts = starts(&args.start, dataset)?;
-    let readout = readout(context, labels, &starts.dataset)?;
-    check_fates(labels, &readout)?;
+    let (starts, readout) = read(context, &run, &args.start, labels, &[&args.out])?;
     let rollout = Rollout {
         model: &run.model,
         p: &run.params,

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, RunConfig, RunFolder, TrainingCells};
-use chreode_cells::{Dataset, DatasetOptions, TimePoint};
+use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig, RunFolder, TrainingCells};
+use chreode_cells::{Dataset, DatasetOptions, TimePoint, mean_and_sd};
 use chreode_model::NeuralSde;
 use chreode_train::{GrowthUse, Outcome, Snapshots, StopReason, TrainConfig, Trainer};
 use clap::Args;
@@ -111,10 +111,11 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     };
     let mut trainer = trainer(&dataset, &config)?;
     let cells = training_cells(&dataset, &trainer).sample(TrainingCells::MAX, seed);
-    let run = RunFolder::create(out, existing, &config, |new| {
+    let NewRun { folder: run, left } = RunFolder::create(out, existing, &config, |new| {
         cells.save(&new.training_cells())?;
         new.save_state_space(&dataset.space)
     })?;
+    context.console.warn_of_rest(left.as_deref());
     start_log(run.lock()?);
     describe(context, &dataset, &config);
     drop((dataset, cells));
@@ -155,21 +156,10 @@ fn absolute(mut options: DatasetOptions) -> anyhow::Result<DatasetOptions> {
 
 /// Mean and standard deviation of each coordinate over the cells of some times.
 fn moments(dataset: &Dataset, points: &[&TimePoint]) -> (Vec<f64>, Vec<f64>) {
-    let d = dataset.dim();
-    let rows = || points.iter().flat_map(|p| &p.rows).map(|&row| dataset.state(row));
-    let n = rows().count() as f64;
-    let mut mean = vec![0.0; d];
-    for state in rows() {
-        mean.iter_mut().zip(state).for_each(|(m, &x)| *m += f64::from(x) / n);
-    }
-    let mut variance = vec![0.0; d];
-    for state in rows() {
-        for ((v, m), &x) in variance.iter_mut().zip(&mean).zip(state) {
-            *v += (f64::from(x) - m).powi(2) / n;
-        }
-    }
+    let rows = points.iter().flat_map(|p| &p.rows).map(|&row| dataset.state(row));
+    let (mean, mut sd) = mean_and_sd(rows, dataset.dim(), 0);
     // A coordinate that never varies keeps its units.
-    let sd = variance.iter().map(|&v: &f64| if v > 0.0 { v.sqrt() } else { 1.0 }).collect();
+    sd.iter_mut().filter(|s| **s == 0.0).for_each(|s| *s = 1.0);
     (mean, sd)
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     } else if let Some(error) = error.downcast_ref::<SolveError>() {
         solve(error)
     } else if let Some(PageError::Write { source, .. }) = error.downcast_ref::<PageError>() {
-        write(source.kind())
+        write(source)
     } else if let Some(error) = error.downcast_ref::<StoreError>() {
         store(error)
     } else if let Some(error) = error.downcast_ref::<TrustError>() {
@@ -80,7 +80,7 @@ fn train(error: &TrainError) -> &'static str {
         TrainError::Path { .. }
         | TrainError::Simulation { .. }
         | TrainError::Loss { .. }
-        | TrainError::Gradient { .. } => "try a smaller --dt or a smaller --lr",
+        | TrainError::Gradient { .. } => "fit again with a smaller --lr or a smaller --dt",
         TrainError::Solve(error) => solve(error),
         TrainError::Checkpoint(CheckpointError::OtherRun { .. }) => {
             "restore the run folder as it was, or fit a new run"
@@ -88,6 +88,19 @@ fn train(error: &TrainError) -> &'static str {
         TrainError::Checkpoint(_) => "restore the checkpoint from a copy, or fit the run again",
         _ => "see the options under `Training` in `chreode fit --help`",
     }
+}
+
+/// Whether an error is one of the training's course, which the same settings would bring again.
+pub(crate) fn is_of_training(error: &(dyn Error + 'static)) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(
+            TrainError::Path { .. }
+                | TrainError::Simulation { .. }
+                | TrainError::Loss { .. }
+                | TrainError::Gradient { .. }
+        )
+    )
 }
 
 /// What to do about a measurement of trust that failed.
@@ -115,7 +128,8 @@ fn data(error: &DataError) -> &'static str {
             ErrorKind::PermissionDenied => "ask for permission to read it",
             _ => "copy the file to a disk of this machine and try again",
         },
-        DataError::Write { source, .. } => write(source.kind()),
+        DataError::Write { source, .. } => write(source),
+        DataError::MovedAside { .. } => "move it back by hand before you try again",
         DataError::Foreign { .. } => "chreode reads .h5ad of AnnData, and CSV or TSV, plain or gzipped",
         DataError::Damaged { .. } => "copy or export the file again",
         DataError::NoRows { .. } => "a table needs a header and one row a cell",
@@ -172,13 +186,19 @@ fn data(error: &DataError) -> &'static str {
 /// What to do about a model file.
 fn store(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Io { source, .. } => write(source.kind()),
+        StoreError::Io { source, .. } => write(source),
         _ => "restore the file from a copy, or fit the run again",
     }
 }
 
 /// What to do about a file that cannot be written.
-fn write(kind: ErrorKind) -> &'static str {
+fn write(error: &std::io::Error) -> &'static str {
+    // The writer of tables wraps the disk's error, and its kind with it.
+    let table = error.get_ref().and_then(|inner| inner.downcast_ref::<csv::Error>());
+    let kind = match table.map(csv::Error::kind) {
+        Some(csv::ErrorKind::Io(inner)) => inner.kind(),
+        _ => error.kind(),
+    };
     match kind {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             "make room on the disk, or choose another place, and try again"

@@ -4,24 +4,27 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use chreode_cells::run::{ShiftResult, TrainingCells};
-use chreode_cells::{Clamp, Fates, Manifold, Rollout, Shift, shifts, write_atomically};
+use chreode_cells::{
+    Clamp, Fates, GeneAxis, GeneChange, GeneMove, Manifold, Rollout, Shift, shifts, write_atomically,
+};
 use chreode_core::sub_seed;
 use clap::Args;
 use serde_json::json;
 
 use crate::Context;
 use crate::failure::bad_input;
-use crate::fate::{check_fates, keep, readout};
+use crate::fate::{keep, read};
 use crate::labels::LabelArgs;
-use crate::start::{OpenRun, StartArgs, starts};
+use crate::start::{OpenRun, StartArgs};
 use crate::values::{self, GeneValue};
 
 /// Predict how fates shift when genes are set at the start or held along the paths.
 ///
 /// Every cell is simulated twice with the same noise, with and without the perturbation, so that a difference is the
-/// perturbation's and not chance. Amounts are in standard deviations of the scaled gene over the fitted cells. Writes
-/// one row a label: its mean probability without and with, the shift, its standard error over the cells, and a 95 %
-/// interval. A copy stays in the run folder for the report.
+/// perturbation's and not chance. Amounts are in standard deviations of the scaled gene over the fitted cells. Where
+/// coordinates are genes, --set and --clamp move the start alike; in a PCA they do not, see there. Writes one row a
+/// label: its mean probability without and with, the shift, its standard error over the cells, and a 95 % interval. A
+/// copy stays in the run folder for the report.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  chreode perturb run/ cells.h5ad --start day=2 --until 6 --set Gata1=+3,Spi1=-3 \
@@ -33,7 +36,12 @@ pub(crate) struct PerturbArgs {
     /// Paths from each cell
     #[arg(long, value_name = "N", default_value = "100", value_parser = values::paths, help_heading = "Paths")]
     n: usize,
-    /// Move these genes by so many standard deviations at the start
+    /// Move these genes by so many standard deviations at the start, once
+    ///
+    /// The start is moved by SD times the gene's loadings: to where a cell whose scaled expression is SD higher, in this
+    /// gene alone, is projected. A PCA holds only a part of any one gene, so that its value as decoded from the
+    /// coordinates moves less: by SD times the squared length of the loadings. What is said and --json tell both. From
+    /// there the cells go where the model takes them.
     #[arg(
         long,
         value_name = "GENE=SD,..",
@@ -44,6 +52,10 @@ pub(crate) struct PerturbArgs {
     )]
     set: Vec<GeneValue>,
     /// Hold these genes, all along the paths, at so many standard deviations from their mean
+    ///
+    /// At the start and after every step the state makes the smallest move along the loadings after which the gene's value
+    /// as decoded from the coordinates is SD. In a PCA, where loadings are short, this can move the state much farther
+    /// than --set by a like number, and away from all cells that were seen.
     #[arg(
         long,
         value_name = "GENE=SD,..",
@@ -95,6 +107,20 @@ fn name(args: &PerturbArgs) -> String {
     set.chain(held).collect::<Vec<_>>().join(", ")
 }
 
+/// What became of one gene whose coordinates hold a part of it.
+fn told(gene: &GeneMove) -> String {
+    let asked = match gene.change {
+        GeneChange::Set(sd) => format!("shifted by {sd:+} sd"),
+        GeneChange::Clamp(sd) => format!("held at {sd} sd"),
+    };
+    format!(
+        "{} {asked}: the coordinates hold {:.1} % of it; at the start its decoded value moved by {:+.2} sd on average",
+        gene.gene,
+        100.0 * gene.held,
+        gene.moved
+    )
+}
+
 /// Refuses a gene that is named twice.
 fn check_distinct(args: &PerturbArgs) -> anyhow::Result<()> {
     let genes: Vec<&str> = args.set.iter().chain(&args.clamp).map(|g| g.gene.as_str()).collect();
@@ -111,33 +137,46 @@ fn check_distinct(args: &PerturbArgs) -> anyhow::Result<()> {
 pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
     check_distinct(args)?;
     let run = OpenRun::open(&args.start.run)?;
-    let mut moved = Vec::new();
-    for gene in &args.set {
-        moved.push((run.space.gene_axis(&gene.gene)?, gene.value));
-    }
-    let mut held = Vec::new();
-    for gene in &args.clamp {
-        let axis = run.space.gene_axis(&gene.gene)?;
-        held.push((axis.readout.clone(), gene.value - axis.offset));
-    }
+    let set = args.set.iter().map(|g| (g, GeneChange::Set(g.value)));
+    let changes: Vec<(GeneAxis, GeneChange)> = set
+        .chain(args.clamp.iter().map(|g| (g, GeneChange::Clamp(g.value))))
+        .map(|(g, change)| Ok((run.space.gene_axis(&g.gene)?, change)))
+        .collect::<anyhow::Result<_>>()?;
+    let held: Vec<(Vec<f64>, f64)> = changes
+        .iter()
+        .filter_map(|(axis, change)| match change {
+            GeneChange::Clamp(value) => Some((axis.readout.clone(), value - axis.offset)),
+            GeneChange::Set(_) => None,
+        })
+        .collect();
     let clamp = if held.is_empty() { None } else { Some(Clamp::new(run.space.dim(), &held)?) };
     let labels = &args.labels;
-    let inputs = [Some(&args.start.data), labels.labels_from.as_ref()];
-    let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
-    values::check_output(&args.out, &inputs)?;
-    let dataset = run.read(context, &args.start.data, Some(labels))?;
-    let starts = starts(&args.start, dataset)?;
-    let readout = readout(context, labels, &starts.dataset)?;
-    check_fates(labels, &readout)?;
+    if args.per_cell.as_ref() == Some(&args.out) {
+        return Err(bad_input(
+            format!("--out and --per-cell both name {}", args.out.display()),
+            "give each table a file of its own",
+        ));
+    }
+    let outs: Vec<&Path> = std::iter::once(&args.out).chain(&args.per_cell).map(PathBuf::as_path).collect();
+    let (starts, readout) = read(context, &run, &args.start, labels, &outs)?;
 
     let mut perturbed = starts.states.clone();
     for state in perturbed.chunks_exact_mut(run.space.dim()) {
-        for (axis, amount) in &moved {
-            axis.shift(*amount, state);
+        for (axis, change) in &changes {
+            if let GeneChange::Set(amount) = change {
+                axis.shift(*amount, state);
+            }
         }
     }
     if let Some(clamp) = &clamp {
         clamp.apply(&mut perturbed);
+    }
+    let genes: Vec<GeneMove> = changes
+        .iter()
+        .map(|(axis, change)| GeneMove::of(axis, *change, &starts.states, &perturbed))
+        .collect();
+    for gene in genes.iter().filter(|gene| !gene.is_whole()) {
+        context.console.note(&told(gene));
     }
     warn_outside(context, &run, &perturbed)?;
 
@@ -171,6 +210,7 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
             args.start.until,
             labels
         ),
+        genes: genes.clone(),
         shifts: shifts.iter().map(Into::into).collect(),
     })?;
     let said: Vec<String> =
@@ -183,7 +223,7 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
     context.console.result(
         &text,
         "written",
-        json!({ "path": args.out, "cells": starts.len(), "shifts": fields }),
+        json!({ "path": args.out, "cells": starts.len(), "genes": genes, "shifts": fields }),
     );
     Ok(())
 }

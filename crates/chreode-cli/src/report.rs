@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::Context;
 use crate::start::OpenRun;
+use crate::values;
 
 /// Write what a run learned, and what to distrust, as one HTML page.
 ///
@@ -32,6 +33,7 @@ pub(crate) struct ReportArgs {
 
 /// Measures, draws and writes.
 pub(crate) fn run(context: &Context, args: &ReportArgs) -> anyhow::Result<()> {
+    values::check_output(&args.out, &args.run, &[])?;
     let run = OpenRun::open(&args.run)?;
     let seed = run.seed(context.seed);
     let cells = TrainingCells::load(&run.folder.training_cells())?;
@@ -59,7 +61,11 @@ pub(crate) fn run(context: &Context, args: &ReportArgs) -> anyhow::Result<()> {
         .folder
         .shifts()?
         .into_iter()
-        .map(|s| ShiftView { name: s.name, shifts: s.shifts.iter().map(Shift::from).collect() })
+        .map(|s| ShiftView {
+            name: s.name,
+            genes: s.genes,
+            shifts: s.shifts.iter().map(Shift::from).collect(),
+        })
         .collect();
     let data = run.config.data.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let page = run_page(&RunPage {

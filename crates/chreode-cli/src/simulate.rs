@@ -147,7 +147,7 @@ const MOST_BYTES: usize = 16 << 30;
 /// Simulates, reports and writes.
 pub(crate) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<()> {
     let format = format_of(&args.out)?;
-    values::check_output(&args.out, &[&args.start.data])?;
+    values::check_output(&args.out, &args.start.run, &[&args.start.data])?;
     let run = OpenRun::open(&args.start.run)?;
     let starts = starts(&args.start, run.read(context, &args.start.data, None)?)?;
     let seed = run.seed(context.seed);

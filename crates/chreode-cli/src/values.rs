@@ -1,7 +1,7 @@
 //! How the values of options are written: `day=2`, `Gata1=+3,Spi1=-3`, `512,512`.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::failure::bad_input;
@@ -89,15 +89,44 @@ pub(crate) fn paths(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Refuses to write over a file that the command reads.
-pub(crate) fn check_output(out: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
-    let same = |input: &&&Path| match (out.canonicalize(), input.canonicalize()) {
+/// Refuses to write a table under a name that promises another format.
+pub(crate) fn check_table_name(out: &Path) -> anyhow::Result<()> {
+    match out.extension().and_then(|e| e.to_str()) {
+        Some(e) if ["gz", "h5ad"].iter().any(|other| e.eq_ignore_ascii_case(other)) => Err(bad_input(
+            format!("{}: this table is written as plain .csv", out.display()),
+            "let its name end in .csv",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The files of a run folder that any command reads or that resuming wants.
+const RUN_FILES: [&str; 6] = [
+    "config.toml",
+    "model.safetensors",
+    "state_space.json",
+    "training_cells.safetensors",
+    "metrics.jsonl",
+    "log",
+];
+
+/// Refuses to write over a file that the command reads, which are also those of the run, and into a folder that does
+/// not exist: before the work is done.
+pub(crate) fn check_output(out: &Path, run: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
+    if let Some(folder) = out.parent().filter(|p| !p.as_os_str().is_empty() && !p.is_dir()) {
+        return Err(bad_input(
+            format!("cannot write {}: there is no folder {}", out.display(), folder.display()),
+            "make the folder first",
+        ));
+    }
+    let same = |input: &&Path| match (out.canonicalize(), input.canonicalize()) {
         (Ok(a), Ok(b)) => a == b,
         _ => false, // what does not exist yet, or cannot be read, is not the same file
     };
-    match inputs.iter().find(same) {
+    let of_run = RUN_FILES.map(|name| run.join(name));
+    match inputs.iter().copied().chain(of_run.iter().map(PathBuf::as_path)).find(same) {
         Some(input) => Err(bad_input(
-            format!("--out {} would replace {}, which is read", out.display(), input.display()),
+            format!("writing {} would replace {}, which is read", out.display(), input.display()),
             "give another file to write",
         )),
         None => Ok(()),
@@ -139,8 +168,25 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (read, other) = (dir.path().join("cells.csv"), dir.path().join("fates.csv"));
         std::fs::write(&read, "x").unwrap();
-        assert!(check_output(&dir.path().join("./cells.csv"), &[&other, &read]).is_err());
-        assert!(check_output(&other, &[&read]).is_ok());
+        let run = dir.path().join("run");
+        std::fs::create_dir(&run).unwrap();
+        std::fs::write(run.join("model.safetensors"), "x").unwrap();
+        assert!(check_output(&dir.path().join("./cells.csv"), &run, &[&other, &read]).is_err());
+        assert!(check_output(&run.join("model.safetensors"), &run, &[&read]).is_err());
+        assert!(check_output(&run.join("fates.csv"), &run, &[&read]).is_ok());
+        assert!(check_output(&other, &run, &[&read]).is_ok());
+        assert!(check_output(&dir.path().join("nowhere/fates.csv"), &run, &[&read]).is_err());
+        assert!(check_output(Path::new("fates.csv"), &run, &[&read]).is_ok());
+    }
+
+    #[test]
+    fn tables_are_plain() {
+        for bad in ["fates.csv.gz", "fates.h5ad", "f.H5AD"] {
+            assert!(check_table_name(Path::new(bad)).is_err(), "{bad}");
+        }
+        for good in ["fates.csv", "fates.txt", "fates"] {
+            assert!(check_table_name(Path::new(good)).is_ok(), "{good}");
+        }
     }
 
     proptest::proptest! {

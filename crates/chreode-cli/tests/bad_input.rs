@@ -227,6 +227,7 @@ fn starts_and_labels_that_do_not_exist() {
     let fate =
         |options: &[&'static str]| with("fate", &[&["--start", "day=0", "--until", "2"], options].concat());
     refused(dir, &fate(&["--labels", "tpye"]), &["`tpye`", "`type`"]);
+    refused(dir, &fate(&["--labels", "x"]), &["`x`", "different labels", "no classes"]);
     refused(dir, &fate(&["--labels", "type", "--fates", "left,up"]), &["up", "left", "right"]);
     std::fs::write(dir.join("labels.csv"), "cell,type\nz1,left\nz2,right\n").unwrap();
     refused(dir, &fate(&["--labels", "type", "--labels-from", "labels.csv"]), &["labels.csv", "z1"]);
@@ -247,6 +248,44 @@ fn outputs_that_cannot_be_written() {
     };
     refused(dir, &with("nowhere/out.csv"), &["nowhere"]);
     refused(dir, &with("out.xlsx"), &["out.xlsx", ".csv", ".h5ad"]);
+    let fates = ["fate", "run", "cells.csv", "--start", "day=0", "--until", "2", "--labels", "type", "-o"];
+    refused(dir, &[&fates[..], &["out.csv.gz"]].concat(), &["out.csv.gz", ".csv"]);
+    refused(dir, &[&fates[..], &["nowhere/out.csv"]].concat(), &["nowhere", "hint: make the folder"]);
+    refused(dir, &[&fates[..], &["run/log"]].concat(), &["run/log", "replace"]);
+    refused(dir, &["report", "run", "-o", "run/config.toml"], &["run/config.toml", "replace"]);
+}
+
+/// A second table is guarded like the first.
+#[test]
+fn tables_of_a_perturbation_replace_nothing() {
+    let dir = folder();
+    let dir = dir.path();
+    let log = ["--basis", "none", "--expression", "log", "--genes", "x,y", "--exclude", "score"];
+    let args = [&["fit", "cells.csv", "--time", "day", "-o", "run"], &log[..], SMALL].concat();
+    chreode(dir).args(args).assert().success();
+    let perturb = ["perturb", "run", "cells.csv", "--start", "day=0", "--until", "2", "--labels", "type"];
+    let with = |out: &'static str, per_cell: &'static str| {
+        [&perturb[..], &["--set", "x=1", "-o", out, "--per-cell", per_cell]].concat()
+    };
+    refused(dir, &with("out.csv", "cells.csv"), &["cells.csv", "replace"]);
+    refused(dir, &with("out.csv", "out.csv"), &["--per-cell", "out.csv"]);
+    refused(dir, &with("out.csv", "out.csv.gz"), &["out.csv.gz", ".csv"]);
+    chreode(dir).args(with("out.csv", "cell.csv")).assert().success();
+}
+
+/// Resuming keeps the settings, so that it cannot be what mends them.
+#[test]
+fn a_training_that_diverges_wants_other_settings() {
+    let dir = folder();
+    let dir = dir.path();
+    let output = chreode(dir)
+        .args(["fit", "cells.csv", "-o", "run", "--lr", "1e30"])
+        .args([XY, SMALL].concat())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("hint: fit again with a smaller --lr") && !error.contains("--resume"), "{error}");
 }
 
 /// Every write beyond a few kilobytes fails, as on a full disk; the message names the file.
@@ -291,5 +330,6 @@ fn a_full_disk_leaves_nothing_half_written() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("cannot write") && error.contains("sims.csv"), "{error}");
+    assert!(error.contains("hint: make room"), "{error}");
     assert_eq!(tree(dir), before);
 }

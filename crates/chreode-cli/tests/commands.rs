@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use chreode_cells::{Column, DenseMatrix, H5ad, H5adWriter, Labels, Matrix, Table, TableRequest};
-use common::{SMALL, Uniform, chreode, fit, folder, refused};
+use common::{SMALL, Uniform, chreode, fit, folder, refused, tree};
 
 const PATHS: &[&str] = &["--start", "day=0", "--until", "2", "--quiet"];
 
@@ -21,6 +21,13 @@ fn column(dir: &Path, file: &str, name: &str) -> Vec<f64> {
 
 fn header(dir: &Path, file: &str) -> Vec<String> {
     Table::open(dir.join(file)).unwrap().names().to_vec()
+}
+
+/// What a command says last with `--json`.
+fn told(dir: &Path, args: &[&str]) -> serde_json::Value {
+    let assert = chreode(dir).args(args).arg("--json").assert().success();
+    let output = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    serde_json::from_str(output.lines().last().unwrap()).unwrap()
 }
 
 #[test]
@@ -64,6 +71,7 @@ fn simulated_cells_in_three_formats() {
 /// A blur that no iteration resolves: said while it learns, kept in the metrics, and again in the report.
 #[test]
 fn a_loss_that_does_not_converge_is_told() {
+    const TOLD: &str = "the Sinkhorn iterations stopped before they converged";
     let dir = folder();
     let dir = dir.path();
     let base = ["fit", "cells.csv", "--time", "day", "--state", "x,y", "--loss", "sinkhorn"];
@@ -76,7 +84,6 @@ fn a_loss_that_does_not_converge_is_told() {
         std::fs::read_to_string(dir.join("report.html")).unwrap()
     };
     let metrics = |run: &str| std::fs::read_to_string(dir.join(run).join("metrics.jsonl")).unwrap();
-    const TOLD: &str = "the Sinkhorn iterations stopped before they converged";
     let said = fit("0.0005", "bad");
     assert_eq!(said.matches("warning: ").count(), 2, "at once and at the end: {said}");
     assert_eq!(said.matches(TOLD).count(), 2, "{said}");
@@ -210,8 +217,31 @@ fn genes_are_perturbed_through_components_of_our_own() {
     let nothing = ["--set", "g0=0", "-o", "nothing.csv"];
     chreode(dir).args(perturb).args(nothing).args(PATHS).assert().success();
     assert!(column(dir, "nothing.csv", "shift").iter().all(|&s| s == 0.0), "both arms share their noise");
-    let held = ["--clamp", "g0=2", "-o", "held.csv"];
-    chreode(dir).args(perturb).args(held).args(PATHS).assert().success();
+
+    // A shift by 2 moves the decoded gene by what the components hold of it, a clamp to 2 moves it to there.
+    let shift = told(dir, &[&perturb[..], &PATHS[..4], &["--set", "g0=2,g15=-1", "-o", "set.csv"]].concat());
+    let clamp = told(dir, &[&perturb[..], &PATHS[..4], &["--clamp", "g0=2", "-o", "held.csv"]].concat());
+    let number = |x: &serde_json::Value| x.as_f64().unwrap();
+    let (g0, g15) = (&shift["genes"][0], &shift["genes"][1]);
+    assert_eq!((g0["gene"].as_str(), number(&g0["change"]["set"])), (Some("g0"), 2.0));
+    let hold = number(&g0["held"]);
+    assert!((0.05..0.95).contains(&hold), "{shift}");
+    assert!(number(&g0["moved"]) < 1.9 && number(&g15["moved"]) < 0.0, "{shift}");
+    let alone = told(dir, &[&perturb[..], &PATHS[..4], &["--set", "g0=2", "-o", "set.csv"]].concat());
+    assert!((number(&alone["genes"][0]["moved"]) - 2.0 * hold).abs() < 1e-4, "{alone} {hold}");
+    let held = &clamp["genes"][0];
+    assert_eq!((number(&held["change"]["clamp"]), number(&held["held"])), (2.0, hold));
+    // Cells of day 0 are near the middle: all the way to 2, not the part that the shift went.
+    assert!(number(&held["moved"]) > 1.5, "{clamp}");
+    // The same for people, a line a gene, and in the report.
+    let said =
+        chreode(dir).args(perturb).args(&PATHS[..4]).args(["--clamp", "g0=2", "-o", "held.csv"]).assert();
+    let said = String::from_utf8(said.success().get_output().stderr.clone()).unwrap();
+    let line = said.lines().find(|l| l.starts_with("g0 held at 2 sd")).expect(&said);
+    assert!(line.contains(&format!("{:.1} %", 100.0 * hold)), "{line}");
+    chreode(dir).args(["report", "run", "-o", "report.html", "--quiet"]).assert().success();
+    let report = std::fs::read_to_string(dir.join("report.html")).unwrap();
+    assert!(report.contains("What was done to the genes"));
 
     let with = |options: &[&'static str]| [&perturb[..], &PATHS[..4], options, &["-o", "no.csv"]].concat();
     refused(dir, &with(&["--set", "G0=1"]), &["`G0`", "`g0`"]);
@@ -427,7 +457,15 @@ fn the_report_shows_what_was_predicted() {
     chreode(dir).args(fate).args(PATHS).assert().success();
     for change in ["x=+1", "y=-1"] {
         let shift = ["perturb", "run", "cells.csv", "--labels", "type", "--n", "5", "--set", change];
-        chreode(dir).args(shift).args(["-o", "shifts.csv"]).args(PATHS).assert().success();
+        let said = chreode(dir).args(shift).args(["-o", "shifts.csv"]).args(&PATHS[..4]).assert().success();
+        let said = String::from_utf8(said.get_output().stderr.clone()).unwrap();
+        assert!(!said.contains("decoded"), "no noise about columns: {said}");
+        let json = told(dir, &[&shift[..], &["-o", "shifts.csv"], &PATHS[..4]].concat());
+        let (held, moved) = (&json["genes"][0]["held"], &json["genes"][0]["moved"]);
+        let asked = if change == "x=+1" { 1.0 } else { -1.0 };
+        assert!(
+            (held.as_f64().unwrap() - 1.0).abs() < 1e-9 && (moved.as_f64().unwrap() - asked).abs() < 1e-4
+        );
     }
     chreode(dir).args(["report", "run", "-o", "full.html", "--quiet"]).assert().success();
     let [bare, full] = ["bare.html", "full.html"].map(|f| std::fs::read_to_string(dir.join(f)).unwrap());
@@ -436,6 +474,7 @@ fn the_report_shows_what_was_predicted() {
         assert!(page.contains("cells.csv") && page.contains("learning_rate"));
         assert!(!page.contains("src=\"http") && !page.contains("href=\"http"), "the page needs the network");
     }
+    assert!(!full.contains("What was done to the genes"), "columns are moved by what is asked");
     for word in ["x +1 at the start", "y -1 at the start"] {
         assert!(full.contains(word) && !bare.contains(word), "{word}");
     }
@@ -463,19 +502,39 @@ fn machines_read_json() {
     assert!(error["message"].as_str().unwrap().contains("`dya`") && error["hint"].is_string());
 }
 
+/// A demo replaces an earlier one without a question, in one piece; anything else is left alone.
 #[test]
-fn a_small_demo_writes_everything() {
+fn a_small_demo_writes_everything_and_replaces_a_demo_alone() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    let args = ["demo", "--steps", "3", "--cells", "60", "--out", "out", "--write-truth", "truth"];
-    let assert = chreode(dir).args(args).assert().success();
+    let demo = ["demo", "--steps", "3", "--cells", "60"];
+    let assert = chreode(dir).args(demo).args(["--write-truth", "truth"]).assert().success();
     let said = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
-    assert!(said.trim_end().ends_with("the report is in out/report.html"), "{said}");
+    assert!(said.trim_end().ends_with("the report is in demo/report.html"), "{said}");
     for file in ["scores", "fractions", "spreads", "effects", "calibration", "held_out"] {
-        assert!(Table::open(dir.join(format!("out/{file}.csv"))).is_ok(), "{file}");
+        assert!(Table::open(dir.join(format!("demo/{file}.csv"))).is_ok(), "{file}");
     }
-    assert!(chreode_model::load::<f32>(&dir.join("out/model.safetensors")).is_ok());
+    assert!(chreode_model::load::<f32>(&dir.join("demo/model.safetensors")).is_ok());
     // What it saves is data for the other commands.
     let args = ["fit", "truth/virtual_blood.h5ad", "--time", "day", "--basis", "X", "-o", "run", "--quiet"];
     chreode(dir).args(args).args(["--drift", "production"]).args(SMALL).assert().success();
+
+    std::fs::write(dir.join("demo/.DS_Store"), "").unwrap();
+    let scores = || std::fs::read(dir.join("demo/scores.csv")).unwrap();
+    let (first, names) = (scores(), tree(&dir.join("demo")));
+    chreode(dir).args(demo).args(["--seed", "9", "--write-truth", "./demo"]).assert().success();
+    assert_ne!(first, scores());
+    let mut now = tree(&dir.join("demo"));
+    now.retain(|name| name.as_os_str() != "virtual_blood.h5ad");
+    assert_eq!(now[..], names[1..], "the same files but for the litter");
+    assert_eq!(std::fs::read_dir(dir).unwrap().count(), 3, "nothing is left beside: {:?}", tree(dir));
+    // The snapshots are not thrown away unasked.
+    refused(dir, &demo, &["virtual_blood.h5ad", "--out"]);
+    refused(dir, &[&demo[..], &["-o", "truth"]].concat(), &["virtual_blood.h5ad", "--out"]);
+    // A report alone is somebody's report.
+    std::fs::create_dir(dir.join("mine")).unwrap();
+    std::fs::copy(dir.join("demo/report.html"), dir.join("mine/report.html")).unwrap();
+    refused(dir, &[&demo[..], &["-o", "mine"]].concat(), &["mine", "model.safetensors is missing"]);
+    refused(dir, &[&demo[..], &["-o", "mine/report.html"]].concat(), &["is a file"]);
+    refused(dir, &[&demo[..], &["-o", "mine/report.html/demo"]].concat(), &["is a file"]);
 }

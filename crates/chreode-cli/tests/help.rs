@@ -38,6 +38,19 @@ fn every_command_is_listed_and_explained() {
 }
 
 #[test]
+fn set_and_clamp_say_how_they_differ() {
+    let help = stdout(&["perturb", "--help"], 0).split_whitespace().collect::<Vec<_>>().join(" ");
+    let [set, clamp] = ["--set <", "--clamp <"].map(|option| help.find(option).unwrap());
+    assert!(set < clamp);
+    for words in ["SD times the gene's loadings", "is projected", "squared length of the loadings", "once"] {
+        assert!(help[set..clamp].contains(words), "{words} in\n{help}");
+    }
+    for words in ["after every step", "decoded from the coordinates is SD", "farther than --set"] {
+        assert!(help[clamp..].contains(words), "{words} in\n{help}");
+    }
+}
+
+#[test]
 fn version_and_usage() {
     assert_eq!(stdout(&["--version"], 0), format!("chreode {}\n", env!("CARGO_PKG_VERSION")));
     let dir = tempfile::tempdir().unwrap();

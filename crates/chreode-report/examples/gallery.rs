@@ -146,8 +146,7 @@ fn states(page: &mut Page, c: &Cells, fates: &[String], days: &[String]) -> Resu
     s.text("Where the cells are, day by day, in the first two principal components. Distances along an axis are comparable; what lies along further components is not shown.");
     let by_day = Scatter::new(&c.points)
         .colour(ColourBy::Ordered { title: "time", labels: days, of: &c.day })
-        .x_label("PC 1")
-        .y_label("PC 2");
+        .labels("PC 1", "PC 2");
     s.half_figure(
         "Cells by time",
         "Early cells lie at the left; two arms open from day 1 on.",
@@ -155,8 +154,7 @@ fn states(page: &mut Page, c: &Cells, fates: &[String], days: &[String]) -> Resu
     );
     let by_fate = Scatter::new(&c.points)
         .colour(ColourBy::Category { title: "cell type", labels: fates, of: &c.fate })
-        .x_label("PC 1")
-        .y_label("PC 2")
+        .labels("PC 1", "PC 2")
         .max_points(6000);
     s.half_figure("Cells by type", "Grey cells carry no label.", &by_fate.draw()?);
     s.figure(
@@ -166,8 +164,7 @@ fn states(page: &mut Page, c: &Cells, fates: &[String], days: &[String]) -> Resu
     );
     let value = Scatter::new(&c.points)
         .colour(ColourBy::Value { title: "fate entropy (nats)", values: &c.noise })
-        .x_label("PC 1")
-        .y_label("PC 2")
+        .labels("PC 1", "PC 2")
         .max_points(8000);
     s.figure(
         "Uncertainty of the fate",
@@ -194,15 +191,14 @@ fn dynamics(page: &mut Page, c: &Cells, fates: &[String]) -> Result<(), Failure>
     let lines = Streamlines::new(&drift, &c.points)
         .colour(ColourBy::Category { title: "cell type", labels: fates, of: &c.fate })
         .unit("per day")
-        .x_label("PC 1")
-        .y_label("PC 2");
+        .labels("PC 1", "PC 2");
     s.half_figure(
         "Drift",
         "Streamlines follow the mean motion of cells; thicker is faster. Noise is not shown here.",
         &lines.draw()?,
     );
     let noise = ScalarGrid::smooth(lattice, &c.points, &c.noise)?;
-    let map = HeatMap::new(&noise, "diffusion (PC units per √day)").x_label("PC 1").y_label("PC 2");
+    let map = HeatMap::new(&noise, "diffusion (PC units per √day)").labels("PC 1", "PC 2");
     s.half_figure("Diffusion", "Where single cells scatter most: around the branch point.", &map.draw());
     let circle = Lattice::covering(&[[-1.0, -1.0], [1.0, 1.0]], 41);
     let swirl = (0..circle.len())
@@ -212,7 +208,7 @@ fn dynamics(page: &mut Page, c: &Cells, fates: &[String]) -> Result<(), Failure>
     s.half_figure(
         "A focus, without cells",
         "Spirals keep apart and end where they would crowd.",
-        &Streamlines::new(&VectorGrid::new(circle, swirl)?, &[]).x_label("x").y_label("y").draw()?,
+        &Streamlines::new(&VectorGrid::new(circle, swirl)?, &[]).labels("x", "y").draw()?,
     );
     let waves = (0..circle.len())
         .map(|k| circle.node(k % circle.nx, k / circle.nx))
@@ -347,7 +343,7 @@ fn perturbations(page: &mut Page, fates: &[String]) -> Result<(), Failure> {
     );
     let panel = |k: usize| {
         let points = (0..7).map(|i| [f64::from(i), (0.3 * f64::from(i) + k as f64).sin()]).collect();
-        (factors[k].to_string(), Lines::new(vec![Series::new("level", points)]).x_label("day").draw())
+        (factors[k].to_string(), Lines::new(vec![Series::new("level", points)]).labels("day", "").draw())
     };
     s.figure(
         "Small multiples of any figure",
@@ -375,8 +371,7 @@ fn training(page: &mut Page) {
         Series::new("training batches", train).note("0.036"),
         Series::new("hold-out (day 2)", hold).note("0.052"),
     ])
-    .x_label("step")
-    .y_label("energy distance")
+    .labels("step", "energy distance")
     .log_y()
     .mark(920.0, "best hold-out");
     s.half_figure("Loss", "Both fall together: no sign of over-fitting.", &lines.draw());
@@ -391,8 +386,7 @@ fn training(page: &mut Page) {
         Series::new("simulated", points(0.25)).band(band),
         Series::new("observed", points(0.22)).dashed(),
     ])
-    .x_label("day")
-    .y_label("mean Gata-1")
+    .labels("day", "mean Gata-1")
     .from_zero();
     s.half_figure("Mean level over time", "Band: 95 % interval over start cells.", &level.draw());
     s.figure(
@@ -409,18 +403,12 @@ fn degenerate(page: &mut Page) -> Result<(), Failure> {
     s.half_figure(
         "One point, two without values",
         "",
-        &Scatter::new(&[[1.0, 2.0], [f64::NAN, 0.0], [0.0, f64::INFINITY]])
-            .x_label("x")
-            .y_label("y")
-            .draw()?,
+        &Scatter::new(&[[1.0, 2.0], [f64::NAN, 0.0], [0.0, f64::INFINITY]]).labels("x", "y").draw()?,
     );
     s.half_figure(
         "A flat line",
         "",
-        &Lines::new(vec![Series::new("flat", vec![[0.0, 3.0], [1.0, 3.0]])])
-            .x_label("step")
-            .y_label("value")
-            .draw(),
+        &Lines::new(vec![Series::new("flat", vec![[0.0, 3.0], [1.0, 3.0]])]).labels("step", "value").draw(),
     );
     s.half_figure(
         "Hostile names",

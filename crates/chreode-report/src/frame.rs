@@ -19,6 +19,14 @@ impl Width {
         }
     }
 
+    /// About how many ticks the value axis of rows has.
+    pub(crate) fn row_ticks(self) -> usize {
+        match self {
+            Self::Wide => 7,
+            Self::Narrow => 4,
+        }
+    }
+
     /// Class of the `<svg>`.
     pub(crate) fn class(self) -> &'static str {
         match self {
@@ -30,6 +38,9 @@ impl Width {
 
 /// Size of tick labels in drawing units, as in the style sheet.
 pub(crate) const TICK_SIZE: f64 = 12.0;
+
+/// Room below a plot area for tick labels and the axis title.
+pub(crate) const BELOW: f64 = 42.0;
 
 /// A rectangle with a scale on each side.
 #[derive(Debug, Clone)]
@@ -46,6 +57,32 @@ impl Frame {
     /// Drawing position of a data point.
     pub(crate) fn at(&self, p: [f64; 2]) -> [f64; 2] {
         [self.x.at(p[0]), self.y.at(p[1])]
+    }
+
+    /// Rows below each other over one value axis: bars, estimates, densities.
+    pub(crate) fn rows(
+        width: Width,
+        range: (f64, f64),
+        [left, right]: [f64; 2],
+        [top, bottom]: [f64; 2],
+    ) -> Self {
+        let x = Scale::nice(range, width.row_ticks(), left, right);
+        Self { x, y: Scale::linear((0.0, 1.0), bottom, top), left, right, top, bottom }
+    }
+
+    /// A drawing of that width with the room that the plot area and its axes take.
+    pub(crate) fn start(&self, width: Width, name: &str) -> Svg {
+        Svg::new(width.units(), self.bottom + BELOW, width.class(), name)
+    }
+
+    /// A vertical line with a short label at its top; at the edge for a value beyond it.
+    pub(crate) fn mark(&self, svg: &mut Svg, at: f64, text: &str) {
+        let x = self.x.clamped(at);
+        svg.line("mark", [x, self.top], [x, self.bottom]);
+        let room = text_width(text, TICK_SIZE) + 6.0;
+        let (anchor, shift) = if x + room > self.right { (Anchor::End, -5.0) } else { (Anchor::Start, 5.0) };
+        let width = (self.right - self.left) * 0.6;
+        svg.label("mark-text", [x + shift, self.top + 10.0], anchor, text, TICK_SIZE, width);
     }
 
     /// Grid lines, base line, tick labels and axis titles.

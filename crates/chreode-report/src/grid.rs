@@ -112,6 +112,14 @@ impl VectorGrid {
         Ok(Self { lattice, vectors: kernel_mean(&lattice, points, vectors) })
     }
 
+    /// Length that two per cent of the vectors exceed, which keeps single ones from setting a scale; 0 without vectors.
+    pub fn fastest(&self) -> f64 {
+        let mut speeds: Vec<f64> =
+            self.vectors.iter().map(|v| v[0].hypot(v[1])).filter(|s| s.is_finite()).collect();
+        speeds.sort_by(f64::total_cmp);
+        speeds.get(speeds.len().saturating_sub(1 + speeds.len() / 50)).copied().unwrap_or(0.0)
+    }
+
     /// Bilinear value at a point; `None` outside the lattice or where a corner has no vector.
     pub(crate) fn at(&self, p: [f64; 2]) -> Option<[f64; 2]> {
         let l = &self.lattice;

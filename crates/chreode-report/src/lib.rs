@@ -15,7 +15,7 @@
 //!
 //! let mut page = Page::new("Myeloid differentiation");
 //! let loss = Lines::new(vec![Series::new("training", vec![[0.0, 1.0], [1.0, 0.4], [2.0, 0.3]])])
-//!     .x_label("step").y_label("loss").draw();
+//!     .labels("step", "loss").draw();
 //! let section = page.section("training", "How the fit went");
 //! section.text("The loss falls and stays down.");
 //! section.figure("Loss curve", "Lower is better.", &loss);

@@ -17,13 +17,15 @@ pub(crate) struct Scale {
     from: f64,
     to: f64,
     log: bool,
+    /// Ticks are labelled as percentages (linear scales).
+    pub(crate) percent: bool,
 }
 
 impl Scale {
     /// A linear scale; an empty or reversed range is widened around its middle.
     pub(crate) fn linear(range: (f64, f64), from: f64, to: f64) -> Self {
         let (lo, hi) = widen(range);
-        Self { lo, hi, from, to, log: false }
+        Self { lo, hi, from, to, log: false, percent: false }
     }
 
     /// A linear scale whose ends are ticks.
@@ -31,7 +33,7 @@ impl Scale {
         let (lo, hi) = widen(range);
         let step = nice_step(hi - lo, ticks);
         let (down, up) = ((lo / step + 1e-9).floor() * step, (hi / step - 1e-9).ceil() * step);
-        Self { lo: down, hi: up, from, to, log: false }
+        Self { lo: down, hi: up, from, to, log: false, percent: false }
     }
 
     /// A logarithmic scale over whole decades or their 1-2-5 parts; `range` must be positive, else it is set to `1..10`.
@@ -39,7 +41,7 @@ impl Scale {
         let (lo, hi) =
             if range.0 > 0.0 && range.1 >= range.0 && range.1.is_finite() { range } else { (1.0, 10.0) };
         let (lo, hi) = if hi / lo < 1.5 { (lo / 1.5, hi * 1.5) } else { (lo, hi) };
-        Self { lo, hi, from, to, log: true }
+        Self { lo, hi, from, to, log: true, percent: false }
     }
 
     /// Position of `v` in drawing units; not clamped.
@@ -64,7 +66,14 @@ impl Scale {
 
     /// About `n` ticks inside the range.
     pub(crate) fn ticks(&self, n: usize) -> Vec<Tick> {
-        if self.log { log_ticks(self.lo, self.hi, n) } else { linear_ticks(self.lo, self.hi, n) }
+        if self.log {
+            log_ticks(self.lo, self.hi, n)
+        } else if self.percent {
+            let hundredth = |t: Tick| Tick { value: t.value / 100.0, label: format!("{}\u{202f}%", t.label) };
+            linear_ticks(100.0 * self.lo, 100.0 * self.hi, n).into_iter().map(hundredth).collect()
+        } else {
+            linear_ticks(self.lo, self.hi, n)
+        }
     }
 }
 
@@ -194,6 +203,18 @@ mod tests {
                 prop_assert!(scale.ticks(5).len() < 30);
             }
         }
+    }
+
+    #[test]
+    fn percentages_stand_at_the_same_ticks() {
+        let mut scale = Scale::nice((0.0, 0.34), 7, 0.0, 1.0);
+        let plain: Vec<f64> = scale.ticks(7).iter().map(|t| t.value).collect();
+        scale.percent = true;
+        let ticks = scale.ticks(7);
+        assert!(
+            ticks.iter().zip(&plain).all(|(t, p)| (t.value - p).abs() < 1e-12) && ticks.len() == plain.len()
+        );
+        assert_eq!((ticks[0].label.as_str(), ticks[1].label.as_str()), ("0\u{202f}%", "5\u{202f}%"));
     }
 
     #[test]

@@ -64,20 +64,14 @@ fn every_figure(name: &str) -> Vec<Figure> {
             .unwrap();
     let map = ScalarGrid::smooth(lattice, &points, &values).unwrap();
     let category = ColourBy::Category { title: name, labels: &names, of: &of };
-    let scatter = |colour| Scatter::new(&points).colour(colour).x_label(name).y_label(name);
+    let scatter = |colour| Scatter::new(&points).colour(colour).labels(name, name);
     let row = |i: usize| ForestRow::new(&names[i], 0.1 * i as f64).interval(-0.1, 0.3).truth(0.2);
     vec![
         scatter(category).draw().unwrap(),
         scatter(ColourBy::Ordered { title: name, labels: &names, of: &of }).draw_by(&names, &of).unwrap(),
         scatter(ColourBy::Value { title: name, values: &values }).draw().unwrap(),
-        Streamlines::new(&field, &points)
-            .colour(category)
-            .unit(name)
-            .x_label(name)
-            .y_label(name)
-            .draw()
-            .unwrap(),
-        HeatMap::new(&map, name).x_label(name).y_label(name).draw(),
+        Streamlines::new(&field, &points).colour(category).unit(name).labels(name, name).draw().unwrap(),
+        HeatMap::new(&map, name).labels(name, name).draw(),
         Lines::new(vec![
             Series::new(name, points[..30].to_vec()).note(name).band(vec![[0.0, 0.0, 1.0], [1.0, 0.0, 1.0]]),
         ])
@@ -172,6 +166,50 @@ fn same_input_same_bytes_and_no_network() {
     }
     // The only address is the name space of SVG, which nothing fetches.
     assert_eq!(html.matches("http:").count(), html.matches("xmlns=\"http://www.w3.org/2000/svg\"").count());
+}
+
+/// Figures that are read beside each other mean the same by the same colour or width.
+#[test]
+fn colours_and_widths_can_be_compared() {
+    let labels: Vec<String> = ["Ery", "Meg", "Mono"].map(String::from).into();
+    let fill = |figure: &Figure, class: &str| figure.html().contains(&format!("{class}\""));
+    let last = [Some(2); 3];
+    let colour = ColourBy::Category { title: "fate", labels: &labels, of: &last };
+    let scatter = Scatter::new(&[[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]]).colour(colour).draw().unwrap();
+    assert!(
+        fill(&scatter, "k2") && !fill(&scatter, "k0"),
+        "a label keeps its colour where the others are absent"
+    );
+
+    let matrix = |values: &[f64], reach: f64| {
+        let matrix = Matrix::new(&labels[..1], &labels[..2], values, "change").unwrap().change();
+        matrix.range(-reach, reach).draw().html().to_string()
+    };
+    let weak = matrix(&[0.1, -0.1], 0.4);
+    assert!(weak.contains("+0.40") && weak.contains("−0.40"), "{weak}");
+    let class = |html: &str| html.split("class=\"d").nth(1).unwrap()[..2].to_string();
+    assert_eq!(class(&weak), class(&matrix(&[0.1, 0.4], 0.4)));
+
+    let bars =
+        Bars::new(vec!["a".into()], vec![BarSeries::new("share", vec![0.34])]).percent().draw().unwrap();
+    assert!(
+        bars.html().contains(">10\u{202f}%<") && !bars.html().contains(">0.1<"),
+        "axis and bars in one unit"
+    );
+
+    let chart = |reach| {
+        let series = BarSeries::new("s", vec![0.34]);
+        Bars::new(vec!["a".into()], vec![series]).reach(reach).draw().unwrap()
+    };
+    assert!(chart(0.9).html().contains(">0.8<") && !chart(0.0).html().contains(">0.8<"));
+
+    let lattice = Lattice::covering(&ring(100), 20);
+    let field = VectorGrid::new(lattice, vec![[1.0, 0.0]; lattice.len()]).unwrap();
+    assert_eq!(field.fastest(), 1.0);
+    let own = Streamlines::new(&field, &[]).unit("per day").draw().unwrap();
+    let wide = Streamlines::new(&field, &[]).unit("per day").widest_at(4.0).draw().unwrap();
+    assert!(own.html().contains("near 1.0 per day") && wide.html().contains("near 4.0 per day"));
+    assert!(own.html().contains("class=\"w4\"") && !wide.html().contains("class=\"w4\""));
 }
 
 #[test]

@@ -73,8 +73,9 @@ pub fn sampling_floor<T: Real>(
 /// Distance of simulated to observed cells: starts at the cells of time number `start`, ends at `target`.
 ///
 /// Start cells and observed cells are drawn without replacement. Where there are fewer start cells than asked for,
-/// each starts several paths, whose pairs the unbiased energy distance leaves out; `dt` is the longest step. Simulated cells carry the model's growth weights if it has growth, else, with `column_growth`,
-/// those of the data's rates.
+/// each starts several paths, whose pairs the unbiased energy distance leaves out; `dt` is the longest step.
+/// Simulated cells carry the model's growth weights if it has growth, else, with `column_growth`, those of the data's
+/// rates.
 ///
 /// # Errors
 /// [`TrainError::Data`] if `target` is not after `start` or not in the data, [`TrainError::Solve`], those of the

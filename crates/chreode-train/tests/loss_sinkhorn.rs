@@ -1,8 +1,11 @@
 //! The Sinkhorn divergence: gradients against finite differences, small blur against exact assignment.
 
+mod common;
+
 use chreode_train::{
     Cloud, CloudBar, Cost, EnergyDistance, LossError, SinkhornConfig, SinkhornDivergence, Statistic,
 };
+use common::check_slopes;
 use proptest::prelude::*;
 
 fn config(cost: Cost, blur: f64) -> SinkhornConfig {
@@ -39,20 +42,8 @@ proptest! {
         let mut at = |x: &[f64], lw: &[f64]| loss.evaluate(Cloud::weighted(x, lw), yc, None).unwrap().value;
         // |x - y| is smooth over 1e-6 only: stay away from its kink by a step that is smaller still.
         let h = if cost == Cost::HalfSquare { 1e-4 } else { 1e-5 };
-        for i in 0..x.len() {
-            let (mut hi, mut lo) = (x.clone(), x.clone());
-            hi[i] += h;
-            lo[i] -= h;
-            let fd = (at(&hi, &lw) - at(&lo, &lw)) / (2.0 * h);
-            prop_assert!((xb[i] - fd).abs() < 1e-6, "x {i}: {} {fd}", xb[i]);
-        }
-        for i in 0..n {
-            let (mut hi, mut lo) = (lw.clone(), lw.clone());
-            hi[i] += h;
-            lo[i] -= h;
-            let fd = (at(&x, &hi) - at(&x, &lo)) / (2.0 * h);
-            prop_assert!((wb[i] - fd).abs() < 1e-6, "w {i}: {} {fd}", wb[i]);
-        }
+        check_slopes("x", &xb, &x, (h, 1e-6), |x| at(x, &lw))?;
+        check_slopes("w", &wb, &lw, (h, 1e-6), |lw| at(&x, lw))?;
     }
 
     /// As the blur goes to zero the divergence goes to the cost of the best assignment.

@@ -3,6 +3,7 @@
 //! All steps build with one profile, one feature set and the same flags, so that they share their artefacts:
 //! clippy, `alone` and `doc` the checked ones, tests, examples and benches the built ones.
 
+mod demo;
 mod doc;
 mod native;
 mod python;
@@ -65,6 +66,7 @@ const STEPS: &[Step] = &[
     Step { name: "test", what: "unit, integration and property tests", run: tests::test },
     Step { name: "doctest", what: "the examples in the documentation", run: tests::doctest },
     Step { name: "examples", what: "every example program runs", run: tests::examples },
+    Step { name: "demo", what: "the README's first command keeps its promises", run: demo::check },
     Step { name: "benches", what: "every benchmark runs once", run: tests::benches },
     Step { name: "msrv", what: "the oldest supported Rust compiles it", run: msrv },
 ];

@@ -1,7 +1,7 @@
 //! A demo result without a training: from a slightly wrong copy of the true network.
 
 use chreode_cells::demo::{
-    DemoResult, EffectRow, FateFraction, HeldOutDistance, ScoreRow, Scores, SignScore, SpreadRow,
+    DemoResult, EffectRow, FateFraction, HeldOutDistance, OutsideRow, ScoreRow, Scores, SignScore, SpreadRow,
 };
 use chreode_cells::virtual_blood::{
     D, END, Effect, FACTORS, Fate, Intervention, Reference, Run, SNAPSHOT_TIMES, VirtualBlood, calibration,
@@ -234,6 +234,8 @@ pub(crate) fn demo(sizes: Sizes) -> Result<DemoResult, Failure> {
         diffusion,
         true_drift,
         true_diffusion,
-        outside: vec![(1.0, 0.012), (2.0, 0.03), (4.0, 0.055), (6.0, 0.021)],
+        outside: [(1.0, 0.012, 0.01), (2.0, 0.19, 0.17), (4.0, 0.055, 0.011), (6.0, 0.021, 0.009)]
+            .map(|(time, model, truth)| OutsideRow { time, model, truth })
+            .into(),
     })
 }

@@ -102,6 +102,7 @@ fn run(steps: u64) -> Result<chreode_report::Page, Failure> {
         let perturbed = Fates::predict(&rollout, &readout, &moved, 1.0, 6.0)?;
         views.push(ShiftView {
             name: format!("{name} +0.5 at the start"),
+            genes: Vec::new(),
             shifts: shifts(&fates, &perturbed),
         });
     }

@@ -70,7 +70,9 @@ impl Reader<'_> {
         // Names that no cell has need be no times.
         let used: Vec<usize> = labels.counts().iter().enumerate().filter(|c| *c.1 > 0).map(|c| c.0).collect();
         let names: Vec<String> = used.iter().map(|&c| labels.names()[c].clone()).collect();
-        let of_used = parse_times(self.path, column, &names)?;
+        let of_used = parse_times(self.path, column, &names, |i| {
+            (0..labels.len()).find(|&row| labels.code(row) == Some(used[i])).unwrap_or_default()
+        })?;
         let mut of_name = vec![f64::NAN; labels.names().len()];
         for (&c, &t) in used.iter().zip(&of_used) {
             of_name[c] = t;

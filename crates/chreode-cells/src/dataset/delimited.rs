@@ -65,7 +65,7 @@ pub(super) fn read(
     let data = table.read(&request)?;
     let mut text = data.text.into_iter();
     // In the order of the request: the time is always there.
-    let times = parse_times(path, &options.time, &text.next().unwrap_or_default())?;
+    let times = parse_times(path, &options.time, &text.next().unwrap_or_default(), |row| row)?;
     let ids = if id.is_some() {
         text.next().unwrap_or_default()
     } else {

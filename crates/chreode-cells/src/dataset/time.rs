@@ -4,25 +4,33 @@ use std::path::Path;
 
 use crate::error::DataError;
 
-/// One time for each text, which must hold one number each and otherwise the same letters.
-pub(super) fn parse_times(path: &Path, column: &str, texts: &[String]) -> Result<Vec<f64>, DataError> {
-    let bad = |value: &str, expected| DataError::BadTime {
+/// One time for each text, which must hold one number each and otherwise the same letters; `row` says in which row of the
+/// file a text stands first.
+pub(super) fn parse_times(
+    path: &Path,
+    column: &str,
+    texts: &[String],
+    row: impl Fn(usize) -> usize,
+) -> Result<Vec<f64>, DataError> {
+    let bad = |i: usize, expected| DataError::BadTime {
         path: path.to_owned(),
         column: column.to_owned(),
-        value: value.to_owned(),
+        row: row(i),
+        value: texts[i].clone(),
         expected,
     };
     let mut unit: Option<String> = None;
     texts
         .iter()
-        .map(|text| {
+        .enumerate()
+        .map(|(i, text)| {
             let (time, letters) = number_in(text).ok_or_else(|| {
-                bad(text, "a time (one number, with or without a word around it: 2, `day 2`, `d6`)")
+                bad(i, "a time (one number, with or without a word around it: 2, `day 2`, `d6`)")
             })?;
             match &unit {
                 None => unit = Some(letters),
                 Some(unit) if *unit == letters => {}
-                Some(_) => return Err(bad(text, "written like the other times, so their units may differ")),
+                Some(_) => return Err(bad(i, "written like the other times, so their units may differ")),
             }
             Ok(time)
         })
@@ -72,7 +80,7 @@ mod tests {
 
     fn times(texts: &[&str]) -> Result<Vec<f64>, String> {
         let texts: Vec<String> = texts.iter().map(|&t| t.to_owned()).collect();
-        parse_times(Path::new("cells.csv"), "day", &texts).map_err(|e| e.to_string())
+        parse_times(Path::new("cells.csv"), "day", &texts, |i| i).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -88,7 +96,7 @@ mod tests {
     fn what_is_ambiguous() {
         for bad in ["late", "", "day 2 of 6", "2,5", "nan", "inf", "d2_rep1"] {
             let message = times(&["day 2", bad]).unwrap_err();
-            assert!(message.contains(&format!("`{bad}` is not a time")), "{message}");
+            assert!(message.contains(&format!("`{bad}` (in row 1) is not a time")), "{message}");
         }
         assert!(times(&["12h", "2d"]).unwrap_err().contains("units may differ"));
     }

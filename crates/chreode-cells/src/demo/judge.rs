@@ -2,11 +2,11 @@
 
 use chreode_core::{Diffusion, sub_seed};
 use chreode_model::{DiffusionConfig, GrowthNet, NeuralSde};
-use chreode_train::{Cloud, CloudBar, EnergyDistance, Statistic, Trainer};
+use chreode_train::{Cloud, CloudBar, EnergyDistance, OptimiserConfig, Statistic, Trainer};
 
 use super::DemoError;
 use super::result::{
-    DemoResult, EffectRow, FateFraction, HeldOutDistance, ScoreRow, Scores, SignScore, SpreadRow,
+    DemoResult, EffectRow, FateFraction, HeldOutDistance, OutsideRow, ScoreRow, Scores, SignScore, SpreadRow,
 };
 use super::settings::{DemoSettings, HELD_OUT, MODEL_DT};
 use crate::trust::Manifold;
@@ -224,22 +224,29 @@ impl<'a> Judge<'a> {
                     fields(&mut self.model.clone(), &self.first)?,
                 ),
                 row("no learning: g = c √x, true drift", f64::NAN, fields(&mut root.clone(), &[])?),
-                row("no learning: pull to the nearest attractor", f64::NAN, fields(&mut pull.clone(), &[])?),
+                row(
+                    "no learning: pull to the nearest attractor, true diffusion",
+                    f64::NAN,
+                    fields(&mut pull.clone(), &[])?,
+                ),
             ],
         };
         Ok(Progenitors { truth, model, scores })
     }
 
-    /// Fraction of the model's cells at each training time that are outside the training cells.
-    fn outside(&self, start: &[f32]) -> Result<Vec<(f64, f64)>, DemoError> {
+    /// Fractions of the model's and of true cells from the same start that are outside the training cells.
+    fn outside(&self, start: &[f32]) -> Result<Vec<OutsideRow>, DemoError> {
         let data = self.fit.data();
         let cells = (0..data.times.len()).filter(|&k| k != HELD_OUT).flat_map(|k| &data.states[k]);
         let manifold = Manifold::new(cells.copied().collect(), D)?;
         data.times[1..]
             .iter()
             .map(|&t| {
-                let states = blood::simulate_to(self.model, self.p, start, t, self.model_run("outside"))?;
-                Ok((t, manifold.distances(&states)?.outside()))
+                let model = blood::simulate_to(self.model, self.p, start, t, self.model_run("outside"))?;
+                let run = Run::truth(self.seed("outside in truth"));
+                let truth = blood::simulate_to(&VirtualBlood::wild_type(), &[], start, t, run)?;
+                let outside = |states: &[f32]| Ok::<_, DemoError>(manifold.distances(states)?.outside());
+                Ok(OutsideRow { time: t, model: outside(&model)?, truth: outside(&truth)? })
             })
             .collect()
     }
@@ -249,7 +256,13 @@ impl<'a> Judge<'a> {
         let noise = match &config.diffusion {
             DiffusionConfig::Diagonal { hidden, .. } => format!("diagonal, hidden layers {hidden:?}"),
             DiffusionConfig::Constant { .. } => "constant".into(),
-            DiffusionConfig::Langevin { .. } => "chemical Langevin, one free scale a factor".into(),
+            DiffusionConfig::Langevin { initial_level, .. } => {
+                format!("chemical Langevin, one free scale a factor, started at {initial_level} × its spread")
+            }
+        };
+        let optimiser = match &train.optimiser {
+            OptimiserConfig::Adam { weight_decay, .. } => format!("Adam, weight decay {weight_decay}"),
+            OptimiserConfig::RmsProp { .. } => "RMSprop".into(),
         };
         [
             ("seed", self.settings.seed.to_string()),
@@ -258,7 +271,7 @@ impl<'a> Judge<'a> {
             ("diffusion", noise),
             ("parameters", self.p.len().to_string()),
             ("loss", "unbiased energy distance, all coordinates in one scale".into()),
-            ("optimiser", format!("{:?}, learning rate {}", train.optimiser, train.learning_rate)),
+            ("optimiser", format!("{optimiser}, learning rate {}", train.learning_rate)),
             ("updates", train.steps.to_string()),
             ("cells in a minibatch", format!("{} per time", train.batch)),
             ("step in training", format!("{} days", train.dt)),

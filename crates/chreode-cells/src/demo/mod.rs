@@ -19,10 +19,11 @@ use chreode_train::{
 };
 
 use crate::AnalysisError;
+use crate::moments::mean_and_sd;
 use crate::virtual_blood::{D, SNAPSHOT_TIMES, snapshots};
 
 pub use result::{
-    DemoResult, EffectRow, FateFraction, HeldOutDistance, ScoreRow, Scores, SignScore, SpreadRow,
+    DemoResult, EffectRow, FateFraction, HeldOutDistance, OutsideRow, ScoreRow, Scores, SignScore, SpreadRow,
 };
 pub use settings::DemoSettings;
 
@@ -137,16 +138,8 @@ pub fn run(
 
 /// Mean and standard deviation of each coordinate over all cells but those of time number `without`.
 fn centre_and_spread(data: &Snapshots<f32>, without: usize) -> (Vec<f64>, Vec<f64>) {
-    let used = || {
-        (0..data.times.len()).filter(|&k| k != without).flat_map(|k| data.states[k].chunks_exact(data.dim))
-    };
-    let n = used().count() as f64;
-    let mean: Vec<f64> =
-        (0..data.dim).map(|i| used().map(|row| f64::from(row[i])).sum::<f64>() / n).collect();
-    let sd = (0..data.dim)
-        .map(|i| (used().map(|row| (f64::from(row[i]) - mean[i]).powi(2)).sum::<f64>() / n).sqrt())
-        .collect();
-    (mean, sd)
+    let times = (0..data.times.len()).filter(|&k| k != without);
+    mean_and_sd(times.flat_map(|k| data.states[k].chunks_exact(data.dim)), data.dim, 0)
 }
 
 #[cfg(test)]

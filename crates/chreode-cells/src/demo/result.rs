@@ -58,8 +58,19 @@ pub struct DemoResult {
     pub true_drift: Vec<f32>,
     /// The true diffusion there, `[n, 11]`.
     pub true_diffusion: Vec<f32>,
-    /// Time, and the fraction of the model's cells that are outside the training cells then.
-    pub outside: Vec<(f64, f64)>,
+    /// Cells outside the training cells, at every time but the first.
+    pub outside: Vec<OutsideRow>,
+}
+
+/// Fractions of cells that are outside the training cells.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OutsideRow {
+    /// When.
+    pub time: f64,
+    /// Of the model's cells.
+    pub model: f64,
+    /// Of other true cells of that time: a time that was not trained on lies outside in part.
+    pub truth: f64,
 }
 
 /// Unbiased energy distances to the snapshot that was held out.

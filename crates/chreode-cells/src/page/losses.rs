@@ -47,7 +47,7 @@ impl Losses<'_> {
             let note = points.last().map_or_else(String::new, |p| number(p[1], 3));
             Series::new(name, kept(points)).note(note)
         });
-        let lines = Lines::new(series.collect()).x_label("step").y_label("loss");
+        let lines = Lines::new(series.collect()).labels("step", "loss");
         match self.best_step {
             Some(best) if best >= step => lines.mark(best, "kept"),
             _ => lines,

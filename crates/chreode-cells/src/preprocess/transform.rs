@@ -77,12 +77,14 @@ impl Transform {
     /// What was done, in a line for the log.
     pub fn summary(&self) -> String {
         let kind = match self.kind {
-            ExpressionKind::Counts => format!("counts, scaled to {:.6} per cell", self.target_sum),
+            ExpressionKind::Counts => format!("counts, scaled to {} per cell", self.target_sum),
             ExpressionKind::Normalised => "normalised expression".to_owned(),
             ExpressionKind::Log | ExpressionKind::Auto => "logarithms".to_owned(),
         };
+        // Few genes are a table's columns, among which an input or a batch may have slipped in.
+        let names = if self.all_genes <= 60 { format!(" ({})", self.genes.join(", ")) } else { String::new() };
         format!(
-            "the state is {} principal components of {} of {} genes, taken for {kind}",
+            "the state is {} principal components of {} of {} genes{names}, taken for {kind}",
             self.dim(),
             self.genes.len(),
             self.all_genes

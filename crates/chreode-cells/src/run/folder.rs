@@ -21,6 +21,7 @@ use super::error::{read_error, write_error};
 use super::{MetricsLog, RunConfig, RunError};
 use crate::atomic::{write_atomically, write_bytes_atomically};
 use crate::error::DataError;
+use crate::staged::StagedFolder;
 use crate::state_space::StateSpace;
 
 /// What to do where a run already is.
@@ -36,6 +37,15 @@ pub enum ExistingRun {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {
     path: PathBuf,
+}
+
+/// A run folder that was just made.
+#[derive(Debug)]
+pub struct NewRun {
+    /// The run.
+    pub folder: RunFolder,
+    /// Where the rest of the run that was replaced lies, if it could not be deleted.
+    pub left: Option<PathBuf>,
 }
 
 /// Held while a run is trained: a second process is refused.
@@ -77,41 +87,25 @@ impl RunFolder {
     /// Makes a run folder in one piece: `fill` writes into a folder beside it, which is then renamed.
     ///
     /// # Errors
-    /// What [`RunFolder::check_free`] finds, what `fill` returns, [`DataError::Write`](crate::DataError::Write); nothing is left behind then.
+    /// What [`RunFolder::check_free`] finds, what `fill` returns, [`DataError::Write`](crate::DataError::Write); nothing is
+    /// left behind then. [`DataError::MovedAside`](crate::DataError::MovedAside) if an old run could not be put back.
     pub fn create(
         path: &Path,
         existing: ExistingRun,
         config: &RunConfig,
         fill: impl FnOnce(&RunFolder) -> Result<(), RunError>,
-    ) -> Result<Self, RunError> {
+    ) -> Result<NewRun, RunError> {
         Self::check_free(path, existing)?;
-        let write = |source| write_error(path, source);
-        let parent = parent_of(path);
-        std::fs::create_dir_all(parent).map_err(write)?;
-        let staging = Staging::new(path, "part").map_err(write)?;
-        let new = Self { path: staging.0.clone() };
-        std::fs::create_dir(new.checkpoints()).map_err(write)?;
+        let staged = StagedFolder::new(path)?;
+        let new = Self { path: staged.path().to_owned() };
+        std::fs::create_dir(new.checkpoints()).map_err(|source| write_error(path, source))?;
         config
             .save(&new.path)
             .and_then(|()| new.open_log().map(drop))
             .and_then(|()| fill(&new))
             .map_err(|error| at_its_place(error, &new.path, path))?;
-        sync_folder(&new.path);
-        // The old run is moved aside first and deleted last, so that one of the two is always whole.
-        let old = Staging::new(path, "old").map_err(write)?;
-        let aside = old.0.join("run");
-        let had_old = std::fs::exists(path).map_err(write)?;
-        if had_old {
-            std::fs::rename(path, &aside).map_err(write)?;
-        }
-        if let Err(source) = std::fs::rename(&new.path, path) {
-            if had_old {
-                std::fs::rename(&aside, path).map_err(write)?;
-            }
-            return Err(write(source));
-        }
-        sync_folder(parent);
-        Ok(Self { path: path.to_owned() })
+        let left = staged.put_in_place()?;
+        Ok(NewRun { folder: Self { path: path.to_owned() }, left })
     }
 
     /// Opens the run at `path`, with its settings.
@@ -291,44 +285,5 @@ fn at_its_place(error: RunError, staging: &Path, run: &Path) -> RunError {
             DataError::Write { path, source }.into()
         }
         other => other,
-    }
-}
-
-/// The folder that holds `path`.
-fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Makes renames inside a folder survive a power cut; not every system lets a folder be synced.
-fn sync_folder(folder: &Path) {
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
-    }
-}
-
-/// A folder beside the run's place, deleted with all in it when dropped.
-struct Staging(PathBuf);
-
-impl Staging {
-    fn new(run: &Path, what: &str) -> std::io::Result<Self> {
-        let Some(name) = run.file_name() else {
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path names no folder"));
-        };
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}.{what}", std::process::id()));
-        let path = parent_of(run).join(hidden);
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // It may have been renamed to its place: then there is nothing left to delete.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -16,7 +16,7 @@ mod training_cells;
 pub use config::{DataConfig, RunConfig};
 pub use error::RunError;
 pub use fingerprint::Fingerprint;
-pub use folder::{ExistingRun, RunFolder, TrainingLock};
+pub use folder::{ExistingRun, NewRun, RunFolder, TrainingLock};
 pub use metrics::{MetricsLog, read_metrics};
 pub use new_cells::Coordinates;
 pub use results::{FateResult, ShiftResult, StoredShift};

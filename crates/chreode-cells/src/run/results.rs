@@ -11,7 +11,7 @@ use super::error::{read_error, write_error};
 use super::{Fingerprint, RunError, RunFolder};
 use crate::atomic::write_bytes_atomically;
 use crate::fate::{Fates, ReadoutQuality};
-use crate::perturb::Shift;
+use crate::perturb::{GeneMove, Shift};
 
 /// Fates of some cells, with what the report says of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct ShiftResult {
     pub name: String,
     /// Which cells, from when to when: shifts of another setting are not shown beside these.
     pub setting: String,
+    /// What it did to each gene at the start.
+    #[serde(default)]
+    pub genes: Vec<GeneMove>,
     /// The shift of every fate.
     pub shifts: Vec<StoredShift>,
 }

@@ -5,8 +5,8 @@ use crate::figures::lines::colour_class;
 use crate::figures::{Figure, ShapeError, left_out};
 use crate::format::{number, percent};
 use crate::frame::{Frame, Width};
-use crate::scale::{Scale, extent};
-use crate::svg::{Anchor, Svg, text_width};
+use crate::scale::extent;
+use crate::svg::{Anchor, text_width};
 
 /// One bar per group.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,12 +45,13 @@ pub struct Bars {
     series: Vec<BarSeries>,
     label: String,
     percent: bool,
+    reach: f64,
 }
 
 impl Bars {
     /// Bars of every series for every group.
     pub fn new(groups: Vec<String>, series: Vec<BarSeries>) -> Self {
-        Self { groups, series, label: String::new(), percent: false }
+        Self { groups, series, label: String::new(), percent: false, reach: 0.0 }
     }
 
     /// Title of the value axis.
@@ -60,10 +61,17 @@ impl Bars {
         self
     }
 
-    /// Writes the values at the bars and in tooltips as percentages.
+    /// Writes the values at the bars, at the axis and in tooltips as percentages.
     #[must_use]
     pub fn percent(mut self) -> Self {
         self.percent = true;
+        self
+    }
+
+    /// Lets the axis reach to this value at least, the same for charts that are to be compared.
+    #[must_use]
+    pub fn reach(mut self, value: f64) -> Self {
+        self.reach = value;
         self
     }
 
@@ -117,7 +125,7 @@ impl Bars {
         let all = self.series.iter().flat_map(|s| {
             s.values.iter().copied().chain(s.intervals.iter().flat_map(|i| [i.0, i.1])).chain([0.0])
         });
-        let range = extent(all).unwrap_or((0.0, 1.0));
+        let range = extent(all.chain([self.reach])).unwrap_or((0.0, 1.0));
         // Labels stand at the left on a wide figure, above their bars on a narrow one.
         let label_room = if wide {
             self.groups.iter().map(|g| text_width(g, 13.0)).fold(40.0, f64::max).min(220.0) + 14.0
@@ -129,17 +137,10 @@ impl Bars {
         let pitch = bars as f64 * (BAR + 2.0) + header + if wide { 16.0 } else { 12.0 };
         let top = 6.0;
         let bottom = top + self.groups.len() as f64 * pitch;
-        let frame = Frame {
-            x: Scale::nice(range, if wide { 7 } else { 4 }, label_room, right),
-            y: Scale::linear((0.0, 1.0), bottom, top),
-            left: label_room,
-            right,
-            top,
-            bottom,
-        };
-        let mut svg =
-            Svg::new(width.units(), bottom + 42.0, width.class(), &format!("Bar chart: {}", self.label));
-        frame.x_axis(&mut svg, &self.label, if wide { 7 } else { 4 }, true);
+        let mut frame = Frame::rows(width, range, [label_room, right], [top, bottom]);
+        frame.x.percent = self.percent;
+        let mut svg = frame.start(width, &format!("Bar chart: {}", self.label));
+        frame.x_axis(&mut svg, &self.label, width.row_ticks(), true);
         let zero = frame.x.at(0.0);
         svg.line("axis", [zero, top], [zero, bottom]);
         for (g, group) in self.groups.iter().enumerate() {
@@ -156,7 +157,8 @@ impl Bars {
                     label_room - 14.0,
                 );
             } else {
-                svg.label("name halo", [1.0, first - 6.0], Anchor::Start, group, 13.0, right);
+                let at = [label_room + 5.0, first - 6.0];
+                svg.label("name halo", at, Anchor::Start, group, 13.0, right - label_room);
             }
             let mut row = first;
             for (i, s) in self.series.iter().enumerate().filter(|(_, s)| !s.marker) {

@@ -16,10 +16,17 @@ pub struct CalibrationBin {
     pub predicted: f64,
     /// Mean outcome: the share that took place, or the mean true probability.
     pub observed: f64,
-    /// 95 % interval of the observed share (Wilson).
+    /// 95 % interval of the observed share (Wilson); NaN where it is not one.
     pub interval: (f64, f64),
     /// Number of predictions.
     pub count: usize,
+}
+
+impl CalibrationBin {
+    /// The interval, if it is known.
+    fn bar(&self) -> Option<(f64, f64)> {
+        Some(self.interval).filter(|i| i.0.is_finite() && i.1.is_finite())
+    }
 }
 
 /// A calibration plot of one or several sets of predictions.
@@ -120,24 +127,22 @@ impl Calibration {
             let class = format!("t{i} {}", colour_class(i));
             let usable: Vec<&CalibrationBin> =
                 bins.iter().filter(|b| b.predicted.is_finite() && b.observed.is_finite()).collect();
-            for b in usable.iter().filter(|b| b.interval.0.is_finite() && b.interval.1.is_finite()) {
-                svg.line(
-                    &format!("{class} interval"),
-                    frame.at([b.predicted, b.interval.0]),
-                    frame.at([b.predicted, b.interval.1]),
-                );
+            for (b, (lo, hi)) in usable.iter().filter_map(|b| Some((b, b.bar()?))) {
+                let class = format!("{class} interval");
+                svg.line(&class, frame.at([b.predicted, lo]), frame.at([b.predicted, hi]));
             }
             let places: Vec<[f64; 2]> = usable.iter().map(|b| frame.at([b.predicted, b.observed])).collect();
             svg.path(&format!("{class} curve"), &polyline(&places), "");
             for (b, at) in usable.iter().zip(places) {
                 // The area tells the count.
                 let radius = 2.5 + 5.5 * (b.count as f64 / greatest as f64).sqrt();
+                let bar = b
+                    .bar()
+                    .map_or_else(String::new, |(lo, hi)| format!(" ({} to {})", percent(lo), percent(hi)));
                 let title = format!(
-                    "{name}: predicted {}, observed {} ({} to {}), n = {}",
+                    "{name}: predicted {}, observed {}{bar}, n = {}",
                     percent(b.predicted),
                     percent(b.observed),
-                    percent(b.interval.0),
-                    percent(b.interval.1),
                     count(b.count)
                 );
                 svg.circle(&format!("{class} spot"), at, radius, &title);
@@ -153,7 +158,9 @@ impl Calibration {
             })
             .collect();
         let mut legend = legend::keys("", &keys);
-        legend.push_str("<div class=\"legend legend-note\">Dashed: perfect calibration. Larger dots stand for more predictions; bars are 95 % intervals.</div>");
+        let has_bars = self.series.iter().flat_map(|s| &s.1).any(|b| b.bar().is_some());
+        legend.push_str("<div class=\"legend legend-note\">Dashed: perfect calibration. Larger dots stand for more predictions");
+        legend.push_str(if has_bars { "; bars are 95 % intervals.</div>" } else { ".</div>" });
         Figure::square(&svg.finish(), &legend, notes)
     }
 }
@@ -182,6 +189,10 @@ mod tests {
         let expected = (0.05 + 2.0 * 0.35 + 2.0 * 0.025) / 5.0;
         assert!((c.expected_error(0) - expected).abs() < 1e-12);
         assert!(c.draw().notes()[0].starts_with("1 prediction "));
+        assert!(c.draw().html().contains("95 % intervals"));
+        let known = CalibrationBin { interval: (f64::NAN, f64::NAN), ..bins[1] };
+        let html = Calibration::new().bins("all", vec![known]).draw().html().to_string();
+        assert!(!html.contains("intervals") && !html.contains(" to "), "no bars, no word of them: {html}");
         // Newcombe (1998), Stat. Med. 17, table I: 81 of 263 gives .2553 to .3662.
         let (lo, hi) = wilson(81.0 / 263.0, 263.0);
         assert!((lo - 0.2553).abs() < 1e-4 && (hi - 0.3662).abs() < 1e-4, "{lo} {hi}");

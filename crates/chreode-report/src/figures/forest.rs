@@ -4,8 +4,8 @@ use crate::figures::legend::{self, Key};
 use crate::figures::{Figure, left_out};
 use crate::format::aligned;
 use crate::frame::{Frame, Width};
-use crate::scale::{Scale, extent};
-use crate::svg::{Anchor, Svg, text_width};
+use crate::scale::extent;
+use crate::svg::{Anchor, text_width};
 
 /// One row: an estimate, its interval, and the truth where it is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,31 +120,16 @@ impl Forest {
             .sum();
         let top = 6.0;
         let bottom = top + height;
-        let frame = Frame {
-            x: Scale::nice(range, if wide { 8 } else { 4 }, left, right),
-            y: Scale::linear((0.0, 1.0), bottom, top),
-            left,
-            right,
-            top,
-            bottom,
-        };
-        let mut svg =
-            Svg::new(width.units(), bottom + 42.0, width.class(), &format!("Estimates: {}", self.label));
-        frame.x_axis(&mut svg, &self.label, if wide { 8 } else { 4 }, true);
+        let frame = Frame::rows(width, range, [left, right], [top, bottom]);
+        let mut svg = frame.start(width, &format!("Estimates: {}", self.label));
+        frame.x_axis(&mut svg, &self.label, width.row_ticks(), true);
         let zero = frame.x.at(0.0);
         let mut y = top;
         for (heading, rows) in &groups {
             if heading.is_empty() {
                 y += 6.0;
             } else {
-                svg.label(
-                    "group",
-                    [1.0, y + 18.0],
-                    Anchor::Start,
-                    heading,
-                    12.5,
-                    labels + 0.5 * (right - left),
-                );
+                svg.label("group halo", [1.0, y + 18.0], Anchor::Start, heading, 12.5, width.units() - 2.0);
                 y += HEADING;
             }
             for row in rows {

@@ -4,25 +4,24 @@ use std::fmt::Write as _;
 
 use crate::colour;
 use crate::figures::Figure;
-use crate::figures::scatter::{PANEL, panel_frame, robust_range, value_legend};
+use crate::figures::scatter::{panel, robust_range, value_legend};
 use crate::format::number;
 use crate::grid::ScalarGrid;
-use crate::svg::{Svg, coordinate};
+use crate::svg::coordinate;
 
 /// A map of one value on a lattice.
 #[derive(Debug, Clone)]
 pub struct HeatMap<'a> {
     grid: &'a ScalarGrid,
     title: String,
-    x_label: String,
-    y_label: String,
+    labels: [String; 2],
     range: Option<(f64, f64)>,
 }
 
 impl<'a> HeatMap<'a> {
     /// A map; `title` names the value and its unit.
     pub fn new(grid: &'a ScalarGrid, title: impl Into<String>) -> Self {
-        Self { grid, title: title.into(), x_label: String::new(), y_label: String::new(), range: None }
+        Self { grid, title: title.into(), labels: [String::new(), String::new()], range: None }
     }
 
     /// Values at the two ends of the colours, the same for maps that are to be compared; without it, the map's own 1 % and 99 % quantiles.
@@ -32,17 +31,10 @@ impl<'a> HeatMap<'a> {
         self
     }
 
-    /// Title of the x axis.
+    /// Titles of the axes.
     #[must_use]
-    pub fn x_label(mut self, label: impl Into<String>) -> Self {
-        self.x_label = label.into();
-        self
-    }
-
-    /// Title of the y axis.
-    #[must_use]
-    pub fn y_label(mut self, label: impl Into<String>) -> Self {
-        self.y_label = label.into();
+    pub fn labels(mut self, x: impl Into<String>, y: impl Into<String>) -> Self {
+        self.labels = [x.into(), y.into()];
         self
     }
 
@@ -55,9 +47,8 @@ impl<'a> HeatMap<'a> {
             return Figure::empty(vec!["No place of the map has enough cells.".to_string()]);
         }
         let (from, to) = ([l.x0 - 0.5 * l.dx, l.y0 - 0.5 * l.dy], l.node(l.nx - 1, l.ny - 1));
-        let frame = panel_frame([(from[0], to[0] + 0.5 * l.dx), (from[1], to[1] + 0.5 * l.dy)], PANEL, true);
-        let mut svg = Svg::new(PANEL, frame.bottom + 42.0, "art", &format!("Map of {}", self.title));
-        frame.axes(&mut svg, &self.x_label, &self.y_label, true);
+        let extents = [(from[0], to[0] + 0.5 * l.dx), (from[1], to[1] + 0.5 * l.dy)];
+        let (mut svg, frame) = panel(extents, &self.labels, &format!("Map of {}", self.title), true);
 
         let (lo, hi) = self.range.unwrap_or_else(|| robust_range(values));
         let step =

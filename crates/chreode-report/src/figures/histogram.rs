@@ -8,7 +8,7 @@ use crate::figures::{Figure, left_out};
 use crate::format::{count, number, percent};
 use crate::frame::{Frame, Width};
 use crate::scale::{Scale, extent, nice_step};
-use crate::svg::{Anchor, Svg, coordinate, text_width};
+use crate::svg::coordinate;
 
 /// Histograms of sets of values, as shares of each set.
 #[derive(Debug, Clone)]
@@ -102,8 +102,7 @@ impl<'a> Histogram<'a> {
         let span = edges.1 - edges.0;
         let range = (lo.max(edges.0 - span), hi.min(edges.1 + span));
         let frame = Frame { x: Scale::linear(range, left, right), y, left, right, top, bottom };
-        let mut svg =
-            Svg::new(width.units(), bottom + 42.0, width.class(), &format!("Histogram of {}", self.label));
+        let mut svg = frame.start(width, &format!("Histogram of {}", self.label));
         frame.axes(&mut svg, &self.label, "share of each set", false);
         for (i, (name, _)) in self.sets.iter().enumerate() {
             let class = format!("t{i} {}", colour_class(i));
@@ -139,11 +138,7 @@ impl<'a> Histogram<'a> {
             svg.path(&format!("{class} outline"), &outline, "");
         }
         for (at, text) in self.marks.iter().filter(|m| m.0.is_finite()) {
-            let px = frame.x.clamped(*at);
-            svg.line("mark", [px, top], [px, bottom]);
-            let room = text_width(text, 12.0) + 6.0;
-            let (anchor, shift) = if px + room > right { (Anchor::End, -5.0) } else { (Anchor::Start, 5.0) };
-            svg.label("mark-text", [px + shift, top + 10.0], anchor, text, 12.0, (right - left) * 0.6);
+            frame.mark(&mut svg, *at, text);
         }
         svg.finish()
     }

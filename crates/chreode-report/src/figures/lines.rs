@@ -7,7 +7,7 @@ use crate::figures::{Figure, left_out};
 use crate::format::number;
 use crate::frame::{Frame, Width};
 use crate::scale::{Scale, extent};
-use crate::svg::{Anchor, Svg, coordinate, polyline, text_width};
+use crate::svg::{coordinate, polyline};
 
 /// Longest series that is drawn point by point; longer ones keep least and greatest of each bucket.
 const MOST_POINTS: usize = 600;
@@ -54,8 +54,7 @@ impl Series {
 #[derive(Debug, Clone)]
 pub struct Lines {
     series: Vec<Series>,
-    x_label: String,
-    y_label: String,
+    labels: [String; 2],
     log_x: bool,
     log_y: bool,
     from_zero: bool,
@@ -65,21 +64,14 @@ pub struct Lines {
 impl Lines {
     /// A chart with linear axes.
     pub fn new(series: Vec<Series>) -> Self {
-        let (x_label, y_label) = (String::new(), String::new());
-        Self { series, x_label, y_label, log_x: false, log_y: false, from_zero: false, marks: Vec::new() }
+        let labels = [String::new(), String::new()];
+        Self { series, labels, log_x: false, log_y: false, from_zero: false, marks: Vec::new() }
     }
 
-    /// Title of the x axis.
+    /// Titles of the axes.
     #[must_use]
-    pub fn x_label(mut self, label: impl Into<String>) -> Self {
-        self.x_label = label.into();
-        self
-    }
-
-    /// Title of the y axis.
-    #[must_use]
-    pub fn y_label(mut self, label: impl Into<String>) -> Self {
-        self.y_label = label.into();
+    pub fn labels(mut self, x: impl Into<String>, y: impl Into<String>) -> Self {
+        self.labels = [x.into(), y.into()];
         self
     }
 
@@ -166,17 +158,10 @@ impl Lines {
 
         let names: Vec<&str> = self.series.iter().map(|s| s.name.as_str()).collect();
         let label = format!("Line chart of {}", names.join(", "));
-        let mut svg = Svg::new(width.units(), bottom + 42.0, width.class(), &label);
-        frame.axes(&mut svg, &self.x_label, &self.y_label, false);
-        for (at, text) in &self.marks {
-            if !(*at >= frame.x.lo && *at <= frame.x.hi) {
-                continue;
-            }
-            let px = frame.x.at(*at);
-            svg.line("mark", [px, top], [px, bottom]);
-            let room = text_width(text, 12.0) + 6.0;
-            let (anchor, shift) = if px + room > right { (Anchor::End, -5.0) } else { (Anchor::Start, 5.0) };
-            svg.label("mark-text", [px + shift, top + 10.0], anchor, text, 12.0, (right - left) * 0.6);
+        let mut svg = frame.start(width, &label);
+        frame.axes(&mut svg, &self.labels[0], &self.labels[1], false);
+        for (at, text) in self.marks.iter().filter(|m| (frame.x.lo..=frame.x.hi).contains(&m.0)) {
+            frame.mark(&mut svg, *at, text);
         }
         for (i, (s, points)) in self.series.iter().zip(series).enumerate() {
             let class = format!("t{i} {}", colour_class(i));

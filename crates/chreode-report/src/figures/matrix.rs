@@ -16,6 +16,7 @@ pub struct Matrix<'a> {
     values: &'a [f64],
     title: String,
     change: bool,
+    range: Option<(f64, f64)>,
 }
 
 impl<'a> Matrix<'a> {
@@ -30,7 +31,7 @@ impl<'a> Matrix<'a> {
         title: impl Into<String>,
     ) -> Result<Self, ShapeError> {
         ShapeError::check("values of the matrix", rows.len() * columns.len(), values.len())?;
-        Ok(Self { rows, columns, values, title: title.into(), change: false })
+        Ok(Self { rows, columns, values, title: title.into(), change: false, range: None })
     }
 
     /// The values are changes: colours diverge from zero, and signs are written.
@@ -40,10 +41,18 @@ impl<'a> Matrix<'a> {
         self
     }
 
+    /// Values of the strongest colours, the same for matrices that are to be compared; without it, the matrix's own.
+    #[must_use]
+    pub fn range(mut self, lo: f64, hi: f64) -> Self {
+        self.range = Some((lo, hi));
+        self
+    }
+
     /// Draws it.
     pub fn draw(&self) -> Figure {
         let notes = left_out(self.values.iter().filter(|v| !v.is_finite()).count(), "value");
-        let Some((lo, hi)) = extent(self.values.iter().copied()) else { return Figure::empty(notes) };
+        let Some(own) = extent(self.values.iter().copied()) else { return Figure::empty(notes) };
+        let (lo, hi) = self.range.unwrap_or(own);
         let (lo, hi) = if self.change {
             let reach = lo.abs().max(hi.abs());
             (-reach, reach)

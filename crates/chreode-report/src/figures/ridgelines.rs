@@ -8,7 +8,7 @@ use crate::figures::{Figure, left_out};
 use crate::format::{count, number};
 use crate::frame::{Frame, Width};
 use crate::scale::{Scale, extent};
-use crate::svg::{Anchor, Svg, coordinate, text_width};
+use crate::svg::{Anchor, coordinate, text_width};
 
 /// Places at which a density is evaluated.
 const PLACES: usize = 160;
@@ -72,17 +72,9 @@ impl<'a> Ridgelines<'a> {
         let right = width.units() - 12.0;
         let top = 18.0;
         let bottom = top + pitch * self.groups.len() as f64 + 14.0;
-        let frame = Frame {
-            x: Scale::nice(range, if wide { 7 } else { 4 }, left, right),
-            y: Scale::linear((0.0, 1.0), bottom, top),
-            left,
-            right,
-            top,
-            bottom,
-        };
-        let mut svg =
-            Svg::new(width.units(), bottom + 42.0, width.class(), &format!("Densities of {}", self.label));
-        frame.x_axis(&mut svg, &self.label, if wide { 7 } else { 4 }, true);
+        let frame = Frame::rows(width, range, [left, right], [top, bottom]);
+        let mut svg = frame.start(width, &format!("Densities of {}", self.label));
+        frame.x_axis(&mut svg, &self.label, width.row_ticks(), true);
         for (g, (name, values)) in self.groups.iter().enumerate() {
             let base = top + pitch * (g as f64 + 1.0);
             let share = g as f64 / (self.groups.len().max(2) - 1) as f64;

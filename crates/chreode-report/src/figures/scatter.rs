@@ -5,7 +5,7 @@ use crate::figures::cloud::{self, Dot};
 use crate::figures::legend::{self, Key};
 use crate::figures::{Figure, ShapeError, left_out};
 use crate::format::{count, number};
-use crate::frame::Frame;
+use crate::frame::{BELOW, Frame};
 use crate::scale::{Scale, extent};
 use crate::svg::Svg;
 
@@ -46,8 +46,7 @@ pub enum ColourBy<'a> {
 pub struct Scatter<'a> {
     points: &'a [[f64; 2]],
     colour: ColourBy<'a>,
-    x_label: String,
-    y_label: String,
+    labels: [String; 2],
     max_points: usize,
     identity: bool,
 }
@@ -68,8 +67,7 @@ impl<'a> Scatter<'a> {
         Self {
             points,
             colour: ColourBy::Nothing,
-            x_label: String::new(),
-            y_label: String::new(),
+            labels: [String::new(), String::new()],
             max_points: 20_000,
             identity: false,
         }
@@ -82,17 +80,10 @@ impl<'a> Scatter<'a> {
         self
     }
 
-    /// Title of the x axis.
+    /// Titles of the axes.
     #[must_use]
-    pub fn x_label(mut self, label: impl Into<String>) -> Self {
-        self.x_label = label.into();
-        self
-    }
-
-    /// Title of the y axis.
-    #[must_use]
-    pub fn y_label(mut self, label: impl Into<String>) -> Self {
-        self.y_label = label.into();
+    pub fn labels(mut self, x: impl Into<String>, y: impl Into<String>) -> Self {
+        self.labels = [x.into(), y.into()];
         self
     }
 
@@ -120,9 +111,7 @@ impl<'a> Scatter<'a> {
         if shown.is_empty() {
             return Ok(Figure::empty(left_out(missing, "point")));
         }
-        let frame = panel_frame(extents(self.points), PANEL, true);
-        let mut svg = Svg::new(PANEL, frame.bottom + 42.0, "art", "Scatter plot");
-        frame.axes(&mut svg, &self.x_label, &self.y_label, true);
+        let (mut svg, frame) = panel(extents(self.points), &self.labels, "Scatter plot", true);
         let (from, to) = (frame.x.lo.max(frame.y.lo), frame.x.hi.min(frame.y.hi));
         if self.identity && from < to {
             svg.line("reference", frame.at([from; 2]), frame.at([to; 2]));
@@ -234,6 +223,19 @@ pub(crate) fn extents(points: &[[f64; 2]]) -> [(f64, f64); 2] {
     })
 }
 
+/// A single panel with its axes, and the frame to draw in.
+pub(crate) fn panel(
+    extents: [(f64, f64); 2],
+    [x, y]: &[String; 2],
+    name: &str,
+    vertical_grid: bool,
+) -> (Svg, Frame) {
+    let frame = panel_frame(extents, PANEL, true);
+    let mut svg = Svg::new(PANEL, frame.bottom + BELOW, "art", name);
+    frame.axes(&mut svg, x, y, vertical_grid);
+    (svg, frame)
+}
+
 /// The plot area of a panel: one unit is equally long on both axes unless that would make a strip of it.
 pub(crate) fn panel_frame([x, y]: [(f64, f64); 2], width: f64, axes: bool) -> Frame {
     let (left, right, top) = if axes { (y_left(y), width - 14.0, 28.0) } else { (7.0, width - 7.0, 7.0) };
@@ -292,7 +294,9 @@ fn categories(title: &str, labels: &[String], of: &[Option<usize>], ordered: boo
         }
     }
     let present: Vec<usize> = (0..labels.len()).filter(|&k| sizes[k] > 0).collect();
-    // Without an order there are only so many colours: the most frequent labels get them.
+    // A label has one colour in all figures of a page while there are colours for all; beyond that, the most frequent
+    // ones of each figure get them.
+    let own = labels.len() <= colour::CATEGORIES;
     let mut coloured = present.clone();
     if !ordered && present.len() > colour::CATEGORIES {
         coloured.sort_by_key(|&k| (std::cmp::Reverse(sizes[k]), k));
@@ -308,7 +312,7 @@ fn categories(title: &str, labels: &[String], of: &[Option<usize>], ordered: boo
             let share = place as f64 / (coloured.len().max(2) - 1) as f64;
             format!("t{place} q{}", colour::step(share, colour::SEQUENTIAL))
         } else {
-            format!("t{place} k{place}")
+            format!("t{place} k{}", if own { k } else { place })
         };
         keys.push(Key::new("dot", class.clone(), labels[k].clone(), count(sizes[k])));
         classes.push(class);

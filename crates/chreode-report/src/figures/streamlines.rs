@@ -8,12 +8,12 @@ use std::fmt::Write as _;
 
 use crate::figures::cloud::{self, Dot};
 use crate::figures::legend;
-use crate::figures::scatter::{ColourBy, PANEL, choose, paint, panel_frame};
+use crate::figures::scatter::{ColourBy, PANEL, choose, paint, panel};
 use crate::figures::{Figure, ShapeError, left_out};
 use crate::format::number;
 use crate::frame::Frame;
 use crate::grid::VectorGrid;
-use crate::svg::{Svg, coordinate};
+use crate::svg::coordinate;
 
 /// Least distance of a new line from the others, in drawing units.
 const APART: f64 = 12.5;
@@ -34,21 +34,29 @@ pub struct Streamlines<'a> {
     cells: &'a [[f64; 2]],
     colour: ColourBy<'a>,
     unit: String,
-    x_label: String,
-    y_label: String,
+    labels: [String; 2],
+    fastest: f64,
 }
 
 impl<'a> Streamlines<'a> {
     /// Streamlines of `field` over `cells` (may be empty).
     pub fn new(field: &'a VectorGrid, cells: &'a [[f64; 2]]) -> Self {
-        let (unit, x_label, y_label) = (String::new(), String::new(), String::new());
-        Self { field, cells, colour: ColourBy::Nothing, unit, x_label, y_label }
+        let (unit, labels) = (String::new(), [String::new(), String::new()]);
+        Self { field, cells, colour: ColourBy::Nothing, unit, labels, fastest: field.fastest() }
     }
 
     /// Colours of the cells; grey without.
     #[must_use]
     pub fn colour(mut self, colour: ColourBy<'a>) -> Self {
         self.colour = colour;
+        self
+    }
+
+    /// The speed of the widest lines, the same for fields that are to be compared; without it, the field's own
+    /// [`fastest`](VectorGrid::fastest).
+    #[must_use]
+    pub fn widest_at(mut self, speed: f64) -> Self {
+        self.fastest = speed;
         self
     }
 
@@ -59,17 +67,10 @@ impl<'a> Streamlines<'a> {
         self
     }
 
-    /// Title of the x axis.
+    /// Titles of the axes.
     #[must_use]
-    pub fn x_label(mut self, label: impl Into<String>) -> Self {
-        self.x_label = label.into();
-        self
-    }
-
-    /// Title of the y axis.
-    #[must_use]
-    pub fn y_label(mut self, label: impl Into<String>) -> Self {
-        self.y_label = label.into();
+    pub fn labels(mut self, x: impl Into<String>, y: impl Into<String>) -> Self {
+        self.labels = [x.into(), y.into()];
         self
     }
 
@@ -87,9 +88,8 @@ impl<'a> Streamlines<'a> {
             return Ok(Figure::empty(vec!["The lattice has fewer than two nodes on a side.".to_string()]));
         }
         let far = l.node(l.nx - 1, l.ny - 1);
-        let frame = panel_frame([(l.x0, far[0]), (l.y0, far[1])], PANEL, true);
-        let mut svg = Svg::new(PANEL, frame.bottom + 42.0, "art", "Streamlines of the drift over the cells");
-        frame.axes(&mut svg, &self.x_label, &self.y_label, false);
+        let name = "Streamlines of the drift over the cells";
+        let (mut svg, frame) = panel([(l.x0, far[0]), (l.y0, far[1])], &self.labels, name, false);
 
         let (shown, missing) = choose(self.cells, &paint, 8000);
         let inside = |p: [f64; 2]| p[0] >= l.x0 && p[0] <= far[0] && p[1] >= l.y0 && p[1] <= far[1];
@@ -102,12 +102,11 @@ impl<'a> Streamlines<'a> {
         svg.raw(&cloud::draw(&dots, &paint.classes, cloud::radius(dots.len(), PANEL)));
         svg.raw("</g>");
 
-        let flow = Flow::new(self.field, &frame);
+        let flow = Flow { field: self.field, frame: &frame, fastest: self.fastest };
         let lines = flow.lines();
         if lines.is_empty() {
             return Ok(Figure::empty(vec!["The field vanishes or is unknown everywhere.".to_string()]));
         }
-        let fastest = flow.fastest;
         let mut d = vec![String::new(); SPEEDS];
         let mut heads = vec![String::new(); SPEEDS];
         for line in &lines {
@@ -123,7 +122,7 @@ impl<'a> Streamlines<'a> {
         svg.raw("</g>");
 
         let mut legend = paint.legend;
-        legend.push_str(&speed_legend(fastest, &self.unit));
+        legend.push_str(&speed_legend(self.fastest, &self.unit));
         Ok(Figure::square(&svg.finish(), &legend, left_out(missing, "cell")))
     }
 }
@@ -148,15 +147,7 @@ struct Flow<'a> {
 /// A streamline: places in drawing units with the speed there in data units.
 type Line = Vec<([f64; 2], f64)>;
 
-impl<'a> Flow<'a> {
-    fn new(field: &'a VectorGrid, frame: &'a Frame) -> Self {
-        let mut speeds: Vec<f64> =
-            field.vectors.iter().map(|v| v[0].hypot(v[1])).filter(|s| s.is_finite()).collect();
-        speeds.sort_by(f64::total_cmp);
-        let fastest = speeds.get(speeds.len().saturating_sub(1 + speeds.len() / 50)).copied().unwrap_or(0.0);
-        Self { field, frame, fastest }
-    }
-
+impl Flow<'_> {
     /// Direction (unit length, drawing units) and speed (data units) at a place; `None` where the field is unknown or still.
     fn at(&self, p: [f64; 2]) -> Option<([f64; 2], f64)> {
         let (sx, sy) = (self.frame.x.slope(), self.frame.y.slope());
@@ -362,6 +353,7 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::scatter::panel_frame;
     use crate::grid::Lattice;
 
     fn rotation(n: usize) -> VectorGrid {
@@ -379,7 +371,7 @@ mod tests {
         let l = field.lattice;
         let far = l.node(l.nx - 1, l.ny - 1);
         let frame = panel_frame([(l.x0, far[0]), (l.y0, far[1])], PANEL, true);
-        let flow = Flow::new(&field, &frame);
+        let flow = Flow { field: &field, frame: &frame, fastest: field.fastest() };
         let lines = flow.lines();
         assert!(lines.len() > 10 && lines.len() < 400, "{}", lines.len());
         let middle = frame.at([0.0, 0.0]);

@@ -269,15 +269,18 @@ fn part<T>(bars: &[Vec<T>], i: usize, range: Range<usize>) -> &[T] {
     bars.get(i).and_then(|bar| bar.get(range)).unwrap_or_default()
 }
 
-/// Puts segment and row to an error.
-fn located(segment: usize, first: u64, source: AdjointError) -> EngineError {
+/// Puts segment and row to an error, whose trajectory becomes the row too: its number in the noise tells a user nothing.
+fn located(segment: usize, first: u64, mut source: AdjointError) -> EngineError {
     use chreode_solve::SolveError;
-    let trajectory = match &source {
+    let trajectory = match &mut source {
         AdjointError::NonFinite { trajectory, .. }
         | AdjointError::Solve(
             SolveError::NonFinite { trajectory, .. } | SolveError::NonFiniteWeight { trajectory, .. },
-        ) => Some(*trajectory),
+        ) => {
+            *trajectory -= first;
+            Some(*trajectory as usize)
+        }
         _ => None,
     };
-    EngineError { segment, row: trajectory.map(|t| (t - first) as usize), source }
+    EngineError { segment, row: trajectory, source }
 }

@@ -55,13 +55,23 @@ impl<T: Real> Row<'_, T> {
 /// Work space of a job: lanes, and places of one row.
 pub(crate) type Scratch<'a, T> = (&'a mut [Lanes<T>], &'a mut [u32]);
 
+/// A kernel that is kept: rows of `groups` lanes, each of which begins with its groups that are not zero.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored<'a, T> {
+    /// The rows, `[n, groups]`.
+    pub(crate) kernel: &'a [Lanes<T>],
+    /// Where the groups of the rows stand, `[n, groups]`.
+    pub(crate) places: &'a [u32],
+    /// How many there are in each row, `[n]`.
+    pub(crate) counts: &'a [u32],
+}
+
 /// Where the rows of a kernel come from: storage, or the costs computed on the spot.
 pub(crate) struct KernelRows<'a, T> {
     pub(crate) cost: Cost,
     pub(crate) columns: &'a Columns<T>,
     pub(crate) costs: &'a [Lanes<T>],
-    /// The kernel, its places and their counts, if they are stored.
-    pub(crate) kernel: Option<(&'a [Lanes<T>], &'a [u32], &'a [u32])>,
+    pub(crate) stored: Option<Stored<'a, T>>,
     pub(crate) f: &'a [T],
     pub(crate) potential: &'a [Lanes<T>],
     pub(crate) epsilon: f64,
@@ -80,7 +90,7 @@ impl<T: Real> KernelRows<'_, T> {
         let (costs, rest) = lanes.split_at_mut(ROWS * groups);
         let (kernel, spare) = rest.split_at_mut(groups);
         let spare = &mut spare[..self.columns.dim()];
-        let Some((stored, stored_places, counts)) = self.kernel else {
+        let Some(stored) = self.stored else {
             each_row(states, self.columns, costs, |i, r2| {
                 self.cost.apply(r2);
                 let f = self.f[first + i];
@@ -90,9 +100,9 @@ impl<T: Real> KernelRows<'_, T> {
             return;
         };
         for i in 0..states.len() / self.columns.dim() {
-            let (start, count) = ((first + i) * groups, counts[first + i] as usize);
+            let (start, count) = ((first + i) * groups, stored.counts[first + i] as usize);
             let range = start..start + count;
-            let kernel = Row { kernel: &stored[range.clone()], places: &stored_places[range] };
+            let kernel = Row { kernel: &stored.kernel[range.clone()], places: &stored.places[range] };
             row(i, kernel, &self.costs[start..start + groups], spare);
         }
     }
@@ -116,7 +126,7 @@ pub(crate) fn kernel_row<T: Real>(
             if v > top { top } else { v }
         });
         // What is not a number is kept, to be noticed.
-        if exponent.iter().any(|&e| !(e < -top)) {
+        if !exponent.iter().all(|&e| e < -top) {
             (kernel[count], places[count]) = (exponent, j as u32);
             count += 1;
         }

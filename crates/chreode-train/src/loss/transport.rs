@@ -11,7 +11,7 @@
 //! References: [TCDP21] Thibault, Chizat, Dossal & Papadakis (2021), Algorithms 14(5), 143; [Sch19] Schmitzer (2019), SIAM J. Sci. Comput. 41(3), A1443.
 
 use super::error::LossError;
-use super::kernel::{DELTA, KernelRows, Lanes, Scratch, kernel_row};
+use super::kernel::{DELTA, KernelRows, Lanes, Scratch, Stored, kernel_row};
 use super::pairwise::{Columns, LANES, ROWS, add_lanes, each_row, set_lanes};
 use super::sinkhorn::{Cost, SinkhornConfig};
 use chreode_core::Real;
@@ -251,7 +251,11 @@ impl<T: Real> Transport<T> {
             cost,
             columns: other.columns,
             costs: &self.cost,
-            kernel: self.stored.then_some((&self.kernel, &self.places, &self.counts)),
+            stored: self.stored.then_some(Stored {
+                kernel: &self.kernel,
+                places: &self.places,
+                counts: &self.counts,
+            }),
             f: &self.f,
             potential: &self.potential_lanes,
             epsilon,
@@ -336,7 +340,11 @@ impl<T: Real> Transport<T> {
             cost: config.cost,
             columns: other.columns,
             costs: &self.cost,
-            kernel: self.stored.then_some((&self.kernel, &self.places, &self.counts)),
+            stored: self.stored.then_some(Stored {
+                kernel: &self.kernel,
+                places: &self.places,
+                counts: &self.counts,
+            }),
             f: &self.f,
             potential: &self.potential_lanes,
             epsilon,

@@ -10,7 +10,9 @@ use chreode_core::{
     BrownianIncrements, Diffusion, DiffusionVjp, FieldError, NoiseKind, Real, VectorField, Vjp,
 };
 use chreode_model::{DiffusionConfig, DriftConfig, GrowthConfig, ModelConfig, NeuralSde};
+use chreode_testkit::central_difference_by;
 use chreode_train::Snapshots;
+use proptest::prelude::*;
 
 /// Two coordinates that relax: `dx = r (m - x) dt + s dW`; parameters `ln r, m, ln s` of each.
 #[derive(Clone)]
@@ -124,4 +126,19 @@ pub fn neural<T: Real>(growth: bool) -> NeuralSde<T> {
         growth: growth.then(|| GrowthConfig { hidden: vec![3], ..GrowthConfig::default() }),
     })
     .unwrap()
+}
+
+/// Every entry of a gradient at `x` is within `close` of the central difference, with steps of `relative * |x_i|`.
+pub fn check_slopes(
+    what: &str,
+    gradient: &[f64],
+    x: &[f64],
+    (relative, close): (f64, f64),
+    at: impl FnMut(&[f64]) -> f64,
+) -> Result<(), TestCaseError> {
+    let difference = central_difference_by(x, relative, at);
+    for (i, (g, fd)) in gradient.iter().zip(difference).enumerate() {
+        prop_assert!((g - fd).abs() < close, "{what} {i}: {g} {fd}");
+    }
+    Ok(())
 }

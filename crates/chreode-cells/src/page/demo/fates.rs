@@ -51,6 +51,9 @@ pub(super) fn fractions(page: &mut Page, result: &DemoResult) -> Result<(), Shap
 pub(super) fn spreads(page: &mut Page, result: &DemoResult) -> Result<(), ShapeError> {
     let s = page.section("spreads", "How different cells of one fate are");
     s.text("Within a mature fate drift and noise are in balance, so that the spread of a factor there tells whether the model's noise has the right size. Fates alone would not: a model with one constant noise per factor gets fates right and spreads wrong by up to a factor of two.");
+    s.text("How large the noise is, the snapshots say only weakly: training hardly moves it from **the size at which it starts**, which was chosen by the distance to the left-out day. Weight decay, a steady pull of every parameter to a fixed value, holds it too, and holds the decay rates near the one per day at which they start. So read spreads near the truth as a fit, not as a measurement of the noise.");
+    let all = result.spreads.iter().flat_map(|r| [r.model, r.truth]);
+    let widest = all.filter(|s| s.is_finite()).fold(0.0, f64::max);
     let mut panels = Vec::new();
     for fate in Fate::ALL.iter().map(|f| f.name()) {
         let rows: Vec<_> = result.spreads.iter().filter(|r| r.fate == fate).collect();
@@ -64,7 +67,8 @@ pub(super) fn spreads(page: &mut Page, result: &DemoResult) -> Result<(), ShapeE
                 BarSeries::new("truth", rows.iter().map(|r| r.truth).collect()).as_marker(),
             ],
         )
-        .label("standard deviation at day 6");
+        .label("standard deviation at day 6")
+        .reach(widest);
         panels.push((fate.to_string(), bars.draw()?));
     }
     let mut ratios: Vec<f64> =
@@ -122,8 +126,7 @@ pub(super) fn interventions(page: &mut Page, result: &DemoResult) -> Result<(), 
     let kind: Vec<Option<usize>> = result.effects.iter().flat_map(|r| [kind_of(r); 5]).collect();
     let all = Scatter::new(&changes)
         .colour(ColourBy::Category { title: "intervention", labels: &kind_names, of: &kind })
-        .x_label("predicted change")
-        .y_label("true change")
+        .labels("predicted change", "true change")
         .identity();
     forests.push(("All changes of all five fractions".to_string(), all.draw()?));
     let sign = &result.sign;
@@ -139,14 +142,19 @@ pub(super) fn interventions(page: &mut Page, result: &DemoResult) -> Result<(), 
         &Figure::grid(&forests),
     );
     let fates = fate_names();
+    let errors_of = |rows: &[&EffectRow]| -> Vec<f64> {
+        rows.iter().flat_map(|r| (0..5).map(|k| r.model.change[k] - r.truth.change[k])).collect()
+    };
+    // One scale for all, so that a colour means the same.
+    let all: Vec<&EffectRow> = result.effects.iter().collect();
+    let reach = errors_of(&all).into_iter().filter(|e| e.is_finite()).fold(0.0, |a: f64, e| a.max(e.abs()));
     let mut matrices = Vec::new();
     for kind in &kinds {
         let rows = of_kind(kind);
         let names: Vec<String> = rows.iter().map(|r| r.factor.to_string()).collect();
-        let errors: Vec<f64> =
-            rows.iter().flat_map(|r| (0..5).map(|k| r.model.change[k] - r.truth.change[k])).collect();
+        let errors = errors_of(&rows);
         let matrix = Matrix::new(&names, &fates, &errors, "model minus truth, change of the fraction")?;
-        matrices.push(((*kind).to_string(), matrix.change().draw()));
+        matrices.push(((*kind).to_string(), matrix.change().range(-reach, reach).draw()));
     }
     s.figure(
         "Errors of all five fractions",
@@ -189,8 +197,7 @@ pub(super) fn calibration(page: &mut Page, result: &DemoResult) -> Result<(), Sh
         "One dot per cell and fate. Far from the line: the model is wrong about this cell, even if the average is right. Dots of one colour in an upright line: the model gives all cells the same probability of that fate, whatever it truly is.",
         &Scatter::new(&points)
             .colour(ColourBy::Category { title: "fate", labels: &fates, of: &fate })
-            .x_label("predicted probability")
-            .y_label("true probability")
+            .labels("predicted probability", "true probability")
             .identity()
             .draw()?,
     );

@@ -32,7 +32,7 @@ pub fn demo_page(result: &DemoResult) -> Result<Page, ShapeError> {
     page.kicker("chreode demo");
     page.subtitle(format!(
         "A neural stochastic differential equation, fitted to {} cells of days {}. It never saw one cell twice, and \
-         never a cell of day {}. The cells come from a simulated network of eleven blood factors (Krumsiek et al. 2011), \
+         was not trained on day {}. The cells come from a simulated network of eleven blood factors (Krumsiek et al. 2011), \
          so that everything it says can be compared with the truth.",
         count(cells_trained_on(result)),
         trained.join(", "),
@@ -107,10 +107,10 @@ fn tiles(page: &mut Page, result: &DemoResult) {
     );
     let d = &result.held_out_distance;
     page.tile(
-        Tile::new(format!("Day {}, never seen", time_text(result.held_out)), percent(covered(result)))
+        Tile::new(format!("Day {}, not trained on", time_text(result.held_out)), percent(covered(result)))
             .unit("of the way")
             .note(format!(
-                "From the day before it (0 %) to another true sample (100 %); distance {}, floor {}",
+                "From the day before it (0\u{202f}%) to another true sample (100\u{202f}%); distance {}, floor {}",
                 number(d.model, 2),
                 number(d.floor, 2)
             ))

@@ -16,24 +16,28 @@ const NODES: usize = 40;
 pub(super) fn fields(page: &mut Page, result: &DemoResult) -> Result<(), ShapeError> {
     let s = page.section("fields", "What moves the cells");
     s.text("The model says for every state where a cell is pushed (**drift**) and how strongly it is shaken (**diffusion**). Both act on eleven factors at once; shown is what they do to Gata1 and Pu1, averaged over the cells at each place of this plane.");
+    s.text("The model was **told the form** of both, and it is the form of the truth: every factor is made and decays, and the noise is that of such a network in a small volume. Learned are which levels switch which factor on, all rates, and one size of the noise a factor. Nobody knows the form for real cells, so that a pattern as right as here is not to be expected there.");
     let plane = plane(GATA1, PU1);
     let [x, y] = plane.names;
     let points = plane.points(&result.field_cells);
     let lattice = Lattice::covering(&points, NODES);
-    for (title, drift, caption) in [
+    let smooth = |drift: &[f32]| VectorGrid::smooth(lattice, &points, &plane.points(drift));
+    let (truth, learned) = (smooth(&result.true_drift)?, smooth(&result.drift)?);
+    let widest = truth.fastest().max(learned.fastest());
+    for (title, grid, caption) in [
         (
             "Drift, true",
-            &result.true_drift,
-            "Streamlines follow the mean push on the cells; wider is faster. Dots are true cells of days 0.5 to 6.",
+            &truth,
+            "Streamlines follow the mean push on the cells; wider is faster, in both figures alike. Dots are true cells of days 0.5 to 6.",
         ),
         (
             "Drift, learned",
-            &result.drift,
+            &learned,
             "Should fork at the same place and end at the same corners. Where few cells pass, the snapshots say little about it.",
         ),
     ] {
-        let grid = VectorGrid::smooth(lattice, &points, &plane.points(drift))?;
-        let figure = Streamlines::new(&grid, &points).unit("per day").x_label(x).y_label(y).draw()?;
+        let lines = Streamlines::new(grid, &points).unit("per day").labels(x, y).widest_at(widest);
+        let figure = lines.draw()?;
         s.half_figure(title, caption, &figure);
     }
     for k in [GATA1, PU1] {
@@ -54,11 +58,11 @@ pub(super) fn fields(page: &mut Page, result: &DemoResult) -> Result<(), ShapeEr
             (
                 "learned",
                 &model,
-                "The same colours as in the map beside it. The pattern is easy to get (noise grows with the level in any such network); the size is the harder part, because a stronger pull back hides stronger noise.",
+                "The same colours as in the map beside it. The pattern is easy to get (noise grows with the level in any such network); the size is the harder part, because a stronger pull back hides stronger noise: it stays near where training starts it (see the spreads).",
             ),
         ] {
             let grid = ScalarGrid::smooth(lattice, &points, values)?;
-            let mut map = HeatMap::new(&grid, title.clone()).x_label(x).y_label(y);
+            let mut map = HeatMap::new(&grid, title.clone()).labels(x, y);
             if let Some((lo, hi)) = range {
                 map = map.range(lo, hi);
             }
@@ -96,7 +100,7 @@ pub(super) fn scores(page: &mut Page, result: &DemoResult) {
     );
     if model.is_finite() && oracle.is_finite() && base.is_finite() {
         s.text(format!(
-            "Cross-entropy is the mean surprise at the fate that a cell takes. Whoever knows only the mean fractions scores {}; whoever knows the true process {}, since chance decides the rest. The model's {} is {} of the {} nats that can be gained.",
+            "Cross-entropy is the mean surprise at the fate that a cell takes. Whoever knows only the mean fractions scores {}; whoever knows the true process {}, since chance decides the rest. The model's {} gains {} of these {} nats.",
             number(base, 4),
             number(oracle, 4),
             number(model, 4),
@@ -113,7 +117,7 @@ fn row(score: &ScoreRow) -> Row {
             cells
                 .extend([f.cosine_per_cell, f.cosine_pooled, f.log_g_correlation, f.log_g_rms].map(decimals));
             let sign = if f.log_g_bias >= 0.005 { "+" } else { "" };
-            cells.push(format!("{sign}{}", decimals(f.log_g_bias + 0.0)));
+            cells.push(format!("{sign}{}", decimals(f.log_g_bias)));
         }
         None => cells.extend(["–"; 5].map(String::from)),
     }
@@ -122,5 +126,17 @@ fn row(score: &ScoreRow) -> Row {
 
 /// Two decimals, which is what these scores carry.
 fn decimals(x: f64) -> String {
+    // A rounded zero carries no sign.
+    let x = if x.abs() < 0.005 { 0.0 } else { x };
     if x.is_finite() { format!("{x:.2}").replace('-', "−") } else { number(x, 2) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_have_two_decimals_and_zero_no_sign() {
+        assert_eq!([0.236, -0.004, -0.006, f64::NAN].map(decimals), ["0.24", "0.00", "−0.01", "–"]);
+    }
 }

@@ -16,7 +16,7 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>, view: &View<'_>) -> 
     ));
     let points = view.points(&input.cells.states, |i| input.cells.times[i]);
     let by_time = Categories::by_time(input);
-    let scatter = Scatter::new(&points).x_label(view.names[0]).y_label(view.names[1]);
+    let scatter = Scatter::new(&points).labels(view.names[0], view.names[1]);
     let coloured = scatter.clone().colour(by_time.colour());
     s.figure(
         format!("The cells by {}", input.time),

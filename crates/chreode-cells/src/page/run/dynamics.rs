@@ -37,7 +37,7 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>, view: &View<'_>) -> 
             "Streamlines follow the drift; wider is faster. They are not paths of cells: noise is left out, and lines that meet here may be apart in other coordinates.{}",
             view.hidden()
         ),
-        &lines.x_label(x).y_label(y).draw()?,
+        &lines.labels(x, y).draw()?,
     );
 
     let total = |row: &[f32]| row.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
@@ -59,7 +59,7 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>, view: &View<'_>) -> 
     s.half_figure(
         "How uncertain the motion is",
         format!("Strength of the noise, over all coordinates together (root of the sum of squares). Where it is high, cells that are alike now will be far apart later.{words}"),
-        &map.x_label(x).y_label(y).draw(),
+        &map.labels(x, y).draw(),
     );
 
     if let Some(growth) = &fields.growth {
@@ -69,7 +69,7 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>, view: &View<'_>) -> 
         s.half_figure(
             "Where cells multiply",
             "Learned rate of division minus death. Positive: such cells have descendants; negative: they disappear. Only differences between places are learned, from how the shares of the clouds change; total cell numbers are not in the data. What looks like growth may also be cells that were sampled more readily.",
-            &map.x_label(x).y_label(y).draw(),
+            &map.labels(x, y).draw(),
         );
     }
     Ok(())

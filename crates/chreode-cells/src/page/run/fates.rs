@@ -1,7 +1,8 @@
 //! Fates of the start cells, and what perturbations do to them.
 
 use chreode_report::{
-    BarSeries, Bars, ColourBy, FateBars, Forest, ForestRow, Page, Scatter, ShapeError, count, number,
+    BarSeries, Bars, ColourBy, Column, FateBars, Forest, ForestRow, Page, Row, Scatter, ShapeError, Table,
+    count, number, percent, signed,
 };
 
 use super::{FateView, RunPage, ShiftView, View};
@@ -50,7 +51,7 @@ fn predicted(
             (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)))
         })
         .collect();
-    let scatter = Scatter::new(&points).x_label(view.names[0]).y_label(view.names[1]);
+    let scatter = Scatter::new(&points).labels(view.names[0], view.names[1]);
     s.half_figure(
         "The most probable fate",
         "Each dot is a start cell, coloured by its most probable fate, however small the lead. Read it with the map beside it.",
@@ -107,4 +108,27 @@ fn shifts(page: &mut Page, views: &[ShiftView]) {
         "Right of zero: more cells of this fate. Grey: the interval holds zero. The interval is over the start cells of this one model: it does not know how wrong the model may be, so that a narrow interval is no proof.",
         &forest.draw(),
     );
+    if views.iter().flat_map(|v| &v.genes).any(|gene| !gene.is_whole()) {
+        s.table(gene_table(views));
+    }
+}
+
+/// How far each gene was really moved, where coordinates hold a part of genes only.
+fn gene_table(views: &[ShiftView]) -> Table {
+    let columns = vec![
+        Column::text("perturbation"),
+        Column::text("gene"),
+        Column::numeric("moved").hint("sd at the start"),
+        Column::numeric("share of it").hint("in the coordinates"),
+    ];
+    let mut table = Table::new("What was done to the genes", columns).caption(
+        "Moves are means over the start cells. Principal components hold a part of each gene only. A shift at the start moves cells to where cells with so much more of the gene are projected: the value that the components give back for the gene moves by that part. A gene that is held is moved until that value is what was asked, which is a longer way. Compare shifts with shifts, and held genes with held genes.",
+    );
+    for view in views {
+        for gene in &view.genes {
+            let (moved, held) = (signed(gene.moved, 2), percent(gene.held));
+            table.row(Row::new([view.name.clone(), gene.gene.clone(), moved, held]));
+        }
+    }
+    table
 }

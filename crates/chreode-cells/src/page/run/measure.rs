@@ -112,6 +112,11 @@ impl HoldOutDistance {
     pub fn beyond_chance(&self) -> bool {
         self.mean() > self.floor + 2.0 * self.floor_sd
     }
+
+    /// Whether the comparison could tell a model from none: cells that do not move at all are beyond chance.
+    pub fn tells(&self) -> bool {
+        self.unmoved > self.floor + 2.0 * self.floor_sd
+    }
 }
 
 /// What tells whether a model can be trusted.

@@ -18,7 +18,7 @@ pub use measure::{CellFields, HoldOutDistance, Outside, RunTrust, TrustError, Tr
 use super::losses::{self, Losses};
 use super::plane::time_text;
 use crate::run::TrainingCells;
-use crate::{Fates, Labels, ReadoutQuality, Shift};
+use crate::{Fates, GeneMove, Labels, ReadoutQuality, Shift};
 
 /// Everything that the page of a run shows.
 #[derive(Debug, Clone)]
@@ -67,6 +67,8 @@ pub struct FateView<'a> {
 pub struct ShiftView {
     /// What was done: "Gata1 = +3 at the start".
     pub name: String,
+    /// What it did to each gene at the start.
+    pub genes: Vec<GeneMove>,
     /// The shift of every fate.
     pub shifts: Vec<Shift>,
 }
@@ -292,15 +294,22 @@ fn tiles(page: &mut Page, input: &RunPage<'_>) {
     );
     if let Some(worst) = input.trust.worst_hold_out() {
         let missed = worst.missed();
+        // A miss that the number of cells does not tell from chance is neither good nor bad.
+        let untold = missed > 0.1 && !worst.beyond_chance();
+        let (cells, status) = if untold {
+            (", which so few cells cannot tell from it", Status::Plain)
+        } else {
+            ("", trust::status(trust::hold_out_severity(worst)))
+        };
         page.tile(
             Tile::new("Missed on held-out cells", percent(missed.max(0.0)))
                 .unit("of the way")
                 .note(format!(
-                    "From {} to {}, the worst interval; 0 % is another sample of the same cells",
+                    "From {} to {}, the worst interval; 0\u{202f}% is another sample of the same cells{cells}",
                     input.at(worst.start),
                     time_text(worst.target)
                 ))
-                .status(trust::status(trust::hold_out_severity(worst))),
+                .status(status),
         );
     }
     if let Some(worst) = input.trust.worst_outside() {

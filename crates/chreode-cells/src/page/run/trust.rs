@@ -36,7 +36,12 @@ pub(super) fn effective_severity(share: f64) -> Severity {
 }
 
 pub(super) fn hold_out_severity(h: &HoldOutDistance) -> Severity {
-    if h.beyond_chance() { above(h.missed(), MISSED) } else { Severity::Note }
+    match (h.beyond_chance(), h.tells()) {
+        (true, _) => above(h.missed(), MISSED),
+        (false, true) => Severity::Note,
+        // A comparison that would also pass a model of no motion vouches for nothing.
+        (false, false) => Severity::Caution,
+    }
 }
 
 /// The same as the status of a key figure.
@@ -178,6 +183,12 @@ fn hold_out(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
     );
     let missed = percent(worst.missed().max(0.0));
     warnings.push(match hold_out_severity(worst) {
+        Severity::Caution if !worst.beyond_chance() => Warning::new(
+            Severity::Caution,
+            format!("Too few cells were held out to tell the model from no model {from}"),
+            format!("{numbers} Even cells that do not move lie within two standard deviations of another sample, so this comparison would pass any model."),
+            "Refit with a larger hold-out, or with more cells at these times.",
+        ),
         Severity::Note if !worst.beyond_chance() => Warning::new(
             Severity::Note,
             format!("Held-out cells are met as well as another sample would, also in the worst interval ({from})"),
