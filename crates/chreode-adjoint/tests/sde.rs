@@ -222,9 +222,9 @@ fn the_forward_pass_is_the_ensemble_simulation_bit_for_bit() {
         let p = sde.init(1);
         let y0: Vec<f32> = cast(&uniform(4, 100 * D, 0.3, 1.2));
         let options = EnsembleOptions {
-            noise: BrownianIncrements::new(5),
             first_trajectory: FIRST,
             after_step: Some(&|_, y: &mut [f32]| y.iter_mut().for_each(|y| *y = y.max(0.0))),
+            ..EnsembleOptions::new(5)
         };
         let all = simulate_weighted(&sde, &growth, &p, &y0, &grid, &options).unwrap();
         // A tile that starts in the middle of the ensemble's tiles.

@@ -1,6 +1,6 @@
 //! Many paths of a learned model from each of some cells.
 
-use chreode_core::{BrownianIncrements, Real};
+use chreode_core::Real;
 use chreode_linalg::Cholesky;
 use chreode_model::NeuralSde;
 use chreode_solve::{AfterStep, Ensemble, EnsembleOptions, TimeGrid, simulate, simulate_weighted};
@@ -129,9 +129,9 @@ impl Rollout<'_> {
                 .collect();
             after_step(t0, &mut y0);
             let options = EnsembleOptions {
-                noise: BrownianIncrements::new(self.seed),
                 first_trajectory: (first_cell * self.paths) as u64,
                 after_step: Some(&after_step as &AfterStep<'_, f32>),
+                ..EnsembleOptions::new(self.seed)
             };
             let ensemble = match &growth {
                 Some(growth) => simulate_weighted(self.model, growth, self.p, &y0, &grid, &options)?,

@@ -3,13 +3,55 @@
 use crate::{FieldError, Real, VectorField, Vjp};
 
 /// The structure of `g`, which decides what a scheme may do and how `g` is stored.
+///
+/// With a Brownian motion for each coordinate `g` is one value a coordinate, and so it is with one motion for
+/// all. A scheme whose order rests on a structure refuses the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NoiseKind {
-    /// Diagonal and independent of the state: one value a coordinate, `[n, d]`.
+    /// Diagonal and independent of the state, though not always of time: one value a coordinate, `[n, d]`.
     Additive,
-    /// Diagonal: coordinate `i` is driven by its own Brownian motion with `g_i(t, x)`, `[n, d]`.
+    /// Diagonal, and `g_i` depends on coordinate `i` (and time) alone, `[n, d]`. [KP92] calls this diagonal.
+    Separable,
+    /// Diagonal: coordinate `i` is driven by its own Brownian motion with `g_i(t, x)`, which may depend on every
+    /// coordinate, `[n, d]`. Not commutative: without Lévy areas no scheme has a strong order above 1/2.
     Diagonal,
+    /// One Brownian motion drives all coordinates of a trajectory, `[n, d]`.
+    Scalar,
+    /// A matrix for each trajectory, `[n, d, motions]`; of low rank where `motions < d`.
+    General {
+        /// Number of Brownian motions of one trajectory, at least one.
+        motions: usize,
+    },
+}
+
+impl NoiseKind {
+    /// Number of Brownian motions that drive one trajectory of `d` coordinates.
+    pub fn motions(self, d: usize) -> usize {
+        match self {
+            Self::Additive | Self::Separable | Self::Diagonal => d,
+            Self::Scalar => 1,
+            Self::General { motions } => motions,
+        }
+    }
+
+    /// Number of values of `g` of one trajectory of `d` coordinates.
+    pub fn values(self, d: usize) -> usize {
+        match self {
+            Self::General { motions } => d * motions,
+            _ => d,
+        }
+    }
+}
+
+/// Which stochastic integral `g dW` means. For additive noise the two agree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Calculus {
+    /// `g` is taken at the start of each instant. Models of cells are meant so here.
+    #[default]
+    Ito,
+    /// `g` is taken at its middle, `g ∘ dW`: the limit of equations with smooth noise.
+    Stratonovich,
 }
 
 /// An SDE: a vector field (the drift) with a diffusion. Units: state per square root of time.
@@ -17,13 +59,23 @@ pub trait Diffusion<T: Real>: VectorField<T> {
     /// The structure of the noise.
     fn noise_kind(&self) -> NoiseKind;
 
-    /// Sets `g`, `[n, d]`, from the states `y`, `[n, d]`.
+    /// The calculus in which drift and diffusion are meant.
+    fn calculus(&self) -> Calculus {
+        Calculus::Ito
+    }
+
+    /// The same SDE with products of the derivative of `g`, if it has them. Override it with `Some(self)`.
+    fn with_jvp(&mut self) -> Option<&mut dyn DiffusionJvp<T>> {
+        None
+    }
+
+    /// Sets `g`, stored as [`noise_kind`](Self::noise_kind) says, from the states `y`, `[n, d]`.
     ///
     /// # Errors
     /// [`FieldError`] if the diffusion is undefined at a state.
     fn diffusion(&mut self, t: f64, y: &[T], p: &[T], g: &mut [T]) -> Result<(), FieldError>;
 
-    /// Sets drift `f` and diffusion `g` at once, both `[n, d]`: what a scheme calls.
+    /// Sets drift `f`, `[n, d]`, and diffusion `g` at once: what a scheme calls.
     ///
     /// Override it where the two share work, as in chemical Langevin noise.
     ///
@@ -40,6 +92,15 @@ pub trait Diffusion<T: Real>: VectorField<T> {
         self.eval(t, y, p, f)?;
         self.diffusion(t, y, p, g)
     }
+}
+
+/// An SDE with products of the derivative of its diffusion, which Milstein's scheme prefers to differences.
+pub trait DiffusionJvp<T: Real>: Diffusion<T> {
+    /// Sets `gv = ∂g/∂y · v`, stored as `g` is, from the direction `v`, `[n, d]`.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the diffusion is undefined at a state.
+    fn diffusion_jvp(&mut self, t: f64, y: &[T], p: &[T], v: &[T], gv: &mut [T]) -> Result<(), FieldError>;
 }
 
 /// A differentiable SDE.

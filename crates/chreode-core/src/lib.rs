@@ -24,7 +24,7 @@ mod sparsity;
 mod tolerance;
 
 pub use atomic::write_atomically;
-pub use diffusion::{Diffusion, DiffusionVjp, NoiseKind};
+pub use diffusion::{Calculus, Diffusion, DiffusionJvp, DiffusionVjp, NoiseKind};
 pub use error::FieldError;
 pub use field::{FieldResult, FnField, Jacobian, Jvp, VectorField, Vjp, field};
 pub use growth::{Growth, GrowthVjp};

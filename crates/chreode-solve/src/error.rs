@@ -1,6 +1,6 @@
 //! Why a run stopped, with the numbers that say where.
 
-use chreode_core::{FieldError, Real};
+use chreode_core::{Calculus, FieldError, NoiseKind, Real};
 
 use crate::stepper::StepFailure;
 
@@ -95,6 +95,16 @@ pub enum SolveError {
     /// Adaptive steps were asked of a method without an error estimate.
     #[error("this method has no error estimate: give it a fixed step")]
     NoErrorEstimate,
+    /// A stochastic method would lose its order on this noise, or solve another equation in this calculus.
+    #[error("{method} cannot treat {noise:?} noise in {calculus:?} calculus")]
+    UnsupportedNoise {
+        /// Which method.
+        method: &'static str,
+        /// The structure of the noise.
+        noise: NoiseKind,
+        /// The calculus of the equation.
+        calculus: Calculus,
+    },
     /// The vector field failed for good.
     #[error(transparent)]
     Field(#[from] FieldError),

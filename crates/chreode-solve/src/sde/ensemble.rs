@@ -3,7 +3,7 @@
 use chreode_core::{BrownianIncrements, Diffusion, FieldError, Growth, Real};
 use rayon::prelude::*;
 
-use super::euler_maruyama::EulerMaruyama;
+use super::scheme::{Increments, SdeMethod, SdeScheme};
 use super::time_grid::TimeGrid;
 use crate::SolveError;
 use crate::error::{check_finite, check_params, rows};
@@ -17,6 +17,8 @@ pub type AfterStep<'a, T> = dyn Fn(f64, &mut [T]) + Sync + 'a;
 /// What [`simulate`] may be told beside the equation and its grid.
 #[derive(Clone, Copy)]
 pub struct EnsembleOptions<'a, T> {
+    /// How a step is done.
+    pub method: SdeMethod,
     /// The increments' source. Two runs with the same one share noise where they share trajectory numbers.
     pub noise: BrownianIncrements,
     /// Row `i` of the start states is trajectory `first_trajectory + i`.
@@ -27,15 +29,21 @@ pub struct EnsembleOptions<'a, T> {
 }
 
 impl<T> EnsembleOptions<'_, T> {
-    /// Noise of this seed, trajectories numbered from 0, states left as the scheme gives them.
+    /// Euler-Maruyama with noise of this seed, trajectories numbered from 0, states left as the scheme gives them.
     pub fn new(seed: u64) -> Self {
-        Self { noise: BrownianIncrements::new(seed), first_trajectory: 0, after_step: None }
+        Self {
+            method: SdeMethod::EulerMaruyama,
+            noise: BrownianIncrements::new(seed),
+            first_trajectory: 0,
+            after_step: None,
+        }
     }
 }
 
 impl<T> std::fmt::Debug for EnsembleOptions<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EnsembleOptions")
+            .field("method", &self.method)
             .field("noise", &self.noise)
             .field("first_trajectory", &self.first_trajectory)
             .field("after_step", &self.after_step.is_some())
@@ -52,16 +60,16 @@ pub struct Ensemble<T> {
     pub log_weights: Vec<Vec<T>>,
 }
 
-/// Simulates the SDE from `y0`, `[n, d]`, by Euler-Maruyama (Itô) and saves the states at the grid's
-/// observation times.
+/// Simulates the SDE from `y0`, `[n, d]`, by the method of `options` and saves the states at the grid's observation
+/// times.
 ///
 /// Tiles of [`TILE`] trajectories are spread over rayon's current thread pool, each worker with a clone of the
 /// SDE. The result has the same bits for any number of threads, and for any way to split the rows over several
 /// calls with matching `first_trajectory`, provided that the field's rows do not depend on each other.
 ///
 /// # Errors
-/// [`SolveError::ShapeMismatch`] for `y0` or `p` of a wrong length, [`SolveError::Field`],
-/// [`SolveError::NonFinite`] with time, trajectory and coordinate (also for a start state, at `t0`). When
+/// [`SolveError::UnsupportedNoise`] if the method cannot treat the noise of this SDE,
+/// [`SolveError::ShapeMismatch`] for `y0` or `p` of a wrong length, [`SolveError::Field`], [`SolveError::NonFinite`] with time, trajectory and coordinate (also for a start state, at `t0`). When
 /// several tiles fail, the one with the lowest trajectories is named.
 ///
 /// ```
@@ -105,7 +113,8 @@ where
 
 /// As [`simulate`], with the log-weight of each trajectory: `ln w += γ(t, y) h` before each step, from zero.
 ///
-/// `growth` may be the same object as `sde`. Both read the same `p`.
+/// `growth` may be the same object as `sde`. Both read the same `p`. The weights' sum over the steps has order 1,
+/// whatever the method's.
 ///
 /// # Errors
 /// As [`simulate`], and [`SolveError::NonFiniteWeight`].
@@ -137,18 +146,39 @@ impl<T: Real> Growth<T> for NoGrowth {
 }
 
 /// What one tile writes: its part of every saved array.
-struct Tile<'a, T> {
-    first_row: usize,
-    states: Vec<&'a mut [T]>,
+pub(crate) struct Tile<'a, T> {
+    pub(crate) first_row: usize,
+    pub(crate) states: Vec<&'a mut [T]>,
     log_weights: Vec<&'a mut [T]>,
+}
+
+/// Cuts saved states, `[n, d]` each, and log-weights, `[n]` each, into tiles.
+pub(crate) fn tiles<'a, T>(
+    n: usize,
+    d: usize,
+    states: &'a mut [Vec<T>],
+    log_weights: &'a mut [Vec<T>],
+) -> Vec<Tile<'a, T>> {
+    let mut tiles: Vec<Tile<'a, T>> = (0..n.div_ceil(TILE))
+        .map(|i| Tile { first_row: i * TILE, states: Vec::new(), log_weights: Vec::new() })
+        .collect();
+    for saved in states {
+        saved.chunks_mut(TILE * d).zip(&mut tiles).for_each(|(part, tile)| tile.states.push(part));
+    }
+    for saved in log_weights {
+        saved.chunks_mut(TILE).zip(&mut tiles).for_each(|(part, tile)| tile.log_weights.push(part));
+    }
+    tiles
 }
 
 /// What one worker owns.
 struct Worker<T, S, G> {
     sde: S,
     growth: Option<G>,
-    scheme: EulerMaruyama<T>,
+    scheme: Box<dyn SdeScheme<T>>,
     y: Vec<T>,
+    dw: Vec<T>,
+    area: Vec<T>,
     log_w: Vec<T>,
     rate: Vec<T>,
 }
@@ -169,32 +199,33 @@ where
     let d = sde.dim();
     let n = rows(y0.len(), d)?;
     check_params(p.len(), sde.n_params())?;
+    options.method.check(sde)?;
     let observed = grid.observe().len();
     let zeros = |len| -> Vec<Vec<T>> { (0..observed).map(|_| vec![T::ZERO; len]).collect() };
     let mut states = zeros(n * d);
     let mut log_weights = if growth.is_some() { zeros(n) } else { Vec::new() };
 
-    let mut tiles: Vec<Tile<'_, T>> = (0..n.div_ceil(TILE))
-        .map(|i| Tile { first_row: i * TILE, states: Vec::new(), log_weights: Vec::new() })
-        .collect();
-    for saved in &mut states {
-        saved.chunks_mut(TILE * d).zip(&mut tiles).for_each(|(part, tile)| tile.states.push(part));
-    }
-    for saved in &mut log_weights {
-        saved.chunks_mut(TILE).zip(&mut tiles).for_each(|(part, tile)| tile.log_weights.push(part));
-    }
-
-    let worker = || Worker {
-        sde: sde.clone(),
-        growth: growth.cloned(),
-        scheme: EulerMaruyama::new(TILE, d),
-        y: Vec::with_capacity(TILE * d),
-        log_w: Vec::with_capacity(TILE),
-        rate: vec![T::ZERO; TILE],
+    let tiles = tiles(n, d, &mut states, &mut log_weights);
+    let motions = sde.noise_kind().motions(d);
+    let worker = || {
+        let scheme = options.method.scheme(TILE, sde)?;
+        Ok::<_, SolveError>(Worker {
+            sde: sde.clone(),
+            growth: growth.cloned(),
+            y: Vec::with_capacity(TILE * d),
+            dw: vec![T::ZERO; TILE * motions],
+            area: vec![T::ZERO; if scheme.needs_area() { TILE * motions } else { 0 }],
+            scheme,
+            log_w: Vec::with_capacity(TILE),
+            rate: vec![T::ZERO; TILE],
+        })
     };
     // All tiles finish before the first error is looked for, so that the error named is always the same.
-    let done: Vec<Result<(), SolveError>> =
-        tiles.into_par_iter().map_init(worker, |w, tile| w.run(tile, p, y0, grid, options)).collect();
+    let run_tile = |worker: &mut Result<Worker<T, S, G>, SolveError>, tile| match worker {
+        Ok(worker) => worker.run(tile, p, y0, grid, options),
+        Err(error) => Err(error.clone()),
+    };
+    let done: Vec<Result<(), SolveError>> = tiles.into_par_iter().map_init(worker, run_tile).collect();
     done.into_iter().collect::<Result<(), _>>()?;
     Ok(Ensemble { states, log_weights })
 }
@@ -217,6 +248,10 @@ impl<T: Real, S: Diffusion<T>, G: Growth<T>> Worker<T, S, G> {
         self.log_w.clear();
         self.log_w.resize(rows, T::ZERO);
         check_finite(&self.y, d, first, grid.t0())?;
+        let motions = self.sde.noise_kind().motions(d);
+        let dw = &mut self.dw[..rows * motions];
+        let used = self.area.len().min(dw.len()); // none at all without areas
+        let area = &mut self.area[..used];
         for k in 0..grid.steps() {
             let (t, h) = grid.step(k);
             if let Some(growth) = &mut self.growth {
@@ -225,7 +260,12 @@ impl<T: Real, S: Diffusion<T>, G: Growth<T>> Worker<T, S, G> {
                     *log_w += rate * T::c(h);
                 }
             }
-            self.scheme.step(&mut self.sde, &options.noise, first, k as u64, t, h, &mut self.y, p)?;
+            options.noise.fill(k as u64, first, motions, h, dw);
+            if self.scheme.needs_area() {
+                options.noise.fill_area(k as u64, first, motions, h, area);
+            }
+            let noise = Increments { dw, area };
+            self.scheme.advance(&mut self.sde, noise, first, t, h, &mut self.y, p)?;
             if let Some(after_step) = options.after_step {
                 after_step(t + h, &mut self.y);
             }

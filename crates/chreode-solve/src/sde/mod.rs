@@ -1,8 +1,16 @@
-//! Stochastic differential equations `dX = f(t, X) dt + g(t, X) dW` on fixed grids of steps.
+//! Stochastic differential equations `dX = f(t, X) dt + g(t, X) dW`, on fixed grids and with adaptive steps.
 //!
-//! Start with `ensemble` (the parallel run); `euler_maruyama` is the scheme, `time_grid` its steps.
-//! Not here: the Brownian increments (`chreode_core::BrownianIncrements`), gradients (`chreode-adjoint`).
+//! Start with `ensemble` (the parallel run on a fixed grid, `time_grid`); `scheme` says what a method is and lists
+//! them, each in a file of its own. `adaptive` chooses the steps of each trajectory along its `brownian_tree`.
+//! Not here: the increments of fixed grids (`chreode_core::BrownianIncrements`), gradients (`chreode-adjoint`).
 
+pub(crate) mod adaptive;
+pub(crate) mod brownian_tree;
 pub(crate) mod ensemble;
 pub(crate) mod euler_maruyama;
+pub(crate) mod milstein;
+pub(crate) mod scheme;
+pub(crate) mod sra1;
+pub(crate) mod sriw1;
+pub(crate) mod stochastic_heun;
 pub(crate) mod time_grid;
