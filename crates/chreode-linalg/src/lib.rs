@@ -5,7 +5,7 @@
 //!   neighbours, so a batch may be cut and shared between threads at will.
 //! * **Activations**: [`Activation`] with first and second derivatives; vectorised elementary functions
 //!   ([`vexp`], [`vtanh`] ..) with stated error bounds.
-//! * **Rows**: [`log_sum_exp`], [`softmin_row`] (optimal transport), [`pairwise_sq_dists`].
+//! * **Rows**: [`log_sum_exp`], [`softmin_row`] (optimal transport), [`pairwise_sq_dists`], [`weighted_sum`] (Runge-Kutta stages).
 //!
 //! * **Decompositions** in `f64`: [`Lu`], [`Cholesky`], [`qr()`], [`symmetric_eigen`], [`eigenvalues`],
 //!   [`svd()`], [`spectral_norm`].
@@ -37,3 +37,4 @@ pub use lowrank::truncated::{TruncatedSvd, truncated_svd};
 pub use scalar::{Complex, Scalar};
 pub use simd::rows::{log_sum_exp, softmin_row};
 pub use simd::slices::{vexp, vln, vsigmoid, vsilu, vsoftplus, vtanh};
+pub use simd::weighted::weighted_sum;

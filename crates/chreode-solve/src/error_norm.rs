@@ -18,52 +18,92 @@ pub(crate) fn worst_norm<T: Real>(
     tol: Tolerance<'_>,
     ratio: &mut [T],
 ) -> f64 {
+    if let (Bound::Same(rtol), Bound::Same(atol)) = (tol.rtol, tol.atol)
+        && v.len() == d
+        && d <= 4
+    {
+        // Nothing to vectorise, and a pass over memory saved.
+        let (atol, rtol) = (T::c(atol + TINY), T::c(rtol));
+        let (a, b) = (&a[..d], &b[..d]);
+        let mut sum = T::ZERO;
+        for j in 0..d {
+            let r = v[j] / (atol + rtol * a[j].abs().max(b[j].abs())) + (a[j] + b[j]) * T::ZERO;
+            sum += r * r;
+        }
+        return (sum.f64() / d as f64).sqrt();
+    }
+    squares(v, a, b, d, tol, ratio);
+    worst_row(ratio, d, |row| (lane_sum(row).f64() / d as f64).sqrt())
+}
+
+/// The combined size of two estimates `v` and `low`: `|v|² / √(|v|² + 0.01 |low|²)` of the worst trajectory, with norms
+/// as in [`worst_norm`]. Overwrites `low`.
+pub(crate) fn worst_pair_norm<T: Real>(
+    v: &[T],
+    low: &mut [T],
+    a: &[T],
+    b: &[T],
+    d: usize,
+    tol: Tolerance<'_>,
+    ratio: &mut [T],
+) -> f64 {
+    squares(v, a, b, d, tol, ratio);
+    let mut lows = low.chunks_exact_mut(d).zip(a.chunks_exact(d).zip(b.chunks_exact(d)));
+    worst_row(ratio, d, |row| {
+        let high = lane_sum(row).f64();
+        let low = lows.next().map_or(0.0, |(low, (a, b))| {
+            in_place(low, a, b, tol);
+            lane_sum(low).f64()
+        });
+        if high == 0.0 {
+            return low * 0.0; // NaN if the lower one is not finite
+        }
+        high / (d as f64 * (high + 0.01 * low)).sqrt() + low * 0.0
+    })
+}
+
+/// Sets `ratio` to `(v_j / scale_j)²`.
+#[inline(always)]
+fn squares<T: Real>(v: &[T], a: &[T], b: &[T], d: usize, tol: Tolerance<'_>, ratio: &mut [T]) {
     let n = v.len();
     let (a, b, ratio) = (&a[..n], &b[..n], &mut ratio[..n]);
     let (Bound::Same(rtol), Bound::Same(atol)) = (tol.rtol, tol.atol) else {
         for (i, row) in ratio.chunks_exact_mut(d).enumerate() {
-            for (j, ratio) in row.iter_mut().enumerate() {
-                let k = i * d + j;
-                let scale = T::c(tol.atol.of(j) + TINY) + T::c(tol.rtol.of(j)) * a[k].abs().max(b[k].abs());
-                let r = v[k] / scale + (a[k] + b[k]) * T::ZERO;
-                *ratio = r * r;
-            }
+            let at = i * d..(i + 1) * d;
+            row.copy_from_slice(&v[at.clone()]);
+            in_place(row, &a[at.clone()], &b[at], tol);
         }
-        return worst_row(ratio, d);
+        return;
     };
     let (atol, rtol) = (T::c(atol + TINY), T::c(rtol));
-    if n == d && n <= 4 {
-        // Nothing to vectorise, and a pass over memory saved.
-        let mut sum = T::ZERO;
-        for j in 0..n {
-            let r = v[j] / (atol + rtol * a[j].abs().max(b[j].abs())) + (a[j] + b[j]) * T::ZERO;
-            sum += r * r;
-        }
-        return mean_root(sum, d);
-    }
     for j in 0..n {
         // Times zero: an infinite state, which would hide the error by its scale, becomes NaN.
         let r = v[j] / (atol + rtol * a[j].abs().max(b[j].abs())) + (a[j] + b[j]) * T::ZERO;
         ratio[j] = r * r;
     }
-    worst_row(ratio, d)
 }
 
-/// The largest root mean square of a row of squares; NaN if there is one.
-fn worst_row<T: Real>(squares: &[T], d: usize) -> f64 {
+/// Sets `v`, of one trajectory, to `(v_j / scale_j)²`.
+#[inline(always)]
+fn in_place<T: Real>(v: &mut [T], a: &[T], b: &[T], tol: Tolerance<'_>) {
+    for (j, v) in v.iter_mut().enumerate() {
+        let scale = T::c(tol.atol.of(j) + TINY) + T::c(tol.rtol.of(j)) * a[j].abs().max(b[j].abs());
+        let r = *v / scale + (a[j] + b[j]) * T::ZERO;
+        *v = r * r;
+    }
+}
+
+/// The largest norm of a row of squares; NaN if there is one.
+fn worst_row<T: Real>(squares: &[T], d: usize, mut norm: impl FnMut(&[T]) -> f64) -> f64 {
     let mut worst = 0.0;
     for row in squares.chunks_exact(d) {
-        let norm = mean_root(lane_sum(row), d);
+        let norm = norm(row);
         if norm.is_nan() {
             return f64::NAN;
         }
         worst = norm.max(worst);
     }
     worst
-}
-
-fn mean_root<T: Real>(sum: T, d: usize) -> f64 {
-    (sum.f64() / d as f64).sqrt()
 }
 
 /// Sum in eight lanes, so that it need not wait for each addition; the order is fixed.
@@ -111,6 +151,21 @@ mod tests {
                 v[i] = f64::NAN;
                 assert!(worst_norm(&v, &v, &v, d, TOL, &mut vec![0.0; n * d]).is_nan());
             }
+        }
+    }
+
+    #[test]
+    fn two_estimates() {
+        let (v, zero) = ([0.3, 0.4, 0.0, 0.0], [0.0; 4]);
+        let norm = |v: &[f64; 4], low: [f64; 4]| {
+            worst_pair_norm(v, &mut low.clone(), &zero, &zero, 2, TOL, &mut [0.0; 4])
+        };
+        assert!((norm(&v, zero) - 0.5_f64.sqrt()).abs() < 1e-14);
+        // 0.5 / sqrt(0.5 + 0.01 * 50)
+        assert!((norm(&v, [3.0, 4.0, 9.0, 9.0]) - 0.5).abs() < 1e-14);
+        assert_eq!(norm(&zero, [1.0; 4]), 0.0);
+        for bad in [f64::NAN, f64::INFINITY] {
+            assert!(norm(&v, [0.0, 0.0, 0.0, bad]).is_nan() && norm(&[bad, 0.0, 0.0, 0.0], zero).is_nan());
         }
     }
 

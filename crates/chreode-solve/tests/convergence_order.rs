@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_solve::{ALL_ERK, Erk, ErkTableau, Observer, SolveOptions, StepRecord, solve_observed};
+use chreode_solve::{ALL_ERK, Erk, ErkTableau, Observer, Rhs, SolveOptions, StepRecord, solve_observed};
 use chreode_testkit::{Rational, SmoothField, observed_order};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Largest errors of `y' = -2ty²` over `span`, at the steps' endss of `n` fixed steps and (by dense output) inside them.
+/// Largest errors of `y' = -2ty²` over `span`, at the steps' ends of `n` fixed steps and (by dense output) inside them.
 ///
 /// The largest, since the leading error term may vanish at some time.
 fn errors(method: &'static ErkTableau, k: f64, span: (f64, f64), n: u32) -> (f64, f64) {
@@ -18,11 +18,24 @@ fn errors(method: &'static ErkTableau, k: f64, span: (f64, f64), n: u32) -> (f64
     let options = SolveOptions { save_at: &inside, ..SolveOptions::fixed(h.abs()) };
     let mut errors = Errors { exact: &exact, ends: 0.0, inside: 0.0 };
     let (mut y, mut erk) = ([exact(span.0)], Erk::new(method, 1, 1));
-    let stats =
-        solve_observed(&mut SmoothField(Rational), &[1.0], &mut y, span, &mut erk, &options, &mut errors)
-            .unwrap();
+    let stats = solve_observed(
+        &mut Rhs::Field(&mut SmoothField(Rational)),
+        &[1.0],
+        &mut y,
+        span,
+        &mut erk,
+        &options,
+        &mut errors,
+    )
+    .unwrap();
     assert_eq!(stats.accepted, u64::from(n));
     (errors.ends, errors.inside)
+}
+
+/// Numbers of steps, and what `k` is divided by: methods of high order reach the rounding floor with few steps, and
+/// need poles (at `±i√k`) that are closer.
+fn runs(method: &ErkTableau) -> (&'static [u32], f64) {
+    if method.order < 7 { (&[20, 40, 80, 160], 1.0) } else { (&[24, 28, 34, 40, 48, 56, 68, 80], 16.0) }
 }
 
 struct Errors<'a> {
@@ -49,18 +62,20 @@ fn order(errors: impl Iterator<Item = (u32, f64)>) -> Option<f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn erk_attains_design_order(method in select(&ALL_ERK[..]), k in 1.0..4.0_f64, backward: bool) {
         let span = if backward { (0.4, -1.6) } else { (0.0, 2.0) };
-        let runs = [20, 40, 80, 160].map(|n| (n, errors(method, k, span, n)));
+        let (steps, scale) = runs(method);
+        let runs: Vec<_> = steps.iter().map(|&n| (n, errors(method, k / scale, span, n))).collect();
         let end = order(runs.iter().map(|&(n, e)| (n, e.0)));
         let inside = order(runs.iter().map(|&(n, e)| (n, e.1)));
         prop_assert!(end.is_some() && inside.is_some(), "{}: too few points", method.name);
         let (end, inside) = (end.unwrap(), inside.unwrap());
         let p = f64::from(method.order);
-        prop_assert!(end > p - 0.25, "{}: {end} at the steps' ends", method.name);
-        prop_assert!(inside > p - 0.25, "{}: {inside} inside", method.name);
+        let least = p - if method.order < 7 { 0.25 } else { 0.8 }; // few steps: the next term is not far below
+        prop_assert!(end > least, "{}: {end} at the steps' ends", method.name);
+        prop_assert!(inside > least, "{}: {inside} inside", method.name);
     }
 }
 
@@ -68,10 +83,12 @@ proptest! {
 #[test]
 fn observed_orders() {
     for method in ALL_ERK {
-        let runs = [20, 40, 80, 160].map(|n| (n, errors(method, 1.7, (0.2, 1.9), n)));
+        let (steps, scale) = runs(method);
+        let runs: Vec<_> = steps.iter().map(|&n| (n, errors(method, 1.7 / scale, (0.2, 1.9), n))).collect();
         let end = order(runs.iter().map(|&(n, e)| (n, e.0))).unwrap();
         let inside = order(runs.iter().map(|&(n, e)| (n, e.1))).unwrap();
         println!("{:9} order {}: {end:.2} at the steps' ends, {inside:.2} inside", method.name, method.order);
-        assert!((end - f64::from(method.order)).abs() < 0.35, "{}: {end}", method.name);
+        let tolerance = if method.order < 7 { 0.35 } else { 0.6 };
+        assert!((end - f64::from(method.order)).abs() < tolerance, "{}: {end}", method.name);
     }
 }

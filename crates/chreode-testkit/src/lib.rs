@@ -1,4 +1,5 @@
-//! What the tests of every crate share: problems with known answers ([`corpus`]), order estimation, gradient
+//! What the tests of every crate share: problems with known answers ([`corpus`],
+//! [`nonstiff`]), order estimation, gradient
 //! checks, an allocation counter.
 
 mod alloc;
@@ -12,12 +13,15 @@ pub use gradcheck::{
     check_growth_vjp, check_jacobian, check_jvp, check_vjp, compare,
 };
 pub use order::observed_order;
+pub use problems::arenstorf::Arenstorf;
 pub use problems::brusselator::Brusselator;
-pub use problems::corpus;
+
 pub use problems::duffing::Duffing;
 pub use problems::lorenz::Lorenz;
 pub use problems::lotka_volterra::LotkaVolterra;
+pub use problems::pleiades::Pleiades;
 pub use problems::rational::Rational;
 pub use problems::sinh_sde::SinhSde;
 pub use problems::smooth::{Case, Differentiable, Smooth, SmoothField};
 pub use problems::well_sde::WellSde;
+pub use problems::{corpus, nonstiff};

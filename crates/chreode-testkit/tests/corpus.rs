@@ -3,7 +3,7 @@
 use chreode_core::{FieldError, VectorField, Vjp};
 use chreode_testkit::{
     Case, SinhSde, WellSde, check_diffusion_vjp, check_growth_vjp, check_jacobian, check_jvp, check_vjp,
-    corpus,
+    corpus, nonstiff,
 };
 use proptest::prelude::*;
 
@@ -25,6 +25,23 @@ proptest! {
                 check_vjp(&mut *field, t, y, p, l, RTOL),
                 check_jvp(&mut *field, t, y, p, l, RTOL),
                 check_jacobian(&mut *field, t, &y[..d], p, RTOL),
+            ];
+            for check in checks {
+                prop_assert!(check.is_ok(), "{name}: {:?}", check);
+            }
+        }
+    }
+
+    /// Near the start of the long runs, where no two bodies are close.
+    #[test]
+    fn fields_of_long_runs(shift in numbers(28, -0.1..0.1), l in numbers(28, -2.0..2.0)) {
+        for Case { name, mut field, y0, p, .. } in nonstiff() {
+            let d = y0.len();
+            let y: Vec<f64> = y0.iter().zip(&shift).map(|(y, s)| y + s + if d == 4 { 0.4 } else { 0.0 }).collect();
+            let checks = [
+                check_vjp(&mut *field, 0.0, &y, &p, &l[..d], 1e-7),
+                check_jvp(&mut *field, 0.0, &y, &p, &l[..d], 1e-7),
+                check_jacobian(&mut *field, 0.0, &y, &p, 1e-7),
             ];
             for check in checks {
                 prop_assert!(check.is_ok(), "{name}: {:?}", check);

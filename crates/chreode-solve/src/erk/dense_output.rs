@@ -2,11 +2,11 @@
 
 use chreode_core::Real;
 
-use super::combine::combine;
-use super::tableau::{DenseOutput, ErkTableau, MAX_STAGES};
+use super::combine::Gathered;
+use super::tableau::{DenseOutput, ErkTableau};
 
-/// The state at `t + θ h` of a step from `y` to `y1`, whose stages are the rows of `k`; row `last` of `k` is the
-/// derivative at `y1`.
+/// The state at `t + θ h` of a step from `y` to `y1`, whose stages are the rows of `k`; row
+/// [`last_row`](ErkTableau::last_row) is the derivative at `y1`, those after it are the stages of the dense output.
 pub(super) fn dense_into<T: Real>(
     tableau: &ErkTableau,
     theta: f64,
@@ -14,20 +14,18 @@ pub(super) fn dense_into<T: Real>(
     y: &[T],
     y1: &[T],
     k: &[T],
-    last: usize,
     out: &mut [T],
 ) {
     let nd = y.len();
+    let mut sum = |weights: Gathered<T>| weights.terms().sum(Some(y), h, k, out);
     match tableau.dense {
-        DenseOutput::Weights(rows) => {
-            let mut w = [0.0; MAX_STAGES];
-            for (w, row) in w.iter_mut().zip(rows) {
-                // Horner; the polynomials have no constant term.
-                *w = theta * row.iter().rev().fold(0.0, |s, &c| s * theta + c);
-            }
-            combine(y, h, &w[..rows.len()], k, out);
+        // Horner; the polynomials have no constant term.
+        DenseOutput::Weights(rows) => sum(Gathered::new(rows.iter().map(|row| theta * horner(row, theta)))),
+        DenseOutput::Extended { weights, .. } => {
+            sum(Gathered::new(weights.iter().map(|row| theta * horner(row, 2.0 * theta - 1.0))));
         }
         DenseOutput::Hermite => {
+            let last = tableau.last_row();
             let eta = 1.0 - theta;
             let [w0, w1, d0, d1] = [
                 eta * eta * (1.0 + 2.0 * theta),
@@ -42,4 +40,8 @@ pub(super) fn dense_into<T: Real>(
             }
         }
     }
+}
+
+fn horner(coefficients: &[f64], x: f64) -> f64 {
+    coefficients.iter().rev().fold(0.0, |s, &c| s * x + c)
 }

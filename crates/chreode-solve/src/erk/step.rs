@@ -2,10 +2,10 @@
 
 use chreode_core::{FieldError, Real, Tolerance};
 
-use super::combine::{combine, combine_tiny};
+use super::combine::Plan;
 use super::dense_output::dense_into;
-use super::tableau::ErkTableau;
-use crate::error_norm::worst_norm;
+use super::tableau::{DenseOutput, ErkTableau};
+use crate::error_norm::{worst_norm, worst_pair_norm};
 use crate::initial_step::initial_step;
 use crate::rhs::Rhs;
 use crate::stats::Work;
@@ -15,17 +15,22 @@ use crate::stepper::Stepper;
 ///
 /// A step ends with the derivative at its end, which is the next step's first stage: a method that is not FSAL
 /// pays one evaluation more for the last step of a run, and for each rejected one. Dense output is of the
-/// method's order, four at most for the cubic Hermite ones.
+/// method's order, four at most for the cubic Hermite ones, seven for [`DOP853`](crate::DOP853); that of the methods
+/// of order 7 and more takes further evaluations in the steps where it is asked for.
 #[derive(Debug, Clone)]
 pub struct Erk<T> {
     tableau: &'static ErkTableau,
+    plan: Plan<T>,
     dim: usize,
     nd: usize,
-    /// Stages as rows, then (unless FSAL, where the last stage is it) the derivative at the step's end.
+    /// Stages as rows, then (unless FSAL, where the last stage is it) the derivative at the step's end, then the
+    /// stages of the dense output.
     k: Vec<T>,
     stage: Vec<T>,
     y1: Vec<T>,
     err: Vec<T>,
+    /// The lower estimate, if there is one.
+    lower: Vec<T>,
     evals: u64,
 }
 
@@ -41,12 +46,14 @@ impl<T: Real> Erk<T> {
         let zeros = |len| vec![T::ZERO; len];
         Self {
             tableau,
+            plan: Plan::new(tableau),
             dim: d,
             nd,
-            k: zeros((last_row(tableau) + 1) * nd),
+            k: zeros((tableau.last_row() + 1 + tableau.dense_stages().len()) * nd),
             stage: zeros(nd),
             y1: zeros(nd),
             err: zeros(nd),
+            lower: zeros(if tableau.lower.is_some() { nd } else { 0 }),
             evals: 0,
         }
     }
@@ -57,26 +64,23 @@ impl<T: Real> Erk<T> {
     }
 }
 
-/// Row of `k` that holds the derivative at the step's end.
-fn last_row(tableau: &ErkTableau) -> usize {
-    tableau.stages() - usize::from(tableau.fsal)
-}
-
 impl<T: Real> Erk<T> {
-    /// The inputs of stages `1..`, their derivatives, and the error estimate.
+    /// The inputs of stages `1..`, their derivatives, and the error estimates.
     fn stages(&mut self, f: &mut Rhs<'_, T>, t: f64, t_end: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
         let (m, nd, h) = (self.tableau, self.nd, t_end - t);
-        let last = last_row(m);
+        let last = m.last_row();
         for i in 1..=last {
             let (k, rest) = self.k.split_at_mut(i * nd);
             let input = if i == last { &mut self.y1 } else { &mut self.stage };
-            m.stage_input(i, h, y, k, input);
+            self.plan.terms(i).sum(Some(y), h, k, input);
             self.evals += 1;
             f.eval(m.stage_time(i, t, t_end), input, p, &mut rest[..nd])?;
         }
         if !m.b_err.is_empty() {
-            self.stage.fill(T::ZERO);
-            combine(&self.stage, h, m.b_err, &self.k, &mut self.err);
+            self.plan.terms(last + 1).sum(None, h, &self.k, &mut self.err);
+        }
+        if m.lower.is_some() {
+            self.plan.terms(last + 2).sum(None, h, &self.k, &mut self.lower);
         }
         Ok(())
     }
@@ -93,11 +97,11 @@ impl<T: Real> Erk<T> {
         p: &[T],
     ) -> Result<(), FieldError> {
         let (m, h) = (self.tableau, t_end - t);
-        let last = last_row(m);
+        let last = m.last_row();
         let (k, _) = self.k.as_chunks_mut::<D>();
         let y: [T; D] = std::array::from_fn(|j| y[j]);
         for i in 1..=last {
-            let input = combine_tiny(y, h, m.stage_weights(i), k);
+            let input = self.plan.terms(i).tiny_sum(Some(y), h, k);
             if i == last {
                 self.y1.copy_from_slice(&input);
             }
@@ -105,7 +109,10 @@ impl<T: Real> Erk<T> {
             f.eval(m.stage_time(i, t, t_end), &input, p, &mut k[i])?;
         }
         if !m.b_err.is_empty() {
-            self.err.copy_from_slice(&combine_tiny([T::ZERO; D], h, m.b_err, k));
+            self.err.copy_from_slice(&self.plan.terms(last + 1).tiny_sum(None, h, k));
+        }
+        if m.lower.is_some() {
+            self.lower.copy_from_slice(&self.plan.terms(last + 2).tiny_sum(None, h, k));
         }
         Ok(())
     }
@@ -117,8 +124,7 @@ impl<T: Real> Stepper<T> for Erk<T> {
     }
 
     fn error_order(&self) -> Option<u32> {
-        let m = self.tableau;
-        (m.embedded_order > 0).then(|| m.order.min(m.embedded_order) + 1)
+        self.tableau.error_order()
     }
 
     fn work(&self) -> Work {
@@ -166,6 +172,17 @@ impl<T: Real> Stepper<T> for Erk<T> {
             let finite = self.y1.iter().fold(true, |ok, v| ok & v.is_finite());
             return Ok(if finite { 0.0 } else { f64::NAN });
         }
+        if self.tableau.lower.is_some() {
+            return Ok(worst_pair_norm(
+                &self.err,
+                &mut self.lower,
+                y,
+                &self.y1,
+                self.dim,
+                tol,
+                &mut self.stage,
+            ));
+        }
         Ok(worst_norm(&self.err, y, &self.y1, self.dim, tol, &mut self.stage))
     }
 
@@ -173,15 +190,33 @@ impl<T: Real> Stepper<T> for Erk<T> {
         &self.y1
     }
 
+    fn prepare_dense(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        t_end: f64,
+        y: &[T],
+        p: &[T],
+    ) -> Result<(), FieldError> {
+        let DenseOutput::Extended { c, .. } = self.tableau.dense else { return Ok(()) };
+        let (nd, h, last) = (self.nd, t_end - t, self.tableau.last_row());
+        for (i, &c) in c.iter().enumerate() {
+            let (k, rest) = self.k.split_at_mut((last + 1 + i) * nd);
+            self.plan.terms(last + 3 + i).sum(Some(y), h, k, &mut self.stage);
+            self.evals += 1;
+            f.eval(t + c * h, &self.stage, p, &mut rest[..nd])?;
+        }
+        Ok(())
+    }
+
     fn dense(&mut self, theta: f64, h: f64, y: &[T]) -> &[T] {
-        let last = last_row(self.tableau);
-        dense_into(self.tableau, theta, h, y, &self.y1, &self.k, last, &mut self.stage);
+        dense_into(self.tableau, theta, h, y, &self.y1, &self.k, &mut self.stage);
         &self.stage
     }
 
     fn accept(&mut self, y: &mut [T]) {
         y.copy_from_slice(&self.y1);
-        let last = last_row(self.tableau) * self.nd;
+        let last = self.tableau.last_row() * self.nd;
         self.k.copy_within(last..last + self.nd, 0);
     }
 }

@@ -21,6 +21,18 @@ impl Lorenz {
     }
 }
 
+impl Lorenz {
+    /// From a start that other programs are measured on, over a time in which errors grow a thousandfold.
+    pub(super) fn long_case() -> Case {
+        Case {
+            y0: vec![1.0, 0.0, 0.0],
+            span: (0.0, 10.0),
+            end: vec![-5.85768538242409079510320, -5.83108248642609794102555, 23.9321329870275691416075],
+            ..Self::case()
+        }
+    }
+}
+
 impl Smooth for Lorenz {
     const DIM: usize = 3;
     const N_PARAMS: usize = 3;

@@ -21,6 +21,19 @@ impl LotkaVolterra {
     }
 }
 
+impl LotkaVolterra {
+    /// Twenty-five turns.
+    pub(super) fn long_case() -> Case {
+        Case {
+            p: vec![1.5, 1.0, 1.0, 3.0],
+            y0: vec![1.0, 1.0],
+            span: (0.0, 100.0),
+            end: vec![1.4924249378651620035658, 0.424888250072087557843],
+            ..Self::case()
+        }
+    }
+}
+
 impl Smooth for LotkaVolterra {
     const DIM: usize = 2;
     const N_PARAMS: usize = 4;

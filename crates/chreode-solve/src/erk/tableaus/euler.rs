@@ -10,6 +10,7 @@ pub const EULER: ErkTableau = ErkTableau {
     a: &[&[]],
     b: &[1.0],
     b_err: &[],
+    lower: None,
     c: &[0.0],
     dense: DenseOutput::Hermite,
 };

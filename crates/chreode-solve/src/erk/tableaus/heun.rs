@@ -10,6 +10,7 @@ pub const HEUN: ErkTableau = ErkTableau {
     a: &[&[], &[1.0]],
     b: &[0.5, 0.5],
     b_err: &[-0.5, 0.5],
+    lower: None,
     c: &[0.0, 1.0],
     dense: DenseOutput::Hermite,
 };

@@ -10,6 +10,7 @@ pub const MIDPOINT: ErkTableau = ErkTableau {
     a: &[&[], &[0.5]],
     b: &[0.0, 1.0],
     b_err: &[-1.0, 1.0],
+    lower: None,
     c: &[0.0, 0.5],
     dense: DenseOutput::Hermite,
 };

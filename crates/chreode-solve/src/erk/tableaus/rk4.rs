@@ -10,6 +10,7 @@ pub const RK4: ErkTableau = ErkTableau {
     a: &[&[], &[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0]],
     b: &[1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0],
     b_err: &[],
+    lower: None,
     c: &[0.0, 0.5, 0.5, 1.0],
     dense: DenseOutput::Hermite,
 };
