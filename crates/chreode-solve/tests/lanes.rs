@@ -50,7 +50,9 @@ fn the_states_and_steps_of_single_runs() {
             let (end, saved, stats) =
                 single(&Lorenz, &p[3 * i..3 * i + 3], &[1.0, 0.0, 0.0], (0.0, 1.0), &options);
             let (stats, lane) = (stats.unwrap(), runs.outcomes()[i].as_ref().unwrap());
-            assert!(close(&y[3 * i..3 * i + 3], &end, 8e-14), "{i}: {:?} {end:?}", &y[3 * i..3 * i + 3]);
+            // Stops cut steps, whose small errors carry much rounding into the next step sizes.
+            let tol = if land_on_saves { 1e-12 } else { 8e-14 };
+            assert!(close(&y[3 * i..3 * i + 3], &end, tol), "{i}: {:?} {end:?}", &y[3 * i..3 * i + 3]);
             assert!(close(runs.saved(i), &saved, 1e-12), "{i}: {:?} {saved:?}", runs.saved(i));
             assert_eq!((stats.accepted, stats.rejected), (lane.accepted, lane.rejected), "{i}");
             assert_eq!(stats.work, lane.work);
