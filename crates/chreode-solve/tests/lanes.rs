@@ -53,7 +53,8 @@ fn the_states_and_steps_of_single_runs() {
             // Stops cut steps, whose small errors carry much rounding into the next step sizes.
             let tol = if land_on_saves { 1e-12 } else { 2e-13 };
             assert!(close(&y[3 * i..3 * i + 3], &end, tol), "{i}: {:?} {end:?}", &y[3 * i..3 * i + 3]);
-            assert!(close(runs.saved(i), &saved, 1e-12), "{i}: {:?} {saved:?}", runs.saved(i));
+            // Dense output is of order 4, and feels the rounding of step sizes the more.
+            assert!(close(runs.saved(i), &saved, 1e-10), "{i}: {:?} {saved:?}", runs.saved(i));
             assert_eq!((stats.accepted, stats.rejected), (lane.accepted, lane.rejected), "{i}");
             assert_eq!(stats.work, lane.work);
             // The plan after a step cut short may rest on an error that is rounding.
