@@ -3,7 +3,8 @@
 //! that are written whole or not at all.
 //!
 //! Start with [`VectorField`]. An SDE is a vector field that also has a [`Diffusion`]; whatever can be
-//! differentiated adds [`Vjp`] or [`DiffusionVjp`]. Nothing here computes a solution.
+//! differentiated adds [`Vjp`] or [`DiffusionVjp`]. A model that is written once for every [`Number`] is a
+//! [`Dynamics`]; `chreode-autodiff` makes a field with every derivative from it. Nothing here computes a solution.
 //!
 //! # Conventions
 //! * A state is `[n, d]` row-major: the `d` coordinates of one trajectory are adjacent, `n >= 1` trajectories
@@ -13,10 +14,13 @@
 
 mod atomic;
 mod diffusion;
+mod dynamics;
 mod error;
 mod field;
 mod growth;
 mod linear;
+mod literal;
+mod number;
 mod params;
 mod philox;
 mod real;
@@ -25,10 +29,13 @@ mod tolerance;
 
 pub use atomic::write_atomically;
 pub use diffusion::{Calculus, Diffusion, DiffusionJvp, DiffusionVjp, NoiseKind};
+pub use dynamics::{Dynamics, put, take};
 pub use error::FieldError;
 pub use field::{FieldResult, FnField, Jacobian, Jvp, VectorField, Vjp, field};
 pub use growth::{Growth, GrowthVjp};
 pub use linear::{LinearSolver, SingularMatrix};
+pub use literal::{Lit, c};
+pub use number::{Number, Single};
 pub use params::{ParamEntry, ParamLayout};
 pub use philox::{BrownianIncrements, philox4x32, sub_seed};
 pub use real::Real;

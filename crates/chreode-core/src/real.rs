@@ -4,6 +4,8 @@ use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
+use crate::{Number, Single};
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for f32 {}
@@ -34,6 +36,8 @@ pub trait Real:
     + Sync
     + 'static
 {
+    /// The same number as a model sees it.
+    type Num: Number + Send + Sync;
     /// Zero.
     const ZERO: Self;
     /// One.
@@ -44,6 +48,10 @@ pub trait Real:
     fn c(x: f64) -> Self;
     /// The value as `f64` (exact).
     fn f64(self) -> f64;
+    /// The same numbers, for a [`Dynamics`](crate::Dynamics); nothing is copied.
+    fn num(x: &[Self]) -> &[Self::Num];
+    /// As [`num`](Self::num), to write to.
+    fn num_mut(x: &mut [Self]) -> &mut [Self::Num];
     /// Exponential.
     #[must_use]
     fn exp(self) -> Self;
@@ -75,8 +83,9 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($t:ident, $normal_pair:path) => {
+    ($t:ident, $num:ty, $normal_pair:path) => {
         impl Real for $t {
+            type Num = $num;
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const EPSILON: Self = $t::EPSILON;
@@ -89,6 +98,14 @@ macro_rules! real {
             #[allow(clippy::cast_lossless, reason = "`as` serves both types")]
             fn f64(self) -> f64 {
                 self as f64
+            }
+            #[inline(always)]
+            fn num(x: &[Self]) -> &[$num] {
+                bytemuck::cast_slice(x)
+            }
+            #[inline(always)]
+            fn num_mut(x: &mut [Self]) -> &mut [$num] {
+                bytemuck::cast_slice_mut(x)
             }
             #[inline(always)]
             fn exp(self) -> Self {
@@ -129,5 +146,5 @@ macro_rules! real {
         }
     };
 }
-real!(f32, crate::philox::normal_pair_f32);
-real!(f64, crate::philox::normal_pair_f64);
+real!(f32, Single, crate::philox::normal_pair_f32);
+real!(f64, f64, crate::philox::normal_pair_f64);

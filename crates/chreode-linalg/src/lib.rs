@@ -11,6 +11,9 @@
 //!   [`svd()`], [`spectral_norm`].
 //! * **Low rank**: [`truncated_svd`] of a [`LinearOperator`] (dense, sparse, centred and scaled), for PCA.
 //!
+//! * **Vectors of trajectories**: [`Lanes`] and [`Tuned`] are the number types of a model inside a [`Kernel`], which
+//!   [`dispatch()`] runs on the best instruction set.
+//!
 //! Instruction sets (AVX-512, AVX2 with FMA, baseline) are chosen at run time. Results are the same on
 //! every run on one machine; between instruction sets they differ by rounding.
 
@@ -35,6 +38,8 @@ pub use error::LinalgError;
 pub use lowrank::operator::{CsrOperator, DenseOperator, LinearOperator, Standardised};
 pub use lowrank::truncated::{TruncatedSvd, truncated_svd};
 pub use scalar::{Complex, Scalar};
+pub use simd::dispatch::{Kernel, dispatch};
+pub use simd::lanes::{LaneMask, Lanes, Tuned};
 pub use simd::rows::{log_sum_exp, softmin_row};
 pub use simd::slices::{vexp, vln, vsigmoid, vsilu, vsoftplus, vtanh};
 pub use simd::weighted::weighted_sum;

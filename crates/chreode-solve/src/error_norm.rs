@@ -3,7 +3,7 @@
 use chreode_core::{Bound, Real, Tolerance};
 
 /// Smallest scale: keeps `0 / 0` out of a coordinate that is zero with `atol = 0`.
-const TINY: f64 = 1e-30;
+pub(crate) const TINY: f64 = 1e-30;
 
 /// `v_j / (atol + rtol max(|a_j|, |b_j|))` in root mean square over the coordinates of the worst of the
 /// trajectories; NaN if a value of `v` is not finite or a state is infinite or NaN.

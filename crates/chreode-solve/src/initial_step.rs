@@ -30,9 +30,7 @@ pub(crate) fn initial_step<T: Real>(
     let d = f.dim();
     let d0 = worst_norm(y, y, y, d, tol, ratio);
     let d1 = worst_norm(f0, y, y, d, tol, ratio);
-    let guess = if d0 < 1e-5 || d1 < 1e-5 { 1e-6 } else { 0.01 * d0 / d1 };
-    // Sizes may have overflowed, or the derivative may be NaN.
-    let h0 = if guess > 0.0 && guess.is_finite() { guess } else { 1e-6 }.min((t_end - t).abs());
+    let h0 = first_guess(d0, d1, (t_end - t).abs());
     let step = if t_end >= t { h0 } else { -h0 };
     let signed = T::c(step);
     for ((y1, &y), &f0) in y1.iter_mut().zip(y).zip(f0) {
@@ -46,16 +44,30 @@ pub(crate) fn initial_step<T: Real>(
     for (f1, &f0) in f1.iter_mut().zip(f0) {
         *f1 -= f0;
     }
-    let d2 = worst_norm(f1, y, y, d, tol, ratio) / h0;
-    if d2.is_nan() {
-        return Ok(h0 * 1e-3);
+    let change = worst_norm(f1, y, y, d, tol, ratio);
+    Ok(refined(h0, d1, change, error_order))
+}
+
+/// The first guess, from the sizes of state and derivative, no longer than the span.
+pub(crate) fn first_guess(state: f64, derivative: f64, span: f64) -> f64 {
+    let guess = if state < 1e-5 || derivative < 1e-5 { 1e-6 } else { 0.01 * state / derivative };
+    // Sizes may have overflowed, or the derivative may be NaN.
+    let guess = if guess > 0.0 && guess.is_finite() { guess } else { 1e-6 };
+    guess.min(span)
+}
+
+/// The first step, from the guess, the size of the derivative, and that of its change over the guess.
+pub(crate) fn refined(guess: f64, derivative: f64, change: f64, error_order: u32) -> f64 {
+    let second = change / guess;
+    if second.is_nan() {
+        return guess * 1e-3;
     }
-    let steepest = d1.max(d2);
+    let steepest = derivative.max(second);
     let h1 = if steepest <= 1e-15 {
-        (h0 * 1e-3).max(1e-6)
+        (guess * 1e-3).max(1e-6)
     } else {
         (0.01 / steepest).powf(1.0 / f64::from(error_order))
     };
     // `steepest` may be infinite: then h1 is zero.
-    Ok(if h1 > 0.0 { h1.min(100.0 * h0) } else { h0 * 1e-3 })
+    if h1 > 0.0 { h1.min(100.0 * guess) } else { guess * 1e-3 }
 }

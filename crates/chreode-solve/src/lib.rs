@@ -4,6 +4,7 @@
 //! * [`solve`]: an ordinary differential equation, by any [`Stepper`]; [`Erk`] with [`TSIT5`] is the usual one.
 //! * [`simulate`]: many trajectories of an SDE in parallel, saved at the times of a [`TimeGrid`], with or
 //!   without growth ([`simulate_weighted`]).
+//! * [`solve_lanes`]: many trajectories of one [`Dynamics`](chreode_core::Dynamics), in the lanes of vectors.
 //! * [`EulerMaruyama`]: one step of one tile, for those who keep their own loop.
 //!
 //! Reading path: `solve.rs` (the time loop), `stepper.rs`, `erk/step.rs`, `erk/tableaus/tsit5.rs`.
@@ -15,6 +16,7 @@ mod erk;
 mod error;
 mod error_norm;
 mod initial_step;
+mod lanes;
 mod newton;
 mod options;
 mod radau;
@@ -40,6 +42,7 @@ pub use erk::tableaus::tsit5::TSIT5;
 pub use erk::tableaus::vern7::VERN7;
 pub use erk::tableaus::vern9::VERN9;
 pub use error::SolveError;
+pub use lanes::ensemble::{LaneError, LaneRuns, PerTrajectory, solve_lanes};
 pub use options::{SolveOptions, StepSize};
 pub use radau::radau5::Radau5;
 pub use rhs::Rhs;

@@ -20,6 +20,7 @@ pub use problems::duffing::Duffing;
 pub use problems::lorenz::Lorenz;
 pub use problems::lotka_volterra::LotkaVolterra;
 pub use problems::pleiades::Pleiades;
+pub use problems::models::{BrusselatorLine, Toggle};
 pub use problems::rational::Rational;
 pub use problems::sinh_sde::SinhSde;
 pub use problems::smooth::{Case, Differentiable, Smooth, SmoothField};

@@ -9,6 +9,7 @@ pub(crate) mod duffing;
 pub(crate) mod lorenz;
 pub(crate) mod lotka_volterra;
 pub(crate) mod pleiades;
+pub(crate) mod models;
 pub(crate) mod rational;
 pub(crate) mod sinh_sde;
 pub(crate) mod smooth;

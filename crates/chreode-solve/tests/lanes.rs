@@ -1,0 +1,262 @@
+//! The lane ensemble against single runs, and what becomes of a trajectory that fails.
+
+use chreode_core::{Dynamics, Number, Tolerance, VectorField, field, put, take};
+use chreode_solve::{
+    Erk, LaneError, LaneRuns, PerTrajectory, SolveError, SolveOptions, Stats, StepSize, TSIT5, solve,
+    solve_lanes,
+};
+use chreode_testkit::{BrusselatorLine, Lorenz, Toggle};
+use proptest::prelude::*;
+
+/// One trajectory by `solve`: its end, its saved states, its outcome.
+fn single<D: Dynamics>(
+    model: &D,
+    p: &[f64],
+    y0: &[f64],
+    span: (f64, f64),
+    options: &SolveOptions<'_>,
+) -> (Vec<f64>, Vec<f64>, Result<Stats, SolveError>) {
+    let mut f = field(model.dim(), |t, y: &[f64], p: &[f64], dy: &mut [f64]| model.eval(t, y, p, dy));
+    let (mut y, mut saved) = (y0.to_vec(), Vec::new());
+    let mut erk = Erk::new(&TSIT5, 1, f.dim());
+    let outcome =
+        solve(&mut f, p, &mut y, span, &mut erk, options, &mut |_, _, y| saved.extend_from_slice(y));
+    (y, saved, outcome)
+}
+
+fn close(a: &[f64], b: &[f64], tol: f64) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= tol * b.abs().max(1.0))
+}
+
+fn lorenz_parameters(n: usize) -> Vec<f64> {
+    (0..n).flat_map(|i| [10.0, 21.0 * i as f64 / n as f64, 8.0 / 3.0]).collect()
+}
+
+#[test]
+fn the_states_and_steps_of_single_runs() {
+    let n = 1100; // three tiles, the last one small
+    let p = lorenz_parameters(n);
+    let mut y = [1.0, 0.0, 0.0].repeat(n);
+    let save_at = [0.0, 0.1, 0.15, 0.9, 1.0];
+    for land_on_saves in [false, true] {
+        let options =
+            SolveOptions { save_at: &save_at, land_on_saves, ..SolveOptions::tolerance(1e-6, 1e-8) };
+        let mut y = y.clone();
+        let runs =
+            solve_lanes(&Lorenz, &p, &mut y, PerTrajectory::Same((0.0, 1.0)), PerTrajectory::Same(options))
+                .unwrap();
+        let mut steps = 0;
+        for i in 0..n {
+            let (end, saved, stats) =
+                single(&Lorenz, &p[3 * i..3 * i + 3], &[1.0, 0.0, 0.0], (0.0, 1.0), &options);
+            let (stats, lane) = (stats.unwrap(), runs.outcomes()[i].as_ref().unwrap());
+            // An error estimate is a difference: its rounding, large beside a small estimate, goes into the step sizes.
+            assert!(close(&y[3 * i..3 * i + 3], &end, 2e-12), "{i}: {:?} {end:?}", &y[3 * i..3 * i + 3]);
+            // Dense output is of order 4, and feels the rounding of step sizes the more.
+            assert!(close(runs.saved(i), &saved, 1e-10), "{i}: {:?} {saved:?}", runs.saved(i));
+            assert_eq!((stats.accepted, stats.rejected), (lane.accepted, lane.rejected), "{i}");
+            assert_eq!(stats.work, lane.work);
+            // The plan after a step cut short may rest on an error that is rounding.
+            assert!((stats.h_next / lane.h_next - 1.0).abs() < 0.05, "{i}: {stats:?} {lane:?}");
+            steps += stats.accepted;
+        }
+        assert_eq!(runs.total().unwrap().accepted, steps);
+    }
+    // Backward in time to where they came from.
+    let tight = SolveOptions::tolerance(1e-11, 1e-11);
+    let there = y.clone();
+    let run = |y: &mut [f64], span| {
+        solve_lanes(&Lorenz, &p, y, PerTrajectory::Same(span), PerTrajectory::Same(tight))
+            .unwrap()
+            .total()
+            .unwrap()
+    };
+    run(&mut y, (0.0, 0.5));
+    assert!(run(&mut y, (0.5, 0.0)).accepted > 0);
+    assert!(close(&y, &there, 1e-7));
+}
+
+#[test]
+fn powers_exponentials_and_branches() {
+    let (n, p) = (40, [3.0, 2.5, 2.7, 0.4, 0.8]);
+    let y0: Vec<f64> = (0..n).flat_map(|i| [0.05 * i as f64, 2.0 - 0.05 * i as f64]).collect();
+    let mut y = y0.clone();
+    // Where the stimulus ends is a discontinuity, and the run stops there.
+    let options =
+        SolveOptions { save_at: &[5.0, 20.0], land_on_saves: true, ..SolveOptions::tolerance(1e-8, 1e-10) };
+    let model = Toggle { off: 5.0 };
+    let runs =
+        solve_lanes(&model, &p, &mut y, PerTrajectory::Same((0.0, 30.0)), PerTrajectory::Same(options))
+            .unwrap();
+    for i in 0..n {
+        let (end, saved, stats) = single(&model, &p, &y0[2 * i..2 * i + 2], (0.0, 30.0), &options);
+        assert!(close(&y[2 * i..2 * i + 2], &end, 1e-11), "{i}");
+        assert!(close(runs.saved(i), &saved, 1e-11));
+        assert_eq!(stats.unwrap().accepted, runs.outcomes()[i].as_ref().unwrap().accepted);
+    }
+}
+
+/// Every trajectory with a span, tolerances, save times and limits of its own.
+#[test]
+fn each_trajectory_as_it_likes() {
+    let model = BrusselatorLine { cells: 4 };
+    let n = 37;
+    let p = [1.0, 3.0, 0.02];
+    let mut y: Vec<f64> = model.start().repeat(n);
+    let times: Vec<Vec<f64>> = (0..n).map(|i| (0..i % 5).map(|k| 0.3 * (k + 1) as f64).collect()).collect();
+    let atols: Vec<[f64; 8]> = (0..n).map(|i| [1e-6 / (i + 1) as f64; 8]).collect();
+    let spans: Vec<(f64, f64)> = (0..n).map(|i| (0.0, 1.5 + 0.1 * i as f64)).collect();
+    let options: Vec<SolveOptions<'_>> = (0..n)
+        .map(|i| SolveOptions {
+            tolerance: Tolerance::new(1e-5 / (1 + i) as f64, &atols[i]),
+            save_at: &times[i],
+            step: StepSize::Adaptive { h0: (i % 3 == 0).then_some(0.01), h_max: 0.2 + 0.01 * i as f64 },
+            land_on_saves: i % 2 == 0,
+            ..SolveOptions::default()
+        })
+        .collect();
+    let runs =
+        solve_lanes(&model, &p, &mut y, PerTrajectory::Each(&spans), PerTrajectory::Each(&options)).unwrap();
+    for i in 0..n {
+        let (end, saved, stats) = single(&model, &p, &model.start(), spans[i], &options[i]);
+        assert!(close(&y[8 * i..8 * i + 8], &end, 1e-11), "{i}");
+        assert!(close(runs.saved(i), &saved, 1e-11), "{i}");
+        assert_eq!(stats.unwrap().accepted, runs.outcomes()[i].as_ref().unwrap().accepted, "{i}");
+    }
+}
+
+/// dy = y², which has no value from t = 1 / y0 on, and dy = ln y, NaN below zero.
+struct Blowing;
+impl Dynamics for Blowing {
+    fn dim(&self) -> usize {
+        1
+    }
+    fn n_params(&self) -> usize {
+        1
+    }
+    #[inline(always)]
+    fn eval<S: Number>(&self, _t: S, y: &[S], p: &[S], dy: &mut [S]) {
+        let ([y], [kind]) = (take(y), take(p));
+        put(dy, [S::select(kind.lt(S::c(0.5)), y * y, y.ln())]);
+    }
+}
+
+#[test]
+fn failures_stay_with_their_trajectory() {
+    let starts = [0.1, 2.0, 0.2, f64::NAN, 0.3, 0.5, 0.9];
+    let p = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0];
+    let mut y = starts;
+    let limited = SolveOptions { max_steps: 3, ..SolveOptions::default() };
+    let mut options = [SolveOptions::default(); 7];
+    options[6] = limited;
+    let runs =
+        solve_lanes(&Blowing, &p, &mut y, PerTrajectory::Same((0.0, 0.8)), PerTrajectory::Each(&options))
+            .unwrap();
+    for i in [0, 2, 4] {
+        assert!(close(&y[i..=i], &[1.0 / (1.0 / starts[i] - 0.8)], 1e-5));
+        assert!(runs.outcomes()[i].is_ok());
+    }
+    for i in [1, 3, 5, 6] {
+        let (end, _, outcome) = single(&Blowing, &p[i..=i], &starts[i..=i], (0.0, 0.8), &options[i]);
+        match (&runs.outcomes()[i], &outcome) {
+            // The place, which is near the singularity, not to the last bit.
+            (
+                Err(SolveError::StepSizeTooSmall { t, .. }),
+                Err(SolveError::StepSizeTooSmall { t: other, .. }),
+            )
+            | (
+                Err(SolveError::NonFiniteDerivative { t }),
+                Err(SolveError::NonFiniteDerivative { t: other }),
+            )
+            | (Err(SolveError::TooManySteps { t, .. }), Err(SolveError::TooManySteps { t: other, .. }))
+            | (
+                Err(SolveError::NonFinite { t, .. }),
+                Err(SolveError::NonFinite { t: other, .. } | SolveError::NonFiniteDerivative { t: other }),
+            ) => {
+                assert!((t - other).abs() < 1e-6, "{i}");
+                assert!(i == 1 || i == 3 || close(&y[i..=i], &end, 1e-6), "{i}: {y:?} {end:?}");
+            }
+            (lane, single) => panic!("{i}: {lane:?} {single:?}"),
+        }
+    }
+    assert!(
+        matches!(&runs.outcomes()[3], Err(SolveError::NonFinite { t, trajectory: 3, coordinate: 0 }) if *t == 0.0)
+    );
+    let error = runs.total().unwrap_err();
+    assert!(matches!(error, LaneError::Trajectory { trajectory: 1, .. }));
+    assert!(error.to_string().starts_with("trajectory 1: "), "{error}");
+}
+
+fn ask(p: &[f64], y: &mut [f64], span: (f64, f64), options: SolveOptions<'_>) -> Result<LaneRuns, LaneError> {
+    solve_lanes(&Lorenz, p, y, PerTrajectory::Same(span), PerTrajectory::Same(options))
+}
+
+#[test]
+fn what_cannot_be_asked() {
+    let (p, mut y, o) = ([10.0, 28.0, 2.0], [1.0; 6], SolveOptions::default());
+    assert!(matches!(
+        ask(&p, &mut y[..5], (0.0, 1.0), o),
+        Err(LaneError::Arguments(SolveError::ShapeMismatch { got: 5, expected: 3, .. }))
+    ));
+    assert!(matches!(
+        ask(&p[..2], &mut y, (0.0, 1.0), o),
+        Err(LaneError::Arguments(SolveError::ShapeMismatch { got: 2, expected: 6, .. }))
+    ));
+    assert!(matches!(
+        ask(&p, &mut y, (0.0, f64::NAN), o),
+        Err(LaneError::Arguments(SolveError::InvalidOption { .. }))
+    ));
+    assert!(matches!(
+        ask(&p, &mut y, (0.0, 1.0), SolveOptions::fixed(0.1)),
+        Err(LaneError::Arguments(SolveError::InvalidOption { got, .. })) if got == 0.1
+    ));
+    let bad = [SolveOptions::default(), SolveOptions::tolerance(-1.0, 0.0)];
+    let error = solve_lanes(&Lorenz, &p, &mut y, PerTrajectory::Same((0.0, 1.0)), PerTrajectory::Each(&bad));
+    assert!(matches!(error, Err(LaneError::Trajectory { trajectory: 1, .. })));
+    let error = solve_lanes(&Lorenz, &p, &mut y, PerTrajectory::Each(&[(0.0, 1.0)]), PerTrajectory::Same(o));
+    assert!(matches!(
+        error,
+        Err(LaneError::Arguments(SolveError::ShapeMismatch { got: 1, expected: 2, .. }))
+    ));
+    assert_eq!(y, [1.0; 6]);
+    // Nothing to do is done.
+    let runs = ask(&p, &mut y, (1.0, 1.0), SolveOptions { save_at: &[1.0], ..o }).unwrap();
+    assert_eq!((runs.total().unwrap(), runs.saved(1)), (Stats::default(), &[1.0; 3][..]));
+    assert!(ask(&p, &mut [], (0.0, 1.0), o).unwrap().outcomes().is_empty());
+}
+
+#[test]
+fn the_same_bits_on_any_number_of_threads() {
+    let n = 1500;
+    let p = lorenz_parameters(n);
+    let run = |threads| {
+        let mut y = [1.0, 0.0, 0.0].repeat(n);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let options = SolveOptions { save_at: &[0.3, 0.6], ..SolveOptions::default() };
+        let runs = pool.install(|| ask(&p, &mut y, (0.0, 1.0), options)).unwrap();
+        (y, runs)
+    };
+    let one = run(1);
+    for threads in [2, 3] {
+        assert!(run(threads) == one, "{threads}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// A trajectory's bits do not depend on where it stands, nor on its neighbours.
+    #[test]
+    fn neighbours_do_not_matter(n in 1..40_usize, at in 0..40_usize, rho in 0.0..28.0_f64) {
+        let at = at % n;
+        let mut p = lorenz_parameters(n);
+        p[3 * at + 1] = rho;
+        let mut y = [1.0, 0.5, 0.0].repeat(n);
+        let options = SolveOptions { save_at: &[0.25], ..SolveOptions::default() };
+        let runs = ask(&p, &mut y, (0.0, 0.7), options).unwrap();
+        let mut alone = [1.0, 0.5, 0.0];
+        let own = ask(&p[3 * at..3 * at + 3], &mut alone, (0.0, 0.7), options).unwrap();
+        prop_assert_eq!(&alone[..], &y[3 * at..3 * at + 3]);
+        prop_assert_eq!(own.saved(0), runs.saved(at));
+        prop_assert_eq!(&own.outcomes()[0], &runs.outcomes()[at]);
+    }
+}
