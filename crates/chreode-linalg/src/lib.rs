@@ -21,6 +21,7 @@ mod error;
 mod lowrank;
 mod scalar;
 mod simd;
+mod sparse;
 
 pub use activation::{Activation, UnknownActivation};
 pub use batch::gemm::{GemmScratch, Transpose, gemm};
@@ -37,3 +38,6 @@ pub use lowrank::truncated::{TruncatedSvd, truncated_svd};
 pub use scalar::{Complex, Scalar};
 pub use simd::rows::{log_sum_exp, softmin_row};
 pub use simd::slices::{vexp, vln, vsigmoid, vsilu, vsoftplus, vtanh};
+pub use sparse::band::BandLu;
+pub use sparse::coloring::Coloring;
+pub use sparse::lu::SparseLu;

@@ -13,6 +13,7 @@ pub use gradcheck::{
 };
 pub use order::observed_order;
 pub use problems::brusselator::Brusselator;
+pub use problems::brusselator_pde::{BrusselatorLine, BrusselatorSquare};
 pub use problems::corpus;
 pub use problems::duffing::Duffing;
 pub use problems::lorenz::Lorenz;

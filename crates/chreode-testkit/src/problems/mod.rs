@@ -4,6 +4,7 @@
 //! double-precision values of start state and parameters; two step sizes agree to 20 digits.
 
 pub(crate) mod brusselator;
+pub(crate) mod brusselator_pde;
 pub(crate) mod duffing;
 pub(crate) mod lorenz;
 pub(crate) mod lotka_volterra;
