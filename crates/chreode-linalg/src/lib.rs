@@ -24,6 +24,7 @@ mod error;
 mod lowrank;
 mod scalar;
 mod simd;
+mod sparse;
 
 pub use activation::{Activation, UnknownActivation};
 pub use batch::gemm::{GemmScratch, Transpose, gemm};
@@ -43,3 +44,6 @@ pub use simd::lanes::{LaneMask, Lanes, Tuned};
 pub use simd::rows::{log_sum_exp, softmin_row};
 pub use simd::slices::{vexp, vln, vsigmoid, vsilu, vsoftplus, vtanh};
 pub use simd::weighted::weighted_sum;
+pub use sparse::band::BandLu;
+pub use sparse::coloring::Coloring;
+pub use sparse::lu::SparseLu;

@@ -7,7 +7,7 @@ use chreode_core::Real;
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::lu::partial_pivoting::factor::{lu_in_place, lu_in_place_scratch};
 use faer::traits::ComplexField;
-use faer::{MatMut, Par};
+use faer::{MatMut, Par, c64};
 
 use crate::simd::lane::is_f32;
 
@@ -131,6 +131,22 @@ pub trait Scalar:
     const ONE: Self;
     /// `|re| + |im|`: what pivots are compared by.
     fn magnitude(self) -> Self::Part;
+    /// Whether it has an imaginary part.
+    const COMPLEX: bool;
+    /// Real part.
+    fn re(self) -> Self::Part;
+    /// Imaginary part, zero for a real number.
+    fn im(self) -> Self::Part;
+    /// From its parts; a real number drops the imaginary one.
+    fn from_parts(re: Self::Part, im: Self::Part) -> Self;
+
+    /// The double-precision number that faer's sparse LU works with.
+    #[doc(hidden)]
+    type Wide: ComplexField + Copy;
+    #[doc(hidden)]
+    fn widen(self) -> Self::Wide;
+    #[doc(hidden)]
+    fn narrow(x: Self::Wide) -> Self;
 
     /// Work space for [`library_lu`](Self::library_lu) at size `n`, if faer factors such matrices.
     #[doc(hidden)]
@@ -150,6 +166,27 @@ impl<T: Real> Scalar for T {
     #[inline(always)]
     fn magnitude(self) -> T {
         self.abs()
+    }
+    const COMPLEX: bool = false;
+    #[inline(always)]
+    fn re(self) -> T {
+        self
+    }
+    #[inline(always)]
+    fn im(self) -> T {
+        T::ZERO
+    }
+    #[inline(always)]
+    fn from_parts(re: T, _im: T) -> T {
+        re
+    }
+
+    type Wide = f64;
+    fn widen(self) -> f64 {
+        self.f64()
+    }
+    fn narrow(x: f64) -> T {
+        T::c(x)
     }
 
     fn library_lu_scratch(n: usize) -> Option<StackReq> {
@@ -182,6 +219,27 @@ impl<T: Real> Scalar for Complex<T> {
     #[inline(always)]
     fn magnitude(self) -> T {
         self.re.abs() + self.im.abs()
+    }
+    const COMPLEX: bool = true;
+    #[inline(always)]
+    fn re(self) -> T {
+        self.re
+    }
+    #[inline(always)]
+    fn im(self) -> T {
+        self.im
+    }
+    #[inline(always)]
+    fn from_parts(re: T, im: T) -> Self {
+        Self::new(re, im)
+    }
+
+    type Wide = c64;
+    fn widen(self) -> c64 {
+        c64::new(self.re.f64(), self.im.f64())
+    }
+    fn narrow(x: c64) -> Self {
+        Self::new(T::c(x.re), T::c(x.im))
     }
 }
 

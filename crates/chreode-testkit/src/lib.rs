@@ -15,12 +15,12 @@ pub use gradcheck::{
 pub use order::observed_order;
 pub use problems::arenstorf::Arenstorf;
 pub use problems::brusselator::Brusselator;
-
+pub use problems::brusselator_pde::{BrusselatorLine, BrusselatorSquare};
 pub use problems::duffing::Duffing;
 pub use problems::lorenz::Lorenz;
 pub use problems::lotka_volterra::LotkaVolterra;
 pub use problems::pleiades::Pleiades;
-pub use problems::models::{BrusselatorLine, Toggle};
+pub use problems::models::{BrusselatorModel, Toggle};
 pub use problems::rational::Rational;
 pub use problems::sinh_sde::SinhSde;
 pub use problems::smooth::{Case, Differentiable, Smooth, SmoothField};

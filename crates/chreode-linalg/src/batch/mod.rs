@@ -5,4 +5,4 @@ pub(crate) mod gemm;
 pub(crate) mod layer;
 mod pack;
 pub(crate) mod pairwise;
-mod tile;
+pub(crate) mod tile;

@@ -9,7 +9,7 @@ use crate::simd::lane::Lane;
 /// One accumulator per element and ascending k: the bits of an element do not depend on the tile's shape.
 /// `A(i, k)` is `a[i * ld + k]`, or `a[k * ld + i]` if `AT`.
 #[inline(always)]
-pub(super) fn accumulate<
+pub(crate) fn accumulate<
     T: Lane,
     S: Simd,
     const MR: usize,

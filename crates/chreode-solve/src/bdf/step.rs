@@ -1,6 +1,6 @@
 //! Steps of the numerical differentiation formulas, of variable order and step length. Source: [SR97].
 
-use chreode_core::{FieldError, Real, Tolerance};
+use chreode_core::{FieldError, Real, Sparsity, Tolerance};
 
 use super::differences::{Differences, GAMMA, MAX_ORDER, alpha, error_constant};
 use crate::error_norm::worst_norm;
@@ -108,6 +108,30 @@ impl<T: Real> Bdf<T> {
     pub fn with_mass(mut self, mass: &[T]) -> Self {
         assert_eq!(mass.len(), self.d * self.d, "Bdf::with_mass: elements of the mass matrix");
         self.linear.set_mass(mass);
+        self
+    }
+
+    /// As [`with_mass`](Self::with_mass), for a diagonal mass matrix, `[d]`.
+    ///
+    /// # Panics
+    /// If `mass` has not `d` elements.
+    #[must_use]
+    pub fn with_mass_diagonal(mut self, mass: &[T]) -> Self {
+        assert_eq!(mass.len(), self.d, "Bdf::with_mass_diagonal: elements of the mass matrix");
+        self.linear.set_mass_diagonal(mass);
+        self
+    }
+
+    /// The sparsity of the Jacobian of fields that do not tell it themselves: differences then take one evaluation a colour,
+    /// and systems are solved in banded or sparse form where that is faster.
+    ///
+    /// # Panics
+    /// If the pattern has not `d` rows and columns.
+    #[must_use]
+    pub fn with_sparsity(mut self, pattern: &Sparsity) -> Self {
+        let size = (pattern.n_rows(), pattern.n_cols());
+        assert_eq!(size, (self.d, self.d), "Bdf::with_sparsity: size of the pattern");
+        self.linear.set_sparsity(pattern);
         self
     }
 

@@ -1,46 +1,96 @@
-//! Jacobians by forward differences.
+//! Jacobians by forward differences or by products with them, one evaluation a colour.
 
-use chreode_core::{FieldError, Real};
+use chreode_core::{FieldError, Real, Sparsity};
+use chreode_linalg::Coloring;
 
 use crate::rhs::Rhs;
 
-/// Sets dense `jac`, `[n, d, d]` (row `i`, column `j` of each trajectory), by one evaluation a column: a column is
-/// perturbed in all trajectories at once. `f0` is the field at `(t, y)`; `scale`, `[n, d]`, is the size below which a change of
-/// a coordinate means nothing. Returns the number of evaluations.
-///
-/// Increments are `sqrt(ε) max(|y|, scale)`, toward where the solution goes, rounded to what the state can hold.
-/// Source: [HW96] section IV.8.
-///
-/// # Errors
-/// The field's.
-pub(crate) fn dense_differences<T: Real>(
-    f: &mut Rhs<'_, T>,
-    t: f64,
-    y: &[T],
-    p: &[T],
-    f0: &[T],
-    scale: &[T],
-    shifted: &mut [T],
-    f1: &mut [T],
-    jac: &mut [T],
-) -> Result<u64, FieldError> {
-    let d = f.dim();
-    let root = T::EPSILON.sqrt();
-    shifted.copy_from_slice(y);
-    for j in 0..d {
-        for k in (j..y.len()).step_by(d) {
-            let size = root * y[k].abs().max(scale[k]);
-            shifted[k] = y[k] + if f0[k] < T::ZERO { -size } else { size };
-        }
-        f.eval(t, shifted, p, f1)?;
-        for (row, k) in (j..y.len()).step_by(d).enumerate() {
-            let inverse = T::ONE / (shifted[k] - y[k]);
-            for i in 0..d {
-                let at = row * d + i;
-                jac[at * d + j] = (f1[at] - f0[at]) * inverse;
-            }
-            shifted[k] = y[k];
-        }
+/// Entries of a Jacobian, and the columns that one evaluation can tell apart.
+#[derive(Debug, Clone)]
+pub(crate) struct Colored {
+    pattern: Option<Sparsity>,
+    coloring: Coloring,
+}
+
+impl Colored {
+    /// For a pattern, or for a dense Jacobian of size `d`.
+    pub(crate) fn new(pattern: Option<&Sparsity>, d: usize) -> Self {
+        let coloring = match pattern {
+            Some(pattern) => Coloring::of_columns(pattern),
+            None => Coloring::of_columns(&Sparsity::banded(d, d, d)),
+        };
+        Self { pattern: pattern.cloned(), coloring }
     }
-    Ok(d as u64)
+
+    /// Sets `jac`: `[n, entries]` in the pattern's order, or `[n, d, d]` (row `i`, column `j` of each trajectory). A colour's
+    /// columns are perturbed at once, in all trajectories at once; a field with products gives each colour's by one.
+    /// `f0` is the field at `(t, y)`; `scale`, `[n, d]`, is the size below which a change of a coordinate means nothing.
+    /// Returns the number of evaluations.
+    ///
+    /// Increments are `sqrt(ε) max(|y|, scale)`, toward where the solution goes, rounded to what the state can hold.
+    /// Sources: [HW96] section IV.8, [GMP05] section 2.
+    ///
+    /// # Errors
+    /// The field's.
+    pub(crate) fn jacobian<T: Real>(
+        &self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        f0: &[T],
+        scale: &[T],
+        shifted: &mut [T],
+        f1: &mut [T],
+        jac: &mut [T],
+    ) -> Result<u64, FieldError> {
+        let d = f.dim();
+        let root = T::EPSILON.sqrt();
+        let exact = matches!(f, Rhs::Jvp(_));
+        if exact {
+            shifted.fill(T::ZERO);
+        } else {
+            shifted.copy_from_slice(y);
+        }
+        for color in 0..self.coloring.n_colors() {
+            let columns = self.coloring.columns(color);
+            for &j in columns {
+                for k in (j..y.len()).step_by(d) {
+                    let size = root * y[k].abs().max(scale[k]);
+                    shifted[k] = match (exact, f0[k] < T::ZERO) {
+                        (true, _) => T::ONE,
+                        (_, true) => y[k] - size,
+                        (_, false) => y[k] + size,
+                    };
+                }
+            }
+            if let Rhs::Jvp(f) = f {
+                f.jvp(t, y, p, shifted, f1)?;
+            } else {
+                f.eval(t, shifted, p, f1)?;
+            }
+            for &j in columns {
+                for (trajectory, k) in (j..y.len()).step_by(d).enumerate() {
+                    let inverse = if exact { T::ONE } else { T::ONE / (shifted[k] - y[k]) };
+                    let at = trajectory * d;
+                    let entry = |i: usize| {
+                        let base = if exact { T::ZERO } else { f0[at + i] };
+                        (f1[at + i] - base) * inverse
+                    };
+                    if let Some(pattern) = &self.pattern {
+                        let start = trajectory * pattern.len() + pattern.col_starts()[j];
+                        for (value, &i) in jac[start..].iter_mut().zip(pattern.column(j)) {
+                            *value = entry(i);
+                        }
+                    } else {
+                        for i in 0..d {
+                            jac[(at + i) * d + j] = entry(i);
+                        }
+                    }
+                    shifted[k] = if exact { T::ZERO } else { y[k] };
+                }
+            }
+        }
+        Ok(self.coloring.n_colors() as u64)
+    }
 }

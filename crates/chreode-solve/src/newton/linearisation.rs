@@ -1,80 +1,159 @@
 //! The Jacobian of a field along a run, and the linear systems made of it.
 
-use chreode_core::{FieldError, LinearSolver, Real, SingularMatrix, Tolerance};
-use chreode_linalg::{Complex, Lu};
+use chreode_core::{FieldError, Real, SingularMatrix, Sparsity, Tolerance};
+use chreode_linalg::{Complex, Scalar};
 
-use super::differences::dense_differences;
+use super::differences::Colored;
+use super::structure::{DENSE_UP_TO, Solver};
 use crate::rhs::Rhs;
 use crate::stats::Work;
 
 /// The Jacobian `J` of `n` trajectories at one time, and factorisations of `s M - J` for real and complex shifts `s`.
 ///
-/// `M` is the mass matrix, the identity if there is none. Every trajectory has a matrix of its own.
+/// `M` is the mass matrix, the identity if there is none. Every trajectory has a matrix of its own. Matrices are dense,
+/// banded or sparse: by the sparsity that the field's Jacobian tells, or that was given. Those of more than a few
+/// coordinates are made when the first Jacobian is computed, since only then the field is seen.
 #[derive(Debug, Clone)]
 pub(crate) struct Linearisation<T: Real> {
     n: usize,
     d: usize,
-    /// `[n, d, d]`.
-    jac: Vec<T>,
-    /// `[d, d]`, row-major; empty for the identity.
-    mass: Vec<T>,
-    real: Vec<Lu<T>>,
-    complex: Vec<Lu<Complex<T>>>,
-    matrix: Vec<T>,
-    complex_matrix: Vec<Complex<T>>,
-    complex_rhs: Vec<Complex<T>>,
+    complex_shifts: usize,
+    /// Sparsity for fields that know none.
+    given: Option<Sparsity>,
+    /// Entries of the mass matrix, row by row; `None` for the identity.
+    mass: Option<Vec<(usize, usize, T)>>,
+    systems: Option<Systems<T>>,
     scale: Vec<T>,
     shifted: Vec<T>,
     f1: Vec<T>,
 }
 
+/// The matrices of one sparsity.
+#[derive(Debug, Clone)]
+struct Systems<T: Real> {
+    /// Of the Jacobian; `None` if it is dense.
+    pattern: Option<Sparsity>,
+    colored: Colored,
+    /// `[n, entries]` in the pattern's order, or `[n, d, d]`.
+    jac: Vec<T>,
+    /// Where each entry of a Jacobian goes among the values of a system.
+    jac_at: Vec<usize>,
+    /// Where each entry of the mass matrix goes, and the entry.
+    mass_at: Vec<(usize, T)>,
+    real: Vec<Solver<T>>,
+    complex: Vec<Solver<Complex<T>>>,
+    matrix: Vec<T>,
+    complex_matrix: Vec<Complex<T>>,
+    complex_rhs: Vec<Complex<T>>,
+}
+
 impl<T: Real> Linearisation<T> {
     /// Work space for `n` trajectories of `d` coordinates; `complex_shifts` complex factorisations are held at a time.
     pub(crate) fn new(n: usize, d: usize, complex_shifts: usize) -> Self {
-        let c = if complex_shifts > 0 { d } else { 0 };
-        Self {
+        let mut new = Self {
             n,
             d,
-            jac: vec![T::ZERO; n * d * d],
-            mass: Vec::new(),
-            real: vec![Lu::new(d); n],
-            complex: vec![Lu::new(c); n * complex_shifts],
-            matrix: vec![T::ZERO; d * d],
-            complex_matrix: vec![Complex::default(); c * c],
-            complex_rhs: vec![Complex::default(); c],
+            complex_shifts,
+            given: None,
+            mass: None,
+            systems: None,
             scale: vec![T::ZERO; n * d],
             shifted: vec![T::ZERO; n * d],
             f1: vec![T::ZERO; n * d],
+        };
+        if d <= DENSE_UP_TO {
+            new.systems = Some(new.build(None));
         }
+        new
     }
 
     /// Uses `mass`, `[d, d]` row-major, instead of the identity.
     pub(crate) fn set_mass(&mut self, mass: &[T]) {
-        self.mass = mass.to_vec();
+        let d = self.d;
+        let entries = mass.iter().enumerate().filter(|&(_, &m)| m != T::ZERO);
+        self.mass = Some(entries.map(|(at, &m)| (at / d, at % d, m)).collect());
+        self.rebuild();
+    }
+
+    /// Uses the diagonal mass matrix with these elements, `[d]`.
+    pub(crate) fn set_mass_diagonal(&mut self, mass: &[T]) {
+        self.mass = Some(mass.iter().enumerate().map(|(i, &m)| (i, i, m)).collect());
+        self.rebuild();
+    }
+
+    /// The sparsity of the Jacobian of fields that tell none.
+    pub(crate) fn set_sparsity(&mut self, pattern: &Sparsity) {
+        self.given = Some(pattern.clone());
+        self.rebuild();
+    }
+
+    /// Small systems are made at once, others when they are needed.
+    fn rebuild(&mut self) {
+        self.systems = (self.d <= DENSE_UP_TO).then(|| self.build(self.given.as_ref()));
     }
 
     /// Whether there is a mass matrix.
     pub(crate) fn has_mass(&self) -> bool {
-        !self.mass.is_empty()
+        self.mass.is_some()
     }
 
     /// `out = M v` for every trajectory, `[n, d]`; a copy without a mass matrix.
     pub(crate) fn apply_mass(&self, v: &[T], out: &mut [T]) {
-        if self.mass.is_empty() {
+        let Some(mass) = &self.mass else {
             out.copy_from_slice(v);
             return;
-        }
+        };
+        out.fill(T::ZERO);
         for (v, out) in v.chunks_exact(self.d).zip(out.chunks_exact_mut(self.d)) {
-            for (row, out) in self.mass.chunks_exact(self.d).zip(out) {
-                *out = row.iter().zip(v).map(|(&m, &v)| m * v).sum();
+            for &(i, j, m) in mass {
+                out[i] += m * v[j];
             }
+        }
+    }
+
+    fn build(&self, pattern: Option<&Sparsity>) -> Systems<T> {
+        let (n, d) = (self.n, self.d);
+        let identity = || (0..d).map(|i| (i, i, T::ONE)).collect();
+        let mass: Vec<_> = self.mass.clone().unwrap_or_else(identity);
+        // Of the systems: the Jacobian's entries and those of the mass matrix, all of them inside.
+        let system = pattern.and_then(|pattern| {
+            let jac = (0..d).flat_map(|j| pattern.column(j).iter().map(move |&i| (i, j)));
+            Sparsity::new(d, d, jac.chain(mass.iter().map(|&(i, j, _)| (i, j)))).ok()
+        });
+        let solver = Solver::of(system.as_ref(), d);
+        let sparse = system.as_ref().filter(|_| !solver.is_dense());
+        let place = |i: usize, j: usize| match sparse {
+            Some(s) => s.col_starts()[j] + s.column(j).partition_point(|&k| k < i),
+            None => i * d + j,
+        };
+        let jac_at = match pattern {
+            Some(p) => (0..d)
+                .flat_map(|j| p.column(j).iter().map(move |&i| (i, j)))
+                .map(|(i, j)| place(i, j))
+                .collect(),
+            None => (0..d * d).collect(),
+        };
+        let mass_at = mass.iter().map(|&(i, j, m)| (place(i, j), m)).collect();
+        let len = sparse.map_or(d * d, Sparsity::len);
+        let c = if self.complex_shifts > 0 { (len, d) } else { (0, 0) };
+        Systems {
+            pattern: pattern.cloned(),
+            colored: Colored::new(pattern, d),
+            jac: vec![T::ZERO; n * pattern.map_or(d * d, Sparsity::len)],
+            jac_at,
+            mass_at,
+            complex: (0..n * self.complex_shifts).map(|_| solver.like(system.as_ref())).collect(),
+            real: vec![solver; n],
+            matrix: vec![T::ZERO; len],
+            complex_matrix: vec![Complex::default(); c.0],
+            complex_rhs: vec![Complex::default(); c.1],
         }
     }
 
     /// Computes the Jacobian at `(t, y)`, where the field is `f0`.
     ///
     /// # Errors
-    /// The field's.
+    /// The field's; [`FieldError::Fatal`] if the sparsity that it tells is not one of `d` rows and columns.
     pub(crate) fn refresh(
         &mut self,
         f: &mut Rhs<'_, T>,
@@ -87,8 +166,24 @@ impl<T: Real> Linearisation<T> {
     ) -> Result<(), FieldError> {
         work.jacobians += 1;
         let d = self.d;
+        let pattern = match f {
+            Rhs::Jacobian(f) => f.sparsity(),
+            _ => self.given.as_ref(),
+        };
+        if pattern.is_some_and(|s| (s.n_rows(), s.n_cols()) != (d, d)) {
+            return Err(FieldError::Fatal {
+                t,
+                what: "the sparsity of its Jacobian has another size than its state",
+            });
+        }
+        let systems = match self.systems.take() {
+            Some(systems) if systems.pattern.as_ref() == pattern => systems,
+            _ => self.build(pattern),
+        };
+        let Systems { jac, colored, .. } = self.systems.insert(systems);
         if let Rhs::Jacobian(f) = f {
-            for (y, jac) in y.chunks_exact(d).zip(self.jac.chunks_exact_mut(d * d)) {
+            let len = jac.len() / self.n.max(1);
+            for (y, jac) in y.chunks_exact(d).zip(jac.chunks_exact_mut(len.max(1))) {
                 f.jacobian(t, y, p, jac)?;
             }
             return Ok(());
@@ -98,8 +193,7 @@ impl<T: Real> Linearisation<T> {
             // Where an error of the tolerance's size would be: atol / rtol is the size at which the two meet.
             *scale = T::c(if rtol > 0.0 { (atol / rtol).clamp(1e-10, 1.0) } else { 1.0 });
         }
-        work.evals +=
-            dense_differences(f, t, y, p, f0, &self.scale, &mut self.shifted, &mut self.f1, &mut self.jac)?;
+        work.evals += colored.jacobian(f, t, y, p, f0, &self.scale, &mut self.shifted, &mut self.f1, jac)?;
         Ok(())
     }
 
@@ -107,29 +201,20 @@ impl<T: Real> Linearisation<T> {
     ///
     /// # Errors
     /// [`SingularMatrix`].
+    ///
+    /// # Panics
+    /// If no Jacobian was computed.
     pub(crate) fn factor(&mut self, shift: f64, work: &mut Work) -> Result<(), SingularMatrix> {
         work.factorisations += 1;
-        let (d, shift) = (self.d, T::c(shift));
-        for (jac, lu) in self.jac.chunks_exact(d * d).zip(&mut self.real) {
-            for (a, &j) in self.matrix.iter_mut().zip(jac) {
-                *a = -j;
-            }
-            if self.mass.is_empty() {
-                self.matrix.iter_mut().step_by(d + 1).for_each(|a| *a += shift);
-            } else {
-                for (a, &m) in self.matrix.iter_mut().zip(&self.mass) {
-                    *a += shift * m;
-                }
-            }
-            lu.factor(&self.matrix)?;
-        }
-        Ok(())
+        let s = systems(&mut self.systems);
+        factor_all(T::c(shift), &s.jac, &s.jac_at, &s.mass_at, &mut s.matrix, &mut s.real)
     }
 
     /// Solves `(shift M - J) x = b` in place, `[n, d]`, for the last factored shift.
     pub(crate) fn solve(&mut self, b: &mut [T]) {
-        for (b, lu) in b.chunks_exact_mut(self.d).zip(&mut self.real) {
-            lu.solve(b);
+        let s = systems(&mut self.systems);
+        for (b, solver) in b.chunks_exact_mut(self.d).zip(&mut s.real) {
+            solver.solve(b);
         }
     }
 
@@ -145,36 +230,55 @@ impl<T: Real> Linearisation<T> {
         work: &mut Work,
     ) -> Result<(), SingularMatrix> {
         work.factorisations += 1;
-        let (d, shift) = (self.d, Complex::new(T::c(re), T::c(im)));
-        let lus = &mut self.complex[k * self.n..(k + 1) * self.n];
-        for (jac, lu) in self.jac.chunks_exact(d * d).zip(lus) {
-            for (a, &j) in self.complex_matrix.iter_mut().zip(jac) {
-                *a = Complex::new(-j, T::ZERO);
-            }
-            if self.mass.is_empty() {
-                self.complex_matrix.iter_mut().step_by(d + 1).for_each(|a| *a += shift);
-            } else {
-                for (a, &m) in self.complex_matrix.iter_mut().zip(&self.mass) {
-                    *a += Complex::new(shift.re * m, shift.im * m);
-                }
-            }
-            lu.factor(&self.complex_matrix)?;
-        }
-        Ok(())
+        let shift = Complex::new(T::c(re), T::c(im));
+        let s = systems(&mut self.systems);
+        let solvers = &mut s.complex[k * self.n..(k + 1) * self.n];
+        factor_all(shift, &s.jac, &s.jac_at, &s.mass_at, &mut s.complex_matrix, solvers)
     }
 
     /// Solves `((re + i im) M - J) x = b_re + i b_im` in place, `[n, d]` each, by complex factorisation number `k`.
     pub(crate) fn solve_complex(&mut self, k: usize, re: &mut [T], im: &mut [T]) {
         let d = self.d;
-        let lus = &mut self.complex[k * self.n..(k + 1) * self.n];
-        for ((re, im), lu) in re.chunks_exact_mut(d).zip(im.chunks_exact_mut(d)).zip(lus) {
-            for ((b, &re), &im) in self.complex_rhs.iter_mut().zip(&*re).zip(&*im) {
+        let s = systems(&mut self.systems);
+        let solvers = &mut s.complex[k * self.n..(k + 1) * self.n];
+        for ((re, im), solver) in re.chunks_exact_mut(d).zip(im.chunks_exact_mut(d)).zip(solvers) {
+            for ((b, &re), &im) in s.complex_rhs.iter_mut().zip(&*re).zip(&*im) {
                 *b = Complex::new(re, im);
             }
-            lu.solve(&mut self.complex_rhs);
-            for ((b, re), im) in self.complex_rhs.iter().zip(re).zip(im) {
+            solver.solve(&mut s.complex_rhs);
+            for ((b, re), im) in s.complex_rhs.iter().zip(re).zip(im) {
                 (*re, *im) = (b.re, b.im);
             }
         }
     }
+}
+
+/// The systems, which the first Jacobian made.
+fn systems<T: Real>(systems: &mut Option<Systems<T>>) -> &mut Systems<T> {
+    #[allow(clippy::expect_used, reason = "methods compute a Jacobian before they factor or solve")]
+    systems.as_mut().expect("a Jacobian comes first")
+}
+
+/// Factors `shift M - J` for every trajectory.
+fn factor_all<T: Real, S: Scalar<Part = T>>(
+    shift: S,
+    jac: &[T],
+    jac_at: &[usize],
+    mass_at: &[(usize, T)],
+    matrix: &mut [S],
+    solvers: &mut [Solver<S>],
+) -> Result<(), SingularMatrix> {
+    matrix.fill(S::ZERO);
+    for (jac, solver) in jac.chunks_exact(jac_at.len().max(1)).zip(solvers) {
+        for (&at, &j) in jac_at.iter().zip(jac) {
+            matrix[at] = S::from_parts(-j, T::ZERO);
+        }
+        for &(at, m) in mass_at {
+            let old = matrix[at];
+            matrix[at] = S::from_parts(old.re() + shift.re() * m, old.im() + shift.im() * m);
+        }
+        solver.factor(matrix)?;
+        mass_at.iter().for_each(|&(at, _)| matrix[at] = S::ZERO);
+    }
+    Ok(())
 }

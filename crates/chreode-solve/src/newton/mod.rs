@@ -1,7 +1,8 @@
 //! What implicit methods share: the field's Jacobian, by the best route that the field offers, and the linear systems of
-//! their Newton iterations.
+//! their Newton iterations, in the form (dense, banded, sparse) that solves them fastest.
 //!
 //! Start with `linearisation`. Not here: when a Jacobian is too old (each method's file), factorisations (`chreode-linalg`).
 
 pub(crate) mod differences;
 pub(crate) mod linearisation;
+mod structure;

@@ -3,7 +3,7 @@
 //! The stage equations `Z = h (A ⊗ I) F(y + Z)` are transformed by the eigenvectors of `A⁻¹`: one real and one complex
 //! system of size `d` instead of one of size `3 d`. The error estimate is of order 3.
 
-use chreode_core::{Bound, FieldError, Real, Tolerance};
+use chreode_core::{Bound, FieldError, Real, Sparsity, Tolerance};
 
 use crate::error_norm::worst_norm;
 use crate::initial_step::initial_step;
@@ -152,6 +152,30 @@ impl<S: Real> Radau5<S> {
     pub fn with_mass(mut self, mass: &[S]) -> Self {
         assert_eq!(mass.len(), self.d * self.d, "Radau5::with_mass: elements of the mass matrix");
         self.linear.set_mass(mass);
+        self
+    }
+
+    /// As [`with_mass`](Self::with_mass), for a diagonal mass matrix, `[d]`.
+    ///
+    /// # Panics
+    /// If `mass` has not `d` elements.
+    #[must_use]
+    pub fn with_mass_diagonal(mut self, mass: &[S]) -> Self {
+        assert_eq!(mass.len(), self.d, "Radau5::with_mass_diagonal: elements of the mass matrix");
+        self.linear.set_mass_diagonal(mass);
+        self
+    }
+
+    /// The sparsity of the Jacobian of fields that do not tell it themselves: differences then take one evaluation a colour,
+    /// and systems are solved in banded or sparse form where that is faster.
+    ///
+    /// # Panics
+    /// If the pattern has not `d` rows and columns.
+    #[must_use]
+    pub fn with_sparsity(mut self, pattern: &Sparsity) -> Self {
+        let size = (pattern.n_rows(), pattern.n_cols());
+        assert_eq!(size, (self.d, self.d), "Radau5::with_sparsity: size of the pattern");
+        self.linear.set_sparsity(pattern);
         self
     }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod arenstorf;
 pub(crate) mod brusselator;
+pub(crate) mod brusselator_pde;
 pub(crate) mod duffing;
 pub(crate) mod lorenz;
 pub(crate) mod lotka_volterra;

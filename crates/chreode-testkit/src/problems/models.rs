@@ -73,12 +73,12 @@ impl Dynamics for Toggle {
 /// The Brusselator on a line of `cells` places with diffusion, reflecting ends: `2 cells` coordinates, of which each
 /// sees at most four. `y = [u_0, v_0, u_1, ..]`, `p = [a, b, α]`.
 #[derive(Debug, Clone, Copy)]
-pub struct BrusselatorLine {
+pub struct BrusselatorModel {
     /// Number of places.
     pub cells: usize,
 }
 
-impl BrusselatorLine {
+impl BrusselatorModel {
     /// A start state: a bump of the first substance over the steady state of `a = 1`, `b = 3`.
     pub fn start(&self) -> Vec<f64> {
         (0..self.cells)
@@ -137,7 +137,7 @@ impl BrusselatorLine {
     }
 }
 
-impl Dynamics for BrusselatorLine {
+impl Dynamics for BrusselatorModel {
     fn dim(&self) -> usize {
         2 * self.cells
     }

@@ -1,0 +1,80 @@
+//! In which form a system `s M - J` is solved.
+
+use chreode_core::{LinearSolver, SingularMatrix, Sparsity};
+use chreode_linalg::{BandLu, Lu, Scalar, SparseLu};
+
+/// Up to this size all matrices are dense.
+pub(super) const DENSE_UP_TO: usize = 16;
+
+/// A solver of the form that suits its pattern.
+#[derive(Debug, Clone)]
+pub(super) enum Solver<S: Scalar> {
+    Dense(Lu<S>),
+    Band(BandLu<S>),
+    Sparse(SparseLu<S>),
+}
+
+impl<S: Scalar> Solver<S> {
+    /// The fastest by an estimate of one factorisation and a few solves. `None`: dense.
+    pub(super) fn of(pattern: Option<&Sparsity>, d: usize) -> Self {
+        let Some(pattern) = pattern.filter(|_| d > DENSE_UP_TO) else {
+            return Self::Dense(Lu::new(d));
+        };
+        let (lower, upper) = pattern.bandwidths();
+        let (size, low, high) = (d as f64, lower as f64, (lower + upper) as f64);
+        // Nanoseconds, as measured (benches/linear_systems.rs): a short loop a row of the band's lower half, a part for each
+        // front and its entries, large blocks.
+        let band = size * (30.0 + low * (4.0 + 0.45 * high));
+        let dense = 0.04 * size.powi(3) + 1.0 * size * size;
+        if band < dense && lower + upper <= 12 {
+            return Self::Band(BandLu::new(pattern));
+        }
+        let sparse = SparseLu::new(pattern);
+        let cost = 250.0 * size + sparse.factor_len() as f64 + 0.06 * sparse.multiplications();
+        if band < cost.min(dense) {
+            Self::Band(BandLu::new(pattern))
+        } else if dense < cost {
+            Self::Dense(Lu::new(d))
+        } else {
+            Self::Sparse(sparse)
+        }
+    }
+
+    /// A solver of the same form for another type of elements.
+    pub(super) fn like<R: Scalar>(&self, pattern: Option<&Sparsity>) -> Solver<R> {
+        match (self, pattern) {
+            (Self::Band(_), Some(pattern)) => Solver::Band(BandLu::new(pattern)),
+            (Self::Sparse(lu), _) => Solver::Sparse(lu.of_same_pattern()),
+            _ => Solver::Dense(Lu::new(self.n())),
+        }
+    }
+
+    /// Whether its values are dense, `[d, d]` row-major.
+    pub(super) fn is_dense(&self) -> bool {
+        matches!(self, Self::Dense(_))
+    }
+
+    fn inner(&mut self) -> &mut dyn LinearSolver<S> {
+        match self {
+            Self::Dense(lu) => lu,
+            Self::Band(lu) => lu,
+            Self::Sparse(lu) => lu,
+        }
+    }
+
+    pub(super) fn n(&self) -> usize {
+        match self {
+            Self::Dense(lu) => lu.n(),
+            Self::Band(lu) => lu.n(),
+            Self::Sparse(lu) => lu.n(),
+        }
+    }
+
+    pub(super) fn factor(&mut self, values: &[S]) -> Result<(), SingularMatrix> {
+        self.inner().factor(values)
+    }
+
+    pub(super) fn solve(&mut self, b: &mut [S]) {
+        self.inner().solve(b);
+    }
+}
