@@ -10,6 +10,7 @@ pub(crate) mod lotka_volterra;
 pub(crate) mod rational;
 pub(crate) mod sinh_sde;
 pub(crate) mod smooth;
+pub(crate) mod stiff;
 pub(crate) mod well_sde;
 
 use brusselator::Brusselator;
