@@ -3,7 +3,7 @@
 //! A 4-point central difference of step `h` has error of order `h⁴` and rounding error `ε / h`; with `h` near
 //! `1e-3` of the value's scale both are about `1e-12`, so agreement to `1e-6` is a real test.
 
-use chreode_core::{DiffusionVjp, FieldError, GrowthVjp, Jacobian, Jvp, Vjp};
+use chreode_core::{DiffusionVjp, FieldError, GrowthVjp, Jacobian, Jvp, Sparsity, Vjp};
 
 /// A derivative that is not what finite differences say.
 #[derive(Debug, Clone, PartialEq)]
@@ -214,7 +214,7 @@ pub fn check_jvp<F: Jvp<f64> + ?Sized>(
     Ok(compare("jv", &jv, &difference, rtol)?)
 }
 
-/// Checks [`Jacobian::jacobian`] of one trajectory.
+/// Checks [`Jacobian::jacobian`] of one trajectory, dense or sparse.
 ///
 /// # Errors
 /// [`GradientMismatch`] (index `i * d + k` for `∂f_i/∂y_k`), or the field's error.
@@ -226,8 +226,19 @@ pub fn check_jacobian<F: Jacobian<f64> + ?Sized>(
     rtol: f64,
 ) -> Check {
     let d = y.len();
-    let mut values = vec![f64::NAN; d * d];
+    let pattern = f.sparsity().cloned();
+    let mut values = vec![f64::NAN; pattern.as_ref().map_or(d * d, Sparsity::len)];
     f.jacobian(t, y, p, &mut values)?;
+    if let Some(pattern) = pattern {
+        let mut dense = vec![0.0; d * d];
+        let mut next = values.into_iter();
+        for j in 0..d {
+            for &i in pattern.column(j) {
+                dense[i * d + j] = next.next().unwrap_or(f64::NAN);
+            }
+        }
+        values = dense;
+    }
     let mut difference = Vec::with_capacity(d * d);
     for i in 0..d {
         let (dy, _) = differences(y, &[], |y, _| {

@@ -1,5 +1,5 @@
-//! What the tests of every crate share: problems with known answers ([`corpus`],
-//! [`nonstiff`]), order estimation, gradient
+//! What the tests of every crate share: problems with known answers ([`corpus`], [`nonstiff`], [`stiff_corpus`]), order
+//! estimation, gradient
 //! checks, an allocation counter.
 
 mod alloc;
@@ -19,10 +19,19 @@ pub use problems::brusselator_pde::{BrusselatorLine, BrusselatorSquare};
 pub use problems::duffing::Duffing;
 pub use problems::lorenz::Lorenz;
 pub use problems::lotka_volterra::LotkaVolterra;
-pub use problems::pleiades::Pleiades;
 pub use problems::models::{BrusselatorModel, Toggle};
+pub use problems::pleiades::Pleiades;
 pub use problems::rational::Rational;
 pub use problems::sinh_sde::SinhSde;
 pub use problems::smooth::{Case, Differentiable, Smooth, SmoothField};
+pub use problems::stiff::brusselator_1d::Brusselator1d;
+pub use problems::stiff::e5::E5;
+pub use problems::stiff::hires::Hires;
+pub use problems::stiff::orego::Orego;
+pub use problems::stiff::pollu::Pollu;
+pub use problems::stiff::ring_modulator::RingModulator;
+pub use problems::stiff::robertson::Robertson;
+pub use problems::stiff::van_der_pol::VanDerPol;
+pub use problems::stiff::{Stiff, StiffCase, StiffField, stiff_corpus};
 pub use problems::well_sde::WellSde;
 pub use problems::{corpus, nonstiff};

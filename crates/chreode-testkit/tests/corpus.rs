@@ -2,8 +2,8 @@
 
 use chreode_core::{FieldError, VectorField, Vjp};
 use chreode_testkit::{
-    Case, SinhSde, WellSde, check_diffusion_vjp, check_growth_vjp, check_jacobian, check_jvp, check_vjp,
-    corpus, nonstiff,
+    Brusselator1d, Case, SinhSde, StiffField, WellSde, check_diffusion_vjp, check_growth_vjp, check_jacobian,
+    check_jvp, check_vjp, corpus, nonstiff, stiff_corpus,
 };
 use proptest::prelude::*;
 
@@ -46,6 +46,16 @@ proptest! {
             for check in checks {
                 prop_assert!(check.is_ok(), "{name}: {:?}", check);
             }
+        }
+    }
+
+    #[test]
+    fn stiff_fields(t in 0.0..1e-4_f64, y in numbers(20, 0.02..0.2)) {
+        for case in stiff_corpus() {
+            let mut field = if case.y0.len() > 20 { Box::new(StiffField::new(Brusselator1d { points: 6 })) } else { case.field };
+            let d = field.dim();
+            let check = check_jacobian(&mut *field, t, &y[..d], &[], RTOL);
+            prop_assert!(check.is_ok(), "{}: {:?}", case.name, check);
         }
     }
 

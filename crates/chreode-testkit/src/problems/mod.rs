@@ -9,11 +9,12 @@ pub(crate) mod brusselator_pde;
 pub(crate) mod duffing;
 pub(crate) mod lorenz;
 pub(crate) mod lotka_volterra;
-pub(crate) mod pleiades;
 pub(crate) mod models;
+pub(crate) mod pleiades;
 pub(crate) mod rational;
 pub(crate) mod sinh_sde;
 pub(crate) mod smooth;
+pub(crate) mod stiff;
 pub(crate) mod well_sde;
 
 use arenstorf::Arenstorf;

@@ -1,0 +1,82 @@
+//! Work and precision of the stiff methods: one row a problem, method and tolerance, as
+//! `problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures`.
+//!
+//! `cargo run --release -p chreode-benches --example work_precision -- [PROBLEM [RTOL..]]`; the error is
+//! `StiffCase::error`, the time includes making the stepper.
+
+use std::time::{Duration, Instant};
+
+use chreode_solve::{Bdf, Radau5, SolveError, SolveOptions, Stats, Stepper, solve_with_jacobian};
+use chreode_testkit::{StiffCase, stiff_corpus};
+
+const BUDGET: Duration = Duration::from_millis(300);
+
+fn stepper(name: &str, d: usize) -> Box<dyn Stepper<f64>> {
+    if name == "radau5" { Box::new(Radau5::new(1, d)) } else { Box::new(Bdf::new(1, d)) }
+}
+
+fn run(case: &mut StiffCase, solver: &str, rtol: f64) -> Result<(Vec<f64>, Stats), SolveError> {
+    let mut y = case.y0.clone();
+    let mut stepper = stepper(solver, y.len());
+    let options = SolveOptions::tolerance(rtol, rtol * case.floor);
+    let stats = solve_with_jacobian(
+        &mut *case.field,
+        &[],
+        &mut y,
+        case.span,
+        &mut *stepper,
+        &options,
+        &mut |_, _, _| {},
+    )?;
+    Ok((y, stats))
+}
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let only = args.next().unwrap_or_default();
+    let mut tolerances: Vec<f64> = args.filter_map(|x| x.parse().ok()).collect();
+    if tolerances.is_empty() {
+        tolerances = vec![1e-4, 1e-6, 1e-8];
+    }
+    println!(
+        "problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures"
+    );
+    for mut case in stiff_corpus() {
+        if !case.name.contains(&only) || case.y0.len() > 100 {
+            continue;
+        }
+        for solver in ["radau5", "bdf"] {
+            for &rtol in &tolerances {
+                let (y, stats) = match run(&mut case, solver, rtol) {
+                    Ok(done) => done,
+                    Err(e) => {
+                        println!("{},{solver},{rtol:e},failed: {e}", case.name);
+                        continue;
+                    }
+                };
+                let mut times = Vec::new();
+                let begin = Instant::now();
+                while times.len() < 3 || begin.elapsed() < BUDGET {
+                    let t = Instant::now();
+                    let done = run(&mut case, solver, rtol);
+                    times.push(t.elapsed().as_nanos());
+                    drop(done);
+                }
+                times.sort_unstable();
+                let w = stats.work;
+                println!(
+                    "{},{solver},{rtol:e},{:.2e},{},{},{},{},{},{},{}",
+                    case.name,
+                    case.error(&y),
+                    times[times.len() / 2],
+                    stats.accepted,
+                    stats.rejected,
+                    w.evals,
+                    w.jacobians,
+                    w.factorisations,
+                    w.newton_failures
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Stiff problems with known answers, one file each: right-hand side, Jacobian, end point.
+//!
+//! End points were computed in 113-bit arithmetic by Radau IIA collocation with 7 and with 9 or 10 stages (orders 13, 17
+//! and 19) and coupled Newton iterations, from the double-precision values of constants and start states; both agree to
+//! 15 digits or more (ring modulator: see there). Where [IVPTest] publishes an end point they agree with it to the digits that it
+//! has, except for `E5` and the last digits of `Robertson`: see there. Error measures and time spans follow [HW96] and
+//! [IVPTest].
+
+pub(crate) mod brusselator_1d;
+pub(crate) mod e5;
+pub(crate) mod hires;
+pub(crate) mod orego;
+pub(crate) mod pollu;
+pub(crate) mod ring_modulator;
+pub(crate) mod robertson;
+pub(crate) mod van_der_pol;
+
+use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField};
+
+/// A stiff problem written once for every number type. It has no parameters.
+pub trait Stiff {
+    /// Number of coordinates.
+    fn dim(&self) -> usize;
+    /// The derivative of one trajectory.
+    fn f<T: Real>(&self, t: f64, y: &[T], dy: &mut [T]);
+    /// Hands `(row, column, ∂f_row/∂y_column)` to `put`, where it is not zero; what goes to the same place adds up. A
+    /// [`sparse`](Self::SPARSE) problem hands each place once, column by column, rows ascending.
+    fn jacobian<T: Real>(&self, t: f64, y: &[T], put: impl FnMut(usize, usize, T));
+    /// Whether [`StiffField`] gives the Jacobian as sparse.
+    const SPARSE: bool = false;
+}
+
+/// A [`Stiff`] problem as a field with its Jacobian.
+#[derive(Debug, Clone)]
+pub struct StiffField<S> {
+    problem: S,
+    sparsity: Option<Sparsity>,
+}
+
+impl<S: Stiff> StiffField<S> {
+    /// The field of `problem`.
+    ///
+    /// # Panics
+    /// If the problem names an entry outside of its Jacobian.
+    pub fn new(problem: S) -> Self {
+        let d = problem.dim();
+        let sparsity = S::SPARSE.then(|| {
+            let mut entries = Vec::new();
+            problem.jacobian(0.0, &vec![1.0; d], |i, j, _| entries.push((i, j)));
+            Sparsity::new(d, d, entries).unwrap_or_else(|e| panic!("{e}"))
+        });
+        Self { problem, sparsity }
+    }
+}
+
+impl<T: Real, S: Stiff> VectorField<T> for StiffField<S> {
+    fn dim(&self) -> usize {
+        self.problem.dim()
+    }
+    fn eval(&mut self, t: f64, y: &[T], _p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+        let d = self.problem.dim();
+        for (y, dy) in y.chunks_exact(d).zip(dy.chunks_exact_mut(d)) {
+            self.problem.f(t, y, dy);
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real, S: Stiff> Jacobian<T> for StiffField<S> {
+    fn sparsity(&self) -> Option<&Sparsity> {
+        self.sparsity.as_ref()
+    }
+    fn jacobian(&mut self, t: f64, y: &[T], _p: &[T], values: &mut [T]) -> Result<(), FieldError> {
+        let d = self.problem.dim();
+        if self.sparsity.is_some() {
+            let mut next = values.iter_mut();
+            self.problem.jacobian(t, y, |_, _, x| {
+                if let Some(value) = next.next() {
+                    *value = x;
+                }
+            });
+        } else {
+            values.fill(T::ZERO);
+            self.problem.jacobian(t, y, |i, j, x| values[i * d + j] += x);
+        }
+        Ok(())
+    }
+}
+
+/// A stiff initial value problem with its answer.
+pub struct StiffCase {
+    /// Name, for messages.
+    pub name: &'static str,
+    /// Right-hand side and Jacobian.
+    pub field: Box<dyn Jacobian<f64>>,
+    /// Start state.
+    pub y0: Vec<f64>,
+    /// Start and end time.
+    pub span: (f64, f64),
+    /// Size of a coordinate below which its relative error does not count: `atol / rtol` of a run.
+    pub floor: f64,
+    /// Coordinates at the end: all of a small problem, some of a large one.
+    pub end: Vec<(usize, f64)>,
+}
+
+impl StiffCase {
+    fn new<S: Stiff + 'static>(
+        name: &'static str,
+        problem: S,
+        y0: &[f64],
+        t_end: f64,
+        floor: f64,
+        end: &[f64],
+    ) -> Self {
+        Self {
+            name,
+            field: Box::new(StiffField::new(problem)),
+            y0: y0.to_vec(),
+            span: (0.0, t_end),
+            floor,
+            end: end.iter().copied().enumerate().collect(),
+        }
+    }
+
+    /// The largest of `|y_i - end_i| / (|end_i| + floor)`.
+    pub fn error(&self, y: &[f64]) -> f64 {
+        self.end.iter().map(|&(i, end)| (y[i] - end).abs() / (end.abs() + self.floor)).fold(0.0, f64::max)
+    }
+}
+
+/// Every stiff problem with its reference end point.
+pub fn stiff_corpus() -> Vec<StiffCase> {
+    vec![
+        robertson::Robertson::case(),
+        hires::Hires::case(),
+        orego::Orego::case(),
+        van_der_pol::VanDerPol::case_mu_1e3(),
+        van_der_pol::VanDerPol::case_mu_1e6(),
+        e5::E5::case(),
+        pollu::Pollu::case(),
+        ring_modulator::RingModulator::case(),
+        brusselator_1d::Brusselator1d::case(),
+    ]
+}

@@ -1,0 +1,121 @@
+//! An electrical circuit that mixes two signals: stiff, driven, and oscillating fast.
+
+use chreode_core::Real;
+
+use super::{Stiff, StiffCase};
+
+/// The ring modulator [IVPTest] with parasitic capacity 2e-12 F: voltages, then currents. Not autonomous.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RingModulator;
+
+const C: f64 = 1.6e-8;
+const C_S: f64 = 2e-12;
+const C_P: f64 = 1e-8;
+const R: f64 = 25e3;
+const R_P: f64 = 50.0;
+const L_H: f64 = 4.45;
+const L_S1: f64 = 0.002;
+const L_S2: f64 = 5e-4;
+/// Resistances of the three transformer sides and of what drives and loads the circuit.
+const R_G1: f64 = 36.3;
+const R_G2: f64 = 17.3;
+const R_I: f64 = 50.0;
+const R_C: f64 = 600.0;
+/// A diode's current is `GAMMA (exp(DELTA u) - 1)`.
+const GAMMA: f64 = 40.67286402e-9;
+const DELTA: f64 = 17.7493332;
+
+/// Linear part: row, column, coefficient.
+const LINEAR: [(usize, usize, f64); 33] = [
+    (0, 7, 1.0 / C),
+    (0, 9, -0.5 / C),
+    (0, 10, 0.5 / C),
+    (0, 13, 1.0 / C),
+    (0, 0, -1.0 / (R * C)),
+    (1, 8, 1.0 / C),
+    (1, 11, -0.5 / C),
+    (1, 12, 0.5 / C),
+    (1, 14, 1.0 / C),
+    (1, 1, -1.0 / (R * C)),
+    (2, 9, 1.0 / C_S),
+    (3, 10, -1.0 / C_S),
+    (4, 11, 1.0 / C_S),
+    (5, 12, -1.0 / C_S),
+    (6, 6, -1.0 / (R_P * C_P)),
+    (7, 0, -1.0 / L_H),
+    (8, 1, -1.0 / L_H),
+    (9, 0, 0.5 / L_S2),
+    (9, 2, -1.0 / L_S2),
+    (9, 9, -R_G2 / L_S2),
+    (10, 0, -0.5 / L_S2),
+    (10, 3, 1.0 / L_S2),
+    (10, 10, -R_G2 / L_S2),
+    (11, 1, 0.5 / L_S2),
+    (11, 4, -1.0 / L_S2),
+    (11, 11, -R_G2 / L_S2),
+    (12, 1, -0.5 / L_S2),
+    (12, 5, 1.0 / L_S2),
+    (12, 12, -R_G2 / L_S2),
+    (13, 0, -1.0 / L_S1),
+    (13, 13, -(R_I + R_G1) / L_S1),
+    (14, 1, -1.0 / L_S1),
+    (14, 14, -(R_C + R_G1) / L_S1),
+];
+
+/// Diode by diode: how its voltage depends on the state and on the second signal, and whose derivatives its current
+/// enters.
+#[rustfmt::skip]
+const DIODES: [([(usize, f64); 3], f64, [(usize, f64); 3]); 4] = [
+    ([(2, 1.0), (4, -1.0), (6, -1.0)], -1.0, [(2, -1.0 / C_S), (4, 1.0 / C_S), (6, 1.0 / C_P)]),
+    ([(3, -1.0), (5, 1.0), (6, -1.0)], -1.0, [(3, 1.0 / C_S), (5, -1.0 / C_S), (6, 1.0 / C_P)]),
+    ([(3, 1.0), (4, 1.0), (6, 1.0)], 1.0, [(3, -1.0 / C_S), (4, -1.0 / C_S), (6, -1.0 / C_P)]),
+    ([(2, -1.0), (5, -1.0), (6, 1.0)], 1.0, [(2, 1.0 / C_S), (5, 1.0 / C_S), (6, -1.0 / C_P)]),
+];
+
+fn second_signal(t: f64) -> f64 {
+    2.0 * (2e4 * std::f64::consts::PI * t).sin()
+}
+
+impl RingModulator {
+    pub(super) fn case() -> StiffCase {
+        let end = [0.0; 15];
+        StiffCase::new("ring modulator", Self, &[0.0; 15], 1e-3, 1e-4, &end)
+    }
+}
+
+impl Stiff for RingModulator {
+    fn dim(&self) -> usize {
+        15
+    }
+    fn f<T: Real>(&self, t: f64, y: &[T], dy: &mut [T]) {
+        let (y, dy) = (&y[..15], &mut dy[..15]);
+        dy.fill(T::ZERO);
+        for (i, j, a) in LINEAR {
+            dy[i] += T::c(a) * y[j];
+        }
+        dy[13] += T::c(0.5 * (2e3 * std::f64::consts::PI * t).sin() / L_S1);
+        for (voltage, of_signal, into) in &DIODES {
+            let driven = T::c(of_signal * second_signal(t));
+            let u = voltage.iter().fold(driven, |u, &(j, a)| u + T::c(a) * y[j]);
+            let current = T::c(GAMMA) * ((T::c(DELTA) * u).exp() - T::ONE);
+            for &(i, a) in into {
+                dy[i] += T::c(a) * current;
+            }
+        }
+    }
+    fn jacobian<T: Real>(&self, t: f64, y: &[T], mut put: impl FnMut(usize, usize, T)) {
+        for (i, j, a) in LINEAR {
+            put(i, j, T::c(a));
+        }
+        for (voltage, of_signal, into) in &DIODES {
+            let driven = T::c(of_signal * second_signal(t));
+            let u = voltage.iter().fold(driven, |u, &(j, a)| u + T::c(a) * y[j]);
+            let slope = T::c(GAMMA * DELTA) * (T::c(DELTA) * u).exp();
+            for &(i, a) in into {
+                for &(j, b) in voltage {
+                    put(i, j, T::c(a * b) * slope);
+                }
+            }
+        }
+    }
+}
