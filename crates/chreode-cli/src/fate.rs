@@ -68,7 +68,10 @@ fn readout(context: &Context, args: &LabelArgs, dataset: &Dataset) -> anyhow::Re
     let different = labels.counts().iter().filter(|&&n| n > 0).count();
     if different >= 20 && 2 * different > labelled {
         return Err(bad_input(
-            format!("`{}` holds {different} different labels for {labelled} cells: they name no classes", args.labels),
+            format!(
+                "`{}` holds {different} different labels for {labelled} cells: they name no classes",
+                args.labels
+            ),
             "give a column of classes such as cell types",
         ));
     }

@@ -82,7 +82,8 @@ impl Transform {
             ExpressionKind::Log | ExpressionKind::Auto => "logarithms".to_owned(),
         };
         // Few genes are a table's columns, among which an input or a batch may have slipped in.
-        let names = if self.all_genes <= 60 { format!(" ({})", self.genes.join(", ")) } else { String::new() };
+        let names =
+            if self.all_genes <= 60 { format!(" ({})", self.genes.join(", ")) } else { String::new() };
         format!(
             "the state is {} principal components of {} of {} genes{names}, taken for {kind}",
             self.dim(),
