@@ -292,7 +292,9 @@ fn each_defect_of_a_table_is_named() {
         fails(&format!("{good}c40,6,1,1,1,1,1,1,1,1,Neu,1\n"), &options(xy())),
         "cells.csv: too few cells have `day` = 6: 1, where every time needs 10 at least; leave it out"
     );
-    assert!(fails(&good.replace("c9,2,", "c9,soon,"), &options(xy())).contains("`soon` is not a time"));
+    assert!(
+        fails(&good.replace("c9,2,", "c9,soon,"), &options(xy())).contains("`soon` (in row 9) is not a time")
+    );
     let mut counts = options(StateSource::Pca);
     counts.exclude = ["x", "y", "growth", "clone"].map(String::from).to_vec();
     load(&good, &counts).unwrap();
@@ -417,7 +419,8 @@ fn anndata_states_of_every_kind() {
     let own = load(StateSource::from_basis("none")).unwrap();
     assert_eq!(own.dim(), 3, "the constant gene has no part");
     assert!(
-        own.notes[0].contains("3 principal components of 3 of 4 genes, taken for logarithms"),
+        own.notes[0]
+            .contains("3 principal components of 3 of 4 genes (Gata1, Spi1, Kit), taken for logarithms"),
         "{}",
         own.notes[0]
     );
@@ -451,7 +454,7 @@ fn each_defect_of_anndata_is_named() {
     );
     assert!(
         fails(&anndata(), &DatasetOptions { time: "type".into(), ..auto.clone() })
-            .contains("`A` is not a time")
+            .contains("`A` (in row 0) is not a time")
     );
     assert!(
         fails(&anndata(), &DatasetOptions { growth: Some("type".into()), ..auto.clone() })
