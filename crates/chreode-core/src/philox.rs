@@ -129,7 +129,15 @@ impl BrownianIncrements {
 
     /// `stream` keeps normals for different uses apart; blocks of coordinates count below it.
     #[inline]
-    fn normals<T: Real>(&self, stream: u32, step: u64, first_trajectory: u64, d: usize, scale: f64, out: &mut [T]) {
+    fn normals<T: Real>(
+        &self,
+        stream: u32,
+        step: u64,
+        first_trajectory: u64,
+        d: usize,
+        scale: f64,
+        out: &mut [T],
+    ) {
         const L: usize = 8;
         debug_assert!(u32::try_from(step).is_ok() && d > 0 && out.len().is_multiple_of(d));
         let scale = T::c(scale);

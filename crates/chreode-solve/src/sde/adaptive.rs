@@ -179,7 +179,8 @@ where
         Ok((worker.accepted, worker.rejected))
     };
     // All tiles finish before the first error is looked for, so that the error named is always the same.
-    let done: Vec<Result<(u64, u64), SolveError>> = tiles.into_par_iter().map_init(worker, run_tile).collect();
+    let done: Vec<Result<(u64, u64), SolveError>> =
+        tiles.into_par_iter().map_init(worker, run_tile).collect();
     let (mut accepted, mut rejected) = (0, 0);
     for counts in done {
         let counts = counts?;
@@ -249,10 +250,10 @@ impl<T: Real, S: Diffusion<T>> Worker<T, S> {
                 self.scheme.advance(&mut self.sde, noise, trajectory, t, length, &mut self.proposed, p);
             let (error, power) = self.scheme.error().unwrap_or((&[], 1.0));
             let err = match outcome {
-                Ok(()) => {
-                    worst_norm(error, &self.y, &self.proposed, d, options.tolerance, &mut self.ratio)
+                Ok(()) => worst_norm(error, &self.y, &self.proposed, d, options.tolerance, &mut self.ratio),
+                Err(SolveError::NonFinite { .. } | SolveError::Field(FieldError::Recoverable { .. })) => {
+                    f64::NAN
                 }
-                Err(SolveError::NonFinite { .. } | SolveError::Field(FieldError::Recoverable { .. })) => f64::NAN,
                 Err(error) => return Err(error),
             };
             if !(err <= 1.0) {

@@ -39,12 +39,7 @@ impl<T: Real> EulerMaruyama<T> {
         let (d, kind) = (sde.dim(), sde.noise_kind());
         let zeros = |len| vec![T::ZERO; n * len];
         let term = if one_a_coordinate(kind) { 0 } else { d };
-        Ok(Self {
-            drift: zeros(d),
-            g: zeros(kind.values(d)),
-            dw: zeros(kind.motions(d)),
-            term: zeros(term),
-        })
+        Ok(Self { drift: zeros(d), g: zeros(kind.values(d)), dw: zeros(kind.motions(d)), term: zeros(term) })
     }
 
     /// Advances `y`, `[n, d]`, from `t` to `t + h`; row `i` is trajectory `first_trajectory + i`, `k` the number

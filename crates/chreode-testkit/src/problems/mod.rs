@@ -7,9 +7,12 @@ pub(crate) mod brusselator;
 pub(crate) mod duffing;
 pub(crate) mod lorenz;
 pub(crate) mod lotka_volterra;
+pub(crate) mod mixed_sinh_sde;
 pub(crate) mod rational;
+pub(crate) mod ring_sde;
 pub(crate) mod sinh_sde;
 pub(crate) mod smooth;
+pub(crate) mod spin_sde;
 pub(crate) mod well_sde;
 
 use brusselator::Brusselator;
