@@ -13,7 +13,7 @@
 //! the loss's gradient there.
 //! Not here: many tiles in parallel and the sum over them (`chreode-train`).
 
-use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, Real};
+use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, NoiseKind, Real};
 use chreode_solve::{EulerMaruyama, SolveError, TimeGrid};
 
 use crate::AdjointError;
@@ -121,7 +121,8 @@ impl<T: Real> SdeAdjoint<T> {
     ///
     /// # Errors
     /// [`AdjointError::ShapeMismatch`] if `y0` or the grid does not fit the workspace, [`AdjointError::Solve`] for
-    /// a state or log-weight that is not finite, with time and trajectory, [`AdjointError::Field`].
+    /// a state or log-weight that is not finite, with time and trajectory, and for noise that is not diagonal;
+    /// [`AdjointError::Field`].
     pub fn forward(
         &mut self,
         sde: &mut dyn DiffusionVjp<T>,
@@ -135,6 +136,11 @@ impl<T: Real> SdeAdjoint<T> {
         self.done = None;
         let (d, n) = (self.d, y0.len() / self.d.max(1));
         check_len("dimension of the SDE", sde.dim(), d)?;
+        let noise_kind = sde.noise_kind();
+        if matches!(noise_kind, NoiseKind::Scalar | NoiseKind::General { .. }) {
+            let (method, calculus) = ("adjoint of Euler-Maruyama", sde.calculus());
+            return Err(SolveError::UnsupportedNoise { method, noise: noise_kind, calculus }.into());
+        }
         check_len("start states (a multiple of the dimension)", y0.len(), n * d)?;
         at_most("trajectories (at most)", n, self.max_rows)?;
         at_most("steps of the grid (at most)", (grid.steps() + 1) * n * d, self.states.len())?;

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use chreode_adjoint::{AdjointError, SdeAdjoint};
-use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, Real};
+use chreode_core::{
+    BrownianIncrements, Diffusion, DiffusionVjp, FieldError, GrowthVjp, NoiseKind, Real, VectorField, Vjp,
+};
 use chreode_linalg::Activation;
 use chreode_model::{DiffusionConfig, DriftKind, GrowthConfig, ModelConfig, NeuralSde};
 use chreode_solve::{EnsembleOptions, SolveError, TimeGrid, simulate_weighted};
-use chreode_testkit::{CountingAllocator, allocations_in};
+use chreode_testkit::{CountingAllocator, SinhSde, allocations_in};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -329,4 +331,67 @@ fn calls_that_do_not_fit_are_errors() {
         Err(AdjointError::Solve(SolveError::NonFinite { trajectory: 4, .. }))
     ));
     assert_eq!(back(&mut paths, &mut sde, &grid, &[&bar, &bar]), Err(AdjointError::NoForwardPass));
+}
+
+/// [`SinhSde`] as if one Brownian motion drove all coordinates.
+struct OneMotion(SinhSde);
+impl VectorField<f64> for OneMotion {
+    fn dim(&self) -> usize {
+        self.0.dim
+    }
+    fn eval(&mut self, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        self.0.eval(t, y, p, dy)
+    }
+}
+impl Vjp<f64> for OneMotion {
+    fn vjp(
+        &mut self,
+        t: f64,
+        y: &[f64],
+        p: &[f64],
+        l: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> Result<(), FieldError> {
+        self.0.vjp(t, y, p, l, y_bar, p_bar)
+    }
+}
+impl Diffusion<f64> for OneMotion {
+    fn noise_kind(&self) -> NoiseKind {
+        NoiseKind::Scalar
+    }
+    fn diffusion(&mut self, t: f64, y: &[f64], p: &[f64], g: &mut [f64]) -> Result<(), FieldError> {
+        self.0.diffusion(t, y, p, g)
+    }
+}
+impl DiffusionVjp<f64> for OneMotion {
+    fn diffusion_vjp(
+        &mut self,
+        t: f64,
+        y: &[f64],
+        p: &[f64],
+        g_bar: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> Result<(), FieldError> {
+        self.0.diffusion_vjp(t, y, p, g_bar, y_bar, p_bar)
+    }
+}
+
+/// The backward pass draws one increment a coordinate: for other noise it would be silently wrong.
+#[test]
+fn noise_that_is_not_diagonal_is_refused() {
+    let (grid, noise) = (grid(), BrownianIncrements::new(5));
+    for d in [1, 2] {
+        let mut paths = SdeAdjoint::new(1, d, &grid);
+        let mut sde = OneMotion(SinhSde { dim: d });
+        let error = paths.forward(&mut sde, None, &noise, 0, &grid, &vec![0.5; d], &[0.5, 0.5]);
+        assert!(
+            matches!(
+                error,
+                Err(AdjointError::Solve(SolveError::UnsupportedNoise { noise: NoiseKind::Scalar, .. }))
+            ),
+            "{error:?}"
+        );
+    }
 }

@@ -1,9 +1,12 @@
 //! The parallel ensemble: same bits for any threads and chunks, hooks, weights, errors that say where.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_core::{Diffusion, FieldError, NoiseKind, VectorField};
-use chreode_solve::{Ensemble, EnsembleOptions, SolveError, TILE, TimeGrid, simulate, simulate_weighted};
-use chreode_testkit::{SinhSde, WellSde};
+use chreode_core::{Calculus, Diffusion, FieldError, NoiseKind, VectorField};
+use chreode_solve::{
+    Ensemble, EnsembleOptions, EulerMaruyama, Increments, Milstein, SdeMethod, SdeScheme, SolveError, TILE,
+    TimeGrid, simulate, simulate_weighted,
+};
+use chreode_testkit::{MixedSinhSde, RingSde, SinhSde, SpinSde, WellSde};
 use proptest::prelude::*;
 
 const P: [f32; 4] = [1.0, 0.7, 0.5, 0.3];
@@ -124,4 +127,138 @@ fn errors_say_where() {
     ));
     assert!(matches!(run(&[1.0], &[0.0; 2]), Err(SolveError::ShapeMismatch { expected: 2, got: 1, .. })));
     assert_eq!(run(&[1.0, 1.0], &[]).unwrap().states, [vec![]]);
+}
+
+/// Every method on every structure of noise: it runs, with the same bits on any number of threads and for any
+/// chunking, or it is a typed error.
+#[test]
+fn every_method_on_every_noise() {
+    fn check<S: Diffusion<f32> + Clone + Send + Sync>(sde: &S, p: &[f32], runs: &mut usize) {
+        let (n, d) = (2 * TILE + 9, sde.dim());
+        let y0 = start(n, d);
+        let grid = TimeGrid::new(0.0, &[0.2, 0.5], 0.05).unwrap();
+        for method in SdeMethod::ALL {
+            let run = |threads: usize, from: usize, to: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let options =
+                    EnsembleOptions { method, first_trajectory: from as u64, ..EnsembleOptions::new(3) };
+                pool.install(|| simulate(sde, p, &y0[from * d..to * d], &grid, &options))
+            };
+            let (noise, calculus) = (sde.noise_kind(), sde.calculus());
+            if method.strong_order(noise, calculus).is_none() {
+                let error = SolveError::UnsupportedNoise { method: method.name(), noise, calculus };
+                assert_eq!(run(1, 0, n), Err(error.clone()));
+                assert_eq!(method.scheme(1, sde).err(), Some(error));
+                continue;
+            }
+            *runs += 1;
+            let all = run(1, 0, n).unwrap();
+            assert_eq!(all, run(2, 0, n).unwrap());
+            let (a, b) = (run(1, 0, 50).unwrap(), run(1, 50, n).unwrap());
+            assert_eq!(all.states[1], [&a.states[1][..], &b.states[1][..]].concat());
+            assert!(all.states[1] != y0 && all.states[1].iter().all(|y| y.is_finite()));
+        }
+    }
+    let mut runs = 0;
+    for calculus in [Calculus::Ito, Calculus::Stratonovich] {
+        for noise in [NoiseKind::Additive, NoiseKind::Separable, NoiseKind::Diagonal] {
+            check(&RingSde { dim: 3, noise, calculus }, &[0.5], &mut runs);
+        }
+        check(&SpinSde { calculus }, &[0.8, 0.6], &mut runs);
+        let mixing = vec![0.5, 0.3, -0.2, 0.4, 0.1, 0.2];
+        check(&MixedSinhSde { mixing, motions: 2, calculus }, &[0.5], &mut runs);
+    }
+    // Additive: 5 and 5; Itô: 3 (separable), 1, 3 (scalar), 1; Stratonovich: 1 each.
+    assert_eq!(runs, 10 + 8 + 4);
+    let none = MixedSinhSde { mixing: vec![], motions: 0, calculus: Calculus::Ito };
+    let kind = NoiseKind::General { motions: 0 };
+    assert!(SdeMethod::ALL.iter().all(|m| m.strong_order(kind, none.calculus).is_none()));
+}
+
+/// A diagonal matrix and its diagonal are one equation; a column of ones times one motion is scalar noise.
+#[test]
+fn structures_agree() {
+    /// An SDE whose diffusion is written out as a matrix.
+    #[derive(Clone)]
+    struct AsMatrix<S>(S);
+    impl<S: VectorField<f64>> VectorField<f64> for AsMatrix<S> {
+        fn dim(&self) -> usize {
+            self.0.dim()
+        }
+        fn eval(&mut self, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+            self.0.eval(t, y, p, dy)
+        }
+    }
+    impl<S: Diffusion<f64>> Diffusion<f64> for AsMatrix<S> {
+        fn noise_kind(&self) -> NoiseKind {
+            NoiseKind::General { motions: self.0.noise_kind().motions(self.0.dim()) }
+        }
+        fn calculus(&self) -> Calculus {
+            self.0.calculus()
+        }
+        fn diffusion(&mut self, t: f64, y: &[f64], p: &[f64], g: &mut [f64]) -> Result<(), FieldError> {
+            let (d, m) = (self.0.dim(), self.0.noise_kind().motions(self.0.dim()));
+            let mut own = vec![0.0; y.len()];
+            self.0.diffusion(t, y, p, &mut own)?;
+            g.fill(0.0);
+            for (i, own) in own.into_iter().enumerate() {
+                g[i * m + if m == 1 { 0 } else { i % d }] = own;
+            }
+            Ok(())
+        }
+    }
+    fn check<S: Diffusion<f64> + Clone + Send + Sync>(sde: &S, p: &[f64], method: SdeMethod) {
+        let grid = TimeGrid::new(0.0, &[1.0], 0.1).unwrap();
+        let options = EnsembleOptions { method, ..EnsembleOptions::new(3) };
+        let y0: Vec<f64> = start(20, sde.dim()).into_iter().map(f64::from).collect();
+        let (a, b) = (
+            simulate(sde, p, &y0, &grid, &options).unwrap(),
+            simulate(&AsMatrix(sde.clone()), p, &y0, &grid, &options).unwrap(),
+        );
+        for (a, b) in a.states[0].iter().zip(&b.states[0]) {
+            assert!((a - b).abs() < 1e-12, "{a} {b}");
+        }
+    }
+    for (calculus, method) in
+        [(Calculus::Ito, SdeMethod::EulerMaruyama), (Calculus::Stratonovich, SdeMethod::StochasticHeun)]
+    {
+        check(&RingSde { dim: 3, noise: NoiseKind::Diagonal, calculus }, &[0.5], method);
+        check(&SpinSde { calculus }, &[0.8, 0.6], method);
+    }
+}
+
+#[test]
+fn steps_that_do_not_fit_are_errors() {
+    let mut sde = SinhSde { dim: 2 };
+    let mut step = |scheme: &mut dyn SdeScheme<f64>, dw: &[f64], area: &[f64], y: &mut [f64], p: &[f64]| {
+        scheme.advance(&mut sde, Increments { dw, area }, 0, 0.0, 0.1, y, p)
+    };
+    let own = SinhSde { dim: 2 };
+    let schemes: [Box<dyn SdeScheme<f64>>; 3] = [
+        Box::new(EulerMaruyama::new(2, 2)),
+        Box::new(Milstein::new(2, &own).unwrap()),
+        SdeMethod::Sriw1.scheme(2, &own).unwrap(),
+    ];
+    let (four, p) = ([0.1; 4], [0.5; 2]);
+    for mut scheme in schemes {
+        let scheme = &mut *scheme;
+        let mismatch = |result| matches!(result, Err(SolveError::ShapeMismatch { .. }));
+        assert!(mismatch(step(scheme, &four, &four, &mut [0.1; 3], &p)));
+        assert!(mismatch(step(scheme, &[0.1; 6], &[0.1; 6], &mut [0.1; 6], &p)));
+        assert!(mismatch(step(scheme, &four[1..], &four[1..], &mut [0.1; 4], &p)));
+        assert!(mismatch(step(scheme, &four, &four, &mut [0.1; 4], &p[1..])));
+        assert_eq!(step(scheme, &four, &[], &mut [0.1; 4], &p).is_err(), scheme.needs_area());
+        assert_eq!(step(scheme, &four, &four, &mut [0.1; 4], &p), Ok(()));
+        let y = &mut [0.1, 0.1, f64::NAN, 0.1];
+        assert!(matches!(
+            step(scheme, &four, &four, y, &p),
+            Err(SolveError::NonFinite { trajectory: 1, coordinate: 0, .. })
+        ));
+    }
+    // A workspace for diagonal noise, and an equation of one motion.
+    let mut spin = SpinSde { calculus: Calculus::Ito };
+    let mut euler = EulerMaruyama::new(2, 2);
+    let noise = Increments { dw: &[0.1; 2], area: &[] };
+    let error = euler.advance(&mut spin, noise, 0, 0.0, 0.1, &mut [0.1; 4], &p);
+    assert!(matches!(error, Err(SolveError::ShapeMismatch { .. })), "{error:?}");
 }

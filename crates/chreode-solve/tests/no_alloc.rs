@@ -1,8 +1,11 @@
 //! Work arrays are sized once: nothing allocates inside a step.
 
-use chreode_core::BrownianIncrements;
-use chreode_solve::{ALL_ERK, Erk, EulerMaruyama, SolveOptions, StepSize, solve};
-use chreode_testkit::{CountingAllocator, Lorenz, SinhSde, SmoothField, allocations_in};
+use chreode_core::{BrownianIncrements, Calculus, NoiseKind, Tolerance};
+use chreode_solve::{
+    ALL_ERK, AdaptiveOptions, BrownianTree, Erk, EulerMaruyama, Increments, SdeMethod, SolveOptions,
+    StepSize, simulate_adaptive, solve,
+};
+use chreode_testkit::{CountingAllocator, Lorenz, RingSde, SinhSde, SmoothField, allocations_in};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -19,6 +22,49 @@ fn euler_maruyama_steps() {
         }
     });
     assert_eq!(count, 0);
+}
+
+/// Every stochastic method, with noise from a tree.
+#[test]
+fn stochastic_steps() {
+    for method in SdeMethod::ALL {
+        let mut sde = RingSde { dim: 3, noise: NoiseKind::Additive, calculus: Calculus::Ito };
+        let mut scheme = method.scheme(2, &sde).unwrap();
+        let mut tree = BrownianTree::new(1, 3, (0.0, 1.0)).unwrap();
+        let (mut y, mut dw, mut area) = ([0.1; 6], [0.0; 6], [0.0; 6]);
+        let (count, ()) = allocations_in(|| {
+            for k in 0..100 {
+                let (t, h) = (f64::from(k) * 0.01, 0.01);
+                for row in 0..2 {
+                    let (dw, area) = (&mut dw[3 * row..3 * row + 3], &mut area[3 * row..3 * row + 3]);
+                    tree.increment(row as u64, t, (t + h).min(1.0), dw, area).unwrap();
+                }
+                let noise = Increments { dw: &dw, area: &area };
+                scheme.advance(&mut sde, noise, 0, t, h, &mut y, &[0.5]).unwrap();
+            }
+        });
+        assert_eq!(count, 0, "{}", method.name());
+    }
+}
+
+/// An adaptive run allocates as much for a hundred times the steps.
+#[test]
+fn adaptive_stochastic_runs() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let run = |tol: f64| {
+        let options = AdaptiveOptions::new(SdeMethod::Sriw1, Tolerance::new(tol, tol), 1);
+        pool.install(|| {
+            allocations_in(|| {
+                let (sde, y0) = (SinhSde { dim: 2 }, [0.3, -0.2].repeat(20));
+                simulate_adaptive(&sde, &[0.8, 0.6], &y0, (0.0, 1.0), &[0.3, 1.0], &options).unwrap()
+            })
+        })
+    };
+    // The pool's queues allocate now and then: the least of some runs is the solver's.
+    let least = |tol| (0..8).map(|_| run(tol)).min_by_key(|(count, _)| *count).unwrap();
+    let ((few, rough), (many, fine)) = (least(0.1), least(1e-4));
+    assert_eq!(few, many);
+    assert!(fine.accepted > 20 * rough.accepted && fine.rejected > 0, "{rough:?} {fine:?}");
 }
 
 /// A whole run, with its first step chosen, states saved by dense output and rejected steps.

@@ -3,7 +3,7 @@
 //! A 4-point central difference of step `h` has error of order `h⁴` and rounding error `ε / h`; with `h` near
 //! `1e-3` of the value's scale both are about `1e-12`, so agreement to `1e-6` is a real test.
 
-use chreode_core::{DiffusionVjp, FieldError, GrowthVjp, Jacobian, Jvp, Sparsity, Vjp};
+use chreode_core::{DiffusionJvp, DiffusionVjp, FieldError, GrowthVjp, Jacobian, Jvp, Sparsity, Vjp};
 
 /// A derivative that is not what finite differences say.
 #[derive(Debug, Clone, PartialEq)]
@@ -196,22 +196,51 @@ pub fn check_jvp<F: Jvp<f64> + ?Sized>(
 ) -> Check {
     let mut jv = vec![f64::NAN; y.len()];
     f.jvp(t, y, p, v, &mut jv)?;
+    check_along("jv", &jv, y, v, rtol, |y, out| f.eval(t, y, p, out))
+}
+
+/// Checks [`DiffusionJvp::diffusion_jvp`] along `v` at one point.
+///
+/// # Errors
+/// [`GradientMismatch`], or the SDE's error.
+pub fn check_diffusion_jvp<S: DiffusionJvp<f64> + ?Sized>(
+    sde: &mut S,
+    t: f64,
+    y: &[f64],
+    p: &[f64],
+    v: &[f64],
+    rtol: f64,
+) -> Check {
+    let mut gv = vec![f64::NAN; y.len() / sde.dim() * sde.noise_kind().values(sde.dim())];
+    sde.diffusion_jvp(t, y, p, v, &mut gv)?;
+    check_along("gv", &gv, y, v, rtol, |y, out| sde.diffusion(t, y, p, out))
+}
+
+/// Compares a derivative of `phi` along `v`, as long as its values, with differences.
+fn check_along(
+    what: &'static str,
+    given: &[f64],
+    y: &[f64],
+    v: &[f64],
+    rtol: f64,
+    mut phi: impl FnMut(&[f64], &mut [f64]) -> Result<(), FieldError>,
+) -> Check {
     let mut failed = None;
-    let difference: Vec<f64> = (0..y.len())
+    let difference: Vec<f64> = (0..given.len())
         .map(|i| {
             let along = |s: &[f64]| {
                 let y: Vec<f64> = y.iter().zip(v).map(|(y, v)| y + s[0] * v).collect();
-                let mut dy = vec![0.0; y.len()];
-                if let Err(e) = f.eval(t, &y, p, &mut dy) {
+                let mut out = vec![0.0; given.len()];
+                if let Err(e) = phi(&y, &mut out) {
                     failed = Some(e);
                 }
-                dy[i]
+                out[i]
             };
             central_difference(&[0.0], along)[0]
         })
         .collect();
     failed.map_or(Ok(()), Err)?;
-    Ok(compare("jv", &jv, &difference, rtol)?)
+    Ok(compare(what, given, &difference, rtol)?)
 }
 
 /// Checks [`Jacobian::jacobian`] of one trajectory, dense or sparse.

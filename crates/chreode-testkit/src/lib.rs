@@ -9,8 +9,8 @@ mod problems;
 
 pub use alloc::{CountingAllocator, allocations_in};
 pub use gradcheck::{
-    GradientMismatch, central_difference, central_difference_by, check_diffusion_vjp, check_gradient,
-    check_growth_vjp, check_jacobian, check_jvp, check_vjp, compare,
+    GradientMismatch, central_difference, central_difference_by, check_diffusion_jvp, check_diffusion_vjp,
+    check_gradient, check_growth_vjp, check_jacobian, check_jvp, check_vjp, compare,
 };
 pub use order::observed_order;
 pub use problems::arenstorf::Arenstorf;
@@ -19,11 +19,14 @@ pub use problems::brusselator_pde::{BrusselatorLine, BrusselatorSquare};
 pub use problems::duffing::Duffing;
 pub use problems::lorenz::Lorenz;
 pub use problems::lotka_volterra::LotkaVolterra;
+pub use problems::mixed_sinh_sde::MixedSinhSde;
 pub use problems::models::{BrusselatorModel, Toggle};
 pub use problems::pleiades::Pleiades;
 pub use problems::rational::Rational;
+pub use problems::ring_sde::RingSde;
 pub use problems::sinh_sde::SinhSde;
 pub use problems::smooth::{Case, Differentiable, Smooth, SmoothField};
+pub use problems::spin_sde::SpinSde;
 pub use problems::stiff::brusselator_1d::Brusselator1d;
 pub use problems::stiff::e5::E5;
 pub use problems::stiff::hires::Hires;

@@ -1,9 +1,9 @@
 //! The corpus's own derivatives against finite differences, at random points; and that a wrong one is caught.
 
-use chreode_core::{FieldError, VectorField, Vjp};
+use chreode_core::{Calculus, FieldError, VectorField, Vjp};
 use chreode_testkit::{
-    Brusselator1d, Case, SinhSde, StiffField, WellSde, check_diffusion_vjp, check_growth_vjp, check_jacobian,
-    check_jvp, check_vjp, corpus, nonstiff, stiff_corpus,
+    Brusselator1d, Case, SinhSde, SpinSde, StiffField, WellSde, check_diffusion_jvp, check_diffusion_vjp,
+    check_growth_vjp, check_jacobian, check_jvp, check_vjp, corpus, nonstiff, stiff_corpus,
 };
 use proptest::prelude::*;
 
@@ -69,6 +69,13 @@ proptest! {
             check_vjp(&mut well, t, y, &p, l, RTOL),
             check_diffusion_vjp(&mut well, t, y, &p, l, RTOL),
             check_growth_vjp(&mut well, t, y, &p, r, RTOL),
+        ] {
+            prop_assert!(check.is_ok(), "{:?}", check);
+        }
+        let mut spin = SpinSde { calculus: Calculus::Ito };
+        for check in [
+            check_diffusion_jvp(&mut sinh, t, y, &p[..2], l, RTOL),
+            check_diffusion_jvp(&mut spin, t, &y[..4 * d / 2 * 2], &p[..2], &l[..4 * d / 2 * 2], RTOL),
         ] {
             prop_assert!(check.is_ok(), "{:?}", check);
         }

@@ -15,7 +15,7 @@ use crate::stats::{Stats, Work};
 /// Coefficients of the weights of Tsit5's dense output.
 const DENSE: &[&[f64]] = match TSIT5.dense {
     DenseOutput::Weights(rows) => rows,
-    DenseOutput::Hermite => panic!("the lanes' method has dense output of its own"),
+    _ => panic!("the lanes' method has dense output of its own"),
 };
 
 impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {

@@ -19,6 +19,8 @@ use crate::error::check_len;
 
 /// Halvings of the span down to the shortest interval. A place in the tree fits 48 bits, a block of two motions 16.
 const DEPTH: u32 = 48;
+/// Most intervals ahead: one half of each halving, and the nearest.
+const SLOTS: usize = DEPTH as usize + 1;
 const MOST_MOTIONS: usize = 2 << 16;
 
 /// Brownian motions of many trajectories on one span of time, each a pure function of seed, trajectory, motion and time.
@@ -45,7 +47,8 @@ pub struct BrownianTree<T> {
     t1: f64,
     trajectory: u64,
     /// The intervals still ahead, the nearest one last, and their noise in slots of `motions` values.
-    ahead: Vec<Node>,
+    ahead: [Node; SLOTS],
+    count: usize,
     dw: Vec<T>,
     area: Vec<T>,
 }
@@ -86,16 +89,16 @@ impl<T: Real> BrownianTree<T> {
             return Err(SolveError::InvalidOption { what: "Brownian motions", must: "131072 at most", got });
         }
         let seed = sub_seed(seed, "Brownian tree");
-        let slots = DEPTH as usize + 1;
         Ok(Self {
             key: [seed as u32, (seed >> 32) as u32],
             motions,
             t0,
             t1,
             trajectory: 0,
-            ahead: Vec::with_capacity(slots),
-            dw: vec![T::ZERO; slots * motions],
-            area: vec![T::ZERO; slots * motions],
+            ahead: [Node { level: 0, index: 0 }; SLOTS],
+            count: 0,
+            dw: vec![T::ZERO; SLOTS * motions],
+            area: vec![T::ZERO; SLOTS * motions],
         })
     }
 
@@ -147,8 +150,8 @@ impl<T: Real> BrownianTree<T> {
     /// Places the whole span of a trajectory ahead.
     pub(crate) fn start(&mut self, trajectory: u64) {
         self.trajectory = trajectory;
-        self.ahead.clear();
-        self.ahead.push(Node { level: 0, index: 0 });
+        self.ahead[0] = Node { level: 0, index: 0 };
+        self.count = 1;
         let h = self.t1 - self.t0;
         let (dw_scale, area_scale) = (T::c(h.sqrt()), T::c((h / 12.0).sqrt()));
         for block in 0..self.motions.div_ceil(2) {
@@ -164,10 +167,10 @@ impl<T: Real> BrownianTree<T> {
     /// Places what is nearest in `other` ahead, alone.
     pub(crate) fn start_within(&mut self, other: &Self) {
         self.trajectory = other.trajectory;
-        self.ahead.clear();
-        if let Some(&node) = other.ahead.last() {
-            let slot = (other.ahead.len() - 1) * self.motions;
-            self.ahead.push(node);
+        self.count = other.count.min(1);
+        if let Some(last) = other.count.checked_sub(1) {
+            let slot = last * self.motions;
+            self.ahead[0] = other.ahead[last];
             self.dw[..self.motions].copy_from_slice(&other.dw[slot..slot + self.motions]);
             self.area[..self.motions].copy_from_slice(&other.area[slot..slot + self.motions]);
         }
@@ -175,7 +178,7 @@ impl<T: Real> BrownianTree<T> {
 
     /// Ends of the nearest interval, as multiples of the shortest; none at the end of the span.
     pub(crate) fn next(&self) -> Option<(u64, u64)> {
-        self.ahead.last().map(|node| node.ends())
+        self.ahead[..self.count].last().map(|node| node.ends())
     }
 
     /// Increments and areas of the nearest interval, `[motions]` each.
@@ -183,23 +186,28 @@ impl<T: Real> BrownianTree<T> {
     /// # Panics
     /// If none is ahead.
     pub(crate) fn noise(&self) -> (&[T], &[T]) {
-        let slot = (self.ahead.len() - 1) * self.motions;
+        let slot = (self.count - 1) * self.motions;
         (&self.dw[slot..slot + self.motions], &self.area[slot..slot + self.motions])
     }
 
     /// Leaves the nearest interval behind.
     pub(crate) fn pass(&mut self) {
-        self.ahead.pop();
+        self.count = self.count.saturating_sub(1);
     }
 
     /// Halves the nearest interval; false if it is the shortest, or there is none.
     pub(crate) fn halve(&mut self) -> bool {
-        let Some(node) = self.ahead.pop_if(|node| node.level < DEPTH) else { return false };
+        let Some(last) = self.count.checked_sub(1) else { return false };
+        let node = self.ahead[last];
+        if node.level == DEPTH {
+            return false;
+        }
         let m = self.motions;
-        let slot = self.ahead.len() * m;
+        let slot = last * m;
         let (level, index) = (node.level + 1, 2 * node.index);
-        self.ahead.push(Node { level, index: index + 1 });
-        self.ahead.push(Node { level, index });
+        self.ahead[last] = Node { level, index: index + 1 };
+        self.ahead[last + 1] = Node { level, index }; // each slot holds a deeper level: no more slots than levels
+        self.count += 1;
         let h = (self.t1 - self.t0) / (1_u64 << node.level) as f64;
         let (z_scale, n_scale) = (T::c(h.sqrt() / 4.0), T::c((h / 12.0).sqrt()));
         let place = (1_u64 << node.level) + node.index;

@@ -63,7 +63,7 @@ pub trait SdeScheme<T: Real>: Send {
 /// | [`EulerMaruyama`] | Itô | any | 0.5; additive 1.0 | 1.0 |
 /// | [`Milstein`] | Itô | separable, scalar, additive | 1.0 | 1.0 |
 /// | [`StochasticHeun`] | Stratonovich | any | 1.0; diagonal, general 0.5 | 1.0 |
-/// | [`Sriw1`] | Itô | separable, scalar, additive | 1.5 | 2.0 |
+/// | [`Sriw1`] | Itô | separable, scalar, additive | 1.5 | 1.5; additive 2.0 |
 /// | [`Sra1`] | either | additive | 1.5 | 2.0 |
 ///
 /// Additive noise is the same in both calculi, so every method treats it in either.

@@ -9,11 +9,14 @@ pub(crate) mod brusselator_pde;
 pub(crate) mod duffing;
 pub(crate) mod lorenz;
 pub(crate) mod lotka_volterra;
+pub(crate) mod mixed_sinh_sde;
 pub(crate) mod models;
 pub(crate) mod pleiades;
 pub(crate) mod rational;
+pub(crate) mod ring_sde;
 pub(crate) mod sinh_sde;
 pub(crate) mod smooth;
+pub(crate) mod spin_sde;
 pub(crate) mod stiff;
 pub(crate) mod well_sde;
 

@@ -1,6 +1,6 @@
 //! An Itô equation with state-dependent noise that is non-linear, non-autonomous and solved in closed form.
 
-use chreode_core::{Diffusion, DiffusionVjp, FieldError, NoiseKind, Real, VectorField, Vjp};
+use chreode_core::{Diffusion, DiffusionJvp, DiffusionVjp, FieldError, NoiseKind, Real, VectorField, Vjp};
 
 /// `dX = (σ² X / 2 + a cos t √(1 + X²)) dt + σ √(1 + X²) dW` in each of `d` independent coordinates.
 ///
@@ -66,11 +66,23 @@ impl<T: Real> Vjp<T> for SinhSde {
 
 impl<T: Real> Diffusion<T> for SinhSde {
     fn noise_kind(&self) -> NoiseKind {
-        NoiseKind::Diagonal
+        NoiseKind::Separable
+    }
+    fn with_jvp(&mut self) -> Option<&mut dyn DiffusionJvp<T>> {
+        Some(self)
     }
     fn diffusion(&mut self, _t: f64, y: &[T], p: &[T], g: &mut [T]) -> Result<(), FieldError> {
         for (g, &y) in g.iter_mut().zip(y) {
             *g = p[1] * root(y);
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real> DiffusionJvp<T> for SinhSde {
+    fn diffusion_jvp(&mut self, _t: f64, y: &[T], p: &[T], v: &[T], gv: &mut [T]) -> Result<(), FieldError> {
+        for ((gv, &y), &v) in gv.iter_mut().zip(y).zip(v) {
+            *gv = p[1] * y / root(y) * v;
         }
         Ok(())
     }
