@@ -25,8 +25,8 @@ pub(super) struct Front {
     pub values: usize,
     /// Where its contribution `[r, r]` begins on the stack when all is done.
     pub contribution: usize,
-    /// How many of its others are pivots of the parent.
-    pub into_pivots: usize,
+    /// How its others lie in the parent's front; range in [`Analysis::runs`].
+    pub runs: Range<usize>,
     /// Its children: the ones whose contributions lie on top of the stack. Range in [`Analysis::children`].
     pub children: Range<usize>,
 }
@@ -39,6 +39,15 @@ impl Front {
     pub(super) fn r(&self) -> usize {
         self.others.len()
     }
+}
+
+/// Adjacent others of a front that are adjacent in its parent's front too, pivots there or others there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub from: usize,
+    /// Position in the parent's front, pivots first.
+    pub to: usize,
+    pub len: usize,
 }
 
 /// The analysis of one pattern.
@@ -54,8 +63,7 @@ pub(super) struct Analysis {
     pub fronts: Vec<Front>,
     /// Later positions of all fronts, ascending within one.
     pub others: Vec<usize>,
-    /// For every other: its position in the parent's front (pivots first).
-    pub in_parent: Vec<usize>,
+    pub runs: Vec<Run>,
     pub children: Vec<usize>,
     /// Where each value of the pattern goes in the fronts' values.
     pub places: Vec<usize>,
@@ -102,7 +110,7 @@ impl Analysis {
             column_at: order,
             fronts: Vec::new(),
             others: Vec::new(),
-            in_parent: Vec::new(),
+            runs: Vec::new(),
             children: Vec::new(),
             places: Vec::new(),
             n_values: 0,
@@ -169,7 +177,7 @@ impl Analysis {
                 parent: None,
                 values: self.n_values,
                 contribution: 0,
-                into_pivots: 0,
+                runs: 0..0,
                 children: 0..0,
             });
             self.n_values += k * (k + 2 * r);
@@ -182,7 +190,6 @@ impl Analysis {
     /// Parents, children, positions in parents, and the plan of the stack.
     fn link(&mut self, front_of: &[usize]) {
         let count = self.fronts.len();
-        self.in_parent = vec![0; self.others.len()];
         let mut waiting: Vec<usize> = Vec::new();
         let mut top = 0;
         for s in 0..count {
@@ -192,11 +199,9 @@ impl Analysis {
                 let (pivots, k) = (parent.pivots.clone(), parent.k());
                 let theirs = &self.others[parent.others.clone()];
                 let mut at = 0;
-                let mut into_pivots = 0;
-                for q in others.clone() {
-                    let v = self.others[q];
-                    self.in_parent[q] = if pivots.contains(&v) {
-                        into_pivots += 1;
+                let begin = self.runs.len();
+                for (from, &v) in self.others[others.clone()].iter().enumerate() {
+                    let to = if pivots.contains(&v) {
                         v - pivots.start
                     } else {
                         while theirs[at] < v {
@@ -204,9 +209,13 @@ impl Analysis {
                         }
                         k + at
                     };
+                    match self.runs[begin..].last_mut() {
+                        Some(run) if run.to + run.len == to && to != k => run.len += 1,
+                        _ => self.runs.push(Run { from, to, len: 1 }),
+                    }
                 }
+                self.fronts[s].runs = begin..self.runs.len();
                 self.fronts[s].parent = Some(front_of[first]);
-                self.fronts[s].into_pivots = into_pivots;
             }
             // In a postorder the children of a front are the last ones that still wait.
             let begin = self.children.len();

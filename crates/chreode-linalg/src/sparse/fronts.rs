@@ -4,9 +4,9 @@
 //! Complex matrices are kept as two planes, real and imaginary parts, so that all inner loops are those of real numbers.
 
 use chreode_core::Real;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
-use super::analysis::{Analysis, Front};
+use super::analysis::{Analysis, Front, Run};
 use super::kernel::{Left, Update};
 use crate::scalar::Scalar;
 use crate::simd::lane::AlignedBuf;
@@ -65,10 +65,7 @@ impl<S: Scalar> Fronts<S> {
 
     pub(super) fn factor(&mut self, analysis: &Analysis, values: &[S]) -> Result<(), Trouble> {
         self.fill(analysis, values)?;
-        Arch::new().dispatch(
-            #[inline(always)]
-            || analysis.fronts.iter().try_for_each(|front| self.eliminate(analysis, front)),
-        )
+        Arch::new().dispatch(Eliminate { fronts: self, analysis })
     }
 
     /// Scales the rows and puts all values where they belong.
@@ -117,9 +114,9 @@ impl<S: Scalar> Fronts<S> {
             own.fill(<S::Part as Real>::ZERO);
             for &c in children {
                 let child = &analysis.fronts[c];
-                let to = &analysis.in_parent[child.others.clone()];
-                let from = &below[child.contribution..child.contribution + to.len() * to.len()];
-                take_in(from, to, child.into_pivots, (k, r), rows, columns, own);
+                let size = child.r();
+                let from = &below[child.contribution..child.contribution + size * size];
+                take_in(from, size, &analysis.runs[child.runs.clone()], (k, r), rows, columns, own);
             }
         }
         let mut block = PivotRows {
@@ -171,25 +168,7 @@ impl<S: Scalar> Fronts<S> {
                 im[k] = value.im() * scale;
             }
         }
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for front in &analysis.fronts {
-                    if transpose {
-                        self.forward::<true>(analysis, front)
-                    } else {
-                        self.forward::<false>(analysis, front)
-                    }
-                }
-                for front in analysis.fronts.iter().rev() {
-                    if transpose {
-                        self.backward::<true>(analysis, front)
-                    } else {
-                        self.backward::<false>(analysis, front)
-                    }
-                }
-            },
-        );
+        Arch::new().dispatch(Substitute { fronts: self, analysis, transpose });
         let [re, im] = &self.x;
         for k in 0..analysis.n {
             let im = if S::COMPLEX { im[k] } else { <S::Part as Real>::ZERO };
@@ -294,29 +273,94 @@ impl<S: Scalar> Fronts<S> {
     }
 }
 
-/// Adds a child's contribution to its parent; the first `q` of its rows are pivots there.
+/// All fronts in turn, compiled for each instruction set.
+struct Eliminate<'a, S: Scalar> {
+    fronts: &'a mut Fronts<S>,
+    analysis: &'a Analysis,
+}
+
+impl<S: Scalar> WithSimd for Eliminate<'_, S> {
+    type Output = Result<(), Trouble>;
+    #[inline(always)]
+    fn with_simd<I: Simd>(self, _simd: I) -> Self::Output {
+        for front in &self.analysis.fronts {
+            self.fronts.eliminate(self.analysis, front)?;
+        }
+        Ok(())
+    }
+}
+
+/// Both triangles, compiled for each instruction set.
+struct Substitute<'a, S: Scalar> {
+    fronts: &'a mut Fronts<S>,
+    analysis: &'a Analysis,
+    transpose: bool,
+}
+
+impl<S: Scalar> WithSimd for Substitute<'_, S> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<I: Simd>(self, _simd: I) {
+        let Self { fronts, analysis, transpose } = self;
+        for front in &analysis.fronts {
+            if transpose {
+                fronts.forward::<true>(analysis, front);
+            } else {
+                fronts.forward::<false>(analysis, front);
+            }
+        }
+        for front in analysis.fronts.iter().rev() {
+            if transpose {
+                fronts.backward::<true>(analysis, front);
+            } else {
+                fronts.backward::<false>(analysis, front);
+            }
+        }
+    }
+}
+
+/// Adds a child's contribution to its parent, of `k` pivots and `r` others, by runs of rows that stay adjacent.
 #[inline(always)]
 fn take_in<T: Real>(
     from: &[T],
-    to: &[usize],
-    q: usize,
+    size: usize,
+    runs: &[Run],
     (k, r): (usize, usize),
     rows: &mut [T],
     columns: &mut [T],
     own: &mut [T],
 ) {
     let m = k + r;
-    for (row, &a) in from.chunks_exact(to.len().max(1)).zip(to) {
-        if a < k {
-            let out = &mut rows[a * m..(a + 1) * m];
-            row.iter().zip(to).for_each(|(&x, &b)| out[b] += x);
-        } else {
-            let a = a - k;
-            row[..q].iter().zip(to).for_each(|(&x, &b)| columns[b * r + a] += x);
-            let out = &mut own[a * r..(a + 1) * r];
-            row[q..].iter().zip(&to[q..]).for_each(|(&x, &b)| out[b - k] += x);
+    for down in runs {
+        if down.to < k {
+            for i in 0..down.len {
+                let row = &from[(down.from + i) * size..(down.from + i + 1) * size];
+                let out = &mut rows[(down.to + i) * m..(down.to + i + 1) * m];
+                runs.iter().for_each(|run| add(&row[run.from..run.from + run.len], &mut out[run.to..]));
+            }
+            continue;
+        }
+        let to = down.to - k;
+        for run in runs.iter().filter(|run| run.to < k) {
+            for j in 0..run.len {
+                let out = &mut columns[(run.to + j) * r + to..(run.to + j) * r + to + down.len];
+                let column = from[down.from * size + run.from + j..].iter().step_by(size);
+                out.iter_mut().zip(column).for_each(|(out, &x)| *out += x);
+            }
+        }
+        for i in 0..down.len {
+            let row = &from[(down.from + i) * size..(down.from + i + 1) * size];
+            let out = &mut own[(to + i) * r..(to + i + 1) * r];
+            for run in runs.iter().filter(|run| run.to >= k) {
+                add(&row[run.from..run.from + run.len], &mut out[run.to - k..]);
+            }
         }
     }
+}
+
+#[inline(always)]
+fn add<T: Real>(x: &[T], y: &mut [T]) {
+    x.iter().zip(y).for_each(|(&x, y)| *y += x);
 }
 
 /// The pivot rows `[k, m]` of a front.
