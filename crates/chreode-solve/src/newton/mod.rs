@@ -5,3 +5,4 @@
 
 pub(crate) mod differences;
 pub(crate) mod linearisation;
+pub(crate) mod weights;
