@@ -135,6 +135,7 @@ pub fn solve_observed<T: Real>(
         return Ok(stats);
     }
     let before = stepper.work();
+    stepper.fixed_steps(matches!(options.step, StepSize::Fixed(_)));
     stepper.start(f, t, y, p)?;
     let (mut h, h_max) = match options.step {
         StepSize::Fixed(h) => (h, f64::INFINITY),

@@ -19,6 +19,10 @@ pub trait Stepper<T: Real> {
     /// What it has done since it was made.
     fn work(&self) -> Work;
 
+    /// Says, before a run, whether its steps have fixed lengths: an implicit method then iterates as long as it gets on, and a
+    /// multistep one raises its order as soon as its history allows.
+    fn fixed_steps(&mut self, _fixed: bool) {}
+
     /// Begins at `(t, y)`: evaluates what the first step needs. Called again whenever the state was changed from
     /// outside.
     ///

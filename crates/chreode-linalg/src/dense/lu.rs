@@ -85,6 +85,7 @@ impl<S: Scalar> Lu<S> {
             let (above, below) = a.split_at_mut((k + 1) * n);
             let top = &above[k * n..];
             let inverse = S::ONE / top[k];
+            self.inverse[k] = inverse;
             for row in below.chunks_exact_mut(n) {
                 let l = row[k] * inverse;
                 row[k] = l;
@@ -94,6 +95,101 @@ impl<S: Scalar> Lu<S> {
             }
         }
     }
+
+    /// The same for a size that the compiler knows.
+    #[inline(always)]
+    fn eliminate_small<const N: usize>(&mut self) {
+        let (rows, []) = self.factors.as_chunks_mut::<N>() else { return };
+        let (Ok(out), Ok(inverses)) =
+            (<&mut [[S; N]; N]>::try_from(rows), <&mut [S; N]>::try_from(&mut self.inverse[..]))
+        else {
+            return;
+        };
+        let mut a = *out;
+        for k in 0..N {
+            let mut pivot = k;
+            let mut most = a[k][k].magnitude();
+            for i in k + 1..N {
+                let size = a[i][k].magnitude();
+                if size > most {
+                    (pivot, most) = (i, size);
+                }
+            }
+            if pivot != k {
+                a.swap(k, pivot);
+                self.rows.swap(k, pivot);
+            }
+            let inverse = S::ONE / a[k][k];
+            inverses[k] = inverse;
+            for i in k + 1..N {
+                let l = a[i][k] * inverse;
+                a[i][k] = l;
+                for j in k + 1..N {
+                    let top = a[k][j];
+                    a[i][j] -= l * top;
+                }
+            }
+        }
+        *out = a;
+    }
+
+    /// Solves for a size that the compiler knows.
+    #[inline(always)]
+    fn solve_small<const N: usize>(&self, b: &mut [S]) {
+        let (lu, _) = self.factors.as_chunks::<N>();
+        let (Ok(lu), Ok(inverse), Ok(rows), Ok(b)) = (
+            <&[[S; N]; N]>::try_from(lu),
+            <&[S; N]>::try_from(&self.inverse[..]),
+            <&[usize; N]>::try_from(&self.rows[..]),
+            <&mut [S; N]>::try_from(b),
+        ) else {
+            return;
+        };
+        let mut x = rows.map(|row| b[row]);
+        for i in 1..N {
+            for j in 0..i {
+                let known = x[j];
+                x[i] -= lu[i][j] * known;
+            }
+        }
+        for i in (0..N).rev() {
+            for j in i + 1..N {
+                let known = x[j];
+                x[i] -= lu[i][j] * known;
+            }
+            x[i] *= inverse[i];
+        }
+        *b = x;
+    }
+
+    fn solve_any(&mut self, b: &mut [S]) {
+        let (n, lu, x) = (self.n, &self.factors[..], &mut self.scratch[..]);
+        for i in 0..n {
+            x[i] = b[self.rows[i]] - dot(&lu[i * n..i * n + i], &x[..i]);
+        }
+        for i in (0..n).rev() {
+            let sum = dot(&lu[i * n + i + 1..(i + 1) * n], &x[i + 1..]);
+            x[i] = (x[i] - sum) * self.inverse[i];
+        }
+        b.copy_from_slice(x);
+    }
+}
+
+/// Calls a method for a size that the compiler knows, where there is one; else `$general`.
+macro_rules! by_size {
+    ($n:expr, $lu:ident . $small:ident ( $($arg:expr)? ), $general:expr) => {
+        match $n {
+            1 => $lu.$small::<1>($($arg)?),
+            2 => $lu.$small::<2>($($arg)?),
+            3 => $lu.$small::<3>($($arg)?),
+            4 => $lu.$small::<4>($($arg)?),
+            5 => $lu.$small::<5>($($arg)?),
+            6 => $lu.$small::<6>($($arg)?),
+            7 => $lu.$small::<7>($($arg)?),
+            8 => $lu.$small::<8>($($arg)?),
+            _ => $general,
+        }
+    };
 }
 
 impl Lu<f64> {
@@ -123,31 +219,27 @@ impl<S: Scalar> LinearSolver<S> for Lu<S> {
             *row = i;
         }
         match &mut self.memory {
-            None => self.eliminate(),
-            Some((memory, back)) => S::library_lu(&mut self.factors, &mut self.rows, back, memory),
+            None => by_size!(n, self.eliminate_small(), self.eliminate()),
+            Some((memory, back)) => {
+                S::library_lu(&mut self.factors, &mut self.rows, back, memory);
+                for (inverse, &diagonal) in self.inverse.iter_mut().zip(self.factors.iter().step_by(n + 1)) {
+                    *inverse = S::ONE / diagonal;
+                }
+            }
         }
-        for i in 0..n {
-            let diagonal = self.factors[i * n + i];
+        for (i, diagonal) in self.factors.iter().step_by(n + 1).enumerate() {
             let size = diagonal.magnitude();
             if size == <S::Part as Real>::ZERO || !size.is_finite() {
                 return Err(SingularMatrix { pivot: i, n });
             }
-            self.inverse[i] = S::ONE / diagonal;
         }
         Ok(())
     }
 
+    #[inline]
     fn solve(&mut self, b: &mut [S]) {
-        let (n, lu, x) = (self.n, &self.factors[..], &mut self.scratch[..]);
-        assert_eq!(b.len(), n, "Lu::solve: right-hand side");
-        for i in 0..n {
-            x[i] = b[self.rows[i]] - dot(&lu[i * n..i * n + i], &x[..i]);
-        }
-        for i in (0..n).rev() {
-            let sum = dot(&lu[i * n + i + 1..(i + 1) * n], &x[i + 1..]);
-            x[i] = (x[i] - sum) * self.inverse[i];
-        }
-        b.copy_from_slice(x);
+        assert_eq!(b.len(), self.n, "Lu::solve: right-hand side");
+        by_size!(self.n, self.solve_small(b), self.solve_any(b));
     }
 
     fn solve_transpose(&mut self, b: &mut [S]) {

@@ -96,14 +96,16 @@ impl<T: Real> Differences<T> {
     /// Goes on to the next time: `correction` is the new state minus the predicted one.
     pub(super) fn advance(&mut self, k: usize, correction: &[T]) {
         let nd = self.nd;
-        for j in 0..nd {
-            let c = correction[j];
-            self.rows[(k + 2) * nd + j] = c - self.rows[(k + 1) * nd + j];
-            self.rows[(k + 1) * nd + j] = c;
-            let mut above = c;
-            for i in (0..=k).rev() {
-                above += self.rows[i * nd + j];
-                self.rows[i * nd + j] = above;
+        let (below, above) = self.rows.split_at_mut((k + 2) * nd);
+        let last = &mut below[(k + 1) * nd..];
+        for ((above, last), &c) in above.iter_mut().zip(&mut *last).zip(correction) {
+            *above = c - *last;
+            *last = c;
+        }
+        for i in (0..=k).rev() {
+            let (low, high) = self.rows[i * nd..(i + 2) * nd].split_at_mut(nd);
+            for (low, &high) in low.iter_mut().zip(&*high) {
+                *low += high;
             }
         }
     }
@@ -123,23 +125,33 @@ impl<T: Real> Differences<T> {
     }
 }
 
-/// `R(factor) R(1)` of [SR97]: column `c` of row `r` is the weight of old difference `r` in new difference `c`.
-fn rescaling(factor: f64, k: usize) -> [[f64; MAX_ORDER + 1]; MAX_ORDER + 1] {
-    let table = |factor: f64| {
-        let mut r = [[0.0; MAX_ORDER + 1]; MAX_ORDER + 1];
-        r[0] = [1.0; MAX_ORDER + 1];
-        for i in 1..=k {
-            for j in 1..=k {
-                r[i][j] = r[i - 1][j] * (i as f64 - 1.0 - factor * j as f64) / i as f64;
-            }
+type Matrix = [[f64; MAX_ORDER + 1]; MAX_ORDER + 1];
+
+/// `R(factor)` of [SR97].
+const fn table(factor: f64) -> Matrix {
+    let mut r = [[0.0; MAX_ORDER + 1]; MAX_ORDER + 1];
+    r[0] = [1.0; MAX_ORDER + 1];
+    let mut i = 1;
+    while i <= MAX_ORDER {
+        let mut j = 1;
+        while j <= MAX_ORDER {
+            r[i][j] = r[i - 1][j] * (i as f64 - 1.0 - factor * j as f64) / i as f64;
+            j += 1;
         }
-        r
-    };
-    let (a, b) = (table(factor), table(1.0));
+        i += 1;
+    }
+    r
+}
+
+const TABLE_OF_ONE: Matrix = table(1.0);
+
+/// `R(factor) R(1)` of [SR97] for order `k`: column `c` of row `r` is the weight of old difference `r` in new difference `c`.
+fn rescaling(factor: f64, k: usize) -> Matrix {
+    let a = table(factor);
     let mut m = [[0.0; MAX_ORDER + 1]; MAX_ORDER + 1];
     for i in 1..=k {
         for j in 1..=k {
-            m[i][j] = (1..=k).map(|l| a[i][l] * b[l][j]).sum();
+            m[i][j] = (1..=j).map(|l| a[i][l] * TABLE_OF_ONE[l][j]).sum(); // R(1) is upper triangular
         }
     }
     m

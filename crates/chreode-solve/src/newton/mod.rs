@@ -6,3 +6,4 @@
 pub(crate) mod differences;
 pub(crate) mod linearisation;
 mod structure;
+pub(crate) mod weights;

@@ -1,5 +1,6 @@
-//! Radau IIA: fully implicit Runge-Kutta methods for stiff problems, stiffly accurate and L-stable.
+//! Radau IIA methods: fully implicit, collocation at Radau points.
 //!
-//! Start with `radau5`. Not here: Jacobians and linear systems (`newton`), the time loop (`solve`).
+//! `coefficients` holds the numbers, `radau5` takes the steps. Not here: Jacobians and linear systems (`newton`).
 
+pub(crate) mod coefficients;
 pub(crate) mod radau5;

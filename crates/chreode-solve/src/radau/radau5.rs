@@ -3,40 +3,20 @@
 //! The stage equations `Z = h (A ⊗ I) F(y + Z)` are transformed by the eigenvectors of `A⁻¹`: one real and one complex
 //! system of size `d` instead of one of size `3 d`. The error estimate is of order 3.
 
-use chreode_core::{Bound, FieldError, Real, Sparsity, Tolerance};
+use chreode_core::{FieldError, Real, Sparsity, Tolerance};
 
-use crate::error_norm::worst_norm;
+use super::coefficients::{ALPHA, BETA, C, E, GAMMA, T, T_INV};
 use crate::initial_step::initial_step;
 use crate::newton::linearisation::Linearisation;
+use crate::newton::weights::Weights;
 use crate::rhs::Rhs;
 use crate::stats::Work;
 use crate::stepper::{StepFailure, Stepper};
 
-/// `(4 - √6) / 10`, `(4 + √6) / 10`, 1.
-const C: [f64; 3] = [0.155_051_025_721_682_2, 0.644_948_974_278_317_8, 1.0];
-/// Real eigenvalue of `A⁻¹`, and the complex pair `ALPHA ± i BETA`.
-const GAMMA: f64 = 3.637_834_252_744_495_7;
-const ALPHA: f64 = 2.681_082_873_627_752_1;
-const BETA: f64 = 3.050_430_199_247_410_5;
-/// `Z = T W`.
-#[rustfmt::skip]
-const T: [[f64; 3]; 3] = [
-    [9.1232394870892942792e-02, -0.14125529502095420843, -3.0029194105147424492e-02],
-    [0.24171793270710701896,     0.20412935229379993199,  0.38294211275726193779],
-    [0.96604818261509293619,     1.0,                     0.0],
-];
-/// `W = T⁻¹ Z`.
-#[rustfmt::skip]
-const T_INV: [[f64; 3]; 3] = [
-    [ 4.3255798900631553510,   0.33919925181580986954,  0.54177053993587487119],
-    [-4.1787185915519047273,  -0.32768282076106238708,  0.47662355450055045196],
-    [-0.50287263494578687595,  2.5719269498556054292,  -0.59603920482822492497],
-];
-/// Weights of `Z / h` in the error estimate: `-(13 + 7√6)/3`, `(-13 + 7√6)/3`, `-1/3`.
-const E: [f64; 3] = [-10.048_809_399_827_416, 1.382_142_733_160_748_9, -1.0 / 3.0];
-
 /// Most Newton iterations of a step.
 const MAX_ITERATIONS: u32 = 7;
+/// The same where the step cannot be made shorter.
+const MOST_OF_FIXED_STEPS: u32 = 50;
 /// The Jacobian is kept while Newton's rate stays below this.
 const RATE_TO_KEEP: f64 = 1e-3;
 const SAFETY: f64 = 0.9;
@@ -91,9 +71,9 @@ pub struct Radau5<T: Real> {
     last_h: f64,
     proposed_h: f64,
     tmp: Vec<T>,
-    ratio: Vec<T>,
-    rtol: Vec<f64>,
-    atol: Vec<f64>,
+    weights: Weights<T>,
+    /// Steps are taken as they come: nothing is gained by giving up early.
+    fixed: bool,
     iterations: u32,
     rate: f64,
     /// `η` of [HW96] (IV.8.10) from the last convergent iteration.
@@ -129,9 +109,8 @@ impl<S: Real> Radau5<S> {
             last_h: 0.0,
             proposed_h: 0.0,
             tmp: zeros(),
-            ratio: zeros(),
-            rtol: vec![0.0; d],
-            atol: vec![0.0; d],
+            weights: Weights::new(n, d),
+            fixed: false,
             iterations: 0,
             rate: 0.0,
             eta: 1.0,
@@ -179,24 +158,6 @@ impl<S: Real> Radau5<S> {
         self
     }
 
-    /// The tolerance that the error estimate, of order 3, is held to.
-    fn set_tolerance(&mut self, tol: Tolerance<'_>) {
-        for j in 0..self.d {
-            let (rtol, atol) = (tol.rtol.of(j), tol.atol.of(j));
-            (self.rtol[j], self.atol[j]) = if rtol > 0.0 {
-                let inner = 0.1 * rtol.powf(2.0 / 3.0);
-                (inner, inner * atol / rtol)
-            } else {
-                (0.0, atol)
-            };
-        }
-    }
-
-    /// The largest root mean square, over the trajectories, of a vector relative to the tolerance at `y`.
-    fn norm(v: &[S], y: &[S], d: usize, rtol: &[f64], atol: &[f64], ratio: &mut [S]) -> f64 {
-        worst_norm(v, y, y, d, Tolerance { rtol: Bound::Each(rtol), atol: Bound::Each(atol) }, ratio)
-    }
-
     /// First guess of the stages: the last step's polynomial, continued, or zero.
     fn guess(&mut self, h: f64) {
         if self.last_h == 0.0 {
@@ -214,20 +175,31 @@ impl<S: Real> Radau5<S> {
                 z[j] = s * (p1[j] + s2 * (p2[j] + s1 * p3[j]));
             }
         }
-        transform(&T_INV, &self.z, &mut self.w);
+        let [z1, z2, z3] = &self.z;
+        let [w1, w2, w3] = &mut self.w;
+        transform(&T_INV, [z1, z2, z3], [w1, w2, w3]);
     }
 
     /// Simplified Newton iteration for the stages; true if it converged, else `failure` and `next_factor` are set.
-    fn newton(&mut self, f: &mut Rhs<'_, S>, t: f64, h: f64, y: &[S], p: &[S]) -> Result<bool, FieldError> {
-        let nd = self.nd;
-        let rtol = self.rtol.iter().copied().fold(f64::INFINITY, f64::min);
-        let floor = 10.0 * S::EPSILON.f64() / rtol.max(1e-300);
+    ///
+    /// `N` is the length of the state if the compiler is to know it, else 0.
+    fn newton<const N: usize>(
+        &mut self,
+        f: &mut Rhs<'_, S>,
+        t: f64,
+        h: f64,
+        y: &[S],
+        p: &[S],
+    ) -> Result<bool, FieldError> {
+        let rtol = self.weights.least_rtol().max(1e-300);
+        // Corrections of this size are rounding.
+        let floor = 10.0 * S::EPSILON.f64() / rtol;
         let tolerance = floor.max(0.03_f64.min(rtol.sqrt().max(1e-4)));
-        let (gamma, alpha, beta) = (GAMMA / h, ALPHA / h, BETA / h);
-        let mut eta = self.eta.max(S::EPSILON.f64()).powf(0.8);
+        let most = if self.fixed { MOST_OF_FIXED_STEPS } else { MAX_ITERATIONS };
+        let mut eta = self.eta.max(S::EPSILON.f64()).powf(0.75);
         let (mut before, mut rate_before) = (0.0, 0.0);
         self.rate = RATE_TO_KEEP;
-        for k in 1..=MAX_ITERATIONS {
+        for k in 1..=most {
             self.iterations = k;
             self.work.newton_iterations += 1;
             for i in 0..3 {
@@ -238,37 +210,12 @@ impl<S: Real> Radau5<S> {
                 let time = if i == 2 { t + h } else { t + C[i] * h };
                 f.eval(time, &self.tmp, p, &mut self.z[i])?; // the guess has been transformed already
             }
-            transform(&T_INV, &self.z, &mut self.dw);
-            let [w1, w2, w3] = &self.w;
+            self.residual::<N>(h);
             let [d1, d2, d3] = &mut self.dw;
-            let (g, a, b) = (S::c(gamma), S::c(alpha), S::c(beta));
-            if self.linear.has_mass() {
-                self.linear.apply_mass(w1, &mut self.tmp);
-                (0..nd).for_each(|j| d1[j] -= g * self.tmp[j]);
-                self.linear.apply_mass(w2, &mut self.tmp);
-                (0..nd).for_each(|j| {
-                    d2[j] -= a * self.tmp[j];
-                    d3[j] -= b * self.tmp[j];
-                });
-                self.linear.apply_mass(w3, &mut self.tmp);
-                (0..nd).for_each(|j| {
-                    d2[j] += b * self.tmp[j];
-                    d3[j] -= a * self.tmp[j];
-                });
-            } else {
-                for j in 0..nd {
-                    d1[j] -= g * w1[j];
-                    d2[j] -= a * w2[j] - b * w3[j];
-                    d3[j] -= a * w3[j] + b * w2[j];
-                }
-            }
             self.linear.solve(d1);
             self.linear.solve_complex(0, d2, d3);
-            let mut square = 0.0_f64;
-            for dw in &self.dw {
-                square += Self::norm(dw, y, self.d, &self.rtol, &self.atol, &mut self.ratio).powi(2);
-            }
-            let size = (square / 3.0).sqrt();
+            let [d1, d2, d3] = &self.dw;
+            let size = self.weights.norm_of([d1, d2, d3]);
             if !size.is_finite() {
                 return Ok(self.give_up(0.5, f64::INFINITY));
             }
@@ -276,31 +223,81 @@ impl<S: Real> Radau5<S> {
                 let step_rate = size / before;
                 self.rate = if k == 2 { step_rate } else { (step_rate * rate_before).sqrt() };
                 rate_before = step_rate;
-                if self.rate >= 0.99 {
+                if self.rate >= 0.99 && size > floor {
                     return Ok(self.give_up(0.5, self.rate));
                 }
-                eta = self.rate / (1.0 - self.rate);
-                // What will be left after the last iteration, if it goes on like this.
-                let left = eta * size * self.rate.powi(MAX_ITERATIONS.saturating_sub(1 + k) as i32);
-                if k < MAX_ITERATIONS && left >= tolerance {
-                    let excess = (left / tolerance).clamp(1e-4, 20.0);
-                    let power = f64::from(4 + MAX_ITERATIONS - 1 - k);
-                    return Ok(self.give_up(0.8 * excess.powf(-1.0 / power), self.rate));
+                eta = (self.rate / (1.0 - self.rate)).abs();
+                if !self.fixed && k < MAX_ITERATIONS {
+                    // What will be left after the last iteration, if it goes on like this.
+                    let left = eta * size * self.rate.powi((MAX_ITERATIONS - 1 - k) as i32);
+                    if left >= tolerance {
+                        let excess = (left / tolerance).clamp(1e-4, 20.0);
+                        let power = f64::from(4 + MAX_ITERATIONS - 1 - k);
+                        return Ok(self.give_up(0.8 * excess.powf(-1.0 / power), self.rate));
+                    }
                 }
             }
             before = size.max(S::EPSILON.f64());
-            for (w, dw) in self.w.iter_mut().zip(&self.dw) {
-                for (w, &dw) in w.iter_mut().zip(dw) {
-                    *w += dw;
-                }
-            }
-            transform(&T, &self.w, &mut self.z);
-            if eta * size <= tolerance {
+            self.correct::<N>();
+            if eta * size <= tolerance || size <= floor {
                 self.eta = eta;
                 return Ok(true);
             }
         }
         Ok(self.give_up(0.5, self.rate))
+    }
+
+    /// Sets `dw` to the right-hand sides of the transformed Newton systems; `z` holds the field at the stages.
+    #[inline(always)]
+    fn residual<const N: usize>(&mut self, h: f64) {
+        let [g, a, b] = [GAMMA / h, ALPHA / h, BETA / h].map(S::c);
+        let m = T_INV.map(|row| row.map(S::c));
+        let nd = if N > 0 { N } else { self.nd };
+        let [z1, z2, z3] = &mut self.z;
+        let [w1, w2, w3] = &self.w;
+        let [d1, d2, d3] = &mut self.dw;
+        if self.linear.has_mass() {
+            transform(&T_INV, [z1, z2, z3], [d1, d2, d3]);
+            // `z` is free until it is set from the corrected `w`.
+            self.linear.apply_mass(w1, z1);
+            self.linear.apply_mass(w2, z2);
+            self.linear.apply_mass(w3, z3);
+            for j in 0..nd {
+                d1[j] -= g * z1[j];
+                d2[j] -= a * z2[j] - b * z3[j];
+                d3[j] -= a * z3[j] + b * z2[j];
+            }
+            return;
+        }
+        let (z1, z2, z3) = (&z1[..nd], &z2[..nd], &z3[..nd]);
+        let (w1, w2, w3) = (&w1[..nd], &w2[..nd], &w3[..nd]);
+        let (d1, d2, d3) = (&mut d1[..nd], &mut d2[..nd], &mut d3[..nd]);
+        for j in 0..nd {
+            let (f1, f2, f3) = (z1[j], z2[j], z3[j]);
+            d1[j] = m[0][0] * f1 + m[0][1] * f2 + m[0][2] * f3 - g * w1[j];
+            d2[j] = m[1][0] * f1 + m[1][1] * f2 + m[1][2] * f3 - (a * w2[j] - b * w3[j]);
+            d3[j] = m[2][0] * f1 + m[2][1] * f2 + m[2][2] * f3 - (a * w3[j] + b * w2[j]);
+        }
+    }
+
+    /// Adds the corrections `dw` to `w` and sets the stages `z` from it.
+    #[inline(always)]
+    fn correct<const N: usize>(&mut self) {
+        let m = T.map(|row| row.map(S::c));
+        let nd = if N > 0 { N } else { self.nd };
+        let [z1, z2, z3] = &mut self.z;
+        let [w1, w2, w3] = &mut self.w;
+        let [d1, d2, d3] = &self.dw;
+        let (z1, z2, z3) = (&mut z1[..nd], &mut z2[..nd], &mut z3[..nd]);
+        let (w1, w2, w3) = (&mut w1[..nd], &mut w2[..nd], &mut w3[..nd]);
+        let (d1, d2, d3) = (&d1[..nd], &d2[..nd], &d3[..nd]);
+        for j in 0..nd {
+            let (a, b, c) = (w1[j] + d1[j], w2[j] + d2[j], w3[j] + d3[j]);
+            (w1[j], w2[j], w3[j]) = (a, b, c);
+            z1[j] = m[0][0] * a + m[0][1] * b + m[0][2] * c;
+            z2[j] = m[1][0] * a + m[1][1] * b + m[1][2] * c;
+            z3[j] = m[2][0] * a + b;
+        }
     }
 
     fn give_up(&mut self, factor: f64, rate: f64) -> bool {
@@ -326,7 +323,7 @@ impl<S: Real> Radau5<S> {
             err[j] = base[j] + self.f0[j];
         }
         self.linear.solve(err);
-        let mut size = Self::norm(err, y, self.d, &self.rtol, &self.atol, &mut self.ratio);
+        let mut size = self.weights.norm(err);
         if size >= 1.0 && (self.last_h == 0.0 || self.rejected) {
             for j in 0..nd {
                 stage[j] = y[j] + err[j];
@@ -337,7 +334,7 @@ impl<S: Real> Radau5<S> {
                 err[j] += base[j];
             }
             self.linear.solve(err);
-            size = Self::norm(err, y, self.d, &self.rtol, &self.atol, &mut self.ratio);
+            size = self.weights.norm(err);
         }
         Ok(size.max(1e-10))
     }
@@ -346,11 +343,11 @@ impl<S: Real> Radau5<S> {
     fn control(&mut self, h: f64, err: f64) {
         let most = f64::from(2 * MAX_ITERATIONS);
         let safety = SAFETY.min(SAFETY * (1.0 + most) / (f64::from(self.iterations) + most));
-        let mut factor = (safety * err.powf(-0.25)).clamp(LEAST, MOST);
+        let mut factor = (safety / err.sqrt().sqrt()).clamp(LEAST, MOST);
         if err <= 1.0 {
             if self.last_h != 0.0 {
                 let predicted =
-                    SAFETY * (h / self.last_h).abs() * (self.error_before / (err * err)).powf(0.25);
+                    SAFETY * (h / self.last_h).abs() * (self.error_before / (err * err)).sqrt().sqrt();
                 factor = factor.min(predicted.clamp(LEAST, MOST));
             }
             if self.rejected {
@@ -366,14 +363,23 @@ impl<S: Real> Radau5<S> {
     }
 }
 
+/// The tolerances, `(rtol, atol)`, that the error estimate of order 3 is held to.
+fn tolerance_of_estimate(rtol: f64, atol: f64) -> (f64, f64) {
+    if rtol > 0.0 {
+        let inner = 0.1 * rtol.powf(2.0 / 3.0);
+        (inner, inner * atol / rtol)
+    } else {
+        (0.0, atol)
+    }
+}
+
 /// `out = m v`, where `m` acts on the three parts of `v`.
 #[inline]
-fn transform<S: Real>(m: &[[f64; 3]; 3], v: &[Vec<S>; 3], out: &mut [Vec<S>; 3]) {
+fn transform<S: Real>(m: &[[f64; 3]; 3], v: [&[S]; 3], out: [&mut [S]; 3]) {
     let m = m.map(|row| row.map(S::c));
-    let [v1, v2, v3] = v;
-    let [o1, o2, o3] = out;
-    let n = v1.len();
-    let (v2, v3, o1, o2, o3) = (&v2[..n], &v3[..n], &mut o1[..n], &mut o2[..n], &mut o3[..n]);
+    let n = v[0].len();
+    let [v1, v2, v3] = v.map(|v| &v[..n]);
+    let [o1, o2, o3] = out.map(|o| &mut o[..n]);
     for j in 0..n {
         let (a, b, c) = (v1[j], v2[j], v3[j]);
         o1[j] = m[0][0] * a + m[0][1] * b + m[0][2] * c;
@@ -393,6 +399,10 @@ impl<S: Real> Stepper<S> for Radau5<S> {
 
     fn work(&self) -> Work {
         self.work
+    }
+
+    fn fixed_steps(&mut self, fixed: bool) {
+        self.fixed = fixed;
     }
 
     fn start(&mut self, f: &mut Rhs<'_, S>, t: f64, y: &[S], p: &[S]) -> Result<(), FieldError> {
@@ -428,7 +438,8 @@ impl<S: Real> Stepper<S> for Radau5<S> {
     ) -> Result<f64, FieldError> {
         let h = t_end - t;
         self.failure = None;
-        self.set_tolerance(tol);
+        self.weights.follow(tol, tolerance_of_estimate);
+        self.weights.set(y);
         if !self.have_f0 {
             self.work.evals += 1;
             f.eval(t, y, p, &mut self.f0)?;
@@ -453,7 +464,15 @@ impl<S: Real> Stepper<S> for Radau5<S> {
                 self.factored = h;
             }
             self.guess(h);
-            if self.newton(f, t, h, y, p)? {
+            let converged = match self.nd {
+                1 => self.newton::<1>(f, t, h, y, p)?,
+                2 => self.newton::<2>(f, t, h, y, p)?,
+                3 => self.newton::<3>(f, t, h, y, p)?,
+                4 => self.newton::<4>(f, t, h, y, p)?,
+                8 => self.newton::<8>(f, t, h, y, p)?,
+                _ => self.newton::<0>(f, t, h, y, p)?,
+            };
+            if converged {
                 break;
             }
             if self.jacobian_fresh {

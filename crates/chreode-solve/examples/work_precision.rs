@@ -1,7 +1,7 @@
 //! Work and precision of the stiff methods: one row a problem, method and tolerance, as
 //! `problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures`.
 //!
-//! `cargo run --release -p chreode-benches --example work_precision -- [PROBLEM [RTOL..]]`; the error is
+//! `cargo run --release -p chreode-solve --example work_precision -- [PROBLEM [METHOD [RTOL..]]]`; the error is
 //! `StiffCase::error`, the time includes making the stepper.
 
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ fn run(case: &mut StiffCase, solver: &str, rtol: f64) -> Result<(Vec<f64>, Stats
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let only = args.next().unwrap_or_default();
+    let (only, method) = (args.next().unwrap_or_default(), args.next().unwrap_or_default());
     let mut tolerances: Vec<f64> = args.filter_map(|x| x.parse().ok()).collect();
     if tolerances.is_empty() {
         tolerances = vec![1e-4, 1e-6, 1e-8];
@@ -45,7 +45,7 @@ fn main() {
         if !case.name.contains(&only) || case.y0.len() > 100 {
             continue;
         }
-        for solver in ["radau5", "bdf"] {
+        for solver in ["radau5", "bdf"].into_iter().filter(|s| s.contains(&method)) {
             for &rtol in &tolerances {
                 let (y, stats) = match run(&mut case, solver, rtol) {
                     Ok(done) => done,

@@ -1,0 +1,142 @@
+//! How much each coordinate counts: sizes relative to the tolerance, with the divisions done once a step.
+
+use chreode_core::{Real, Tolerance};
+
+/// Smallest scale: keeps `0 / 0` out of a coordinate that is zero with `atol = 0`.
+const TINY: f64 = 1e-30;
+
+/// `1 / (atol + rtol |y|)` for the coordinates of `n` trajectories at one state, and tolerances as a method uses them.
+#[derive(Debug, Clone)]
+pub(crate) struct Weights<T> {
+    d: usize,
+    /// Of each coordinate: what was asked for, and what is used.
+    asked: Vec<(f64, f64)>,
+    used: Vec<(T, T)>,
+    least_rtol: f64,
+    /// `[n, d]`.
+    weights: Vec<T>,
+}
+
+impl<T: Real> Weights<T> {
+    pub(crate) fn new(n: usize, d: usize) -> Self {
+        Self {
+            d,
+            asked: vec![(f64::NAN, f64::NAN); d],
+            used: vec![(T::ZERO, T::ZERO); d],
+            least_rtol: 0.0,
+            weights: vec![T::ZERO; n * d],
+        }
+    }
+
+    /// Takes over the tolerances; `inner` makes what is used, `(rtol, atol)`, from what is asked for.
+    #[inline]
+    pub(crate) fn follow(&mut self, tol: Tolerance<'_>, inner: impl Fn(f64, f64) -> (f64, f64)) {
+        let mut same = true;
+        for (j, asked) in self.asked.iter_mut().enumerate() {
+            let now = (tol.rtol.of(j), tol.atol.of(j));
+            same &= *asked == now;
+            *asked = now;
+        }
+        if same {
+            return;
+        }
+        self.least_rtol = f64::INFINITY;
+        for (&(rtol, atol), used) in self.asked.iter().zip(&mut self.used) {
+            let (rtol, atol) = inner(rtol, atol);
+            self.least_rtol = self.least_rtol.min(rtol);
+            *used = (T::c(rtol), T::c(atol + TINY));
+        }
+    }
+
+    /// The least relative tolerance that is used.
+    pub(crate) fn least_rtol(&self) -> f64 {
+        self.least_rtol
+    }
+
+    /// Weighs by the state `y`, `[n, d]`.
+    #[inline]
+    pub(crate) fn set(&mut self, y: &[T]) {
+        for (y, weights) in y.chunks_exact(self.d).zip(self.weights.chunks_exact_mut(self.d)) {
+            for ((w, y), &(rtol, atol)) in weights.iter_mut().zip(y).zip(&self.used) {
+                *w = T::ONE / (atol + rtol * y.abs());
+            }
+        }
+    }
+
+    /// Root mean square of the weighted vector, `[n, d]`, of the worst trajectory; NaN if there is one in it.
+    #[inline]
+    pub(crate) fn norm(&self, v: &[T]) -> f64 {
+        self.norm_of([v])
+    }
+
+    /// The same over the coordinates of several vectors.
+    #[inline]
+    pub(crate) fn norm_of<const N: usize>(&self, v: [&[T]; N]) -> f64 {
+        let (d, mut worst) = (self.d, 0.0_f64);
+        let mut from = 0;
+        for weights in self.weights.chunks_exact(d) {
+            let sum = v.iter().map(|v| sum_of_squares(weights, &v[from..from + d])).sum::<T>().f64();
+            if sum.is_nan() {
+                return f64::NAN;
+            }
+            worst = sum.max(worst);
+            from += d;
+        }
+        (worst / (N * d) as f64).sqrt()
+    }
+}
+
+/// In eight lanes, so that it need not wait for each addition; the order is fixed.
+#[inline]
+fn sum_of_squares<T: Real>(w: &[T], v: &[T]) -> T {
+    let ((w, w_rest), (v, v_rest)) = (w.as_chunks::<8>(), v.as_chunks::<8>());
+    let mut sum = T::ZERO;
+    for (&w, &v) in w_rest.iter().zip(v_rest) {
+        sum += (w * v) * (w * v);
+    }
+    if w.is_empty() {
+        return sum;
+    }
+    let mut lanes = [T::ZERO; 8];
+    for (w, v) in w.iter().zip(v) {
+        for l in 0..8 {
+            lanes[l] += (w[l] * v[l]) * (w[l] * v[l]);
+        }
+    }
+    lanes.into_iter().sum::<T>() + sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error_norm::worst_norm;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The norm of the explicit methods' errors.
+        #[test]
+        fn agrees_with_the_plain_norm(n in 1..4_usize, d in 1..20_usize, v in proptest::collection::vec(-2.0..2.0_f64, 160)) {
+            let (y, v) = (&v[80..80 + n * d], &v[..n * d]);
+            let rtol: Vec<f64> = (0..d).map(|j| 0.1 + j as f64).collect();
+            let tol = Tolerance::new(&rtol[..], 0.3);
+            let mut weights = Weights::new(n, d);
+            weights.follow(tol, |rtol, atol| (rtol, atol));
+            weights.set(y);
+            let (plain, norm) = (worst_norm(v, y, y, d, tol, &mut vec![0.0; n * d]), weights.norm(v));
+            prop_assert!((plain - norm).abs() < 1e-13 * (1.0 + plain), "{plain} {norm}");
+            prop_assert!((weights.norm_of([v, v]) - norm).abs() < 1e-13 * (1.0 + plain));
+            prop_assert_eq!(weights.least_rtol(), 0.1);
+        }
+    }
+
+    #[test]
+    fn changed_tolerances_are_taken_over() {
+        let mut weights = Weights::new(1, 2);
+        for (tolerance, norm) in [(0.5, 2.0), (0.25, 4.0)] {
+            weights.follow(Tolerance::new(0.0, tolerance), |rtol, atol| (rtol, atol));
+            weights.set(&[0.0, 0.0]);
+            assert_eq!(weights.norm(&[1.0, 1.0]), norm);
+        }
+        assert!(weights.norm(&[f64::NAN, 0.0]).is_nan());
+    }
+}
