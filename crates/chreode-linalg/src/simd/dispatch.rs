@@ -28,7 +28,7 @@ impl<K: Kernel> WithSimd for Run<K> {
     type Output = K::Output;
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> K::Output {
-        match size_of::<S::f64s>() {
+        match const { size_of::<S::f64s>() } {
             64 if has_fma::<S>() => self.0.run::<8>(),
             32 if has_fma::<S>() => self.0.run::<4>(),
             16 if has_fma::<S>() => self.0.run::<2>(),

@@ -1,0 +1,233 @@
+//! A model as a field with every derivative.
+
+use std::marker::PhantomData;
+
+use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Real, Sparsity, VectorField, Vjp};
+use chreode_linalg::dispatch;
+
+use crate::Dual;
+use crate::batch::{BatchVjp, LANES};
+use crate::coloring::Coloring;
+use crate::program::{Program, Replay};
+use crate::scratch::Slot;
+use crate::sweep::{Plan, Read, Sweep};
+
+/// Smallest dimension whose Jacobian may be sparse: below, dense factorisations are as fast.
+const LEAST_SPARSE: usize = 16;
+/// A sparse Jacobian has at most this part of all entries.
+const MOST_FILLED: f64 = 0.25;
+/// Most forward sweeps that a pull-back of one trajectory takes before the recorded program is faster.
+const MOST_SWEEPS: usize = 2;
+
+/// A model that was written once, as a [`VectorField`] with [`Jvp`], [`Jacobian`] and [`Vjp`], over states of `f32` or
+/// `f64`.
+///
+/// * Evaluations run the model on the states' own type, derivatives on `f64` whatever the states are.
+/// * The Jacobian comes from forward sweeps over eight directions each. From 16 coordinates on, if at most a quarter
+///   of its entries may differ from zero, it is sparse (see [`Jacobian::sparsity`]), and columns that share no row
+///   share a direction.
+/// * Pull-backs of one trajectory take such sweeps where two suffice, else the recorded program backward; those of
+///   eight trajectories or more replay the program over vectors.
+///
+/// Nothing is allocated after the first call of each kind. Every worker takes a clone.
+///
+/// The model is recorded at construction: if a field that its loops depend on changes, make a new `Auto`.
+///
+/// ```
+/// use chreode_autodiff::Auto;
+/// use chreode_core::{Dynamics, Jacobian, Number, VectorField, put, take};
+/// struct Lorenz;
+/// impl Dynamics for Lorenz {
+///     fn dim(&self) -> usize { 3 }
+///     fn n_params(&self) -> usize { 3 }
+///     #[inline(always)]
+///     fn eval<S: Number>(&self, _t: S, y: &[S], p: &[S], dy: &mut [S]) {
+///         let ([x, y, z], [sigma, rho, beta]) = (take(y), take(p));
+///         put(dy, [sigma * (y - x), x * (rho - z) - y, x * y - beta * z]);
+///     }
+/// }
+/// let mut lorenz: Auto<_> = Auto::new(Lorenz);
+/// let mut jacobian = [0.0; 9];
+/// lorenz.jacobian(0.0, &[1.0, 2.0, 3.0], &[10.0, 28.0, 2.5], &mut jacobian)?;
+/// assert_eq!(jacobian, [-10.0, 10.0, 0.0, 25.0, -1.0, -1.0, 2.0, 1.0, -2.5]);
+/// # Ok::<(), chreode_core::FieldError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Auto<D, T = f64> {
+    model: D,
+    program: Program,
+    /// None if the Jacobian is dense.
+    sparsity: Option<Sparsity>,
+    jacobian: Plan,
+    jacobian_scratch: Slot,
+    /// None if the program is faster.
+    pull: Option<Plan>,
+    pull_scratch: Slot,
+    batch_scratch: Slot,
+    replay: Replay<f64>,
+    point: Vec<f64>,
+    directed: Vec<Dual<f64, 1>>,
+    states: PhantomData<fn() -> T>,
+}
+
+impl<D: Dynamics, T: Real> Auto<D, T> {
+    /// Records the model and plans its derivatives.
+    pub fn new(model: D) -> Self {
+        let program = Program::record(&model);
+        let (d, np) = (program.d, program.np);
+        let pattern = program.sparsity();
+        let sparse = d >= LEAST_SPARSE && pattern.len() as f64 <= MOST_FILLED * (d * d) as f64;
+        let jacobian =
+            if sparse { Plan::new(&pattern, &Coloring::of_columns(&pattern)) } else { Plan::dense(d) };
+        let everything = program.sparsity_with_params();
+        let pull = Plan::new(&everything, &Coloring::of_columns(&everything));
+        Self {
+            sparsity: sparse.then_some(pattern),
+            jacobian,
+            jacobian_scratch: Slot::default(),
+            pull: (pull.len() <= MOST_SWEEPS).then_some(pull),
+            pull_scratch: Slot::default(),
+            batch_scratch: Slot::default(),
+            replay: program.replay(),
+            point: vec![0.0; 3 * d + 2 * np],
+            directed: vec![Dual::c(0.0); 2 * d + np],
+            states: PhantomData,
+            model,
+            program,
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &D {
+        &self.model
+    }
+
+    /// The model, recorded.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+}
+
+impl<D: Dynamics, T: Real> VectorField<T> for Auto<D, T> {
+    fn dim(&self) -> usize {
+        self.program.d
+    }
+
+    fn n_params(&self) -> usize {
+        self.program.np
+    }
+
+    #[inline]
+    fn eval(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+        let d = self.program.d;
+        let (t, p) = (T::Num::c(t), T::num(p));
+        if y.len() == d {
+            self.model.eval(t, T::num(y), p, T::num_mut(dy)); // the common case pays no division
+            return Ok(());
+        }
+        for (y, dy) in y.chunks_exact(d).zip(dy.chunks_exact_mut(d)) {
+            self.model.eval(t, T::num(y), p, T::num_mut(dy));
+        }
+        Ok(())
+    }
+}
+
+impl<D: Dynamics, T: Real> Jvp<T> for Auto<D, T> {
+    fn jvp(&mut self, t: f64, y: &[T], p: &[T], v: &[T], jv: &mut [T]) -> Result<(), FieldError> {
+        let (d, np) = (self.program.d, self.program.np);
+        if d == 0 {
+            return Ok(());
+        }
+        let (inputs, dy) = self.directed.split_at_mut(d + np);
+        for (x, p) in inputs[d..].iter_mut().zip(p) {
+            *x = Dual::c(p.f64());
+        }
+        let rows = y.chunks_exact(d).zip(v.chunks_exact(d));
+        for ((y, v), jv) in rows.zip(jv.chunks_exact_mut(d)) {
+            for ((x, y), v) in inputs.iter_mut().zip(y).zip(v) {
+                *x = Dual { v: y.f64(), d: [v.f64()] };
+            }
+            self.model.eval(Dual::c(t), &inputs[..d], &inputs[d..], dy);
+            for (jv, dy) in jv.iter_mut().zip(&*dy) {
+                *jv = T::c(dy.d[0]);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<D: Dynamics, T: Real> Jacobian<T> for Auto<D, T> {
+    fn sparsity(&self) -> Option<&Sparsity> {
+        self.sparsity.as_ref()
+    }
+
+    /// # Panics
+    /// If the number of values is not that of the structure.
+    fn jacobian(&mut self, t: f64, y: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError> {
+        let (d, np) = (self.program.d, self.program.np);
+        let expected = self.sparsity.as_ref().map_or(d * d, Sparsity::len);
+        assert_eq!(values.len(), expected, "values of a Jacobian (that of its sparsity, if it has one)");
+        let read = match &self.sparsity {
+            None => Read::Dense(values),
+            Some(s) => Read::Sparse { starts: s.col_starts(), rows: s.row_indices(), values },
+        };
+        let (model, plan, scratch) = (&self.model, &self.jacobian, &mut self.jacobian_scratch);
+        dispatch(Sweep { model, plan, scratch, t, y: &y[..d], p: &p[..np], read });
+        Ok(())
+    }
+}
+
+impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
+    fn vjp(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        lambda: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        let (d, np) = (self.program.d, self.program.np);
+        if d == 0 {
+            return Ok(());
+        }
+        let (p, p_bar) = (&p[..np], &mut p_bar[..np]);
+        if y.len() >= LANES * d {
+            let (program, scratch) = (&self.program, &mut self.batch_scratch);
+            dispatch(BatchVjp { program, scratch, t, y, p, lambda, y_bar, p_bar });
+            return Ok(());
+        }
+        let rows = y.chunks_exact(d).zip(lambda.chunks_exact(d));
+        for ((y, lambda), y_bar) in rows.zip(y_bar.chunks_exact_mut(d)) {
+            if let Some(plan) = &self.pull {
+                let (model, scratch) = (&self.model, &mut self.pull_scratch);
+                let read = Read::Pull { lambda, y_bar, p_bar: &mut *p_bar };
+                dispatch(Sweep { model, plan, scratch, t, y, p, read });
+            } else {
+                self.pull_back(t, y, p, lambda, y_bar, p_bar);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<D: Dynamics, T: Real> Auto<D, T> {
+    /// The pull-back of one trajectory by the recorded program.
+    fn pull_back(&mut self, t: f64, y: &[T], p: &[T], lambda: &[T], y_bar: &mut [T], p_bar: &mut [T]) {
+        let (d, np) = (self.program.d, self.program.np);
+        for (x, from) in self.point.iter_mut().zip(y.iter().chain(lambda).chain(p)) {
+            *x = from.f64();
+        }
+        let (inputs, bars) = self.point.split_at_mut(2 * d + np);
+        bars.fill(0.0);
+        let (y_sum, p_sum) = bars.split_at_mut(d);
+        let (y, lambda, p) = (&inputs[..d], &inputs[d..2 * d], &inputs[2 * d..]);
+        self.program.vjp(&mut self.replay, t, y, p, lambda, y_sum, p_sum);
+        for (y_bar, &sum) in y_bar.iter_mut().zip(&*y_sum) {
+            *y_bar = T::c(sum);
+        }
+        for (p_bar, &sum) in p_bar.iter_mut().zip(&*p_sum) {
+            *p_bar += T::c(sum);
+        }
+    }
+}

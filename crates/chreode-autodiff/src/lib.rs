@@ -1,0 +1,29 @@
+//! Derivatives of models that are written once, as a [`Dynamics`](chreode_core::Dynamics).
+//!
+//! Start with [`Auto`]: from one generic function it makes a field with Jacobian-vector products, the Jacobian (dense,
+//! or sparse by colours) and vector-Jacobian products, for one trajectory or many. What it is made of can be used by
+//! itself:
+//!
+//! * [`Dual`]: numbers that carry derivatives forward, also nested (second derivatives).
+//! * [`Tape`] and [`Var`]: reverse mode for one call of any function, in memory that is used again.
+//! * [`Program`]: a model recorded as a list of operations. It gives sparsity and C code, and is replayed forward and
+//!   backward on any number type.
+//!
+//! Reading path: `dual.rs`, `var.rs`, `graph.rs` (recording), `program.rs` (replay), `sweep.rs` (coloured sweeps),
+//! `auto.rs`. Not here: gradients through a solve (`chreode-adjoint`), the models themselves.
+
+mod auto;
+mod batch;
+mod c_code;
+mod coloring;
+mod dual;
+mod graph;
+mod program;
+mod scratch;
+mod sweep;
+mod var;
+
+pub use auto::Auto;
+pub use dual::Dual;
+pub use program::{Program, Replay};
+pub use var::{Tape, Var};

@@ -1,0 +1,418 @@
+//! Every route to a derivative against every other, against derivatives by hand and against finite differences.
+
+use chreode_autodiff::{Auto, Dual, Program, Tape};
+use chreode_core::{Dynamics, Jacobian, Jvp, Number, VectorField, Vjp, put, take};
+use chreode_linalg::Lanes;
+use chreode_testkit::{
+    Brusselator, BrusselatorLine, Duffing, Lorenz, LotkaVolterra, Rational, SmoothField, Toggle,
+    central_difference, check_jacobian, check_jvp, check_vjp, compare, corpus,
+};
+use proptest::prelude::*;
+
+/// Derivatives of one trajectory by dual numbers of one direction: `[d, d + np]`, row-major.
+fn by_directions<D: Dynamics>(model: &D, t: f64, y: &[f64], p: &[f64]) -> Vec<f64> {
+    let (d, np) = (y.len(), p.len());
+    let mut jacobian = vec![0.0; d * (d + np)];
+    for j in 0..d + np {
+        let moved = |(i, &x): (usize, &f64)| Dual::<f64, 1>::variable(x, usize::from(i != j));
+        let x: Vec<_> = y.iter().chain(p).enumerate().map(moved).collect();
+        let mut dy = vec![Dual::c(0.0); d];
+        model.eval(Dual::c(t), &x[..d], &x[d..], &mut dy);
+        for i in 0..d {
+            jacobian[i * (d + np) + j] = dy[i].d[0];
+        }
+    }
+    jacobian
+}
+
+/// `λᵀ` times that: by states, by parameters.
+fn pulled(jacobian: &[f64], lambda: &[f64], np: usize) -> (Vec<f64>, Vec<f64>) {
+    let d = lambda.len();
+    let column = |j: usize| (0..d).map(|i| lambda[i] * jacobian[i * (d + np) + j]).sum();
+    ((0..d).map(column).collect(), (d..d + np).map(column).collect())
+}
+
+const TIGHT: f64 = 1e-13;
+
+/// All routes of one model at one point.
+fn all_routes<D: Dynamics + Copy>(
+    model: D,
+    t: f64,
+    y: &[f64],
+    p: &[f64],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (d, np) = (model.dim(), model.n_params());
+    let lambda: Vec<f64> = (0..d).map(|i| 1.0 - 0.3 * (i % 5) as f64).collect();
+    let mut auto: Auto<D> = Auto::new(model);
+    let program = Program::record(&model);
+
+    // Values.
+    let (mut plain, mut replayed) = (vec![0.0; d], vec![0.0; d]);
+    model.eval(t, y, p, &mut plain);
+    program.eval(&mut program.replay(), t, y, p, &mut replayed);
+    compare("recorded program", &replayed, &plain, TIGHT)?;
+    VectorField::eval(&mut auto, t, y, p, &mut replayed)?;
+    assert_eq!(replayed, plain);
+
+    // Directions one by one against differences, everything else against them.
+    let jacobian = by_directions(&model, t, y, p);
+    let (y_bar, p_bar) = pulled(&jacobian, &lambda, np);
+    check_vjp(&mut auto, t, y, p, &lambda, 1e-8)?;
+    check_jvp(&mut auto, t, y, p, &lambda, 1e-8)?;
+
+    let mut values = vec![f64::NAN; auto.sparsity().map_or(d * d, |s| s.len())];
+    auto.jacobian(t, y, p, &mut values)?;
+    let dense = scattered(&auto, &values, d);
+    for i in 0..d {
+        compare("Jacobian", &dense[i * d..][..d], &jacobian[i * (d + np)..][..d], TIGHT)?;
+    }
+    let mut jv = vec![f64::NAN; d];
+    auto.jvp(t, y, p, &lambda, &mut jv)?;
+    let product: Vec<f64> =
+        dense.chunks(d).map(|r| r.iter().zip(&lambda).map(|(a, b)| a * b).sum()).collect();
+    compare("jv", &jv, &product, TIGHT)?;
+
+    type Pull<'a> = &'a mut dyn FnMut(&mut [f64], &mut [f64]);
+    let pull = |what, f: Pull<'_>| -> Result<(), Box<dyn std::error::Error>> {
+        let (mut yb, mut pb) = (vec![f64::NAN; d], vec![0.5; np]);
+        f(&mut yb, &mut pb);
+        compare(what, &yb, &y_bar, TIGHT)?;
+        let added: Vec<f64> = p_bar.iter().map(|p| p + 0.5).collect();
+        Ok(compare(what, &pb, &added, TIGHT)?)
+    };
+    let (mut replay, mut tape) = (program.replay(), Tape::new());
+    pull("program", &mut |yb, pb| program.vjp(&mut replay, t, y, p, &lambda, yb, pb))?;
+    for _ in 0..2 {
+        pull("tape", &mut |yb, pb| tape.vjp(&model, t, y, p, &lambda, yb, pb))?;
+    }
+
+    // Many trajectories: each row is that of one, the parameters' sum is the sum.
+    for n in [2, 7, 8, 19] {
+        let scale = |i: usize| 1.0 + 0.01 * i as f64;
+        let rows =
+            |x: &[f64]| -> Vec<f64> { (0..n).flat_map(|i| x.iter().map(move |x| x * scale(i))).collect() };
+        let (ys, lambdas) = (rows(y), rows(&lambda));
+        let (mut ybs, mut pb) = (vec![f64::NAN; n * d], vec![0.0; np]);
+        auto.vjp(t, &ys, p, &lambdas, &mut ybs, &mut pb)?;
+        let mut jvs = vec![f64::NAN; n * d];
+        auto.jvp(t, &ys, p, &lambdas, &mut jvs)?;
+        let mut sum = vec![0.0; np];
+        for i in 0..n {
+            let (y, l) = (&ys[i * d..(i + 1) * d], &lambdas[i * d..(i + 1) * d]);
+            let mut yb = vec![0.0; d];
+            program.vjp(&mut replay, t, y, p, l, &mut yb, &mut sum);
+            compare("row of a batch", &ybs[i * d..(i + 1) * d], &yb, TIGHT)?;
+            auto.jvp(t, y, p, l, &mut yb)?;
+            assert_eq!(&jvs[i * d..(i + 1) * d], yb);
+        }
+        compare("parameters of a batch", &pb, &sum, TIGHT)?;
+    }
+
+    // In single precision: derivatives are computed in double, from rounded inputs.
+    let single = |x: &[f64]| -> Vec<f32> { x.iter().map(|&x| x as f32).collect() };
+    let double = |x: &[f32]| -> Vec<f64> { x.iter().map(|&x| f64::from(x)).collect() };
+    let mut auto32: Auto<D, f32> = Auto::new(model);
+    let (y32, p32, l32) = (single(y), single(p), single(&lambda));
+    let (mut yb, mut pb) = (vec![0.0_f32; d], vec![0.0_f32; np]);
+    auto32.vjp(t, &y32, &p32, &l32, &mut yb, &mut pb)?;
+    let exact = by_directions(&model, t, &double(&y32), &double(&p32));
+    let (exact_y, exact_p) = pulled(&exact, &double(&l32), np);
+    compare("y_bar of f32", &double(&yb), &exact_y, 2e-7)?;
+    compare("p_bar of f32", &double(&pb), &exact_p, 2e-7)?;
+    let mut values32 = vec![0.0_f32; values.len()];
+    auto32.jacobian(t, &y32, &p32, &mut values32)?;
+    let dense = scattered(&auto, &double(&values32), d);
+    let states: Vec<f64> = exact.chunks(d + np).flat_map(|row| row[..d].to_vec()).collect();
+    compare("Jacobian of f32", &dense, &states, 2e-7)?;
+    let (mut dy, mut jv) = (vec![0.0_f32; d], vec![0.0_f32; d]);
+    auto32.eval(t, &y32, &p32, &mut dy)?;
+    compare("f32", &double(&dy), &plain, 1e-5)?;
+    auto32.jvp(t, &y32, &p32, &l32, &mut jv)?;
+    let product: Vec<f64> =
+        states.chunks(d).map(|r| r.iter().zip(&double(&l32)).map(|(a, b)| a * b).sum()).collect();
+    Ok(compare("jv of f32", &double(&jv), &product, 2e-7)?)
+}
+
+/// The values of a Jacobian as a dense matrix.
+fn scattered<F: Jacobian<f64>>(f: &F, values: &[f64], d: usize) -> Vec<f64> {
+    let Some(s) = f.sparsity() else { return values.to_vec() };
+    let mut dense = vec![0.0; d * d];
+    for j in 0..d {
+        for (k, &i) in s.column(j).iter().enumerate() {
+            dense[i * d + j] = values[s.col_starts()[j] + k];
+        }
+    }
+    dense
+}
+
+fn check<D: Dynamics + Copy>(model: D, t: f64, y: &[f64], p: &[f64]) {
+    let (y, p) = (&y[..model.dim()], &p[..model.n_params()]);
+    all_routes(model, t, y, p).unwrap_or_else(|e| panic!("{e} at t = {t}, y = {y:?}, p = {p:?}"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn all_routes_agree(
+        t in 0.0..2.0_f64,
+        y in prop::array::uniform3(0.2..2.0_f64),
+        p in prop::array::uniform5(0.3..2.0_f64),
+    ) {
+        check(Rational, t, &y, &p);
+        check(LotkaVolterra, t, &y, &p);
+        check(Lorenz, t, &y, &p);
+        check(Brusselator, t, &y, &p);
+        check(Duffing, t, &y, &p);
+        for off in [0.0, 5.0] {
+            check(Toggle { off }, t, &y, &p);
+        }
+        let line = BrusselatorLine { cells: 12 };
+        let start: Vec<f64> = line.start().iter().map(|x| x * y[0]).collect();
+        check(line, t, &start, &p);
+    }
+}
+
+/// The corpus' own derivatives, written by hand.
+#[test]
+fn the_corpus_by_hand() {
+    fn model(name: &str) -> Box<dyn Differentiated> {
+        match name {
+            "rational" => Box::new(Auto::<_>::new(Rational)),
+            "Lotka-Volterra" => Box::new(Auto::<_>::new(LotkaVolterra)),
+            "Lorenz" => Box::new(Auto::<_>::new(Lorenz)),
+            "Brusselator" => Box::new(Auto::<_>::new(Brusselator)),
+            "Duffing" => Box::new(Auto::<_>::new(Duffing)),
+            name => panic!("{name} has no model that is written once"),
+        }
+    }
+    trait Differentiated: Jacobian<f64> + Jvp<f64> + Vjp<f64> {}
+    impl<F: Jacobian<f64> + Jvp<f64> + Vjp<f64>> Differentiated for F {}
+    for mut case in corpus() {
+        let mut auto = model(case.name);
+        let (d, np) = (case.y0.len(), case.p.len());
+        assert_eq!((auto.dim(), auto.n_params()), (d, np));
+        for t in [0.0, 0.7] {
+            let (y, p) = (&case.y0, &case.p);
+            let (mut a, mut b) = (vec![0.0; d * d], vec![0.0; d * d]);
+            auto.jacobian(t, y, p, &mut a).unwrap();
+            case.field.jacobian(t, y, p, &mut b).unwrap();
+            compare("Jacobian", &a, &b, TIGHT).unwrap();
+            check_jacobian(&mut *auto, t, y, p, 1e-8).unwrap();
+            let lambda = vec![0.7; d];
+            let (mut ya, mut pa, mut yb, mut pb) = (vec![0.0; d], vec![0.0; np], vec![0.0; d], vec![0.0; np]);
+            auto.vjp(t, y, p, &lambda, &mut ya, &mut pa).unwrap();
+            case.field.vjp(t, y, p, &lambda, &mut yb, &mut pb).unwrap();
+            compare("y_bar", &ya, &yb, TIGHT).unwrap();
+            compare("p_bar", &pa, &pb, TIGHT).unwrap();
+        }
+    }
+    // The same right-hand side, too.
+    let (mut a, mut b) = ([0.0; 3], [0.0; 3]);
+    let (y, p) = ([1.0, 2.0, 3.0], [10.0, 28.0, 2.0]);
+    SmoothField(Lorenz).eval(0.0, &y, &p, &mut a).unwrap();
+    Auto::<_>::new(Lorenz).eval(0.0, &y, &p, &mut b).unwrap();
+    assert_eq!(a, b);
+}
+
+/// A large model: sparse, in four colours, the values by hand.
+#[test]
+fn brusselator_of_100_coordinates() {
+    let line = BrusselatorLine { cells: 50 };
+    let (y, p) = (line.start(), [1.0, 3.0, 0.02 * 51.0 * 51.0]);
+    let mut auto: Auto<_> = Auto::new(line);
+    let pattern = auto.sparsity().expect("sparse").clone();
+    let (mut entries, mut by_hand) = (Vec::new(), Vec::new());
+    line.jacobian(&y, &p, |i, j, value| {
+        entries.push((i, j));
+        by_hand.push(value);
+    });
+    assert_eq!(pattern, chreode_core::Sparsity::new(100, 100, entries).unwrap());
+    let mut values = vec![0.0; pattern.len()];
+    auto.jacobian(0.0, &y, &p, &mut values).unwrap();
+    compare("sparse Jacobian", &values, &by_hand, 1e-14).unwrap();
+
+    let lambda: Vec<f64> = (0..100).map(|i| (i as f64).sin()).collect();
+    let (mut yb, mut pb, mut y_hand, mut p_hand) = ([0.0; 100], [0.0; 3], [0.0; 100], [0.0; 3]);
+    auto.vjp(0.0, &y, &p, &lambda, &mut yb, &mut pb).unwrap();
+    line.vjp(&y, &p, &lambda, &mut y_hand, &mut p_hand);
+    compare("y_bar", &yb, &y_hand, 1e-13).unwrap();
+    compare("p_bar", &pb, &p_hand, 1e-13).unwrap();
+}
+
+#[test]
+#[should_panic(expected = "values of a Jacobian")]
+fn a_dense_matrix_is_no_place_for_a_sparse_jacobian() {
+    let line = BrusselatorLine { cells: 50 };
+    let mut auto: Auto<_> = Auto::new(line);
+    auto.jacobian(0.0, &line.start(), &[1.0, 3.0, 1.0], &mut vec![0.0; 10_000]).unwrap();
+}
+
+/// A dense model with so many inputs that sweeps do not pay: pull-backs of one trajectory replay the program.
+#[derive(Clone, Copy)]
+struct Mixed;
+impl Dynamics for Mixed {
+    fn dim(&self) -> usize {
+        20
+    }
+    fn n_params(&self) -> usize {
+        20
+    }
+    fn eval<S: Number>(&self, t: S, y: &[S], p: &[S], dy: &mut [S]) {
+        let mut sum = t;
+        for (y, p) in y.iter().zip(p) {
+            sum += (*y * *p).tanh() * 0.1;
+        }
+        for (i, dy) in dy.iter_mut().enumerate() {
+            *dy = (sum * 0.2).sin() - y[i] / (p[i].sqrt() + 1.0) + y[(i + 1) % 20].recip();
+        }
+    }
+}
+
+#[test]
+fn a_dense_model() {
+    let y: Vec<f64> = (0..20).map(|i| 0.5 + 0.1 * i as f64).collect();
+    let p: Vec<f64> = (0..20).map(|i| 1.5 - 0.05 * i as f64).collect();
+    assert!(Auto::<_>::new(Mixed).sparsity().is_none());
+    check(Mixed, 0.3, &y, &p);
+    let mut auto: Auto<_> = Auto::new(Mixed);
+    let mut values = vec![0.0; 400];
+    auto.jacobian(0.3, &y, &p, &mut values).unwrap();
+    for j in 0..20 {
+        let column = central_difference(&[y[j]], |x| {
+            let mut y = y.clone();
+            y[j] = x[0];
+            let mut dy = [0.0; 20];
+            Mixed.eval(0.3, &y, &p, &mut dy);
+            dy[3]
+        });
+        compare("row of the Jacobian", &values[60 + j..=60 + j], &column, 1e-8).unwrap();
+    }
+}
+
+/// Without inputs, with constant derivatives, with two outputs that are one value.
+#[derive(Clone, Copy)]
+struct Plain;
+impl Dynamics for Plain {
+    fn dim(&self) -> usize {
+        4
+    }
+    fn n_params(&self) -> usize {
+        1
+    }
+    fn eval<S: Number>(&self, t: S, y: &[S], p: &[S], dy: &mut [S]) {
+        let product = y[0] * p[0];
+        put(dy, [product, product, S::c(2.0), t]);
+    }
+}
+
+#[test]
+fn constant_time_and_equal_outputs() {
+    check(Plain, 0.5, &[1.0, 2.0, 3.0, 4.0], &[0.7]);
+    let program = Program::record(&Plain);
+    assert_eq!((program.len(), program.sparsity().len(), program.sparsity_with_params().len()), (1, 2, 4));
+}
+
+#[test]
+fn second_derivatives() {
+    let model = Toggle { off: 5.0 };
+    let (t, x) = (1.0, [0.7, 1.2, 3.0, 2.5, 2.7, 0.4, 0.8]);
+    let direction = [0.3, -0.2, 0.5, 0.1, -0.4, 0.6, 0.2];
+    // φ = f_0 + f_1; its gradient, by the tape.
+    let gradient = |x: &[f64]| {
+        let (mut y_bar, mut p_bar) = (vec![0.0; 2], vec![0.0; 5]);
+        Tape::new().vjp(&model, t, &x[..2], &x[2..], &[1.0; 2], &mut y_bar, &mut p_bar);
+        [y_bar, p_bar].concat()
+    };
+    // How it changes along the direction: differences, forward over forward, forward over reverse.
+    let differences: Vec<f64> = (0..7)
+        .map(|k| {
+            central_difference(&[0.0], |s| {
+                let x: Vec<f64> = x.iter().zip(&direction).map(|(x, v)| x + s[0] * v).collect();
+                gradient(&x)[k]
+            })[0]
+        })
+        .collect();
+    let nested: Vec<f64> = (0..7)
+        .map(|k| {
+            let seed = |i: usize| Dual {
+                v: Dual { v: x[i], d: [direction[i]] },
+                d: [Dual { v: f64::from(u8::from(i == k)), d: [0.0] }],
+            };
+            let x: Vec<Dual<Dual<f64, 1>, 1>> = (0..7).map(seed).collect();
+            let mut dy = [Dual::c(0.0); 2];
+            model.eval(Dual::c(t), &x[..2], &x[2..], &mut dy);
+            dy[0].d[0].d[0] + dy[1].d[0].d[0]
+        })
+        .collect();
+    let over_reverse: Vec<f64> = {
+        let x: Vec<Dual<f64, 1>> = x.iter().zip(&direction).map(|(&v, &d)| Dual { v, d: [d] }).collect();
+        let (mut y_bar, mut p_bar) = ([Dual::c(0.0); 2], [Dual::c(0.0); 5]);
+        Tape::new().vjp(&model, Dual::c(t), &x[..2], &x[2..], &[Dual::c(1.0); 2], &mut y_bar, &mut p_bar);
+        y_bar.iter().chain(&p_bar).map(|b| b.d[0]).collect()
+    };
+    compare("forward over forward", &nested, &differences, 1e-8).unwrap();
+    compare("forward over reverse", &over_reverse, &nested, TIGHT).unwrap();
+    // And over the recorded program.
+    let program = Program::record(&model);
+    let x: Vec<Dual<f64, 1>> = x.iter().zip(&direction).map(|(&v, &d)| Dual { v, d: [d] }).collect();
+    let (mut y_bar, mut p_bar) = ([Dual::c(0.0); 2], [Dual::c(0.0); 5]);
+    program.vjp(
+        &mut program.replay(),
+        Dual::c(t),
+        &x[..2],
+        &x[2..],
+        &[Dual::c(1.0); 2],
+        &mut y_bar,
+        &mut p_bar,
+    );
+    let replayed: Vec<f64> = y_bar.iter().chain(&p_bar).map(|b| b.d[0]).collect();
+    compare("forward over a program", &replayed, &nested, TIGHT).unwrap();
+}
+
+/// Sensitivities of eight trajectories at once.
+#[test]
+fn duals_of_lanes() {
+    type S = Dual<Lanes<8, 0>, 4>;
+    let model = Toggle { off: 5.0 };
+    let p = [3.0, 2.5, 2.7, 0.4, 0.8];
+    let ys: [[f64; 8]; 2] = [0, 1].map(|j| std::array::from_fn(|l| 0.1 + 0.2 * l as f64 + 0.3 * j as f64));
+    let y: [S; 2] = [0, 1].map(|j| Dual::variable(Lanes(ys[j]), j));
+    let mut dy = [S::c(0.0); 2];
+    model.eval(S::c(1.0), &y, &p.map(S::c), &mut dy);
+    for l in 0..8 {
+        let jacobian = by_directions(&model, 1.0, &[ys[0][l], ys[1][l]], &p);
+        for (i, row) in jacobian.chunks(7).enumerate() {
+            compare("a lane", &[dy[i].d[0][l], dy[i].d[1][l]], &row[..2], TIGHT).unwrap();
+        }
+    }
+}
+
+#[test]
+fn gradients_of_any_function() {
+    let rosenbrock = |x: &[f64]| -> f64 {
+        (0..9).map(|i| 100.0 * (x[i + 1] - x[i] * x[i]).powi(2) + (1.0 - x[i]).powi(2)).sum()
+    };
+    let x: Vec<f64> = (0..10).map(|i| 0.3 + 0.1 * i as f64).collect();
+    let mut tape = Tape::new();
+    for _ in 0..3 {
+        let mut gradient = [0.0; 10];
+        let value: f64 = tape.gradient(&x, &mut gradient, |x| {
+            let mut sum = Number::c(0.0);
+            for i in 0..9 {
+                let (a, b) = (x[i + 1] - x[i] * x[i], x[i] - 1.0);
+                sum += a * a * 100.0 + b * b;
+            }
+            sum
+        });
+        assert!((value - rosenbrock(&x)).abs() < 1e-12);
+        compare("gradient", &gradient, &central_difference(&x, rosenbrock), 1e-8).unwrap();
+    }
+    // A constant, and an input itself.
+    let mut gradient = [0.0; 2];
+    assert_eq!(tape.gradient(&[1.0, 2.0], &mut gradient, |_| Number::c(7.0)), 7.0);
+    assert_eq!(gradient, [0.0; 2]);
+    assert_eq!(tape.gradient(&[1.0, 2.0], &mut gradient, |x| x[1]), 2.0);
+    assert_eq!(gradient, [0.0, 1.0]);
+    let [a, b] = take(&gradient);
+    assert_eq!((a, b), (0.0, 1.0));
+}
