@@ -59,6 +59,7 @@
 pub mod guide;
 
 pub use chreode_adjoint as adjoint;
+pub use chreode_autodiff as autodiff;
 pub use chreode_cells as cells;
 pub use chreode_core as core;
 pub use chreode_linalg as linalg;

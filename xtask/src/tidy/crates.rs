@@ -16,6 +16,7 @@ const PLAN: &[Row] = &[
     Row { package: "chreode-linalg", may_use: &["chreode-core"] },
     Row { package: "chreode-report", may_use: &["chreode-core"] },
     Row { package: "chreode-solve", may_use: &["chreode-core", "chreode-linalg"] },
+    Row { package: "chreode-autodiff", may_use: &["chreode-core", "chreode-linalg"] },
     Row { package: "chreode-model", may_use: &["chreode-core", "chreode-linalg"] },
     Row { package: "chreode-adjoint", may_use: &["chreode-core", "chreode-linalg", "chreode-solve"] },
     Row {
@@ -40,6 +41,7 @@ const PLAN: &[Row] = &[
             "chreode-core",
             "chreode-linalg",
             "chreode-solve",
+            "chreode-autodiff",
             "chreode-adjoint",
             "chreode-model",
             "chreode-report",
@@ -67,6 +69,7 @@ const PLAN: &[Row] = &[
             "chreode-core",
             "chreode-linalg",
             "chreode-solve",
+            "chreode-autodiff",
             "chreode-adjoint",
             "chreode-model",
             "chreode-train",
