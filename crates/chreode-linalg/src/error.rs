@@ -58,6 +58,12 @@ pub enum LinalgError {
         /// Columns of the matrix.
         columns: usize,
     },
+    /// Exact arithmetic left the range of its integers.
+    #[error("integers grow too large in column {column}")]
+    IntegerOverflow {
+        /// Column of the matrix, followed by its combinations, that was worked on.
+        column: usize,
+    },
     /// A sparse matrix whose parts contradict each other.
     #[error("sparse matrix: row {row} runs over entries {begin}..{end} of {entries}")]
     SparseRow {

@@ -9,6 +9,9 @@
 //!
 //! * **Decompositions** in `f64`: [`Lu`], [`Cholesky`], [`qr()`], [`symmetric_eigen`], [`eigenvalues`],
 //!   [`svd()`], [`spectral_norm`].
+//! * **Large systems**: [`SparseLu`] (analysed once, factored often), [`BandLu`], [`Gmres`] for products alone, [`Coloring`]
+//!   of a Jacobian's columns; [`inverse_norm_1`] for condition numbers of whatever was factored.
+//! * **Many small systems**: [`BatchLu`], one in each SIMD lane. **Exact**: [`left_null_space`] of integer matrices.
 //! * **Low rank**: [`truncated_svd`] of a [`LinearOperator`] (dense, sparse, centred and scaled), for PCA.
 //!
 //! * **Vectors of trajectories**: [`Lanes`] and [`Tuned`] are the number types of a model inside a [`Kernel`], which
@@ -19,9 +22,12 @@
 
 mod activation;
 mod batch;
+mod condition;
 mod dense;
 mod error;
+mod krylov;
 mod lowrank;
+mod nullspace;
 mod scalar;
 mod simd;
 mod sparse;
@@ -30,14 +36,18 @@ pub use activation::{Activation, UnknownActivation};
 pub use batch::gemm::{GemmScratch, Transpose, gemm};
 pub use batch::layer::{LayerShape, layer_backward_input, layer_backward_params, layer_forward};
 pub use batch::pairwise::pairwise_sq_dists;
+pub use batch::small_lu::{BatchLu, SingularLane};
+pub use condition::{inverse_norm_1, norm_1_dense, norm_1_sparse};
 pub use dense::cholesky::{Cholesky, solve_spd};
 pub use dense::eigen::{SymmetricEigen, eigenvalues, symmetric_eigen};
 pub use dense::lu::Lu;
 pub use dense::qr::{Qr, qr};
 pub use dense::svd::{Svd, singular_values, spectral_norm, svd};
 pub use error::LinalgError;
+pub use krylov::{Gmres, GmresOutcome};
 pub use lowrank::operator::{CsrOperator, DenseOperator, LinearOperator, Standardised};
 pub use lowrank::truncated::{TruncatedSvd, truncated_svd};
+pub use nullspace::left_null_space;
 pub use scalar::{Complex, Scalar};
 pub use simd::dispatch::{Kernel, dispatch};
 pub use simd::lanes::{LaneMask, Lanes, Tuned};
