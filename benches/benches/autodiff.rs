@@ -6,13 +6,16 @@ use std::hint::black_box;
 use chreode_autodiff::{Auto, Dual, Program, Tape};
 use chreode_core::{Dynamics, FieldError, Jacobian, Number, Sparsity, VectorField, Vjp};
 use chreode_testkit::{
-    Brusselator, BrusselatorLine, Duffing, Lorenz, LotkaVolterra, Rational, Toggle, corpus,
+    Brusselator, BrusselatorModel, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, Toggle, corpus,
 };
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 
+/// Nested, for second derivatives.
+type Second = Dual<Dual<f64, 1>, 1>;
+
 /// By hand, behind the traits.
 #[derive(Clone)]
-struct ByHand(BrusselatorLine, Sparsity);
+struct ByHand(BrusselatorModel, Sparsity);
 
 impl VectorField<f64> for ByHand {
     fn dim(&self) -> usize {
@@ -58,14 +61,11 @@ impl Vjp<f64> for ByHand {
     }
 }
 
-trait Differentiated: Jacobian<f64> + Vjp<f64> {}
-impl<F: Jacobian<f64> + Vjp<f64>> Differentiated for F {}
-
 /// Jacobian and pull-backs of one trajectory and of 64, through `dyn`.
 fn field(
     group: &mut BenchmarkGroup<'_, WallTime>,
     how: &str,
-    f: &mut dyn Differentiated,
+    f: &mut (impl Jacobian<f64> + Vjp<f64> + ?Sized),
     y: &[f64],
     p: &[f64],
 ) {
@@ -95,7 +95,7 @@ fn by_hand(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("autodiff/{}", case.name));
         settings(&mut group);
         field(&mut group, "by hand", &mut *case.field, &case.y0, &case.p);
-        let mut auto: Box<dyn Differentiated> = match case.name {
+        let mut auto: Box<dyn Differentiable<f64>> = match case.name {
             "rational" => Box::new(Auto::<_>::new(Rational)),
             "Lotka-Volterra" => Box::new(Auto::<_>::new(LotkaVolterra)),
             "Lorenz" => Box::new(Auto::<_>::new(Lorenz)),
@@ -106,7 +106,7 @@ fn by_hand(c: &mut Criterion) {
         field(&mut group, "auto", &mut *auto, &case.y0, &case.p);
         group.finish();
     }
-    let line = BrusselatorLine { cells: 50 };
+    let line = BrusselatorModel { cells: 50 };
     let (y, p) = (line.start(), [1.0, 3.0, 50.0]);
     let mut group = c.benchmark_group("autodiff/Brusselator line");
     settings(&mut group);
@@ -136,7 +136,6 @@ fn routes(c: &mut Criterion) {
     group.bench_function("VJP/program", |b| {
         b.iter(|| program.vjp(&mut replay, 1.0, black_box(&y), &p, &[1.0, 2.0], &mut y_bar, &mut p_bar));
     });
-    type Second = Dual<Dual<f64, 1>, 1>;
     let (x, q) = (y.map(Second::c), p.map(Second::c));
     let mut dy = [Second::c(0.0); 2];
     group.bench_function("second derivative along one pair", |b| {

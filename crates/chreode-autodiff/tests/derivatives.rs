@@ -1,15 +1,20 @@
 //! Every route to a derivative against every other, against derivatives by hand and against finite differences.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use chreode_autodiff::{Auto, Dual, Program, Tape};
 use chreode_core::{Dynamics, Jacobian, Jvp, Number, VectorField, Vjp, put, take};
 use chreode_linalg::Lanes;
 use chreode_testkit::{
-    Brusselator, BrusselatorLine, Duffing, Lorenz, LotkaVolterra, Rational, SmoothField, Toggle,
+    Brusselator, BrusselatorModel, Duffing, Lorenz, LotkaVolterra, Rational, SmoothField, Toggle,
     central_difference, check_jacobian, check_jvp, check_vjp, compare, corpus,
 };
 use proptest::prelude::*;
 
 /// Derivatives of one trajectory by dual numbers of one direction: `[d, d + np]`, row-major.
+/// A way to pull a cotangent back.
+type Pull<'a> = &'a mut dyn FnMut(&mut [f64], &mut [f64]);
+
 fn by_directions<D: Dynamics>(model: &D, t: f64, y: &[f64], p: &[f64]) -> Vec<f64> {
     let (d, np) = (y.len(), p.len());
     let mut jacobian = vec![0.0; d * (d + np)];
@@ -60,7 +65,7 @@ fn all_routes<D: Dynamics + Copy>(
     check_vjp(&mut auto, t, y, p, &lambda, 1e-8)?;
     check_jvp(&mut auto, t, y, p, &lambda, 1e-8)?;
 
-    let mut values = vec![f64::NAN; auto.sparsity().map_or(d * d, |s| s.len())];
+    let mut values = vec![f64::NAN; auto.sparsity().map_or(d * d, chreode_core::Sparsity::len)];
     auto.jacobian(t, y, p, &mut values)?;
     let dense = scattered(&auto, &values, d);
     for i in 0..d {
@@ -72,7 +77,6 @@ fn all_routes<D: Dynamics + Copy>(
         dense.chunks(d).map(|r| r.iter().zip(&lambda).map(|(a, b)| a * b).sum()).collect();
     compare("jv", &jv, &product, TIGHT)?;
 
-    type Pull<'a> = &'a mut dyn FnMut(&mut [f64], &mut [f64]);
     let pull = |what, f: Pull<'_>| -> Result<(), Box<dyn std::error::Error>> {
         let (mut yb, mut pb) = (vec![f64::NAN; d], vec![0.5; np]);
         f(&mut yb, &mut pb);
@@ -166,7 +170,7 @@ proptest! {
         for off in [0.0, 5.0] {
             check(Toggle { off }, t, &y, &p);
         }
-        let line = BrusselatorLine { cells: 12 };
+        let line = BrusselatorModel { cells: 12 };
         let start: Vec<f64> = line.start().iter().map(|x| x * y[0]).collect();
         check(line, t, &start, &p);
     }
@@ -217,7 +221,7 @@ fn the_corpus_by_hand() {
 /// A large model: sparse, in four colours, the values by hand.
 #[test]
 fn brusselator_of_100_coordinates() {
-    let line = BrusselatorLine { cells: 50 };
+    let line = BrusselatorModel { cells: 50 };
     let (y, p) = (line.start(), [1.0, 3.0, 0.02 * 51.0 * 51.0]);
     let mut auto: Auto<_> = Auto::new(line);
     let pattern = auto.sparsity().expect("sparse").clone();
@@ -242,7 +246,7 @@ fn brusselator_of_100_coordinates() {
 #[test]
 #[should_panic(expected = "values of a Jacobian")]
 fn a_dense_matrix_is_no_place_for_a_sparse_jacobian() {
-    let line = BrusselatorLine { cells: 50 };
+    let line = BrusselatorModel { cells: 50 };
     let mut auto: Auto<_> = Auto::new(line);
     auto.jacobian(0.0, &line.start(), &[1.0, 3.0, 1.0], &mut vec![0.0; 10_000]).unwrap();
 }

@@ -1,8 +1,10 @@
 //! After the first call of each kind, nothing allocates.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use chreode_autodiff::{Auto, Tape};
 use chreode_core::{Dynamics, Jacobian, Jvp, VectorField, Vjp};
-use chreode_testkit::{BrusselatorLine, CountingAllocator, Toggle, allocations_in};
+use chreode_testkit::{BrusselatorModel, CountingAllocator, Toggle, allocations_in};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -14,7 +16,7 @@ fn check<D: Dynamics + Copy>(model: D, y: &[f64], p: &[f64]) {
     let mut p_bar = vec![0.0; p.len()];
     let mut auto: Auto<D> = Auto::new(model);
     let mut tape = Tape::new();
-    let mut values = vec![0.0; auto.sparsity().map_or(d * d, |s| s.len())];
+    let mut values = vec![0.0; auto.sparsity().map_or(d * d, chreode_core::Sparsity::len)];
     let mut calls = |auto: &mut Auto<D>| {
         auto.eval(0.5, &ys, p, &mut out).unwrap();
         auto.jvp(0.5, &ys, p, &ys, &mut out).unwrap();
@@ -40,6 +42,6 @@ fn check<D: Dynamics + Copy>(model: D, y: &[f64], p: &[f64]) {
 #[test]
 fn derivatives_allocate_nothing() {
     check(Toggle { off: 5.0 }, &[0.7, 1.2], &[3.0, 2.5, 2.7, 0.4, 0.8]);
-    let line = BrusselatorLine { cells: 50 };
+    let line = BrusselatorModel { cells: 50 };
     check(line, &line.start(), &[1.0, 3.0, 50.0]);
 }

@@ -1,5 +1,7 @@
 //! What goes wrong easily in models that are differentiated: kinks, guards, powers at zero, branches, long times.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use chreode_autodiff::{Auto, Dual, Program, Tape};
 use chreode_core::{Dynamics, Jacobian, Number, Real, VectorField, Vjp, c, put};
 use chreode_linalg::Lanes;
@@ -29,7 +31,6 @@ fn everywhere<F: Scalar>(f: F, t: f64, y: f64, p: f64) -> Vec<[f64; 3]> {
     let mut all = Vec::new();
     let dual = f.f(Dual::<f64, 2>::c(t), Dual::variable(y, 0), Dual::variable(p, 1));
     all.push([dual.v, dual.d[0], dual.d[1]]);
-    type L = Dual<Lanes<4, 0>, 2>;
     let lanes = f.f(L::c(t), L::variable(Lanes([y; 4]), 0), L::variable(Lanes([p; 4]), 1));
     all.push([lanes.v[2], lanes.d[0][2], lanes.d[1][2]]);
     let (mut yb, mut pb) = ([0.0], [0.0]);
@@ -69,6 +70,9 @@ impl Scalar for Power {
         y.powf(p)
     }
 }
+
+/// Derivatives in each of four lanes.
+type L = Dual<Lanes<4, 0>, 2>;
 
 #[test]
 fn powers_at_zero_have_no_derivatives() {

@@ -82,9 +82,9 @@ fn check_lu_of_other_numbers(n: usize, seed: u64) {
                 }
             }
             if transpose {
-                complex.solve_transpose(&mut b)
+                complex.solve_transpose(&mut b);
             } else {
-                complex.solve(&mut b)
+                complex.solve(&mut b);
             }
             for (b, x) in b.iter().zip(&x) {
                 assert!(

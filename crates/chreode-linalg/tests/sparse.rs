@@ -1,5 +1,7 @@
 //! Sparse and banded factorisations against the dense one.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use chreode_core::{LinearSolver, Real, SingularMatrix, Sparsity};
 use chreode_linalg::{BandLu, Complex, Lu, Scalar, SparseLu};
 use proptest::prelude::*;
@@ -25,9 +27,9 @@ fn residuals<S: Scalar>(a: &[S], solver: &mut dyn LinearSolver<S>, b: &[S]) -> f
     for transpose in [false, true] {
         let mut x = b.to_vec();
         if transpose {
-            solver.solve_transpose(&mut x)
+            solver.solve_transpose(&mut x);
         } else {
-            solver.solve(&mut x)
+            solver.solve(&mut x);
         }
         let (mut worst, mut scale) = (0.0_f64, 0.0_f64);
         for i in 0..n {

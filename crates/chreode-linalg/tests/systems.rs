@@ -1,5 +1,7 @@
 //! Condition estimates, GMRES, batches of small systems and exact null spaces, each against dense algebra.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use chreode_core::{LinearSolver, Real, Sparsity};
 use chreode_linalg::{
     BatchLu, Complex, Gmres, LinalgError, Lu, Scalar, SparseLu, inverse_norm_1, left_null_space,
@@ -167,9 +169,9 @@ fn batch<T: Real, const LANES: usize>(
     for transpose in [false, true] {
         let mut x = b.clone();
         if transpose {
-            lu.solve_transpose(&mut x)
+            lu.solve_transpose(&mut x);
         } else {
-            lu.solve(&mut x)
+            lu.solve(&mut x);
         }
         for l in 0..LANES {
             let own: Vec<T> = a.iter().map(|a| a[l]).collect();
@@ -180,9 +182,9 @@ fn batch<T: Real, const LANES: usize>(
             }
             let mut expected: Vec<T> = b.iter().map(|b| b[l]).collect();
             if transpose {
-                one.solve_transpose(&mut expected)
+                one.solve_transpose(&mut expected);
             } else {
-                one.solve(&mut expected)
+                one.solve(&mut expected);
             }
             let condition = norm_1_dense(&own, n) * inverse_norm(&mut one);
             let size: f64 = expected.iter().map(|x| x.f64().abs()).sum();

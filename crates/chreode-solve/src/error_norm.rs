@@ -176,7 +176,7 @@ mod tests {
         let each = worst_norm(&v, &y, &y, 2, Tolerance::new(&[0.1; 2], &[0.2; 2]), &mut [0.0; 4]);
         assert_eq!(same, each);
         let mixed = worst_norm(&v, &y, &y, 2, Tolerance::new(0.0, &[1.0, 0.1]), &mut [0.0; 4]);
-        assert!((mixed - ((0.09_f64 + 16.0) / 2.0).sqrt()).abs() < 1e-12, "{mixed}");
+        assert!((mixed - f64::midpoint(0.09_f64, 16.0).sqrt()).abs() < 1e-12, "{mixed}");
     }
 
     #[test]

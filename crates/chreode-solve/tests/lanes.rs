@@ -1,5 +1,7 @@
 //! The lane ensemble against single runs, and what becomes of a trajectory that fails.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use chreode_core::{Dynamics, Number, Tolerance, VectorField, field, put, take};
 use chreode_solve::{
     Erk, LaneError, LaneRuns, PerTrajectory, SolveError, SolveOptions, Stats, StepSize, TSIT5, solve,

@@ -1,5 +1,7 @@
 //! Work arrays are sized once: nothing allocates inside a step.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use chreode_core::{BrownianIncrements, Calculus, NoiseKind, Tolerance};
 use chreode_solve::{
     ALL_ERK, AdaptiveOptions, BrownianTree, Erk, EulerMaruyama, Increments, SdeMethod, SolveOptions,

@@ -135,7 +135,7 @@ impl<S: Scalar> LinearSolver<S> for BandLu<S> {
             let rows = lower.min(n - 1 - k);
             for r in 1..=rows {
                 let l = self.band[(k + r) * width + lower - r];
-                b[k] = b[k] - l * b[k + r];
+                b[k] -= l * b[k + r];
             }
             b.swap(k, self.pivots[k]);
         }

@@ -90,6 +90,9 @@ fn mask(f: impl FnMut(usize) -> bool) -> Mask {
     LaneMask(std::array::from_fn(f))
 }
 
+/// The least error that the controller remembers, 1e-4, as a logarithm.
+const LEAST_LN_ERR: f64 = -9.210340371976182;
+
 impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
     pub(super) fn new(tile: Tile<'a, D>) -> Self {
         let d = tile.model.dim();
@@ -162,7 +165,7 @@ impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
         // Evaluations 0 and 1 are the derivative at the start and the probe of `initial_step`; the rest are stages 1
         // to 6. The model is called at ONE place, so that it is inlined into the code of each instruction set.
         let first = if self.fresh.any() { 0 } else { 2 };
-        for e in first..STAGES + 1 {
+        for e in first..=STAGES {
             let (time, into) = match e {
                 0 => {
                     self.input.copy_from_slice(&self.y);
@@ -228,8 +231,7 @@ impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
         let h = V::select(accept & !whole, h.max(self.h), h);
         let h = V::select(accept, h.min(self.h_max), h);
         // Not less, or one lucky step would make the next ones tiny.
-        const LEAST: f64 = -9.210340371976182; // ln 1e-4
-        self.ln_err = V::select(accept & whole, ln_err.max(V::c(LEAST)), self.ln_err);
+        self.ln_err = V::select(accept & whole, ln_err.max(V::c(LEAST_LN_ERR)), self.ln_err);
         self.most = V::select(accept, self.max_factor, V::c(1.0));
         self.accepted = V::select(accept, self.accepted + 1.0, self.accepted);
         self.rejected = V::select(accept, self.rejected, self.rejected + 1.0);

@@ -11,7 +11,7 @@ pub(super) const DENSE_UP_TO: usize = 16;
 pub(super) enum Solver<S: Scalar> {
     Dense(Lu<S>),
     Band(BandLu<S>),
-    Sparse(SparseLu<S>),
+    Sparse(Box<SparseLu<S>>),
 }
 
 impl<S: Scalar> Solver<S> {
@@ -36,7 +36,7 @@ impl<S: Scalar> Solver<S> {
         } else if dense < cost {
             Self::Dense(Lu::new(d))
         } else {
-            Self::Sparse(sparse)
+            Self::Sparse(Box::new(sparse))
         }
     }
 
@@ -44,7 +44,7 @@ impl<S: Scalar> Solver<S> {
     pub(super) fn like<R: Scalar>(&self, pattern: Option<&Sparsity>) -> Solver<R> {
         match (self, pattern) {
             (Self::Band(_), Some(pattern)) => Solver::Band(BandLu::new(pattern)),
-            (Self::Sparse(lu), _) => Solver::Sparse(lu.of_same_pattern()),
+            (Self::Sparse(lu), _) => Solver::Sparse(Box::new(lu.of_same_pattern())),
             _ => Solver::Dense(Lu::new(self.n())),
         }
     }
@@ -58,7 +58,7 @@ impl<S: Scalar> Solver<S> {
         match self {
             Self::Dense(lu) => lu,
             Self::Band(lu) => lu,
-            Self::Sparse(lu) => lu,
+            Self::Sparse(lu) => &mut **lu,
         }
     }
 

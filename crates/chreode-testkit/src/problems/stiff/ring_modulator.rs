@@ -4,7 +4,7 @@ use chreode_core::Real;
 
 use super::{Stiff, StiffCase};
 
-/// The ring modulator [IVPTest] with parasitic capacity 2e-12 F: voltages, then currents. Not autonomous.
+/// The ring modulator [MM08] with parasitic capacity 2e-12 F: voltages, then currents. Not autonomous.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RingModulator;
 
