@@ -16,7 +16,8 @@ use crate::error::LinalgError;
 /// use chreode_linalg::left_null_space;
 /// // An enzyme: E + S <-> C -> E + P; species E, S, C, P.
 /// let stoichiometry = [-1, 1, 1, -1, 1, 0, 1, -1, -1, 0, 0, 1];
-/// assert_eq!(left_null_space(&stoichiometry, 4, 3)?, [[0, 1, 1, 1], [1, 0, 1, 0]]);
+/// // E + C is conserved, and E - S - P; so is their difference, S + C + P.
+/// assert_eq!(left_null_space(&stoichiometry, 4, 3)?, [[1, -1, 0, -1], [1, 0, 1, 0]]);
 /// # Ok::<(), chreode_linalg::LinalgError>(())
 /// ```
 pub fn left_null_space(a: &[i64], rows: usize, columns: usize) -> Result<Vec<Vec<i64>>, LinalgError> {
