@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_solve::{ALL_ERK, Erk, ErkTableau, Observer, SolveOptions, StepRecord, solve_observed};
+use chreode_solve::{ALL_ERK, Erk, ErkTableau, Observer, Rhs, SolveOptions, StepRecord, solve_observed};
 use chreode_testkit::{Rational, SmoothField, observed_order};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -18,9 +18,16 @@ fn errors(method: &'static ErkTableau, k: f64, span: (f64, f64), n: u32) -> (f64
     let options = SolveOptions { save_at: &inside, ..SolveOptions::fixed(h.abs()) };
     let mut errors = Errors { exact: &exact, ends: 0.0, inside: 0.0 };
     let (mut y, mut erk) = ([exact(span.0)], Erk::new(method, 1, 1));
-    let stats =
-        solve_observed(&mut SmoothField(Rational), &[1.0], &mut y, span, &mut erk, &options, &mut errors)
-            .unwrap();
+    let stats = solve_observed(
+        &mut Rhs::Field(&mut SmoothField(Rational)),
+        &[1.0],
+        &mut y,
+        span,
+        &mut erk,
+        &options,
+        &mut errors,
+    )
+    .unwrap();
     assert_eq!(stats.accepted, u64::from(n));
     (errors.ends, errors.inside)
 }

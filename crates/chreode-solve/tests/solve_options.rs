@@ -4,7 +4,7 @@
 
 use chreode_core::{FieldError, VectorField, field};
 use chreode_solve::{
-    DenseOutput, EULER, Erk, ErkTableau, HEUN, MIDPOINT, Observer, RK4, SolveError, SolveOptions, Stats,
+    DenseOutput, EULER, Erk, ErkTableau, HEUN, MIDPOINT, Observer, RK4, Rhs, SolveError, SolveOptions, Stats,
     StepRecord, StepSize, TSIT5, solve, solve_observed,
 };
 use chreode_testkit::{Duffing, LotkaVolterra, Rational, SmoothField};
@@ -69,7 +69,7 @@ proptest! {
         let mut steps = Steps { now: 0.0, h_max, ends: vec![], saved: vec![] };
         let mut erk = Erk::new(&TSIT5, 1, 2);
         let p = [0.2, -1.0, 1.0, 0.3, 1.2];
-        let stats = solve_observed(&mut SmoothField(Duffing), &p, &mut [0.5, 0.0], (0.0, 1.0), &mut erk, &options, &mut steps).unwrap();
+        let stats = solve_observed(&mut Rhs::Field(&mut SmoothField(Duffing)), &p, &mut [0.5, 0.0], (0.0, 1.0), &mut erk, &options, &mut steps).unwrap();
         prop_assert_eq!(steps.ends.len() as u64, stats.accepted);
         prop_assert_eq!(steps.saved, at);
         prop_assert_eq!(steps.now, 1.0);

@@ -226,8 +226,22 @@ pub fn check_jacobian<F: Jacobian<f64> + ?Sized>(
     rtol: f64,
 ) -> Check {
     let d = y.len();
-    let mut values = vec![f64::NAN; d * d];
-    f.jacobian(t, y, p, &mut values)?;
+    let values = match f.sparsity().cloned() {
+        None => {
+            let mut values = vec![f64::NAN; d * d];
+            f.jacobian(t, y, p, &mut values)?;
+            values
+        }
+        Some(pattern) => {
+            // What the pattern leaves out must be zero.
+            let mut entries = vec![f64::NAN; pattern.len()];
+            f.jacobian(t, y, p, &mut entries)?;
+            let mut values = vec![0.0; d * d];
+            let columns = (0..d).flat_map(|j| pattern.column(j).iter().map(move |&i| i * d + j));
+            columns.zip(entries).for_each(|(at, x)| values[at] = x);
+            values
+        }
+    };
     let mut difference = Vec::with_capacity(d * d);
     for i in 0..d {
         let (dy, _) = differences(y, &[], |y, _| {

@@ -2,8 +2,8 @@
 
 use chreode_core::{FieldError, VectorField, Vjp};
 use chreode_testkit::{
-    Case, SinhSde, WellSde, check_diffusion_vjp, check_growth_vjp, check_jacobian, check_jvp, check_vjp,
-    corpus,
+    BrusselatorLine, BrusselatorSquare, Case, SinhSde, WellSde, check_diffusion_vjp, check_growth_vjp,
+    check_jacobian, check_jvp, check_vjp, corpus,
 };
 use proptest::prelude::*;
 
@@ -29,6 +29,14 @@ proptest! {
             for check in checks {
                 prop_assert!(check.is_ok(), "{name}: {:?}", check);
             }
+        }
+    }
+
+    #[test]
+    fn fields_with_diffusion(y in numbers(32, 0.2..2.0)) {
+        let (mut line, mut square) = (BrusselatorLine::new(16), BrusselatorSquare::new(4));
+        for check in [check_jacobian(&mut line, 0.0, &y, &[], 1e-7), check_jacobian(&mut square, 0.0, &y, &[], 1e-7)] {
+            prop_assert!(check.is_ok(), "{:?}", check);
         }
     }
 
