@@ -1,0 +1,258 @@
+//! Dense, banded, sparse and coloured systems of the implicit methods give the same runs.
+
+use chreode_core::{FieldError, Jacobian, Jvp, Sparsity, VectorField};
+use chreode_solve::{
+    Bdf, Observer, Radau5, Rhs, SolveError, SolveOptions, Stats, StepRecord, Stepper, solve, solve_observed,
+    solve_with_jacobian,
+};
+use chreode_testkit::{BrusselatorLine, BrusselatorSquare, CountingAllocator, allocations_in};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+/// What a field's user may tell of its Jacobian.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Tell {
+    Nothing,
+    Sparsity,
+    Products,
+    ProductsAndSparsity,
+    Jacobian,
+}
+
+/// A field with Jacobian-vector products by its Jacobian.
+struct Products<F>(F);
+
+impl<F: Jacobian<f64>> VectorField<f64> for Products<F> {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+    fn eval(&mut self, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        self.0.eval(t, y, p, dy)
+    }
+}
+
+impl<F: Jacobian<f64>> Jvp<f64> for Products<F> {
+    fn jvp(&mut self, t: f64, y: &[f64], p: &[f64], v: &[f64], jv: &mut [f64]) -> Result<(), FieldError> {
+        let d = self.dim();
+        let pattern = self.0.sparsity().unwrap().clone();
+        let mut values = vec![0.0; pattern.len()];
+        for ((y, v), jv) in y.chunks_exact(d).zip(v.chunks_exact(d)).zip(jv.chunks_exact_mut(d)) {
+            self.0.jacobian(t, y, p, &mut values)?;
+            jv.fill(0.0);
+            for j in 0..d {
+                for (&i, x) in pattern.column(j).iter().zip(&values[pattern.col_starts()[j]..]) {
+                    jv[i] += x * v[j];
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Silent;
+impl Observer<f64> for Silent {
+    fn step(&mut self, _record: StepRecord<'_, f64>) {}
+    fn save(&mut self, _i: usize, _t: f64, _y: &[f64]) {}
+}
+
+fn run<F: Jacobian<f64> + Clone>(
+    f: &F,
+    y0: &[f64],
+    tell: Tell,
+    make: &dyn Fn(Option<&Sparsity>) -> Box<dyn Stepper<f64>>,
+) -> (Vec<f64>, Stats) {
+    let (mut f, mut y) = (f.clone(), y0.to_vec());
+    let pattern = f.sparsity().cloned();
+    let told = matches!(tell, Tell::Sparsity | Tell::ProductsAndSparsity);
+    let mut stepper = make(pattern.as_ref().filter(|_| told));
+    let options = SolveOptions::tolerance(1e-6, 1e-6);
+    let mut products = Products(f.clone());
+    let mut rhs = match tell {
+        Tell::Nothing | Tell::Sparsity => Rhs::Field(&mut f),
+        Tell::Products | Tell::ProductsAndSparsity => Rhs::Jvp(&mut products),
+        Tell::Jacobian => Rhs::Jacobian(&mut f),
+    };
+    let stats =
+        solve_observed(&mut rhs, &[], &mut y, (0.0, 1.0), &mut *stepper, &options, &mut Silent).unwrap();
+    (y, stats)
+}
+
+fn same_runs<F: Jacobian<f64> + Clone>(f: &F, y0: &[f64], colors: u64) {
+    let d = f.dim();
+    let n = y0.len() / d;
+    let radau = |s: Option<&Sparsity>| -> Box<dyn Stepper<f64>> {
+        let new = Radau5::new(n, d);
+        Box::new(if let Some(s) = s { new.with_sparsity(s) } else { new })
+    };
+    let bdf = |s: Option<&Sparsity>| -> Box<dyn Stepper<f64>> {
+        let new = Bdf::new(n, d);
+        Box::new(if let Some(s) = s { new.with_sparsity(s) } else { new })
+    };
+    let makers: [&dyn Fn(Option<&Sparsity>) -> Box<dyn Stepper<f64>>; 2] = [&radau, &bdf];
+    for make in makers {
+        let (exact, best) = run(f, y0, Tell::Jacobian, make);
+        for tell in [Tell::Nothing, Tell::Sparsity, Tell::Products, Tell::ProductsAndSparsity] {
+            let (y, stats) = run(f, y0, tell, make);
+            let worst = y.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(worst < 2e-6, "{tell:?}: {worst}");
+            assert!(stats.accepted.abs_diff(best.accepted) <= 2, "{tell:?}: {stats:?}, {best:?}");
+            let each =
+                if matches!(tell, Tell::Sparsity | Tell::ProductsAndSparsity) { colors } else { d as u64 };
+            // A run of as many steps: the rest of the evaluations are those of the exact one.
+            let own = stats.work.evals - each * stats.work.jacobians;
+            assert!(own.abs_diff(best.work.evals) < best.work.evals / 4, "{tell:?}: {stats:?}, {best:?}");
+        }
+    }
+}
+
+#[test]
+fn banded() {
+    let line = BrusselatorLine::new(40);
+    same_runs(&line, &line.start(), 5);
+    // Small enough for dense matrices, two trajectories, of which one starts elsewhere.
+    let line = BrusselatorLine::new(6);
+    let mut y = line.start().repeat(2);
+    y[12..].iter_mut().for_each(|y| *y *= 1.1);
+    same_runs(&line, &y, 5);
+}
+
+#[test]
+fn sparse() {
+    let square = BrusselatorSquare::new(12);
+    let colors = colors_of(&square);
+    same_runs(&square, &square.start(), colors);
+    let mut y = square.start().repeat(2);
+    y[288..].iter_mut().for_each(|y| *y *= 1.1);
+    same_runs(&square, &y, colors);
+}
+
+fn colors_of(f: &dyn Jacobian<f64>) -> u64 {
+    chreode_linalg::Coloring::of_columns(f.sparsity().unwrap()).n_colors() as u64
+}
+
+/// A chain of species that decay into the next one, ended by a sum rule: an algebraic equation of index 1.
+#[derive(Clone)]
+struct Chain {
+    d: usize,
+    pattern: Sparsity,
+}
+
+impl Chain {
+    fn new(d: usize) -> Self {
+        let chain = (0..d - 1).flat_map(|i| [(i, i), (i, i.saturating_sub(1))]);
+        let pattern = Sparsity::new(d, d, chain.chain((0..d).map(|j| (d - 1, j)))).unwrap();
+        Self { d, pattern }
+    }
+}
+
+impl VectorField<f64> for Chain {
+    fn dim(&self) -> usize {
+        self.d
+    }
+    fn eval(&mut self, _t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        let rate = |i: usize| if i % 2 == 0 { 1.0 } else { 1e4 };
+        for i in 0..self.d - 1 {
+            dy[i] = if i > 0 { rate(i - 1) * y[i - 1] } else { 0.0 } - rate(i) * y[i];
+        }
+        dy[self.d - 1] = y.iter().sum::<f64>() - 1.0;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_mass_matrix_of_any_form() {
+    let d = 60;
+    let chain = Chain::new(d);
+    let mut diagonal = vec![1.0; d];
+    diagonal[d - 1] = 0.0;
+    let mut dense = vec![0.0; d * d];
+    dense.iter_mut().step_by(d + 1).zip(&diagonal).for_each(|(m, &x)| *m = x);
+    let mut y0 = vec![0.0; d];
+    y0[0] = 1.0;
+    let options = SolveOptions::tolerance(1e-7, 1e-9);
+    let solved = |stepper: &mut dyn Stepper<f64>| {
+        let mut y = y0.clone();
+        solve(&mut chain.clone(), &[], &mut y, (0.0, 20.0), stepper, &options, &mut |_, _, _| {}).unwrap();
+        assert!((y.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        y
+    };
+    let plain = solved(&mut Radau5::new(1, d).with_mass(&dense));
+    let runs = [
+        solved(&mut Radau5::new(1, d).with_mass_diagonal(&diagonal)),
+        solved(&mut Radau5::new(1, d).with_mass_diagonal(&diagonal).with_sparsity(&chain.pattern)),
+        solved(&mut Bdf::new(1, d).with_sparsity(&chain.pattern).with_mass(&dense)),
+        solved(&mut Bdf::new(1, d).with_mass_diagonal(&diagonal)),
+    ];
+    for y in runs {
+        let worst = y.iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(worst < 1e-5, "{worst}");
+    }
+}
+
+/// The matrices are made when the first Jacobian is: later steps, and later runs, allocate nothing.
+#[test]
+fn no_allocation_after_the_first_jacobian() {
+    let mut line = BrusselatorLine::new(60);
+    let mut square = BrusselatorSquare::new(12);
+    let d = 288;
+    let mut dense = chreode_core::field(30, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| {
+        (0..30).for_each(|i| dy[i] = y[(i + 1) % 30] - 50.0 * y[i]);
+    });
+    let options = SolveOptions::tolerance(1e-5, 1e-5);
+    let twice = |f: &mut Rhs<'_, f64>, y0: &[f64], stepper: &mut dyn Stepper<f64>| {
+        for run in 0..2 {
+            let mut y = y0.to_vec();
+            let (count, stats) = allocations_in(|| {
+                solve_observed(f, &[], &mut y, (0.0, 1.0), stepper, &options, &mut Silent).unwrap()
+            });
+            assert!(stats.work.factorisations > 5, "{stats:?}");
+            assert!(run == 0 || count == 0, "{count}");
+        }
+    };
+    let (line_start, square_start) = (line.start(), square.start());
+    let pattern = Jacobian::<f64>::sparsity(&square).unwrap().clone();
+    twice(&mut Rhs::Jacobian(&mut line), &line_start, &mut Radau5::new(1, 120));
+    twice(&mut Rhs::Jacobian(&mut square), &square_start, &mut Radau5::new(1, d));
+    twice(&mut Rhs::Field(&mut square), &square_start, &mut Bdf::new(1, d).with_sparsity(&pattern));
+    twice(&mut Rhs::Field(&mut dense), &[1.0; 30], &mut Bdf::new(1, 30));
+}
+
+/// A field whose sparsity is of another size.
+struct Misfit(Sparsity);
+
+impl VectorField<f64> for Misfit {
+    fn dim(&self) -> usize {
+        2
+    }
+    fn eval(&mut self, _t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        dy.copy_from_slice(y);
+        Ok(())
+    }
+}
+
+impl Jacobian<f64> for Misfit {
+    fn sparsity(&self) -> Option<&Sparsity> {
+        Some(&self.0)
+    }
+    fn jacobian(&mut self, _t: f64, _y: &[f64], _p: &[f64], values: &mut [f64]) -> Result<(), FieldError> {
+        values.fill(1.0);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sparsity_of_another_size_is_an_error() {
+    let mut misfit = Misfit(Sparsity::banded(3, 0, 0));
+    let options = SolveOptions::tolerance(1e-5, 1e-5);
+    let outcome = solve_with_jacobian(
+        &mut misfit,
+        &[],
+        &mut [1.0, 2.0],
+        (0.0, 1.0),
+        &mut Radau5::new(1, 2),
+        &options,
+        &mut |_, _, _| {},
+    );
+    assert!(matches!(outcome, Err(SolveError::Field(FieldError::Fatal { .. }))), "{outcome:?}");
+}
