@@ -130,7 +130,7 @@ impl BrownianIncrements {
     /// `stream` keeps normals for different uses apart; blocks of coordinates count below it.
     #[inline]
     fn normals<T: Real>(
-        &self,
+        self,
         stream: u32,
         step: u64,
         first_trajectory: u64,
