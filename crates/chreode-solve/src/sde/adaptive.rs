@@ -256,7 +256,7 @@ impl<T: Real, S: Diffusion<T>> Worker<T, S> {
                 }
                 Err(error) => return Err(error),
             };
-            if !(err <= 1.0) {
+            if err.is_nan() || err > 1.0 {
                 self.rejected += 1;
                 if !divisible {
                     outcome?;

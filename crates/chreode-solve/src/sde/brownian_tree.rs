@@ -117,7 +117,7 @@ impl<T: Real> BrownianTree<T> {
         check_len("dw", dw.len(), self.motions)?;
         check_len("area", area.len(), self.motions)?;
         for (index, (t, bound)) in [(from, self.t0), (to, from)].into_iter().enumerate() {
-            if !(t >= bound) {
+            if t.is_nan() || t < bound {
                 return Err(SolveError::InvalidTime { index, t, must: "not before", bound });
             }
         }

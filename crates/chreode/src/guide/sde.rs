@@ -1,11 +1,13 @@
 //! Chapter 2: stochastic equations.
 //!
 //! `dX = f(X) dt + g(X) dW` (Itô) is a type with two methods: the drift in [`VectorField`](crate::core::VectorField)
-//! and the noise in [`Diffusion`](crate::core::Diffusion), each for `n` cells at once. Noise is diagonal: coordinate
-//! `i` has its own Brownian motion with size `g_i(X)`, in state per square root of time.
+//! and the noise in [`Diffusion`](crate::core::Diffusion), each for `n` cells at once. Here noise is
+//! separable: coordinate `i` has its own Brownian motion with size `g_i(X_i)`, in state per square root of time. Say
+//! `Diagonal` where `g_i` depends on other coordinates too.
 //! ```
-//! use chreode::core::{FieldError, NoiseKind};
+//! use chreode::core::{FieldError, NoiseKind, Tolerance};
 //! use chreode::prelude::*;
+//! use chreode::solve::{AdaptiveOptions, SdeMethod, simulate_adaptive};
 //!
 //! /// A cell decides between two states, x = ±1, and is noisier before it has.
 //! #[derive(Clone)]
@@ -19,7 +21,7 @@
 //!     }
 //! }
 //! impl Diffusion<f32> for Decision {
-//!     fn noise_kind(&self) -> NoiseKind { NoiseKind::Diagonal }
+//!     fn noise_kind(&self) -> NoiseKind { NoiseKind::Separable }
 //!     fn diffusion(&mut self, _t: f64, x: &[f32], _p: &[f32], g: &mut [f32]) -> Result<(), FieldError> {
 //!         for (g, x) in g.iter_mut().zip(x) { *g = 0.2 + 0.4 * (-2.0 * x * x).exp(); }
 //!         Ok(())
@@ -46,6 +48,15 @@
 //! let options = EnsembleOptions { after_step: Some(&positive), ..EnsembleOptions::new(1) };
 //! let bounded = simulate(&Decision, &[], &[0.0; 100], &grid, &options)?;
 //! assert!(bounded.states.iter().flatten().all(|x| *x >= 0.0));
+//!
+//! // Other methods than Euler-Maruyama have a higher order; some choose the steps of each cell by its error. A method
+//! // refuses noise on which it would lose its order.
+//! let options = EnsembleOptions { method: SdeMethod::Milstein, ..EnsembleOptions::new(1) };
+//! let milstein = simulate(&Decision, &[], &[0.0; 100], &grid, &options)?;
+//! let options = AdaptiveOptions::new(SdeMethod::Sriw1, Tolerance::new(1e-3, 1e-3), 1);
+//! let adaptive = simulate_adaptive(&Decision, &[], &[0.0; 100], (0.0, 3.0), &[0.5, 3.0], &options)?;
+//! assert!(milstein.states[1].iter().chain(&adaptive.states[1]).all(|x| x.is_finite()));
+//! assert!(simulate(&Decision, &[], &[0.0], &grid, &EnsembleOptions { method: SdeMethod::Sra1, ..EnsembleOptions::new(1) }).is_err());
 //! # Ok::<(), chreode::solve::SolveError>(())
 //! ```
 //! Work is cut into tiles of 64 cells, and the noise of a cell depends on its number, the step and the seed alone:
