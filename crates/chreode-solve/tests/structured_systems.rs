@@ -1,5 +1,7 @@
 //! Dense, banded, sparse and coloured systems of the implicit methods give the same runs.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use chreode_core::{FieldError, Jacobian, Jvp, Sparsity, VectorField};
 use chreode_solve::{
     Bdf, Observer, Radau5, Rhs, SolveError, SolveOptions, Stats, StepRecord, Stepper, solve, solve_observed,
@@ -151,7 +153,7 @@ impl VectorField<f64> for Chain {
         self.d
     }
     fn eval(&mut self, _t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
-        let rate = |i: usize| if i % 2 == 0 { 1.0 } else { 1e4 };
+        let rate = |i: usize| if i.is_multiple_of(2) { 1.0 } else { 1e4 };
         for i in 0..self.d - 1 {
             dy[i] = if i > 0 { rate(i - 1) * y[i - 1] } else { 0.0 } - rate(i) * y[i];
         }
