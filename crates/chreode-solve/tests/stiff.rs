@@ -63,6 +63,21 @@ fn ten_digits() {
     }
 }
 
+/// The two problems whose runs are longer: both methods approach the end points.
+#[test]
+fn ring_modulator_and_brusselator() {
+    for (name, rtol, most) in [("ring modulator", 1e-8, 1e-5), ("Brusselator 1-D", 1e-7, 1e-4)] {
+        let d = case(name).y0.len();
+        for (method, mut stepper) in methods(1, d) {
+            let mut case = case(name);
+            let (y, _) = run(&mut case, &mut *stepper, rtol);
+            let e = case.error(&y);
+            println!("{name}, {method}: {e:e}");
+            assert!(e < most, "{name}, {method}: {e:e}");
+        }
+    }
+}
+
 /// Accepted and rejected steps, evaluations, Jacobians, factorisations, failed Newton iterations. A change of any number is a change of
 /// behaviour: look at it, then record it.
 #[test]
