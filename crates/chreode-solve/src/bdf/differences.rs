@@ -158,20 +158,35 @@ fn rescaling(factor: f64, k: usize) -> Matrix {
 }
 
 #[cfg(test)]
+impl Differences<f64> {
+    /// The history of one trajectory of one coordinate from its past values, the last first.
+    pub(super) fn set_from(&mut self, past: &[f64], h: f64) {
+        for (row, x) in self.rows.iter_mut().zip(tests::differences(past.to_vec())) {
+            *row = x;
+        }
+        self.h = h;
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Differences of order `0..=k` of a polynomial at 0, for steps of length `h`.
-    fn of_polynomial(c: &[f64], h: f64) -> Vec<f64> {
-        let value = |t: f64| c.iter().rev().fold(0.0, |s, &c| s * t + c);
-        let mut v: Vec<f64> = (0..c.len()).map(|i| value(-h * i as f64)).collect();
+    /// Backward differences of values, the last first.
+    pub(super) fn differences(mut v: Vec<f64>) -> Vec<f64> {
         let mut out = Vec::new();
         while !v.is_empty() {
             out.push(v[0]);
             v = v.windows(2).map(|w| w[0] - w[1]).collect();
         }
         out
+    }
+
+    /// Differences of order `0..=k` of a polynomial at 0, for steps of length `h`.
+    fn of_polynomial(c: &[f64], h: f64) -> Vec<f64> {
+        let value = |t: f64| c.iter().rev().fold(0.0, |s, &c| s * t + c);
+        differences((0..c.len()).map(|i| value(-h * i as f64)).collect())
     }
 
     proptest! {

@@ -20,9 +20,6 @@ pub(crate) struct Linearisation<T: Real> {
     mass: Vec<T>,
     real: Vec<Lu<T>>,
     complex: Vec<Lu<Complex<T>>>,
-    matrix: Vec<T>,
-    complex_matrix: Vec<Complex<T>>,
-    complex_rhs: Vec<Complex<T>>,
     scale: Vec<T>,
     shifted: Vec<T>,
     f1: Vec<T>,
@@ -39,9 +36,6 @@ impl<T: Real> Linearisation<T> {
             mass: Vec::new(),
             real: vec![Lu::new(d); n],
             complex: vec![Lu::new(c); n * complex_shifts],
-            matrix: vec![T::ZERO; d * d],
-            complex_matrix: vec![Complex::default(); c * c],
-            complex_rhs: vec![Complex::default(); c],
             scale: vec![T::ZERO; n * d],
             shifted: vec![T::ZERO; n * d],
             f1: vec![T::ZERO; n * d],
@@ -109,19 +103,13 @@ impl<T: Real> Linearisation<T> {
     /// [`SingularMatrix`].
     pub(crate) fn factor(&mut self, shift: f64, work: &mut Work) -> Result<(), SingularMatrix> {
         work.factorisations += 1;
-        let (d, shift) = (self.d, T::c(shift));
+        let (d, shift, mass) = (self.d, T::c(shift), &self.mass[..]);
         for (jac, lu) in self.jac.chunks_exact(d * d).zip(&mut self.real) {
-            for (a, &j) in self.matrix.iter_mut().zip(jac) {
-                *a = -j;
-            }
-            if self.mass.is_empty() {
-                self.matrix.iter_mut().step_by(d + 1).for_each(|a| *a += shift);
+            if mass.is_empty() {
+                lu.factor_from(|k, diagonal| if diagonal { shift - jac[k] } else { -jac[k] })?;
             } else {
-                for (a, &m) in self.matrix.iter_mut().zip(&self.mass) {
-                    *a += shift * m;
-                }
+                lu.factor_from(|k, _| shift * mass[k] - jac[k])?;
             }
-            lu.factor(&self.matrix)?;
         }
         Ok(())
     }
@@ -145,20 +133,17 @@ impl<T: Real> Linearisation<T> {
         work: &mut Work,
     ) -> Result<(), SingularMatrix> {
         work.factorisations += 1;
-        let (d, shift) = (self.d, Complex::new(T::c(re), T::c(im)));
+        let (d, mass, (re, im)) = (self.d, &self.mass[..], (T::c(re), T::c(im)));
         let lus = &mut self.complex[k * self.n..(k + 1) * self.n];
         for (jac, lu) in self.jac.chunks_exact(d * d).zip(lus) {
-            for (a, &j) in self.complex_matrix.iter_mut().zip(jac) {
-                *a = Complex::new(-j, T::ZERO);
-            }
-            if self.mass.is_empty() {
-                self.complex_matrix.iter_mut().step_by(d + 1).for_each(|a| *a += shift);
+            if mass.is_empty() {
+                lu.factor_from(|k, diagonal| {
+                    let (a, b) = if diagonal { (re, im) } else { (T::ZERO, T::ZERO) };
+                    Complex::new(a - jac[k], b)
+                })?;
             } else {
-                for (a, &m) in self.complex_matrix.iter_mut().zip(&self.mass) {
-                    *a += Complex::new(shift.re * m, shift.im * m);
-                }
+                lu.factor_from(|k, _| Complex::new(re * mass[k] - jac[k], im * mass[k]))?;
             }
-            lu.factor(&self.complex_matrix)?;
         }
         Ok(())
     }
@@ -168,13 +153,7 @@ impl<T: Real> Linearisation<T> {
         let d = self.d;
         let lus = &mut self.complex[k * self.n..(k + 1) * self.n];
         for ((re, im), lu) in re.chunks_exact_mut(d).zip(im.chunks_exact_mut(d)).zip(lus) {
-            for ((b, &re), &im) in self.complex_rhs.iter_mut().zip(&*re).zip(&*im) {
-                *b = Complex::new(re, im);
-            }
-            lu.solve(&mut self.complex_rhs);
-            for ((b, re), im) in self.complex_rhs.iter().zip(re).zip(im) {
-                (*re, *im) = (b.re, b.im);
-            }
+            lu.solve_parts(re, im);
         }
     }
 }

@@ -4,7 +4,7 @@ use chreode_core::Real;
 
 use super::{Stiff, StiffCase};
 
-/// The ring modulator [IVPTest] with parasitic capacity 2e-12 F: voltages, then currents. Not autonomous.
+/// The ring modulator [MMI06] with parasitic capacity 2e-12 F: voltages, then currents. Not autonomous.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RingModulator;
 
@@ -78,7 +78,23 @@ fn second_signal(t: f64) -> f64 {
 
 impl RingModulator {
     pub(super) fn case() -> StiffCase {
-        let end = [0.0; 15];
+        let end = [
+            -0.2339057358486745e-1,
+            -0.7367485485540825e-2,
+            0.2582956709291169,
+            -0.4064465721283450,
+            -0.4039455665149794,
+            0.2607966765422943,
+            0.1106761861269975,
+            0.2939904342435596e-6,
+            -0.2840029933642329e-7,
+            0.7267198267264553e-3,
+            0.7929487196960840e-3,
+            -0.7255283495698965e-3,
+            -0.7941401968526521e-3,
+            0.7088495416976114e-4,
+            0.2390059075236570e-4,
+        ];
         StiffCase::new("ring modulator", Self, &[0.0; 15], 1e-3, 1e-4, &end)
     }
 }

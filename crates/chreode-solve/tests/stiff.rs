@@ -1,0 +1,447 @@
+//! The stiff methods on problems with known answers: orders, stability, differential-algebraic equations, costs, and what
+//! they say when a step has no solution.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+use chreode_core::{FieldError, Tolerance, VectorField, field};
+use chreode_solve::{
+    Bdf, Observer, Radau5, Rhs, SolveError, SolveOptions, Stats, StepFailure, StepRecord, StepSize, Stepper,
+    solve, solve_observed, solve_with_jacobian,
+};
+use chreode_testkit::{
+    Duffing, Rational, Robertson, SmoothField, StiffCase, StiffField, VanDerPol, observed_order, stiff_corpus,
+};
+
+/// Both methods for `n` trajectories of `d` coordinates.
+fn methods(n: usize, d: usize) -> [(&'static str, Box<dyn Stepper<f64>>); 2] {
+    [("Radau5", Box::new(Radau5::new(n, d))), ("Bdf", Box::new(Bdf::new(n, d)))]
+}
+
+fn case(name: &str) -> StiffCase {
+    stiff_corpus().into_iter().find(|case| case.name == name).unwrap()
+}
+
+/// Problems of the corpus that a test can afford.
+fn small() -> impl Iterator<Item = StiffCase> {
+    stiff_corpus().into_iter().filter(|case| case.y0.len() <= 20 && case.name != "ring modulator")
+}
+
+fn run(case: &mut StiffCase, stepper: &mut dyn Stepper<f64>, rtol: f64) -> (Vec<f64>, Stats) {
+    let mut y = case.y0.clone();
+    let options = SolveOptions::tolerance(rtol, rtol * case.floor);
+    let stats =
+        solve_with_jacobian(&mut *case.field, &[], &mut y, case.span, stepper, &options, &mut |_, _, _| {})
+            .unwrap();
+    (y, stats)
+}
+
+/// The error follows the tolerance. E5's second and third coordinate are determined to three digits: see there.
+#[test]
+fn tolerance_proportionality() {
+    for mut case in small() {
+        for rtol in [1e-4, 1e-6, 1e-8, 1e-10] {
+            for (name, mut stepper) in methods(1, case.y0.len()) {
+                let (y, stats) = run(&mut case, &mut *stepper, rtol);
+                let e = case.error(&y);
+                println!("{:16} {name:6} {rtol:5.0e}: {e:.1e} in {} steps", case.name, stats.accepted);
+                let most = if case.name == "E5" { 1e-3_f64.max(300.0 * rtol) } else { 300.0 * rtol };
+                assert!(e < most, "{} {name} rtol {rtol:e}: {e:e}", case.name);
+            }
+        }
+    }
+}
+
+/// Close to the rounding of the problem.
+#[test]
+fn ten_digits() {
+    for mut case in small().filter(|case| case.name != "E5") {
+        let mut radau = Radau5::new(1, case.y0.len());
+        let (y, stats) = run(&mut case, &mut radau, 1e-13);
+        let e = case.error(&y);
+        println!("{:16} {e:.1e} in {} steps", case.name, stats.accepted);
+        assert!(e < 3e-11, "{}: {e:e}", case.name);
+    }
+}
+
+/// Accepted and rejected steps, evaluations, Jacobians, factorisations, failed Newton iterations. A change of any number is a change of
+/// behaviour: look at it, then record it.
+#[test]
+fn costs() {
+    let mut costs = Vec::new();
+    for mut case in small() {
+        for (name, mut stepper) in methods(1, case.y0.len()) {
+            let (_, s) = run(&mut case, &mut *stepper, 1e-6);
+            let w = s.work;
+            costs.push((
+                case.name,
+                name,
+                [s.accepted, s.rejected, w.evals, w.jacobians, w.factorisations, w.newton_failures],
+            ));
+        }
+    }
+    let expected: [(&str, &str, [u64; 6]); 0] = [];
+    for c in &costs {
+        println!("        {c:?},");
+    }
+    assert_eq!(costs, expected);
+}
+
+/// Largest errors at steps' ends and inside steps, of runs with `steps` fixed steps that solve their equations to rounding.
+fn errors(
+    f: &mut Rhs<'_, f64>,
+    stepper: &mut dyn Stepper<f64>,
+    exact: &dyn Fn(f64) -> f64,
+    y0: &[f64],
+    span: (f64, f64),
+    steps: u32,
+) -> (f64, f64) {
+    struct Errors<'a>(&'a dyn Fn(f64) -> f64, f64, f64);
+    impl Observer<f64> for Errors<'_> {
+        fn step(&mut self, r: StepRecord<'_, f64>) {
+            self.1 = self.1.max((r.y_end[0] - (self.0)(r.t_end)).abs());
+        }
+        fn save(&mut self, _i: usize, t: f64, y: &[f64]) {
+            self.2 = self.2.max((y[0] - (self.0)(t)).abs());
+        }
+    }
+    let h = (span.1 - span.0) / f64::from(steps);
+    let inside: Vec<f64> = (0..steps).map(|i| span.0 + h * (f64::from(i) + 0.37)).collect();
+    let options = SolveOptions {
+        save_at: &inside,
+        tolerance: Tolerance::new(1e-13, 1e-15),
+        ..SolveOptions::fixed(h.abs())
+    };
+    let (mut y, mut errors) = (y0.to_vec(), Errors(exact, 0.0, 0.0));
+    solve_observed(f, &[1.0], &mut y, span, stepper, &options, &mut errors).unwrap();
+    (errors.1, errors.2)
+}
+
+fn orders(runs: &[(u32, (f64, f64))]) -> (f64, f64) {
+    let of = |pick: fn(&(f64, f64)) -> f64| {
+        let points: Vec<_> = runs.iter().map(|(n, e)| (-f64::from(*n).log2(), pick(e).log2())).collect();
+        observed_order(&points)
+    };
+    (of(|e| e.0), of(|e| e.1))
+}
+
+/// On a non-linear, non-autonomous problem, forward and backward.
+#[test]
+fn radau5_attains_its_orders() {
+    for span in [(0.2, 1.9), (1.9, 0.2)] {
+        let exact = |t: f64| 1.0 / (1.7 + t * t);
+        let runs = [5, 10, 20, 40].map(|n| {
+            let (mut f, mut radau) = (SmoothField(Rational), Radau5::new(1, 1));
+            let mut f = Rhs::Jacobian(&mut f);
+            (n, errors(&mut f, &mut radau, &exact, &[exact(span.0)], span, n))
+        });
+        let (ends, inside) = orders(&runs);
+        println!("{span:?}: {ends:.2} at the steps' ends, {inside:.2} inside");
+        assert!((ends - 5.0).abs() < 0.3, "{ends}");
+        assert!((inside - 4.0).abs() < 0.3, "{inside}");
+    }
+}
+
+/// `y' = -2 t z` and `0 = z - y²`: the rational problem as a differential-algebraic equation of index 1.
+fn algebraic(t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]) {
+    dy[0] = -2.0 * t * y[1];
+    dy[1] = y[1] - y[0] * y[0];
+}
+
+#[test]
+fn radau5_attains_its_order_on_algebraic_equations() {
+    let exact = |t: f64| 1.0 / (1.7 + t * t);
+    let y0 = exact(0.2);
+    let runs = [5, 10, 20, 40].map(|n| {
+        let (mut f, mut radau) = (field(2, algebraic), Radau5::new(1, 2).with_mass(&[1.0, 0.0, 0.0, 0.0]));
+        (n, errors(&mut Rhs::Field(&mut f), &mut radau, &exact, &[y0, y0 * y0], (0.2, 1.9), n))
+    });
+    let (ends, _) = orders(&runs);
+    assert!((ends - 5.0).abs() < 0.3, "{ends}");
+}
+
+/// With fixed steps the order rises to the highest that is allowed.
+#[test]
+fn bdf_with_fixed_steps_raises_its_order() {
+    let exact = |t: f64| 1.0 / (1.7 + t * t);
+    for (most, bound) in [(1, 2e-3), (2, 4e-5), (5, 4e-5)] {
+        let mut bdf = Bdf::new(1, 1).with_max_order(most);
+        let mut f = SmoothField(Rational);
+        let e = errors(&mut Rhs::Jacobian(&mut f), &mut bdf, &exact, &[exact(0.2)], (0.2, 1.9), 200);
+        assert_eq!(bdf.order(), most);
+        assert!(e.0 < bound && e.0 > 1e-3 * bound, "order {most}: {e:?}");
+    }
+}
+
+/// One step of `y' = λ y` multiplies by `R(λ h)`, also for complex `λ`, and infinite ones give zero.
+#[test]
+fn stability_function_of_radau5() {
+    for (a, b) in [(-0.3, 0.0), (-5.0, 0.0), (-1e3, 0.0), (-1e9, 0.0), (-2.0, 7.0), (0.0, 3.0), (0.0, 1e4), (1.0, 0.5)] {
+        let mut f = field(2, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| {
+            (dy[0], dy[1]) = (a * y[0] - b * y[1], b * y[0] + a * y[1]);
+        });
+        let mut y = [1.0, 0.0];
+        let options = SolveOptions { tolerance: Tolerance::new(1e-13, 1e-15), ..SolveOptions::fixed(1.0) };
+        solve(&mut f, &[], &mut y, (0.0, 1.0), &mut Radau5::new(1, 2), &options, &mut |_, _, _| {}).unwrap();
+        // R(z) = (1 + 2z/5 + z²/20) / (1 - 3z/5 + 3z²/20 - z³/60)
+        let times = |x: (f64, f64), y: (f64, f64)| (x.0 * y.0 - x.1 * y.1, x.0 * y.1 + x.1 * y.0);
+        let z = (a, b);
+        let (z2, z3) = (times(z, z), times(z, times(z, z)));
+        let top = (1.0 + 0.4 * z.0 + z2.0 / 20.0, 0.4 * z.1 + z2.1 / 20.0);
+        let bottom =
+            (1.0 - 0.6 * z.0 + 0.15 * z2.0 - z3.0 / 60.0, -0.6 * z.1 + 0.15 * z2.1 - z3.1 / 60.0);
+        let size = bottom.0 * bottom.0 + bottom.1 * bottom.1;
+        let r = times(top, (bottom.0 / size, -bottom.1 / size));
+        assert!((y[0] - r.0).abs() < 1e-7 && (y[1] - r.1).abs() < 1e-7, "{z:?}: {y:?} {r:?}");
+        let growth = y[0].hypot(y[1]);
+        assert!(a > 0.0 || growth <= 1.0 + 1e-12, "A-stable: {z:?} {growth}");
+        assert!(a > -1e9 || growth < 1e-8, "L-stable: {growth}");
+    }
+}
+
+/// Robertson's reactions with the conserved sum as an equation, and with a mass matrix that only mixes the equations.
+#[test]
+fn mass_matrices() {
+    let mut conserved = field(3, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| {
+        let (slow, fast, back) = (0.04 * y[0], 3e7 * y[1] * y[1], 1e4 * y[1] * y[2]);
+        (dy[0], dy[1], dy[2]) = (back - slow, slow - back - fast, y[0] + y[1] + y[2] - 1.0);
+    });
+    let mixing = [2.0, 1.0, 0.0, 0.0, 1.0, -1.0, 1.0, 0.0, 3.0];
+    let mut mixed = field(3, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| {
+        let (slow, fast, back) = (0.04 * y[0], 3e7 * y[1] * y[1], 1e4 * y[1] * y[2]);
+        let f = [back - slow, slow - back - fast, fast];
+        for (row, dy) in mixing.chunks_exact(3).zip(dy) {
+            *dy = row.iter().zip(f).map(|(m, f)| m * f).sum();
+        }
+    });
+    let diagonal = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+    let case = case("Robertson");
+    let options = SolveOptions::tolerance(1e-7, 1e-16);
+    for (f, mass) in [(&mut conserved as &mut dyn VectorField<f64>, &diagonal), (&mut mixed, &mixing)] {
+        let steppers: [Box<dyn Stepper<f64>>; 2] =
+            [Box::new(Radau5::new(1, 3).with_mass(mass)), Box::new(Bdf::new(1, 3).with_mass(mass))];
+        for mut stepper in steppers {
+            let mut y = [1.0, 0.0, 0.0];
+            solve(f, &[], &mut y, case.span, &mut *stepper, &options, &mut |_, _, _| {}).unwrap();
+            let e = case.error(&y);
+            assert!(e < 1e-5, "{e:e}");
+        }
+    }
+}
+
+#[test]
+fn adaptive_runs_of_algebraic_equations() {
+    let steppers: [Box<dyn Stepper<f64>>; 2] = [
+        Box::new(Radau5::new(1, 2).with_mass(&[1.0, 0.0, 0.0, 0.0])),
+        Box::new(Bdf::new(1, 2).with_mass(&[1.0, 0.0, 0.0, 0.0])),
+    ];
+    for mut stepper in steppers {
+        let mut y = [0.5, 0.25];
+        let options = SolveOptions::tolerance(1e-8, 1e-10);
+        solve(&mut field(2, algebraic), &[], &mut y, (0.0, 2.0), &mut *stepper, &options, &mut |_, _, _| {})
+            .unwrap();
+        assert!((y[0] - 1.0 / 6.0).abs() < 1e-6 && (y[1] - 1.0 / 36.0).abs() < 1e-6, "{y:?}");
+    }
+}
+
+/// Differences instead of the Jacobian: as accurate, in as many steps.
+#[test]
+fn differences_serve_as_well() {
+    for mut case in small().filter(|case| case.name != "E5") {
+        for (name, mut stepper) in methods(1, case.y0.len()) {
+            let (y, with) = run(&mut case, &mut *stepper, 1e-6);
+            let e_with = case.error(&y);
+            let mut y = case.y0.clone();
+            let options = SolveOptions::tolerance(1e-6, 1e-6 * case.floor);
+            let f: &mut dyn VectorField<f64> = &mut *case.field;
+            let without =
+                solve(f, &[], &mut y, case.span, &mut *stepper, &options, &mut |_, _, _| {}).unwrap();
+            let (e, ratio) = (case.error(&y), without.accepted as f64 / with.accepted as f64);
+            println!("{:16} {name:6} {e_with:.1e} {e:.1e}, steps {ratio:.2}", case.name);
+            assert!((0.8..1.25).contains(&ratio), "{} {name}: {ratio}", case.name);
+            assert!(e < 20.0 * e_with.max(1e-6), "{} {name}: {e:e} {e_with:e}", case.name);
+            assert!(without.work.evals > with.work.evals);
+        }
+    }
+}
+
+/// Equal trajectories give the bits of one; different ones each keep the tolerance.
+#[test]
+fn several_trajectories() {
+    let reference = case("Robertson");
+    let options = SolveOptions::tolerance(1e-6, 1e-15);
+    for ((name, mut one), (_, mut three)) in methods(1, 3).into_iter().zip(methods(3, 3)) {
+        let mut f = StiffField::new(Robertson);
+        let mut y = reference.y0.clone();
+        let single =
+            solve_with_jacobian(&mut f, &[], &mut y, reference.span, &mut *one, &options, &mut |_, _, _| {});
+        let mut ys = reference.y0.repeat(3);
+        let equal =
+            solve_with_jacobian(&mut f, &[], &mut ys, reference.span, &mut *three, &options, &mut |_, _, _| {});
+        assert_eq!(single.unwrap().accepted, equal.unwrap().accepted);
+        assert_eq!(y.repeat(3), ys, "{name}");
+
+        let mut ys = [1.0, 0.0, 0.0, 0.5, 0.0, 0.5, 1.0, 0.0, 0.0];
+        let options = SolveOptions::tolerance(1e-7, 1e-16);
+        solve_with_jacobian(&mut f, &[], &mut ys, reference.span, &mut *three, &options, &mut |_, _, _| {})
+            .unwrap();
+        assert!(reference.error(&ys[..3]) < 1e-5 && reference.error(&ys[6..]) < 1e-5, "{name}: {ys:?}");
+        assert!((ys[3..6].iter().sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn single_precision() {
+    let mut radau = Radau5::<f32>::new(1, 2);
+    let mut bdf = Bdf::<f32>::new(1, 2);
+    for stepper in [&mut radau as &mut dyn Stepper<f32>, &mut bdf] {
+        let mut y = [2.0_f32, 0.0];
+        let mut f = StiffField::new(VanDerPol { eps: 1e-4 });
+        let options = SolveOptions::tolerance(1e-4, 1e-4);
+        let stats =
+            solve_with_jacobian(&mut f, &[], &mut y, (0.0, 0.5), stepper, &options, &mut |_, _, _| {}).unwrap();
+        // By Radau5 in double precision at 1e-12.
+        assert!((y[0] - 1.596_768).abs() < 1e-3, "{y:?} {stats:?}");
+    }
+}
+
+/// There and back again.
+#[test]
+fn backward() {
+    for (name, mut stepper) in methods(1, 2) {
+        let mut f = SmoothField(Duffing);
+        let case = chreode_testkit::corpus().into_iter().find(|case| case.name == "Duffing").unwrap();
+        let mut y = case.end.clone();
+        let options = SolveOptions::tolerance(1e-8, 1e-10);
+        let span = (case.span.1, case.span.0);
+        solve_with_jacobian(&mut f, &case.p, &mut y, span, &mut *stepper, &options, &mut |_, _, _| {}).unwrap();
+        for (y, y0) in y.iter().zip(&case.y0) {
+            assert!((y - y0).abs() < 1e-5, "{name}: {y} {y0}");
+        }
+    }
+}
+
+/// What is saved by dense output is what steps that end there give, to the tolerance.
+#[test]
+fn saved_states() {
+    let at = [1e-3, 0.7, 1.3, 40.0, 321.0];
+    for (name, mut stepper) in methods(1, 8) {
+        let saved = [false, true].map(|land_on_saves| {
+            let mut case = case("HIRES");
+            let options =
+                SolveOptions { save_at: &at, land_on_saves, ..SolveOptions::tolerance(1e-6, 1e-10) };
+            let (mut y, mut saved) = (case.y0.clone(), Vec::new());
+            solve_with_jacobian(&mut *case.field, &[], &mut y, case.span, &mut *stepper, &options, &mut |_, t, y| {
+                saved.push((t, y.to_vec()));
+            })
+            .unwrap();
+            saved
+        });
+        assert_eq!(saved[0].len(), at.len());
+        for ((t, a), (s, b)) in saved[0].iter().zip(&saved[1]) {
+            assert_eq!(t, s);
+            for (a, b) in a.iter().zip(b) {
+                assert!((a - b).abs() < 1e-4 * (b.abs() + 1e-4), "{name} at {t}: {a} {b}");
+            }
+        }
+    }
+}
+
+/// Newton's iteration with fixed steps goes on as long as it converges: once, a tight tolerance was given up on.
+#[test]
+fn fixed_steps_iterate_to_a_tight_tolerance() {
+    for (name, mut stepper) in methods(1, 2) {
+        let mut y = [2.0, 0.0];
+        let mut f = StiffField::new(VanDerPol { eps: 1e-3 });
+        let options = SolveOptions { tolerance: Tolerance::new(1e-13, 1e-15), ..SolveOptions::fixed(1e-3) };
+        let stats =
+            solve_with_jacobian(&mut f, &[], &mut y, (0.0, 1.0), &mut *stepper, &options, &mut |_, _, _| {});
+        assert!(stats.is_ok(), "{name}: {stats:?}");
+    }
+}
+
+#[test]
+fn singular_newton_matrix() {
+    // Neither a derivative nor an unknown in the second equation.
+    let mut f = field(2, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| (dy[0], dy[1]) = (-y[0], y[0] - 1.0));
+    let mass = [1.0, 0.0, 0.0, 0.0];
+    let steppers: [Box<dyn Stepper<f64>>; 2] =
+        [Box::new(Radau5::new(1, 2).with_mass(&mass)), Box::new(Bdf::new(1, 2).with_mass(&mass))];
+    for mut stepper in steppers {
+        for options in [SolveOptions::default(), SolveOptions::fixed(0.1)] {
+            let result =
+                solve(&mut f, &[], &mut [1.0, 0.0], (0.0, 1.0), &mut *stepper, &options, &mut |_, _, _| {});
+            match result {
+                Err(SolveError::Unsolved { t, h, failure: StepFailure::Singular(m) }) => {
+                    assert!(t == 0.0 && h > 0.0 && m.n == 2, "{t} {h} {m}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn step_without_a_solution() {
+    // The algebraic equation has no real solution.
+    let mut f =
+        field(2, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| (dy[0], dy[1]) = (-y[0], y[1] * y[1] + 1.0));
+    let mass = [1.0, 0.0, 0.0, 0.0];
+    let steppers: [Box<dyn Stepper<f64>>; 2] =
+        [Box::new(Radau5::new(1, 2).with_mass(&mass)), Box::new(Bdf::new(1, 2).with_mass(&mass))];
+    for mut stepper in steppers {
+        for options in [SolveOptions::default(), SolveOptions::fixed(0.1)] {
+            let mut y = [1.0, 0.3];
+            let result = solve(&mut f, &[], &mut y, (0.0, 1.0), &mut *stepper, &options, &mut |_, _, _| {});
+            match result {
+                Err(SolveError::Unsolved { t, h, failure: StepFailure::NewtonDiverged { iterations, rate } }) => {
+                    assert!(t == 0.0 && h > 0.0 && iterations > 0 && rate > 0.0, "{t} {h} {rate}");
+                }
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(y, [1.0, 0.3], "the state of the last accepted step");
+        }
+    }
+}
+
+#[test]
+fn field_that_is_not_finite() {
+    for (name, mut stepper) in methods(1, 1) {
+        let mut f = field(1, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| dy[0] = (0.5 - y[0]).sqrt());
+        let result =
+            solve(&mut f, &[], &mut [0.7], (0.0, 1.0), &mut *stepper, &SolveOptions::default(), &mut |_, _, _| {});
+        assert!(
+            matches!(result, Err(SolveError::NonFiniteDerivative { .. } | SolveError::Unsolved { .. })),
+            "{name}: {result:?}"
+        );
+    }
+}
+
+/// A field that refuses states: steps are tried again, and the answer is right.
+#[test]
+fn refused_states() {
+    for (name, mut stepper) in methods(1, 1) {
+        let mut f = field(1, |t, y: &[f64], _p: &[f64], dy: &mut [f64]| {
+            if y[0] > 1.01 {
+                return Err(FieldError::Recoverable { t, what: "more than the capacity" });
+            }
+            dy[0] = 50.0 * y[0] * (1.0 - y[0]);
+            Ok(())
+        });
+        let (mut y, options) = (
+            [0.01],
+            SolveOptions {
+                step: StepSize::Adaptive { h0: Some(0.5), h_max: f64::INFINITY },
+                ..SolveOptions::tolerance(1e-6, 1e-8)
+            },
+        );
+        let stats = solve(&mut f, &[], &mut y, (0.0, 0.12), &mut *stepper, &options, &mut |_, _, _| {}).unwrap();
+        let exact = 1.0 / (1.0 + 99.0 * (-6.0_f64).exp());
+        assert!((y[0] - exact).abs() < 1e-4, "{name}: {} {exact}", y[0]);
+        assert!(stats.field_failures > 0, "{name}: {stats:?}");
+        let fatal = FieldError::Fatal { t: 0.0, what: "broken" };
+        let mut broken =
+            field(1, |t, _y: &[f64], _p: &[f64], _dy: &mut [f64]| Err::<(), _>(FieldError::Fatal { t, what: "broken" }));
+        let result = solve(&mut broken, &[], &mut y, (0.0, 1.0), &mut *stepper, &options, &mut |_, _, _| {});
+        assert_eq!(result, Err(SolveError::Field(fatal)));
+    }
+}
