@@ -19,8 +19,15 @@ fn run(case: &mut StiffCase, solver: &str, rtol: f64) -> Result<(Vec<f64>, Stats
     let mut y = case.y0.clone();
     let mut stepper = stepper(solver, y.len());
     let options = SolveOptions::tolerance(rtol, rtol * case.floor);
-    let stats =
-        solve_with_jacobian(&mut *case.field, &[], &mut y, case.span, &mut *stepper, &options, &mut |_, _, _| {})?;
+    let stats = solve_with_jacobian(
+        &mut *case.field,
+        &[],
+        &mut y,
+        case.span,
+        &mut *stepper,
+        &options,
+        &mut |_, _, _| {},
+    )?;
     Ok((y, stats))
 }
 
@@ -31,7 +38,9 @@ fn main() {
     if tolerances.is_empty() {
         tolerances = vec![1e-4, 1e-6, 1e-8];
     }
-    println!("problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures");
+    println!(
+        "problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures"
+    );
     for mut case in stiff_corpus() {
         if !case.name.contains(&only) || case.y0.len() > 100 {
             continue;
@@ -57,8 +66,15 @@ fn main() {
                 let w = stats.work;
                 println!(
                     "{},{solver},{rtol:e},{:.2e},{},{},{},{},{},{},{}",
-                    case.name, case.error(&y), times[times.len() / 2], stats.accepted, stats.rejected, w.evals,
-                    w.jacobians, w.factorisations, w.newton_failures
+                    case.name,
+                    case.error(&y),
+                    times[times.len() / 2],
+                    stats.accepted,
+                    stats.rejected,
+                    w.evals,
+                    w.jacobians,
+                    w.factorisations,
+                    w.newton_failures
                 );
             }
         }

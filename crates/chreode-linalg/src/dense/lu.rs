@@ -128,7 +128,8 @@ impl<S: Scalar> Lu<S> {
         ) else {
             return;
         };
-        let mut a = std::array::from_fn::<_, N, _>(|i| std::array::from_fn::<_, N, _>(|j| entry(i * N + j, i == j)));
+        let mut a =
+            std::array::from_fn::<_, N, _>(|i| std::array::from_fn::<_, N, _>(|j| entry(i * N + j, i == j)));
         let mut order = std::array::from_fn::<_, N, _>(|i| i);
         for k in 0..N {
             let mut pivot = k;

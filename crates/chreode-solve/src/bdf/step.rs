@@ -27,8 +27,9 @@ const NOT_WORTH: f64 = 1.2;
 /// The numerical differentiation formulas (a BDF family) of orders 1 to 5 with their work arrays: the method of choice for
 /// large stiff problems and low to middle accuracy, also with a mass matrix (index-1 differential-algebraic equations).
 ///
-/// L-stable up to order 2, A(α)-stable with α = 88°, 80°, 66°, 52° for orders 2 to 5. Order and step length vary; dense output
-/// has the order of the step.
+/// L-stable up to order 2, A(α)-stable with α = 80°, 66°, 51° for orders 3 to 5. Order and step length vary; dense output
+/// has the order of the step. The field is not evaluated at the states where steps end: if it refuses states beyond a bound, the bound
+/// must leave room for errors of the tolerance's size.
 #[derive(Debug, Clone)]
 pub struct Bdf<T: Real> {
     d: usize,

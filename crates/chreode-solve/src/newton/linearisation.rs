@@ -87,10 +87,15 @@ impl<T: Real> Linearisation<T> {
             }
             return Ok(());
         }
-        for (k, scale) in self.scale.iter_mut().enumerate() {
-            let (rtol, atol) = (tol.rtol.of(k % d), tol.atol.of(k % d));
-            // Where an error of the tolerance's size would be: atol / rtol is the size at which the two meet.
-            *scale = T::c(if rtol > 0.0 { (atol / rtol).clamp(1e-10, 1.0) } else { 1.0 });
+        // A coordinate that is small beside the others must still change sums with them: differences of such sums keep four digits.
+        let beside = T::EPSILON.sqrt().sqrt();
+        for (y, scale) in y.chunks_exact(d).zip(self.scale.chunks_exact_mut(d)) {
+            let largest = beside * y.iter().fold(T::ZERO, |most, y| most.max(y.abs()));
+            for (j, scale) in scale.iter_mut().enumerate() {
+                let (rtol, atol) = (tol.rtol.of(j), tol.atol.of(j));
+                // Where an error of the tolerance's size would be: atol / rtol is the size at which the two meet.
+                *scale = largest.max(T::c(if rtol > 0.0 { (atol / rtol).clamp(1e-10, 1.0) } else { 1.0 }));
+            }
         }
         work.evals +=
             dense_differences(f, t, y, p, f0, &self.scale, &mut self.shifted, &mut self.f1, &mut self.jac)?;

@@ -114,8 +114,7 @@ mod tests {
     fn estimate_is_of_order_three() {
         for k in 1..=4 {
             // y = t^k: Z_i = c_i^k, and f(0) = 1 for k = 1 only.
-            let estimate: f64 =
-                f64::from(k == 1) + (0..3).map(|i| E[i] * C[i].powi(k)).sum::<f64>();
+            let estimate: f64 = f64::from(k == 1) + (0..3).map(|i| E[i] * C[i].powi(k)).sum::<f64>();
             if k < 4 {
                 assert!(estimate.abs() < 1e-14, "degree {k}: {estimate}");
             } else {

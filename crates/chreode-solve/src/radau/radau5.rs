@@ -51,9 +51,9 @@ pub struct Radau5<T: Real> {
     d: usize,
     nd: usize,
     linear: Linearisation<T>,
-    /// The field at the step's start; its time and whether it belongs to the present state.
+    /// The field at the step's start, and at the end of the proposed one.
     f0: Vec<T>,
-    have_f0: bool,
+    f1: Vec<T>,
     /// Whether the Jacobian was computed at the present state, and whether it serves at all.
     jacobian_fresh: bool,
     jacobian_serves: bool,
@@ -96,7 +96,7 @@ impl<S: Real> Radau5<S> {
             nd,
             linear: Linearisation::new(n, d, 1),
             f0: zeros(),
-            have_f0: false,
+            f1: zeros(),
             jacobian_fresh: false,
             jacobian_serves: false,
             factored: 0.0,
@@ -282,11 +282,6 @@ impl<S: Real> Radau5<S> {
         self.failure = None;
         self.weights.follow(tol, tolerance_of_estimate);
         self.weights.set(y);
-        if !self.have_f0 {
-            self.work.evals += 1;
-            f.eval(t, y, p, &mut self.f0)?;
-            self.have_f0 = true;
-        }
         loop {
             if !self.jacobian_serves {
                 self.linear.refresh(f, t, y, p, &self.f0, tol, &mut self.work)?;
@@ -324,6 +319,11 @@ impl<S: Real> Radau5<S> {
         let err = if finite { self.error::<N>(f, t, h, y, p)? } else { f64::NAN };
         if !err.is_nan() {
             self.control(h, err);
+        }
+        if self.fixed || err <= 1.0 {
+            // Before the step is taken, so that a field that refuses its end has it tried again.
+            self.work.evals += 1;
+            f.eval(t_end, &self.y1, p, &mut self.f1)?;
         }
         self.proposed_h = h;
         let [z1, z2, z3] = self.z.each_ref().map(|z| &z[..nd]);
@@ -457,7 +457,6 @@ impl<S: Real> Stepper<S> for Radau5<S> {
     }
 
     fn start(&mut self, f: &mut Rhs<'_, S>, t: f64, y: &[S], p: &[S]) -> Result<(), FieldError> {
-        self.have_f0 = true;
         (self.jacobian_fresh, self.jacobian_serves) = (false, false);
         (self.factored, self.last_h, self.eta, self.rejected) = (0.0, 0.0, 1.0, false);
         self.work.evals += 1;
@@ -514,7 +513,7 @@ impl<S: Real> Stepper<S> for Radau5<S> {
         y.copy_from_slice(&self.y1);
         std::mem::swap(&mut self.poly, &mut self.last_poly);
         self.last_h = self.proposed_h;
-        self.have_f0 = false;
+        std::mem::swap(&mut self.f0, &mut self.f1);
         self.jacobian_fresh = false;
         self.jacobian_serves = self.rate <= RATE_TO_KEEP;
         self.rejected = false;

@@ -53,10 +53,8 @@ impl Stiff for Brusselator1d {
         for i in 0..self.points {
             let (a, b) = (2 * i, 2 * i + 1);
             let (uu, uv2) = (y[a] * y[a], T::c(2.0) * y[a] * y[b]);
-            let own = [
-                (a, [uv2 - T::c(4.0) - T::c(2.0) * g, T::c(3.0) - uv2]),
-                (b, [uu, -uu - T::c(2.0) * g]),
-            ];
+            let own =
+                [(a, [uv2 - T::c(4.0) - T::c(2.0) * g, T::c(3.0) - uv2]), (b, [uu, -uu - T::c(2.0) * g])];
             for (column, [of_u, of_v]) in own {
                 if i > 0 {
                     put(column - 2, column, g);

@@ -77,6 +77,8 @@ fn second_signal(t: f64) -> f64 {
 }
 
 impl RingModulator {
+    /// The end point of [MMI06]. Runs of `Radau5` at 1e-9, 1e-10 and 1e-11 approach it by factors of 6, the last to 4e-9, as do runs of
+    /// `Bdf`.
     pub(super) fn case() -> StiffCase {
         let end = [
             -0.2339057358486745e-1,

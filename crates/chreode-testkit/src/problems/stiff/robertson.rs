@@ -22,8 +22,7 @@ impl Stiff for Robertson {
     }
     #[inline]
     fn f<T: Real>(&self, _t: f64, y: &[T], dy: &mut [T]) {
-        let (slow, back, fast) =
-            (T::c(0.04) * y[0], T::c(1e4) * y[1] * y[2], T::c(3e7) * y[1] * y[1]);
+        let (slow, back, fast) = (T::c(0.04) * y[0], T::c(1e4) * y[1] * y[2], T::c(3e7) * y[1] * y[1]);
         (dy[0], dy[1], dy[2]) = (back - slow, slow - back - fast, fast);
     }
     #[inline]
