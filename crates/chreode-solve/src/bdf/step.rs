@@ -4,7 +4,7 @@ use chreode_core::{FieldError, Real, Tolerance};
 
 use super::differences::{Differences, MAX_ORDER, alpha, error_constant};
 use crate::initial_step::initial_step;
-use crate::newton::linearisation::Linearisation;
+use crate::newton::linearisation::{JacobianAge, Linearisation};
 use crate::newton::weights::Weights;
 use crate::rhs::Rhs;
 use crate::stats::Work;
@@ -43,9 +43,8 @@ pub struct Bdf<T: Real> {
     equal_steps: usize,
     f0: Vec<T>,
     started: bool,
-    jacobian_fresh: bool,
-    jacobian_serves: bool,
-    /// Shift of the factorisation; NaN for none.
+    jacobian: JacobianAge,
+    /// Shift of the factorisation; 0 for none.
     shift: f64,
     y1: Vec<T>,
     psi: Vec<T>,
@@ -84,9 +83,8 @@ impl<T: Real> Bdf<T> {
             equal_steps: 0,
             f0: zeros(),
             started: false,
-            jacobian_fresh: false,
-            jacobian_serves: false,
-            shift: f64::NAN,
+            jacobian: JacobianAge::Expired,
+            shift: 0.0,
             y1: zeros(),
             psi: zeros(),
             correction: zeros(),
@@ -255,7 +253,7 @@ impl<T: Real> Stepper<T> for Bdf<T> {
     fn start(&mut self, f: &mut Rhs<'_, T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
         self.started = false;
         (self.order, self.equal_steps) = (1, 0);
-        (self.jacobian_fresh, self.jacobian_serves) = (false, false);
+        self.jacobian = JacobianAge::Expired;
         self.work.evals += 1;
         f.eval(t, y, p, &mut self.f0)
     }
@@ -298,15 +296,15 @@ impl<T: Real> Stepper<T> for Bdf<T> {
         loop {
             self.history.predict(self.order, &mut self.y1, &mut self.psi);
             self.weights.set(&self.y1);
-            if !self.jacobian_serves {
+            if self.jacobian == JacobianAge::Expired {
                 self.work.evals += 1;
                 f.eval(t_end, &self.y1, p, &mut self.residual)?;
                 self.linear.refresh(f, t_end, &self.y1, p, &self.residual, tol, &mut self.work)?;
-                (self.jacobian_fresh, self.jacobian_serves) = (true, true);
-                self.shift = f64::NAN;
+                self.jacobian = JacobianAge::Fresh;
+                self.shift = 0.0;
             }
-            if !((shift - self.shift).abs() <= 1e-9 * shift.abs()) {
-                self.shift = f64::NAN;
+            if (shift - self.shift).abs() > 1e-9 * shift.abs() {
+                self.shift = 0.0;
                 if let Err(singular) = self.linear.factor(shift, &mut self.work) {
                     self.next_factor = 0.5;
                     self.failure = Some(singular.into());
@@ -318,13 +316,13 @@ impl<T: Real> Stepper<T> for Bdf<T> {
                 break;
             }
             self.work.newton_failures += 1;
-            if self.jacobian_fresh {
+            if self.jacobian == JacobianAge::Fresh {
                 self.next_factor = 0.5;
                 self.failure =
                     Some(StepFailure::NewtonDiverged { iterations: self.iterations, rate: self.rate });
                 return Ok(f64::INFINITY);
             }
-            self.jacobian_serves = false; // it was an old one: the same step with a new one
+            self.jacobian = JacobianAge::Expired; // it was an old one: the same step with a new one
         }
         if !self.y1.iter().fold(true, |ok, v| ok & v.is_finite()) {
             return Ok(f64::NAN);
@@ -361,7 +359,9 @@ impl<T: Real> Stepper<T> for Bdf<T> {
     fn accept(&mut self, y: &mut [T]) {
         y.copy_from_slice(&self.y1);
         self.advance();
-        self.jacobian_fresh = false;
+        if self.jacobian == JacobianAge::Fresh {
+            self.jacobian = JacobianAge::Old;
+        }
         if self.fixed && self.order < self.max_order {
             self.equal_steps += 1;
             if self.equal_steps > self.order {

@@ -7,6 +7,17 @@ use super::differences::dense_differences;
 use crate::rhs::Rhs;
 use crate::stats::Work;
 
+/// What the Jacobian that a method holds is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JacobianAge {
+    /// It must be computed anew.
+    Expired,
+    /// It was computed at an earlier state and still serves.
+    Old,
+    /// It was computed for the present step.
+    Fresh,
+}
+
 /// The Jacobian `J` of `n` trajectories at one time, and factorisations of `s M - J` for real and complex shifts `s`.
 ///
 /// `M` is the mass matrix, the identity if there is none. Every trajectory has a matrix of its own.

@@ -14,7 +14,7 @@ pub(crate) struct Weights<T> {
     used: Vec<(T, T)>,
     least_rtol: f64,
     /// `[n, d]`.
-    weights: Vec<T>,
+    inverse: Vec<T>,
 }
 
 impl<T: Real> Weights<T> {
@@ -24,7 +24,7 @@ impl<T: Real> Weights<T> {
             asked: vec![(f64::NAN, f64::NAN); d],
             used: vec![(T::ZERO, T::ZERO); d],
             least_rtol: 0.0,
-            weights: vec![T::ZERO; n * d],
+            inverse: vec![T::ZERO; n * d],
         }
     }
 
@@ -56,7 +56,7 @@ impl<T: Real> Weights<T> {
     /// Weighs by the state `y`, `[n, d]`.
     #[inline]
     pub(crate) fn set(&mut self, y: &[T]) {
-        for (y, weights) in y.chunks_exact(self.d).zip(self.weights.chunks_exact_mut(self.d)) {
+        for (y, weights) in y.chunks_exact(self.d).zip(self.inverse.chunks_exact_mut(self.d)) {
             for ((w, y), &(rtol, atol)) in weights.iter_mut().zip(y).zip(&self.used) {
                 *w = T::ONE / (atol + rtol * y.abs());
             }
@@ -76,7 +76,7 @@ impl<T: Real> Weights<T> {
         let n = v[0].len();
         if n == d {
             // The length may be known to the compiler.
-            let weights = &self.weights[..n];
+            let weights = &self.inverse[..n];
             let mut sum = T::ZERO;
             for v in v {
                 sum += sum_of_squares(weights, &v[..n]);
@@ -85,7 +85,7 @@ impl<T: Real> Weights<T> {
             return (sum / (N * n) as f64).sqrt();
         }
         let mut from = 0;
-        for weights in self.weights.chunks_exact(d) {
+        for weights in self.inverse.chunks_exact(d) {
             let mut sum = T::ZERO;
             for v in v {
                 sum += sum_of_squares(weights, &v[from..from + d]);

@@ -7,7 +7,7 @@ use chreode_core::{FieldError, Real, Tolerance};
 
 use super::coefficients::{ALPHA, BETA, C, E, GAMMA, T, T_INV};
 use crate::initial_step::initial_step;
-use crate::newton::linearisation::Linearisation;
+use crate::newton::linearisation::{JacobianAge, Linearisation};
 use crate::newton::weights::Weights;
 use crate::rhs::Rhs;
 use crate::stats::Work;
@@ -54,9 +54,7 @@ pub struct Radau5<T: Real> {
     /// The field at the step's start, and at the end of the proposed one.
     f0: Vec<T>,
     f1: Vec<T>,
-    /// Whether the Jacobian was computed at the present state, and whether it serves at all.
-    jacobian_fresh: bool,
-    jacobian_serves: bool,
+    jacobian: JacobianAge,
     /// Step length of the factorisations; 0 for none.
     factored: f64,
     /// Stage values minus `y`, transformed ones, and Newton corrections: `[3, n, d]` each.
@@ -97,8 +95,7 @@ impl<S: Real> Radau5<S> {
             linear: Linearisation::new(n, d, 1),
             f0: zeros(),
             f1: zeros(),
-            jacobian_fresh: false,
-            jacobian_serves: false,
+            jacobian: JacobianAge::Expired,
             factored: 0.0,
             z: three(),
             w: three(),
@@ -283,9 +280,9 @@ impl<S: Real> Radau5<S> {
         self.weights.follow(tol, tolerance_of_estimate);
         self.weights.set(y);
         loop {
-            if !self.jacobian_serves {
+            if self.jacobian == JacobianAge::Expired {
                 self.linear.refresh(f, t, y, p, &self.f0, tol, &mut self.work)?;
-                (self.jacobian_fresh, self.jacobian_serves) = (true, true);
+                self.jacobian = JacobianAge::Fresh;
                 self.factored = 0.0;
             }
             if (self.factored - h).abs() > 1e-9 * h.abs() {
@@ -304,10 +301,10 @@ impl<S: Real> Radau5<S> {
             if self.newton::<N>(f, t, h, y, p)? {
                 break;
             }
-            if self.jacobian_fresh {
+            if self.jacobian == JacobianAge::Fresh {
                 return Ok(f64::INFINITY);
             }
-            self.jacobian_serves = false; // it was an old one: the same step with a new one
+            self.jacobian = JacobianAge::Expired; // it was an old one: the same step with a new one
         }
         self.failure = None;
         let nd = self.length::<N>();
@@ -457,7 +454,7 @@ impl<S: Real> Stepper<S> for Radau5<S> {
     }
 
     fn start(&mut self, f: &mut Rhs<'_, S>, t: f64, y: &[S], p: &[S]) -> Result<(), FieldError> {
-        (self.jacobian_fresh, self.jacobian_serves) = (false, false);
+        self.jacobian = JacobianAge::Expired;
         (self.factored, self.last_h, self.eta, self.rejected) = (0.0, 0.0, 1.0, false);
         self.work.evals += 1;
         f.eval(t, y, p, &mut self.f0)
@@ -514,15 +511,14 @@ impl<S: Real> Stepper<S> for Radau5<S> {
         std::mem::swap(&mut self.poly, &mut self.last_poly);
         self.last_h = self.proposed_h;
         std::mem::swap(&mut self.f0, &mut self.f1);
-        self.jacobian_fresh = false;
-        self.jacobian_serves = self.rate <= RATE_TO_KEEP;
+        self.jacobian = if self.rate <= RATE_TO_KEEP { JacobianAge::Old } else { JacobianAge::Expired };
         self.rejected = false;
     }
 
     fn reject(&mut self) {
         self.rejected = true;
-        if !self.jacobian_fresh {
-            self.jacobian_serves = false;
+        if self.jacobian == JacobianAge::Old {
+            self.jacobian = JacobianAge::Expired;
         }
     }
 

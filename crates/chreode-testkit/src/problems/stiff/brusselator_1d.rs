@@ -24,7 +24,7 @@ impl Brusselator1d {
     }
 
     /// Diffusion over the squared distance of two points.
-    fn coupling<T: Real>(&self) -> T {
+    fn coupling<T: Real>(self) -> T {
         let n = (self.points + 1) as f64;
         T::c(0.02 * (n * n))
     }

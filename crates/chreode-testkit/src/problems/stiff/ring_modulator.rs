@@ -62,14 +62,18 @@ const LINEAR: [(usize, usize, f64); 33] = [
     (14, 14, -(R_C + R_G1) / L_S1),
 ];
 
-/// Diode by diode: how its voltage depends on the state and on the second signal, and whose derivatives its current
-/// enters.
+/// Coordinates and coefficients.
+type Terms = [(usize, f64); 3];
+
+/// A diode: how its voltage depends on the state and on the second signal, and whose derivatives its current enters.
+struct Diode(Terms, f64, Terms);
+
 #[rustfmt::skip]
-const DIODES: [([(usize, f64); 3], f64, [(usize, f64); 3]); 4] = [
-    ([(2, 1.0), (4, -1.0), (6, -1.0)], -1.0, [(2, -1.0 / C_S), (4, 1.0 / C_S), (6, 1.0 / C_P)]),
-    ([(3, -1.0), (5, 1.0), (6, -1.0)], -1.0, [(3, 1.0 / C_S), (5, -1.0 / C_S), (6, 1.0 / C_P)]),
-    ([(3, 1.0), (4, 1.0), (6, 1.0)], 1.0, [(3, -1.0 / C_S), (4, -1.0 / C_S), (6, -1.0 / C_P)]),
-    ([(2, -1.0), (5, -1.0), (6, 1.0)], 1.0, [(2, 1.0 / C_S), (5, 1.0 / C_S), (6, -1.0 / C_P)]),
+const DIODES: [Diode; 4] = [
+    Diode([(2, 1.0), (4, -1.0), (6, -1.0)], -1.0, [(2, -1.0 / C_S), (4, 1.0 / C_S), (6, 1.0 / C_P)]),
+    Diode([(3, -1.0), (5, 1.0), (6, -1.0)], -1.0, [(3, 1.0 / C_S), (5, -1.0 / C_S), (6, 1.0 / C_P)]),
+    Diode([(3, 1.0), (4, 1.0), (6, 1.0)], 1.0, [(3, -1.0 / C_S), (4, -1.0 / C_S), (6, -1.0 / C_P)]),
+    Diode([(2, -1.0), (5, -1.0), (6, 1.0)], 1.0, [(2, 1.0 / C_S), (5, 1.0 / C_S), (6, -1.0 / C_P)]),
 ];
 
 fn second_signal(t: f64) -> f64 {
@@ -112,7 +116,7 @@ impl Stiff for RingModulator {
             dy[i] += T::c(a) * y[j];
         }
         dy[13] += T::c(0.5 * (2e3 * std::f64::consts::PI * t).sin() / L_S1);
-        for (voltage, of_signal, into) in &DIODES {
+        for Diode(voltage, of_signal, into) in &DIODES {
             let driven = T::c(of_signal * second_signal(t));
             let u = voltage.iter().fold(driven, |u, &(j, a)| u + T::c(a) * y[j]);
             let current = T::c(GAMMA) * ((T::c(DELTA) * u).exp() - T::ONE);
@@ -125,7 +129,7 @@ impl Stiff for RingModulator {
         for (i, j, a) in LINEAR {
             put(i, j, T::c(a));
         }
-        for (voltage, of_signal, into) in &DIODES {
+        for Diode(voltage, of_signal, into) in &DIODES {
             let driven = T::c(of_signal * second_signal(t));
             let u = voltage.iter().fold(driven, |u, &(j, a)| u + T::c(a) * y[j]);
             let slope = T::c(GAMMA * DELTA) * (T::c(DELTA) * u).exp();
