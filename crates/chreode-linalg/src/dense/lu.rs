@@ -349,3 +349,52 @@ fn subtract<S: Scalar>(w: S, x: &[S], y: &mut [S]) {
         *y -= w * x;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Small sizes, which the compiler knows, middle ones and those of faer: `A x = b`, from stored values and from entries.
+        #[test]
+        fn solves(n in prop_oneof![1..14_usize, Just(50_usize)], seed in 0..1000_u32) {
+            let mut state = seed;
+            let mut random = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                f64::from(state) / f64::from(u32::MAX) - 0.5
+            };
+            let a: Vec<_> = (0..n * n).map(|_| Complex::new(random(), random())).collect();
+            let x: Vec<_> = (0..n).map(|_| Complex::new(random(), random())).collect();
+            let product = |a: &[Complex<f64>], x: &[Complex<f64>]| -> Vec<Complex<f64>> {
+                let row = |row: &[Complex<f64>]| row.iter().zip(x).fold(Complex::default(), |sum, (&a, &x)| sum + a * x);
+                a.chunks_exact(n).map(row).collect()
+            };
+            let mut lu = Lu::new(n);
+            lu.factor(&a).unwrap();
+            let b = product(&a, &x);
+            let mut by_values = b.clone();
+            lu.solve(&mut by_values);
+            lu.factor_from(|k, diagonal| if diagonal == (k % (n + 1) == 0) { a[k] } else { Complex::default() }).unwrap();
+            let (mut re, mut im): (Vec<_>, Vec<_>) = b.iter().map(|b| (b.re, b.im)).unzip();
+            lu.solve_parts(&mut re, &mut im);
+            for i in 0..n {
+                prop_assert_eq!(by_values[i], Complex::new(re[i], im[i]));
+            }
+            for (b, c) in product(&a, &by_values).into_iter().zip(b) {
+                prop_assert!((b - c).magnitude() < 1e-10);
+            }
+            // Real ones, and what is singular.
+            let real: Vec<f64> = a.iter().map(|a| a.re).collect();
+            let mut lu = Lu::new(n);
+            lu.factor(&real).unwrap();
+            let mut y: Vec<f64> = x.iter().map(|x| x.re).collect();
+            lu.solve(&mut y);
+            for (row, x) in real.chunks_exact(n).zip(&x) {
+                let sum: f64 = row.iter().zip(&y).map(|(a, y)| a * y).sum();
+                prop_assert!((sum - x.re).abs() < 1e-9);
+            }
+            prop_assert_eq!(lu.factor(&vec![0.0; n * n]), Err(SingularMatrix { pivot: 0, n }));
+        }
+    }
+}
