@@ -89,7 +89,17 @@ fn costs() {
         ("E5", "Radau5", [455, 1, 3094, 369, 810, 0]), ("E5", "Bdf", [1510, 0, 2918, 31, 278, 30]),
         ("POLLU", "Radau5", [49, 0, 348, 33, 86, 0]), ("POLLU", "Bdf", [194, 0, 325, 4, 43, 3]),
     ];
-    assert_eq!(costs, expected);
+    assert_eq!(costs.len(), expected.len());
+    for ((case, name, got), (expected_case, expected_name, expected)) in costs.into_iter().zip(expected) {
+        assert_eq!((case, name), (expected_case, expected_name));
+        // Another instruction set rounds otherwise, which may move a step.
+        for (got, expected) in got.into_iter().zip(expected) {
+            assert!(
+                got.abs_diff(expected) <= 3 + expected / 50,
+                "{case}, {name}: {got}, expected {expected}"
+            );
+        }
+    }
 }
 
 /// Largest errors at steps' ends and inside steps, of runs with `steps` fixed steps that solve their equations to rounding.

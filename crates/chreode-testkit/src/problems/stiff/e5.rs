@@ -14,7 +14,7 @@ impl E5 {
     /// To t = 1e13, where the first coordinate has decayed to less than any double.
     ///
     /// Rounding breaks the conserved sum by 1e-25, so that no double-precision solution has more than three digits of the second and the
-    /// third coordinate; the end point of [MMI06] breaks it too, and its second and third coordinate lie 7e-4 above and below the
+    /// third coordinate; the end point of [MM08] breaks it too, and its second and third coordinate lie 7e-4 above and below the
     /// common value given here.
     pub(super) fn case() -> StiffCase {
         let end = [0.0, 8.8612335212910842e-23, 8.8612335212910842e-23, 0.0];

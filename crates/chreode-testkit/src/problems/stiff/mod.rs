@@ -2,9 +2,9 @@
 //!
 //! End points were computed in 113-bit arithmetic by Radau IIA collocation with 7 and with 9 or 10 stages (orders 13, 17
 //! and 19) and coupled Newton iterations, from the double-precision values of constants and start states; both agree to
-//! 15 digits or more (ring modulator: see there). Where [MMI06] publishes an end point they agree with it to the digits that it
+//! 15 digits or more (ring modulator: see there). Where [MM08] publishes an end point they agree with it to the digits that it
 //! has, except for `E5` and the last digits of `Robertson`: see there. Error measures and time spans follow [HW96] and
-//! [MMI06].
+//! [MM08].
 
 pub(crate) mod brusselator_1d;
 pub(crate) mod e5;

@@ -4,7 +4,7 @@ use chreode_core::Real;
 
 use super::{Stiff, StiffCase};
 
-/// The ring modulator [MMI06] with parasitic capacity 2e-12 F: voltages, then currents. Not autonomous.
+/// The ring modulator [MM08] with parasitic capacity 2e-12 F: voltages, then currents. Not autonomous.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RingModulator;
 
@@ -81,7 +81,7 @@ fn second_signal(t: f64) -> f64 {
 }
 
 impl RingModulator {
-    /// The end point of [MMI06]. Runs of `Radau5` at 1e-9, 1e-10 and 1e-11 approach it by factors of 6, the last to 4e-9, as do runs of
+    /// The end point of [MM08]. Runs of `Radau5` at 1e-9, 1e-10 and 1e-11 approach it by factors of 6, the last to 4e-9, as do runs of
     /// `Bdf`.
     pub(super) fn case() -> StiffCase {
         let end = [

@@ -9,7 +9,7 @@ use super::{Stiff, StiffCase};
 pub struct Robertson;
 
 impl Robertson {
-    /// To t = 1e11. The third coordinate that [MMI06] publishes breaks the conserved sum in its 14th digit.
+    /// To t = 1e11. The third coordinate that [MM08] publishes breaks the conserved sum in its 14th digit.
     pub(super) fn case() -> StiffCase {
         let end = [2.0833401497012941e-8, 8.3333607703347832e-14, 0.99999997916651517];
         StiffCase::new("Robertson", Self, &[1.0, 0.0, 0.0], 1e11, 1e-9, &end)
