@@ -98,33 +98,27 @@ fn costs() {
             ));
         }
     }
-    let expected: [(&str, &str, [u64; 6]); 14] = [
-        ("Robertson", "Radau5", [296, 1, 2202, 275, 582, 0]),
-        ("Robertson", "Bdf", [973, 2, 1953, 10, 161, 9]),
-        ("HIRES", "Radau5", [114, 10, 1114, 72, 202, 8]),
-        ("HIRES", "Bdf", [398, 4, 817, 9, 81, 8]),
-        ("OREGO", "Radau5", [575, 43, 5412, 484, 1084, 33]),
-        ("OREGO", "Bdf", [1742, 15, 3818, 58, 359, 57]),
-        ("van der Pol 1e3", "Radau5", [485, 10, 4027, 304, 820, 1]),
-        ("van der Pol 1e3", "Bdf", [1398, 6, 2892, 19, 248, 18]),
-        ("van der Pol 1e6", "Radau5", [873, 11, 7433, 537, 1300, 1]),
-        ("van der Pol 1e6", "Bdf", [2518, 6, 5447, 35, 403, 34]),
-        ("E5", "Radau5", [455, 1, 3093, 369, 810, 0]),
-        ("E5", "Bdf", [1510, 0, 2918, 31, 278, 30]),
-        ("POLLU", "Radau5", [49, 0, 347, 33, 86, 0]),
-        ("POLLU", "Bdf", [194, 0, 325, 4, 43, 3]),
+    #[rustfmt::skip]
+    let expected = [
+        ("Robertson", "Radau5", [296, 1, 2203, 275, 582, 0]), ("Robertson", "Bdf", [973, 2, 1953, 10, 161, 9]),
+        ("HIRES", "Radau5", [114, 10, 1115, 72, 202, 8]), ("HIRES", "Bdf", [398, 4, 817, 9, 81, 8]),
+        ("OREGO", "Radau5", [575, 43, 5413, 484, 1084, 33]), ("OREGO", "Bdf", [1742, 15, 3818, 58, 359, 57]),
+        ("van der Pol 1e3", "Radau5", [485, 10, 4028, 304, 820, 1]), ("van der Pol 1e3", "Bdf", [1398, 6, 2892, 19, 248, 18]),
+        ("van der Pol 1e6", "Radau5", [873, 11, 7434, 537, 1300, 1]), ("van der Pol 1e6", "Bdf", [2518, 6, 5447, 35, 403, 34]),
+        ("E5", "Radau5", [455, 1, 3094, 369, 810, 0]), ("E5", "Bdf", [1510, 0, 2918, 31, 278, 30]),
+        ("POLLU", "Radau5", [49, 0, 348, 33, 86, 0]), ("POLLU", "Bdf", [194, 0, 325, 4, 43, 3]),
     ];
-    for ((case, name, got), (_, _, expected)) in costs.iter().zip(&expected) {
-        println!("        ({case:?}, {name:?}, {got:?}),");
+    assert_eq!(costs.len(), expected.len());
+    for ((case, name, got), (expected_case, expected_name, expected)) in costs.into_iter().zip(expected) {
+        assert_eq!((case, name), (expected_case, expected_name));
         // Another instruction set rounds otherwise, which may move a step.
-        for (&got, &expected) in got.iter().zip(expected) {
+        for (got, expected) in got.into_iter().zip(expected) {
             assert!(
                 got.abs_diff(expected) <= 3 + expected / 50,
                 "{case}, {name}: {got}, expected {expected}"
             );
         }
     }
-    assert_eq!(costs.len(), expected.len());
 }
 
 /// Largest errors at steps' ends and inside steps, of runs with `steps` fixed steps that solve their equations to rounding.
@@ -257,7 +251,7 @@ fn mass_matrices() {
     });
     let diagonal = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0];
     let case = case("Robertson");
-    let options = SolveOptions::tolerance(1e-7, 1e-14);
+    let options = SolveOptions::tolerance(1e-7, 1e-16);
     for (f, mass) in [(&mut conserved as &mut dyn VectorField<f64>, &diagonal), (&mut mixed, &mixing)] {
         let steppers: [Box<dyn Stepper<f64>>; 2] =
             [Box::new(Radau5::new(1, 3).with_mass(mass)), Box::new(Bdf::new(1, 3).with_mass(mass))];
@@ -490,25 +484,25 @@ fn field_that_is_not_finite() {
 #[test]
 fn refused_states() {
     for (name, mut stepper) in methods(1, 1) {
+        // Bdf does not evaluate where its steps end, so it needs room for what the tolerance allows.
+        let least = if name == "Bdf" { -1e-6 } else { 0.0 };
+        // Saturated decay: nearly linear, then sudden; y + 0.001 ln y falls as -t.
         let mut f = field(1, |t, y: &[f64], _p: &[f64], dy: &mut [f64]| {
-            if y[0] > 1.01 {
-                return Err(FieldError::Recoverable { t, what: "more than the capacity" });
+            if y[0] < least {
+                return Err(FieldError::Recoverable { t, what: "a negative concentration" });
             }
-            dy[0] = 50.0 * y[0] * (1.0 - y[0]);
+            dy[0] = -y[0] / (0.001 + y[0]);
             Ok(())
         });
-        let (mut y, options) = (
-            [0.01],
-            SolveOptions {
-                step: StepSize::Adaptive { h0: Some(0.5), h_max: f64::INFINITY },
-                ..SolveOptions::tolerance(1e-6, 1e-8)
-            },
-        );
+        let (mut y, mut saved) = ([1.0], f64::NAN);
+        let step = StepSize::Adaptive { h0: Some(1.2), h_max: f64::INFINITY };
+        let options = SolveOptions { save_at: &[0.9], step, ..SolveOptions::tolerance(1e-6, 1e-8) };
         let stats =
-            solve(&mut f, &[], &mut y, (0.0, 0.12), &mut *stepper, &options, &mut |_, _, _| {}).unwrap();
-        let exact = 1.0 / (1.0 + 99.0 * (-6.0_f64).exp());
-        assert!((y[0] - exact).abs() < 1e-4, "{name}: {} {exact}", y[0]);
-        assert!(stats.field_failures + stats.rejected > 0, "{name}: {stats:?}");
+            solve(&mut f, &[], &mut y, (0.0, 1.2), &mut *stepper, &options, &mut |_, _, y| saved = y[0])
+                .unwrap();
+        assert!((saved + 0.001 * saved.ln() - 0.1).abs() < 1e-4, "{name}: {saved}");
+        assert!(y[0].abs() < 1e-6, "{name}: {y:?}");
+        assert!(stats.field_failures > 0, "{name}: {stats:?}");
         let fatal = FieldError::Fatal { t: 0.0, what: "broken" };
         let mut broken = field(1, |t, _y: &[f64], _p: &[f64], _dy: &mut [f64]| {
             Err::<(), _>(FieldError::Fatal { t, what: "broken" })

@@ -4,7 +4,7 @@ use chreode_core::{FieldError, Real, Sparsity, Tolerance};
 
 use super::differences::{Differences, MAX_ORDER, alpha, error_constant};
 use crate::initial_step::initial_step;
-use crate::newton::linearisation::Linearisation;
+use crate::newton::linearisation::{JacobianAge, Linearisation};
 use crate::newton::weights::Weights;
 use crate::rhs::Rhs;
 use crate::stats::Work;
@@ -27,8 +27,9 @@ const NOT_WORTH: f64 = 1.2;
 /// The numerical differentiation formulas (a BDF family) of orders 1 to 5 with their work arrays: the method of choice for
 /// large stiff problems and low to middle accuracy, also with a mass matrix (index-1 differential-algebraic equations).
 ///
-/// L-stable up to order 2, A(α)-stable with α = 88°, 80°, 66°, 52° for orders 2 to 5. Order and step length vary; dense output
-/// has the order of the step.
+/// L-stable up to order 2, A(α)-stable with α = 80°, 66°, 51° for orders 3 to 5. Order and step length vary; dense output
+/// has the order of the step. The field is not evaluated at the states where steps end: if it refuses states beyond a bound, the bound
+/// must leave room for errors of the tolerance's size.
 #[derive(Debug, Clone)]
 pub struct Bdf<T: Real> {
     d: usize,
@@ -42,9 +43,8 @@ pub struct Bdf<T: Real> {
     equal_steps: usize,
     f0: Vec<T>,
     started: bool,
-    jacobian_fresh: bool,
-    jacobian_serves: bool,
-    /// Shift of the factorisation; NaN for none.
+    jacobian: JacobianAge,
+    /// Shift of the factorisation; 0 for none.
     shift: f64,
     y1: Vec<T>,
     psi: Vec<T>,
@@ -83,9 +83,8 @@ impl<T: Real> Bdf<T> {
             equal_steps: 0,
             f0: zeros(),
             started: false,
-            jacobian_fresh: false,
-            jacobian_serves: false,
-            shift: f64::NAN,
+            jacobian: JacobianAge::Expired,
+            shift: 0.0,
             y1: zeros(),
             psi: zeros(),
             correction: zeros(),
@@ -162,7 +161,8 @@ impl<T: Real> Bdf<T> {
         let shift = T::c(self.shift);
         self.correction.fill(T::ZERO);
         let mut before = 0.0;
-        self.eta = self.eta.powf(0.75);
+        let last = self.eta.sqrt();
+        self.eta = last * last.sqrt(); // to the 3/4: it may have become worse
         for k in 1..=most {
             self.iterations = k;
             self.work.newton_iterations += 1;
@@ -277,7 +277,7 @@ impl<T: Real> Stepper<T> for Bdf<T> {
     fn start(&mut self, f: &mut Rhs<'_, T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
         self.started = false;
         (self.order, self.equal_steps) = (1, 0);
-        (self.jacobian_fresh, self.jacobian_serves) = (false, false);
+        self.jacobian = JacobianAge::Expired;
         self.work.evals += 1;
         f.eval(t, y, p, &mut self.f0)
     }
@@ -320,15 +320,15 @@ impl<T: Real> Stepper<T> for Bdf<T> {
         loop {
             self.history.predict(self.order, &mut self.y1, &mut self.psi);
             self.weights.set(&self.y1);
-            if !self.jacobian_serves {
+            if self.jacobian == JacobianAge::Expired {
                 self.work.evals += 1;
                 f.eval(t_end, &self.y1, p, &mut self.residual)?;
                 self.linear.refresh(f, t_end, &self.y1, p, &self.residual, tol, &mut self.work)?;
-                (self.jacobian_fresh, self.jacobian_serves) = (true, true);
-                self.shift = f64::NAN;
+                self.jacobian = JacobianAge::Fresh;
+                self.shift = 0.0;
             }
-            if !((shift - self.shift).abs() <= 1e-9 * shift.abs()) {
-                self.shift = f64::NAN;
+            if (shift - self.shift).abs() > 1e-9 * shift.abs() {
+                self.shift = 0.0;
                 if let Err(singular) = self.linear.factor(shift, &mut self.work) {
                     self.next_factor = 0.5;
                     self.failure = Some(singular.into());
@@ -340,13 +340,13 @@ impl<T: Real> Stepper<T> for Bdf<T> {
                 break;
             }
             self.work.newton_failures += 1;
-            if self.jacobian_fresh {
+            if self.jacobian == JacobianAge::Fresh {
                 self.next_factor = 0.5;
                 self.failure =
                     Some(StepFailure::NewtonDiverged { iterations: self.iterations, rate: self.rate });
                 return Ok(f64::INFINITY);
             }
-            self.jacobian_serves = false; // it was an old one: the same step with a new one
+            self.jacobian = JacobianAge::Expired; // it was an old one: the same step with a new one
         }
         if !self.y1.iter().fold(true, |ok, v| ok & v.is_finite()) {
             return Ok(f64::NAN);
@@ -383,7 +383,9 @@ impl<T: Real> Stepper<T> for Bdf<T> {
     fn accept(&mut self, y: &mut [T]) {
         y.copy_from_slice(&self.y1);
         self.advance();
-        self.jacobian_fresh = false;
+        if self.jacobian == JacobianAge::Fresh {
+            self.jacobian = JacobianAge::Old;
+        }
         if self.fixed && self.order < self.max_order {
             self.equal_steps += 1;
             if self.equal_steps > self.order {

@@ -27,7 +27,8 @@ impl Colored {
     /// `f0` is the field at `(t, y)`; `scale`, `[n, d]`, is the size below which a change of a coordinate means nothing.
     /// Returns the number of evaluations.
     ///
-    /// Increments are `sqrt(ε) max(|y|, scale)`, toward where the solution goes, rounded to what the state can hold.
+    /// Increments are `sqrt(ε) max(|y|, scale)`, toward where the solution goes (away from it where the field refuses that),
+    /// rounded to what the state can hold.
     /// Sources: [HW96] section IV.8, [GMP05] section 2.
     ///
     /// # Errors
@@ -52,6 +53,7 @@ impl Colored {
         } else {
             shifted.copy_from_slice(y);
         }
+        let mut evals = self.coloring.n_colors() as u64;
         for color in 0..self.coloring.n_colors() {
             let columns = self.coloring.columns(color);
             for &j in columns {
@@ -66,7 +68,15 @@ impl Colored {
             }
             if let Rhs::Jvp(f) = f {
                 f.jvp(t, y, p, shifted, f1)?;
-            } else {
+            } else if let Err(error) = f.eval(t, shifted, p, f1) {
+                let FieldError::Recoverable { .. } = error else { return Err(error) };
+                // The solution lies close to a bound of the field's domain: to the other side.
+                for &j in columns {
+                    for k in (j..y.len()).step_by(d) {
+                        shifted[k] = y[k] - (shifted[k] - y[k]);
+                    }
+                }
+                evals += 1;
                 f.eval(t, shifted, p, f1)?;
             }
             for &j in columns {
@@ -91,6 +101,6 @@ impl Colored {
                 }
             }
         }
-        Ok(self.coloring.n_colors() as u64)
+        Ok(evals)
     }
 }

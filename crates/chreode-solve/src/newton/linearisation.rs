@@ -8,6 +8,17 @@ use super::structure::{DENSE_UP_TO, Solver};
 use crate::rhs::Rhs;
 use crate::stats::Work;
 
+/// What the Jacobian that a method holds is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JacobianAge {
+    /// It must be computed anew.
+    Expired,
+    /// It was computed at an earlier state and still serves.
+    Old,
+    /// It was computed for the present step.
+    Fresh,
+}
+
 /// The Jacobian `J` of `n` trajectories at one time, and factorisations of `s M - J` for real and complex shifts `s`.
 ///
 /// `M` is the mass matrix, the identity if there is none. Every trajectory has a matrix of its own. Matrices are dense,
@@ -188,10 +199,15 @@ impl<T: Real> Linearisation<T> {
             }
             return Ok(());
         }
-        for (k, scale) in self.scale.iter_mut().enumerate() {
-            let (rtol, atol) = (tol.rtol.of(k % d), tol.atol.of(k % d));
-            // Where an error of the tolerance's size would be: atol / rtol is the size at which the two meet.
-            *scale = T::c(if rtol > 0.0 { (atol / rtol).clamp(1e-10, 1.0) } else { 1.0 });
+        // A coordinate that is small beside the others must still change sums with them: differences of such sums keep four digits.
+        let beside = T::EPSILON.sqrt().sqrt();
+        for (y, scale) in y.chunks_exact(d).zip(self.scale.chunks_exact_mut(d)) {
+            let largest = beside * y.iter().fold(T::ZERO, |most, y| most.max(y.abs()));
+            for (j, scale) in scale.iter_mut().enumerate() {
+                let (rtol, atol) = (tol.rtol.of(j), tol.atol.of(j));
+                // Where an error of the tolerance's size would be: atol / rtol is the size at which the two meet.
+                *scale = largest.max(T::c(if rtol > 0.0 { (atol / rtol).clamp(1e-10, 1.0) } else { 1.0 }));
+            }
         }
         work.evals += colored.jacobian(f, t, y, p, f0, &self.scale, &mut self.shifted, &mut self.f1, jac)?;
         Ok(())
@@ -206,8 +222,15 @@ impl<T: Real> Linearisation<T> {
     /// If no Jacobian was computed.
     pub(crate) fn factor(&mut self, shift: f64, work: &mut Work) -> Result<(), SingularMatrix> {
         work.factorisations += 1;
-        let s = systems(&mut self.systems);
-        factor_all(T::c(shift), &s.jac, &s.jac_at, &s.mass_at, &mut s.matrix, &mut s.real)
+        let (d, shift, s) = (self.d, T::c(shift), systems(&mut self.systems));
+        if self.mass.is_none() && s.pattern.is_none() {
+            // Dense: from the Jacobian, with no matrix stored between.
+            for (jac, solver) in s.jac.chunks_exact((d * d).max(1)).zip(&mut s.real) {
+                solver.factor_from(|k, diagonal| if diagonal { shift - jac[k] } else { -jac[k] })?;
+            }
+            return Ok(());
+        }
+        factor_all(shift, &s.jac, &s.jac_at, &s.mass_at, &mut s.matrix, &mut s.real)
     }
 
     /// Solves `(shift M - J) x = b` in place, `[n, d]`, for the last factored shift.
@@ -230,9 +253,18 @@ impl<T: Real> Linearisation<T> {
         work: &mut Work,
     ) -> Result<(), SingularMatrix> {
         work.factorisations += 1;
-        let shift = Complex::new(T::c(re), T::c(im));
+        let (d, shift) = (self.d, Complex::new(T::c(re), T::c(im)));
         let s = systems(&mut self.systems);
         let solvers = &mut s.complex[k * self.n..(k + 1) * self.n];
+        if self.mass.is_none() && s.pattern.is_none() {
+            for (jac, solver) in s.jac.chunks_exact((d * d).max(1)).zip(solvers) {
+                solver.factor_from(|k, diagonal| {
+                    let (re, im) = if diagonal { (shift.re, shift.im) } else { (T::ZERO, T::ZERO) };
+                    Complex::new(re - jac[k], im)
+                })?;
+            }
+            return Ok(());
+        }
         factor_all(shift, &s.jac, &s.jac_at, &s.mass_at, &mut s.complex_matrix, solvers)
     }
 
@@ -242,13 +274,7 @@ impl<T: Real> Linearisation<T> {
         let s = systems(&mut self.systems);
         let solvers = &mut s.complex[k * self.n..(k + 1) * self.n];
         for ((re, im), solver) in re.chunks_exact_mut(d).zip(im.chunks_exact_mut(d)).zip(solvers) {
-            for ((b, &re), &im) in s.complex_rhs.iter_mut().zip(&*re).zip(&*im) {
-                *b = Complex::new(re, im);
-            }
-            solver.solve(&mut s.complex_rhs);
-            for ((b, re), im) in s.complex_rhs.iter().zip(re).zip(im) {
-                (*re, *im) = (b.re, b.im);
-            }
+            solver.solve_parts(re, im, &mut s.complex_rhs);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! In which form a system `s M - J` is solved.
 
-use chreode_core::{LinearSolver, SingularMatrix, Sparsity};
-use chreode_linalg::{BandLu, Lu, Scalar, SparseLu};
+use chreode_core::{LinearSolver, Real, SingularMatrix, Sparsity};
+use chreode_linalg::{BandLu, Complex, Lu, Scalar, SparseLu};
 
 /// Up to this size all matrices are dense.
 pub(super) const DENSE_UP_TO: usize = 16;
@@ -74,7 +74,34 @@ impl<S: Scalar> Solver<S> {
         self.inner().factor(values)
     }
 
+    /// Factors a dense matrix from its entries, as [`Lu::factor_from`].
+    ///
+    /// # Panics
+    /// If the solver is not dense.
+    #[inline]
+    pub(super) fn factor_from(&mut self, entry: impl Fn(usize, bool) -> S) -> Result<(), SingularMatrix> {
+        let Self::Dense(lu) = self else { panic!("entries of a dense matrix for a solver of another form") };
+        lu.factor_from(entry)
+    }
+
     pub(super) fn solve(&mut self, b: &mut [S]) {
         self.inner().solve(b);
+    }
+}
+
+impl<T: Real> Solver<Complex<T>> {
+    /// Solves for a right-hand side whose parts are apart, in place.
+    #[inline]
+    pub(super) fn solve_parts(&mut self, re: &mut [T], im: &mut [T], whole: &mut [Complex<T>]) {
+        if let Self::Dense(lu) = self {
+            return lu.solve_parts(re, im);
+        }
+        for ((b, &re), &im) in whole.iter_mut().zip(&*re).zip(&*im) {
+            *b = Complex::new(re, im);
+        }
+        self.solve(whole);
+        for ((b, re), im) in whole.iter().zip(re).zip(im) {
+            (*re, *im) = (b.re, b.im);
+        }
     }
 }

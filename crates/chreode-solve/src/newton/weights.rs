@@ -14,7 +14,7 @@ pub(crate) struct Weights<T> {
     used: Vec<(T, T)>,
     least_rtol: f64,
     /// `[n, d]`.
-    weights: Vec<T>,
+    inverse: Vec<T>,
 }
 
 impl<T: Real> Weights<T> {
@@ -24,7 +24,7 @@ impl<T: Real> Weights<T> {
             asked: vec![(f64::NAN, f64::NAN); d],
             used: vec![(T::ZERO, T::ZERO); d],
             least_rtol: 0.0,
-            weights: vec![T::ZERO; n * d],
+            inverse: vec![T::ZERO; n * d],
         }
     }
 
@@ -56,7 +56,7 @@ impl<T: Real> Weights<T> {
     /// Weighs by the state `y`, `[n, d]`.
     #[inline]
     pub(crate) fn set(&mut self, y: &[T]) {
-        for (y, weights) in y.chunks_exact(self.d).zip(self.weights.chunks_exact_mut(self.d)) {
+        for (y, weights) in y.chunks_exact(self.d).zip(self.inverse.chunks_exact_mut(self.d)) {
             for ((w, y), &(rtol, atol)) in weights.iter_mut().zip(y).zip(&self.used) {
                 *w = T::ONE / (atol + rtol * y.abs());
             }
@@ -64,18 +64,33 @@ impl<T: Real> Weights<T> {
     }
 
     /// Root mean square of the weighted vector, `[n, d]`, of the worst trajectory; NaN if there is one in it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn norm(&self, v: &[T]) -> f64 {
         self.norm_of([v])
     }
 
     /// The same over the coordinates of several vectors.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn norm_of<const N: usize>(&self, v: [&[T]; N]) -> f64 {
         let (d, mut worst) = (self.d, 0.0_f64);
+        let n = v[0].len();
+        if n == d {
+            // The length may be known to the compiler.
+            let weights = &self.inverse[..n];
+            let mut sum = T::ZERO;
+            for v in v {
+                sum += sum_of_squares(weights, &v[..n]);
+            }
+            let sum = sum.f64();
+            return (sum / (N * n) as f64).sqrt();
+        }
         let mut from = 0;
-        for weights in self.weights.chunks_exact(d) {
-            let sum = v.iter().map(|v| sum_of_squares(weights, &v[from..from + d])).sum::<T>().f64();
+        for weights in self.inverse.chunks_exact(d) {
+            let mut sum = T::ZERO;
+            for v in v {
+                sum += sum_of_squares(weights, &v[from..from + d]);
+            }
+            let sum = sum.f64();
             if sum.is_nan() {
                 return f64::NAN;
             }
@@ -87,7 +102,7 @@ impl<T: Real> Weights<T> {
 }
 
 /// In eight lanes, so that it need not wait for each addition; the order is fixed.
-#[inline]
+#[inline(always)]
 fn sum_of_squares<T: Real>(w: &[T], v: &[T]) -> T {
     let ((w, w_rest), (v, v_rest)) = (w.as_chunks::<8>(), v.as_chunks::<8>());
     let mut sum = T::ZERO;
@@ -103,7 +118,10 @@ fn sum_of_squares<T: Real>(w: &[T], v: &[T]) -> T {
             lanes[l] += (w[l] * v[l]) * (w[l] * v[l]);
         }
     }
-    lanes.into_iter().sum::<T>() + sum
+    for l in lanes {
+        sum += l;
+    }
+    sum
 }
 
 #[cfg(test)]

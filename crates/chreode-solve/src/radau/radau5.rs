@@ -7,7 +7,7 @@ use chreode_core::{FieldError, Real, Sparsity, Tolerance};
 
 use super::coefficients::{ALPHA, BETA, C, E, GAMMA, T, T_INV};
 use crate::initial_step::initial_step;
-use crate::newton::linearisation::Linearisation;
+use crate::newton::linearisation::{JacobianAge, Linearisation};
 use crate::newton::weights::Weights;
 use crate::rhs::Rhs;
 use crate::stats::Work;
@@ -29,7 +29,7 @@ const NOT_WORTH: f64 = 1.2;
 /// Radau IIA of order 5 with its work arrays: the method of choice for stiff problems that are to be solved to few or many
 /// digits, also with a mass matrix (index-1 differential-algebraic equations).
 ///
-/// L-stable; order 5 at the steps' ends, 3 inside a step (the collocation polynomial). Since its error estimate is of order
+/// L-stable; order 5 at the steps' ends, 4 inside a step (the collocation polynomial). Since its error estimate is of order
 /// 3 only, it is held to `0.1 rtol^(2/3)` (and `atol` in proportion), which brings the true error near `rtol`.
 ///
 /// ```
@@ -51,12 +51,10 @@ pub struct Radau5<T: Real> {
     d: usize,
     nd: usize,
     linear: Linearisation<T>,
-    /// The field at the step's start; its time and whether it belongs to the present state.
+    /// The field at the step's start, and at the end of the proposed one.
     f0: Vec<T>,
-    have_f0: bool,
-    /// Whether the Jacobian was computed at the present state, and whether it serves at all.
-    jacobian_fresh: bool,
-    jacobian_serves: bool,
+    f1: Vec<T>,
+    jacobian: JacobianAge,
     /// Step length of the factorisations; 0 for none.
     factored: f64,
     /// Stage values minus `y`, transformed ones, and Newton corrections: `[3, n, d]` each.
@@ -96,9 +94,8 @@ impl<S: Real> Radau5<S> {
             nd,
             linear: Linearisation::new(n, d, 1),
             f0: zeros(),
-            have_f0: false,
-            jacobian_fresh: false,
-            jacobian_serves: false,
+            f1: zeros(),
+            jacobian: JacobianAge::Expired,
             factored: 0.0,
             z: three(),
             w: three(),
@@ -159,30 +156,34 @@ impl<S: Real> Radau5<S> {
     }
 
     /// First guess of the stages: the last step's polynomial, continued, or zero.
-    fn guess(&mut self, h: f64) {
+    #[inline(always)]
+    fn guess<const N: usize>(&mut self, h: f64) {
         if self.last_h == 0.0 {
             for v in self.z.iter_mut().chain(&mut self.w) {
                 v.fill(S::ZERO);
             }
             return;
         }
+        let nd = self.length::<N>();
         let q = h / self.last_h;
-        let [p1, p2, p3] = &self.last_poly;
-        for (i, z) in self.z.iter_mut().enumerate() {
-            let s = C[i] * q;
+        let [p1, p2, p3] = self.last_poly.each_ref().map(|p| &p[..nd]);
+        for (z, c) in self.z.iter_mut().zip(C) {
+            let (z, s) = (&mut z[..nd], c * q);
             let (s, s2, s1) = (S::c(s), S::c(s - (C[1] - 1.0)), S::c(s - (C[0] - 1.0)));
-            for j in 0..self.nd {
+            for j in 0..nd {
                 z[j] = s * (p1[j] + s2 * (p2[j] + s1 * p3[j]));
             }
         }
-        let [z1, z2, z3] = &self.z;
-        let [w1, w2, w3] = &mut self.w;
-        transform(&T_INV, [z1, z2, z3], [w1, w2, w3]);
+        transform(&T_INV, self.z.each_ref().map(|z| &z[..nd]), self.w.each_mut().map(|w| &mut w[..nd]));
+    }
+
+    /// Length of the state.
+    #[inline(always)]
+    fn length<const N: usize>(&self) -> usize {
+        if N > 0 { N } else { self.nd }
     }
 
     /// Simplified Newton iteration for the stages; true if it converged, else `failure` and `next_factor` are set.
-    ///
-    /// `N` is the length of the state if the compiler is to know it, else 0.
     fn newton<const N: usize>(
         &mut self,
         f: &mut Rhs<'_, S>,
@@ -196,26 +197,28 @@ impl<S: Real> Radau5<S> {
         let floor = 10.0 * S::EPSILON.f64() / rtol;
         let tolerance = floor.max(0.03_f64.min(rtol.sqrt().max(1e-4)));
         let most = if self.fixed { MOST_OF_FIXED_STEPS } else { MAX_ITERATIONS };
-        let mut eta = self.eta.max(S::EPSILON.f64()).powf(0.75);
+        let last = self.eta.max(S::EPSILON.f64()).sqrt();
+        let mut eta = last * last.sqrt(); // the last one to the 3/4: it may have become worse
         let (mut before, mut rate_before) = (0.0, 0.0);
         self.rate = RATE_TO_KEEP;
         for k in 1..=most {
             self.iterations = k;
             self.work.newton_iterations += 1;
+            let nd = self.length::<N>();
             for i in 0..3 {
-                for (tmp, (&y, &z)) in self.tmp.iter_mut().zip(y.iter().zip(&self.z[i])) {
-                    *tmp = y + z;
+                let (tmp, y, z) = (&mut self.tmp[..nd], &y[..nd], &self.z[i][..nd]);
+                for j in 0..nd {
+                    tmp[j] = y[j] + z[j];
                 }
                 self.work.evals += 1;
                 let time = if i == 2 { t + h } else { t + C[i] * h };
                 f.eval(time, &self.tmp, p, &mut self.z[i])?; // the guess has been transformed already
             }
             self.residual::<N>(h);
-            let [d1, d2, d3] = &mut self.dw;
+            let [d1, d2, d3] = self.dw.each_mut().map(|d| &mut d[..nd]);
             self.linear.solve(d1);
             self.linear.solve_complex(0, d2, d3);
-            let [d1, d2, d3] = &self.dw;
-            let size = self.weights.norm_of([d1, d2, d3]);
+            let size = self.weights.norm_of(self.dw.each_ref().map(|d| &d[..nd]));
             if !size.is_finite() {
                 return Ok(self.give_up(0.5, f64::INFINITY));
             }
@@ -250,54 +253,111 @@ impl<S: Real> Radau5<S> {
     /// Sets `dw` to the right-hand sides of the transformed Newton systems; `z` holds the field at the stages.
     #[inline(always)]
     fn residual<const N: usize>(&mut self, h: f64) {
+        let nd = self.length::<N>();
         let [g, a, b] = [GAMMA / h, ALPHA / h, BETA / h].map(S::c);
-        let m = T_INV.map(|row| row.map(S::c));
-        let nd = if N > 0 { N } else { self.nd };
-        let [z1, z2, z3] = &mut self.z;
-        let [w1, w2, w3] = &self.w;
-        let [d1, d2, d3] = &mut self.dw;
+        let [z1, z2, z3] = self.z.each_mut().map(|z| &mut z[..nd]);
+        let [w1, w2, w3] = self.w.each_ref().map(|w| &w[..nd]);
+        let [d1, d2, d3] = self.dw.each_mut().map(|d| &mut d[..nd]);
+        transform(&T_INV, [&*z1, &*z2, &*z3], [&mut *d1, &mut *d2, &mut *d3]);
+        let (mut m1, mut m2, mut m3) = (w1, w2, w3);
         if self.linear.has_mass() {
-            transform(&T_INV, [z1, z2, z3], [d1, d2, d3]);
             // `z` is free until it is set from the corrected `w`.
             self.linear.apply_mass(w1, z1);
             self.linear.apply_mass(w2, z2);
             self.linear.apply_mass(w3, z3);
-            for j in 0..nd {
-                d1[j] -= g * z1[j];
-                d2[j] -= a * z2[j] - b * z3[j];
-                d3[j] -= a * z3[j] + b * z2[j];
-            }
-            return;
+            (m1, m2, m3) = (z1, z2, z3);
         }
-        let (z1, z2, z3) = (&z1[..nd], &z2[..nd], &z3[..nd]);
-        let (w1, w2, w3) = (&w1[..nd], &w2[..nd], &w3[..nd]);
-        let (d1, d2, d3) = (&mut d1[..nd], &mut d2[..nd], &mut d3[..nd]);
         for j in 0..nd {
-            let (f1, f2, f3) = (z1[j], z2[j], z3[j]);
-            d1[j] = m[0][0] * f1 + m[0][1] * f2 + m[0][2] * f3 - g * w1[j];
-            d2[j] = m[1][0] * f1 + m[1][1] * f2 + m[1][2] * f3 - (a * w2[j] - b * w3[j]);
-            d3[j] = m[2][0] * f1 + m[2][1] * f2 + m[2][2] * f3 - (a * w3[j] + b * w2[j]);
+            d1[j] -= g * m1[j];
+            d2[j] -= a * m2[j] - b * m3[j];
+            d3[j] -= a * m3[j] + b * m2[j];
         }
     }
 
     /// Adds the corrections `dw` to `w` and sets the stages `z` from it.
     #[inline(always)]
     fn correct<const N: usize>(&mut self) {
-        let m = T.map(|row| row.map(S::c));
-        let nd = if N > 0 { N } else { self.nd };
-        let [z1, z2, z3] = &mut self.z;
-        let [w1, w2, w3] = &mut self.w;
-        let [d1, d2, d3] = &self.dw;
-        let (z1, z2, z3) = (&mut z1[..nd], &mut z2[..nd], &mut z3[..nd]);
-        let (w1, w2, w3) = (&mut w1[..nd], &mut w2[..nd], &mut w3[..nd]);
-        let (d1, d2, d3) = (&d1[..nd], &d2[..nd], &d3[..nd]);
+        let nd = self.length::<N>();
+        let [w1, w2, w3] = self.w.each_mut().map(|w| &mut w[..nd]);
+        let [d1, d2, d3] = self.dw.each_ref().map(|d| &d[..nd]);
         for j in 0..nd {
-            let (a, b, c) = (w1[j] + d1[j], w2[j] + d2[j], w3[j] + d3[j]);
-            (w1[j], w2[j], w3[j]) = (a, b, c);
-            z1[j] = m[0][0] * a + m[0][1] * b + m[0][2] * c;
-            z2[j] = m[1][0] * a + m[1][1] * b + m[1][2] * c;
-            z3[j] = m[2][0] * a + b;
+            w1[j] += d1[j];
+            w2[j] += d2[j];
+            w3[j] += d3[j];
         }
+        transform(&T, [&*w1, &*w2, &*w3], self.z.each_mut().map(|z| &mut z[..nd]));
+    }
+
+    /// [`step`](Stepper::step); `N` is the length of the state if the compiler is to know it, else 0.
+    fn step_of<const N: usize>(
+        &mut self,
+        f: &mut Rhs<'_, S>,
+        t: f64,
+        t_end: f64,
+        y: &[S],
+        p: &[S],
+        tol: Tolerance<'_>,
+    ) -> Result<f64, FieldError> {
+        let y = &y[..self.length::<N>()];
+        let h = t_end - t;
+        self.failure = None;
+        self.weights.follow(tol, tolerance_of_estimate);
+        self.weights.set(y);
+        loop {
+            if self.jacobian == JacobianAge::Expired {
+                self.linear.refresh(f, t, y, p, &self.f0, tol, &mut self.work)?;
+                self.jacobian = JacobianAge::Fresh;
+                self.factored = 0.0;
+            }
+            if (self.factored - h).abs() > 1e-9 * h.abs() {
+                self.factored = 0.0;
+                let real = self.linear.factor(GAMMA / h, &mut self.work);
+                let both =
+                    real.and_then(|()| self.linear.factor_complex(0, ALPHA / h, BETA / h, &mut self.work));
+                if let Err(singular) = both {
+                    self.next_factor = 0.5;
+                    self.failure = Some(singular.into());
+                    return Ok(f64::INFINITY);
+                }
+                self.factored = h;
+            }
+            self.guess::<N>(h);
+            if self.newton::<N>(f, t, h, y, p)? {
+                break;
+            }
+            if self.jacobian == JacobianAge::Fresh {
+                return Ok(f64::INFINITY);
+            }
+            self.jacobian = JacobianAge::Expired; // it was an old one: the same step with a new one
+        }
+        self.failure = None;
+        let nd = self.length::<N>();
+        let (y1, z3) = (&mut self.y1[..nd], &self.z[2][..nd]);
+        for j in 0..nd {
+            y1[j] = y[j] + z3[j];
+        }
+        let finite = self.y1.iter().fold(true, |ok, v| ok & v.is_finite());
+        let err = if finite { self.error::<N>(f, t, h, y, p)? } else { f64::NAN };
+        if !err.is_nan() {
+            self.control(h, err);
+        }
+        if self.fixed || err <= 1.0 {
+            // Before the step is taken, so that a field that refuses its end has it tried again.
+            self.work.evals += 1;
+            f.eval(t_end, &self.y1, p, &mut self.f1)?;
+        }
+        self.proposed_h = h;
+        let [z1, z2, z3] = self.z.each_ref().map(|z| &z[..nd]);
+        let [p1, p2, p3] = self.poly.each_mut().map(|p| &mut p[..nd]);
+        let [i12, i1, i2, i23, i13] =
+            [1.0 / (C[0] - C[1]), 1.0 / C[0], 1.0 / C[1], 1.0 / (C[1] - 1.0), 1.0 / (C[0] - 1.0)].map(S::c);
+        for j in 0..nd {
+            let first = (z1[j] - z2[j]) * i12;
+            p1[j] = (z2[j] - z3[j]) * i23;
+            p2[j] = (first - p1[j]) * i13;
+            p3[j] = p2[j] - (first - z1[j] * i1) * i2;
+        }
+        Ok(err)
     }
 
     fn give_up(&mut self, factor: f64, rate: f64) -> bool {
@@ -309,18 +369,30 @@ impl<S: Real> Radau5<S> {
 
     /// The error estimate `(γ/h M - J)⁻¹ (f(t, y) + M Σ E_i Z_i / h)`; after a rejection, or on the first step, once more from
     /// where it points to.
-    fn error(&mut self, f: &mut Rhs<'_, S>, t: f64, h: f64, y: &[S], p: &[S]) -> Result<f64, FieldError> {
-        let nd = self.nd;
+    #[inline(always)]
+    fn error<const N: usize>(
+        &mut self,
+        f: &mut Rhs<'_, S>,
+        t: f64,
+        h: f64,
+        y: &[S],
+        p: &[S],
+    ) -> Result<f64, FieldError> {
+        let nd = self.length::<N>();
         let e = E.map(|e| S::c(e / h));
-        let [z1, z2, z3] = &self.z;
+        let [z1, z2, z3] = self.z.each_ref().map(|z| &z[..nd]);
         // `dw` is free after the Newton iteration.
-        let [base, err, stage] = &mut self.dw;
+        let [base, err, stage] = self.dw.each_mut().map(|d| &mut d[..nd]);
         for j in 0..nd {
-            err[j] = e[0] * z1[j] + e[1] * z2[j] + e[2] * z3[j];
+            base[j] = e[0] * z1[j] + e[1] * z2[j] + e[2] * z3[j];
         }
-        self.linear.apply_mass(err, base);
+        if self.linear.has_mass() {
+            stage.copy_from_slice(base);
+            self.linear.apply_mass(stage, base);
+        }
+        let f0 = &self.f0[..nd];
         for j in 0..nd {
-            err[j] = base[j] + self.f0[j];
+            err[j] = base[j] + f0[j];
         }
         self.linear.solve(err);
         let mut size = self.weights.norm(err);
@@ -406,8 +478,7 @@ impl<S: Real> Stepper<S> for Radau5<S> {
     }
 
     fn start(&mut self, f: &mut Rhs<'_, S>, t: f64, y: &[S], p: &[S]) -> Result<(), FieldError> {
-        self.have_f0 = true;
-        (self.jacobian_fresh, self.jacobian_serves) = (false, false);
+        self.jacobian = JacobianAge::Expired;
         (self.factored, self.last_h, self.eta, self.rejected) = (0.0, 0.0, 1.0, false);
         self.work.evals += 1;
         f.eval(t, y, p, &mut self.f0)
@@ -436,71 +507,13 @@ impl<S: Real> Stepper<S> for Radau5<S> {
         p: &[S],
         tol: Tolerance<'_>,
     ) -> Result<f64, FieldError> {
-        let h = t_end - t;
-        self.failure = None;
-        self.weights.follow(tol, tolerance_of_estimate);
-        self.weights.set(y);
-        if !self.have_f0 {
-            self.work.evals += 1;
-            f.eval(t, y, p, &mut self.f0)?;
-            self.have_f0 = true;
+        match self.nd {
+            1 => self.step_of::<1>(f, t, t_end, y, p, tol),
+            2 => self.step_of::<2>(f, t, t_end, y, p, tol),
+            3 => self.step_of::<3>(f, t, t_end, y, p, tol),
+            4 => self.step_of::<4>(f, t, t_end, y, p, tol),
+            _ => self.step_of::<0>(f, t, t_end, y, p, tol),
         }
-        loop {
-            if !self.jacobian_serves {
-                self.linear.refresh(f, t, y, p, &self.f0, tol, &mut self.work)?;
-                (self.jacobian_fresh, self.jacobian_serves) = (true, true);
-                self.factored = 0.0;
-            }
-            if (self.factored - h).abs() > 1e-9 * h.abs() {
-                self.factored = 0.0;
-                let real = self.linear.factor(GAMMA / h, &mut self.work);
-                let both =
-                    real.and_then(|()| self.linear.factor_complex(0, ALPHA / h, BETA / h, &mut self.work));
-                if let Err(singular) = both {
-                    self.next_factor = 0.5;
-                    self.failure = Some(singular.into());
-                    return Ok(f64::INFINITY);
-                }
-                self.factored = h;
-            }
-            self.guess(h);
-            let converged = match self.nd {
-                1 => self.newton::<1>(f, t, h, y, p)?,
-                2 => self.newton::<2>(f, t, h, y, p)?,
-                3 => self.newton::<3>(f, t, h, y, p)?,
-                4 => self.newton::<4>(f, t, h, y, p)?,
-                8 => self.newton::<8>(f, t, h, y, p)?,
-                _ => self.newton::<0>(f, t, h, y, p)?,
-            };
-            if converged {
-                break;
-            }
-            if self.jacobian_fresh {
-                return Ok(f64::INFINITY);
-            }
-            self.jacobian_serves = false; // it was an old one: the same step with a new one
-        }
-        self.failure = None;
-        for (y1, (&y, &z)) in self.y1.iter_mut().zip(y.iter().zip(&self.z[2])) {
-            *y1 = y + z;
-        }
-        let finite = self.y1.iter().fold(true, |ok, v| ok & v.is_finite());
-        let err = if finite { self.error(f, t, h, y, p)? } else { f64::NAN };
-        if !err.is_nan() {
-            self.control(h, err);
-        }
-        self.proposed_h = h;
-        let [z1, z2, z3] = &self.z;
-        let [p1, p2, p3] = &mut self.poly;
-        let [i12, i1, i2, i23, i13] =
-            [1.0 / (C[0] - C[1]), 1.0 / C[0], 1.0 / C[1], 1.0 / (C[1] - 1.0), 1.0 / (C[0] - 1.0)].map(S::c);
-        for j in 0..self.nd {
-            let first = (z1[j] - z2[j]) * i12;
-            p1[j] = (z2[j] - z3[j]) * i23;
-            p2[j] = (first - p1[j]) * i13;
-            p3[j] = p2[j] - (first - z1[j] * i1) * i2;
-        }
-        Ok(err)
     }
 
     fn proposed(&self) -> &[S] {
@@ -521,16 +534,15 @@ impl<S: Real> Stepper<S> for Radau5<S> {
         y.copy_from_slice(&self.y1);
         std::mem::swap(&mut self.poly, &mut self.last_poly);
         self.last_h = self.proposed_h;
-        self.have_f0 = false;
-        self.jacobian_fresh = false;
-        self.jacobian_serves = self.rate <= RATE_TO_KEEP;
+        std::mem::swap(&mut self.f0, &mut self.f1);
+        self.jacobian = if self.rate <= RATE_TO_KEEP { JacobianAge::Old } else { JacobianAge::Expired };
         self.rejected = false;
     }
 
     fn reject(&mut self) {
         self.rejected = true;
-        if !self.jacobian_fresh {
-            self.jacobian_serves = false;
+        if self.jacobian == JacobianAge::Old {
+            self.jacobian = JacobianAge::Expired;
         }
     }
 
