@@ -259,14 +259,14 @@ fn weak_orders() {
         [(SdeMethod::EulerMaruyama, 1.0), (SdeMethod::Milstein, 1.0), (SdeMethod::Sriw1, 1.75)]
     {
         check_weak(method.name(), order, [16, 32, 64], &|steps, seed| {
-            let (y, w) = paths(method, &SinhSde { dim: 1 }, &P, &[0.3], 20_000, steps, seed);
+            let (y, w) = paths(method, &SinhSde { dim: 1 }, &P, &[0.3], 10_000, steps, seed);
             mean_errors(y.into_iter(), w.iter().map(|&w| SinhSde::exact(1.0, 0.3, w, &P)))
         });
     }
     let (y0, p) = ([0.6, -0.4], [0.8, 1.2]);
     let sde = SpinSde { calculus: Calculus::Stratonovich };
     check_weak("stochastic Heun", 1.0, [4, 8, 16], &|steps, seed| {
-        let (y, w) = paths(SdeMethod::StochasticHeun, &sde, &p, &y0, 20_000, steps, seed);
+        let (y, w) = paths(SdeMethod::StochasticHeun, &sde, &p, &y0, 10_000, steps, seed);
         mean_errors(y.into_iter().step_by(2), w.iter().map(|&w| SpinSde::exact(1.0, y0, w, &p)[0]))
     });
     let sde = RingSde { dim: 3, noise: NoiseKind::Additive, calculus: Calculus::Ito };
