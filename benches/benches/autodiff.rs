@@ -6,7 +6,7 @@ use std::hint::black_box;
 use chreode_autodiff::{Auto, Dual, Program, Tape};
 use chreode_core::{Dynamics, FieldError, Jacobian, Number, Sparsity, VectorField, Vjp};
 use chreode_testkit::{
-    Brusselator, BrusselatorLine, Duffing, Lorenz, LotkaVolterra, Rational, Toggle, corpus,
+    Brusselator, BrusselatorLine, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, Toggle, corpus,
 };
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 
@@ -58,14 +58,11 @@ impl Vjp<f64> for ByHand {
     }
 }
 
-trait Differentiated: Jacobian<f64> + Vjp<f64> {}
-impl<F: Jacobian<f64> + Vjp<f64>> Differentiated for F {}
-
-/// Jacobian and pull-backs of one trajectory and of 64, through `dyn`.
-fn field(
+/// Jacobian and pull-backs of one trajectory and of 64,.
+fn field<F: Jacobian<f64> + Vjp<f64> + ?Sized>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     how: &str,
-    f: &mut dyn Differentiated,
+    f: &mut F,
     y: &[f64],
     p: &[f64],
 ) {
@@ -95,7 +92,7 @@ fn by_hand(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("autodiff/{}", case.name));
         settings(&mut group);
         field(&mut group, "by hand", &mut *case.field, &case.y0, &case.p);
-        let mut auto: Box<dyn Differentiated> = match case.name {
+        let mut auto: Box<dyn Differentiable<f64>> = match case.name {
             "rational" => Box::new(Auto::<_>::new(Rational)),
             "Lotka-Volterra" => Box::new(Auto::<_>::new(LotkaVolterra)),
             "Lorenz" => Box::new(Auto::<_>::new(Lorenz)),

@@ -4,8 +4,8 @@ use chreode_autodiff::{Auto, Dual, Program, Tape};
 use chreode_core::{Dynamics, Jacobian, Jvp, Number, VectorField, Vjp, put, take};
 use chreode_linalg::Lanes;
 use chreode_testkit::{
-    Brusselator, BrusselatorLine, Duffing, Lorenz, LotkaVolterra, Rational, SmoothField, Toggle,
-    central_difference, check_jacobian, check_jvp, check_vjp, compare, corpus,
+    Brusselator, BrusselatorLine, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, SmoothField,
+    Toggle, central_difference, check_jacobian, check_jvp, check_vjp, compare, corpus,
 };
 use proptest::prelude::*;
 
@@ -175,7 +175,7 @@ proptest! {
 /// The corpus' own derivatives, written by hand.
 #[test]
 fn the_corpus_by_hand() {
-    fn model(name: &str) -> Box<dyn Differentiated> {
+    fn model(name: &str) -> Box<dyn Differentiable<f64>> {
         match name {
             "rational" => Box::new(Auto::<_>::new(Rational)),
             "Lotka-Volterra" => Box::new(Auto::<_>::new(LotkaVolterra)),
@@ -185,8 +185,6 @@ fn the_corpus_by_hand() {
             name => panic!("{name} has no model that is written once"),
         }
     }
-    trait Differentiated: Jacobian<f64> + Jvp<f64> + Vjp<f64> {}
-    impl<F: Jacobian<f64> + Jvp<f64> + Vjp<f64>> Differentiated for F {}
     for mut case in corpus() {
         let mut auto = model(case.name);
         let (d, np) = (case.y0.len(), case.p.len());

@@ -14,6 +14,7 @@ const PLAN: &[Row] = &[
     Row { package: "chreode-core", may_use: &[] },
     Row { package: "chreode-testkit", may_use: &["chreode-core"] },
     Row { package: "chreode-linalg", may_use: &["chreode-core"] },
+    Row { package: "chreode-autodiff", may_use: &["chreode-core", "chreode-linalg"] },
     Row { package: "chreode-report", may_use: &["chreode-core"] },
     Row { package: "chreode-solve", may_use: &["chreode-core", "chreode-linalg"] },
     Row { package: "chreode-model", may_use: &["chreode-core", "chreode-linalg"] },
@@ -39,6 +40,7 @@ const PLAN: &[Row] = &[
         may_use: &[
             "chreode-core",
             "chreode-linalg",
+            "chreode-autodiff",
             "chreode-solve",
             "chreode-adjoint",
             "chreode-model",
@@ -53,6 +55,7 @@ const PLAN: &[Row] = &[
             "chreode",
             "chreode-core",
             "chreode-linalg",
+            "chreode-autodiff",
             "chreode-solve",
             "chreode-adjoint",
             "chreode-model",
@@ -66,6 +69,7 @@ const PLAN: &[Row] = &[
         may_use: &[
             "chreode-core",
             "chreode-linalg",
+            "chreode-autodiff",
             "chreode-solve",
             "chreode-adjoint",
             "chreode-model",
