@@ -115,6 +115,8 @@ fn by_hand(c: &mut Criterion) {
     group.finish();
 }
 
+type Second = Dual<Dual<f64, 1>, 1>;
+
 /// The other ways, on a model with powers, exponentials and branches.
 fn routes(c: &mut Criterion) {
     let mut group = c.benchmark_group("autodiff/toggle");
@@ -133,7 +135,6 @@ fn routes(c: &mut Criterion) {
     group.bench_function("VJP/program", |b| {
         b.iter(|| program.vjp(&mut replay, 1.0, black_box(&y), &p, &[1.0, 2.0], &mut y_bar, &mut p_bar));
     });
-    type Second = Dual<Dual<f64, 1>, 1>;
     let (x, q) = (y.map(Second::c), p.map(Second::c));
     let mut dy = [Second::c(0.0); 2];
     group.bench_function("second derivative along one pair", |b| {

@@ -73,6 +73,7 @@ impl<T: Number, const N: usize> Mul for Dual<T, N> {
 
 impl<T: Number, const N: usize> Div for Dual<T, N> {
     type Output = Self;
+    #[allow(clippy::suspicious_arithmetic_impl, reason = "one reciprocal instead of N quotients")]
     #[inline(always)]
     fn div(self, o: Self) -> Self {
         let r = o.v.recip();

@@ -98,7 +98,7 @@ pub(crate) enum MaskExpr<'g> {
 use Expr::{K, N};
 
 /// An operation on one value, folded for constants.
-fn unary<'g>(x: Expr<'g>, fold: fn(f64) -> f64, op: fn(u32) -> Op) -> Expr<'g> {
+fn unary(x: Expr<'_>, fold: fn(f64) -> f64, op: fn(u32) -> Op) -> Expr<'_> {
     match x {
         K(x) => K(fold(x)),
         N(g, i) => g.node(op(i)),

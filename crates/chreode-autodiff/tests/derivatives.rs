@@ -1,7 +1,7 @@
 //! Every route to a derivative against every other, against derivatives by hand and against finite differences.
 
 use chreode_autodiff::{Auto, Dual, Program, Tape};
-use chreode_core::{Dynamics, Jacobian, Jvp, Number, VectorField, Vjp, put, take};
+use chreode_core::{Dynamics, Jacobian, Jvp, Number, Sparsity, VectorField, Vjp, put, take};
 use chreode_linalg::Lanes;
 use chreode_testkit::{
     Brusselator, BrusselatorLine, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, SmoothField,
@@ -34,6 +34,9 @@ fn pulled(jacobian: &[f64], lambda: &[f64], np: usize) -> (Vec<f64>, Vec<f64>) {
 
 const TIGHT: f64 = 1e-13;
 
+/// Sets the first and adds to the second.
+type Pull<'a> = &'a mut dyn FnMut(&mut [f64], &mut [f64]);
+
 /// All routes of one model at one point.
 fn all_routes<D: Dynamics + Copy>(
     model: D,
@@ -60,7 +63,7 @@ fn all_routes<D: Dynamics + Copy>(
     check_vjp(&mut auto, t, y, p, &lambda, 1e-8)?;
     check_jvp(&mut auto, t, y, p, &lambda, 1e-8)?;
 
-    let mut values = vec![f64::NAN; auto.sparsity().map_or(d * d, |s| s.len())];
+    let mut values = vec![f64::NAN; auto.sparsity().map_or(d * d, Sparsity::len)];
     auto.jacobian(t, y, p, &mut values)?;
     let dense = scattered(&auto, &values, d);
     for i in 0..d {
@@ -72,7 +75,6 @@ fn all_routes<D: Dynamics + Copy>(
         dense.chunks(d).map(|r| r.iter().zip(&lambda).map(|(a, b)| a * b).sum()).collect();
     compare("jv", &jv, &product, TIGHT)?;
 
-    type Pull<'a> = &'a mut dyn FnMut(&mut [f64], &mut [f64]);
     let pull = |what, f: Pull<'_>| -> Result<(), Box<dyn std::error::Error>> {
         let (mut yb, mut pb) = (vec![f64::NAN; d], vec![0.5; np]);
         f(&mut yb, &mut pb);
@@ -224,7 +226,7 @@ fn brusselator_of_100_coordinates() {
         entries.push((i, j));
         by_hand.push(value);
     });
-    assert_eq!(pattern, chreode_core::Sparsity::new(100, 100, entries).unwrap());
+    assert_eq!(pattern, Sparsity::new(100, 100, entries).unwrap());
     let mut values = vec![0.0; pattern.len()];
     auto.jacobian(0.0, &y, &p, &mut values).unwrap();
     compare("sparse Jacobian", &values, &by_hand, 1e-14).unwrap();
@@ -235,6 +237,9 @@ fn brusselator_of_100_coordinates() {
     line.vjp(&y, &p, &lambda, &mut y_hand, &mut p_hand);
     compare("y_bar", &yb, &y_hand, 1e-13).unwrap();
     compare("p_bar", &pb, &p_hand, 1e-13).unwrap();
+    // So long a program is not replayed for batches.
+    assert!(auto.program().len() > 500);
+    check(line, 0.0, &y, &p);
 }
 
 #[test]

@@ -24,6 +24,9 @@ const B_ERR: [f64; STAGES] = {
     w
 };
 
+/// ln 1e-4: the least error that the controller remembers.
+const LEAST_LN_ERR: f64 = -9.210340371976182;
+
 type Mask = LaneMask<LANES>;
 
 /// What a lane holds.
@@ -79,7 +82,8 @@ pub(super) struct Group<'a, D, const ISA: u8> {
 /// A step that was tried.
 pub(super) struct Step<const ISA: u8> {
     pub(super) t_end: V<ISA>,
-    pub(super) step: V<ISA>,
+    /// `t_end - t`.
+    pub(super) dt: V<ISA>,
     pub(super) accept: Mask,
     /// Length of the next step.
     pub(super) h: V<ISA>,
@@ -162,7 +166,7 @@ impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
         // Evaluations 0 and 1 are the derivative at the start and the probe of `initial_step`; the rest are stages 1
         // to 6. The model is called at ONE place, so that it is inlined into the code of each instruction set.
         let first = if self.fresh.any() { 0 } else { 2 };
-        for e in first..STAGES + 1 {
+        for e in first..=STAGES {
             let (time, into) = match e {
                 0 => {
                     self.input.copy_from_slice(&self.y);
@@ -228,12 +232,11 @@ impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
         let h = V::select(accept & !whole, h.max(self.h), h);
         let h = V::select(accept, h.min(self.h_max), h);
         // Not less, or one lucky step would make the next ones tiny.
-        const LEAST: f64 = -9.210340371976182; // ln 1e-4
-        self.ln_err = V::select(accept & whole, ln_err.max(V::c(LEAST)), self.ln_err);
+        self.ln_err = V::select(accept & whole, ln_err.max(V::c(LEAST_LN_ERR)), self.ln_err);
         self.most = V::select(accept, self.max_factor, V::c(1.0));
         self.accepted = V::select(accept, self.accepted + 1.0, self.accepted);
         self.rejected = V::select(accept, self.rejected, self.rejected + 1.0);
-        Step { t_end, step, accept, h }
+        Step { t_end, dt: step, accept, h }
     }
 
     /// The state of the probe at the first guess of each lane's step, which goes to `h`; its time.
