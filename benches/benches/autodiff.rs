@@ -61,11 +61,11 @@ impl Vjp<f64> for ByHand {
     }
 }
 
-/// Jacobian and pull-backs of one trajectory and of 64, through `dyn`.
-fn field(
+/// Jacobian and pull-backs of one trajectory and of 64.
+fn field<F: Jacobian<f64> + Vjp<f64> + ?Sized>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     how: &str,
-    f: &mut (impl Jacobian<f64> + Vjp<f64> + ?Sized),
+    f: &mut F,
     y: &[f64],
     p: &[f64],
 ) {
@@ -117,6 +117,8 @@ fn by_hand(c: &mut Criterion) {
     field(&mut group, "auto", &mut auto, &y, &p);
     group.finish();
 }
+
+type Second = Dual<Dual<f64, 1>, 1>;
 
 /// The other ways, on a model with powers, exponentials and branches.
 fn routes(c: &mut Criterion) {

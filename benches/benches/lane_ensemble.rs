@@ -14,7 +14,7 @@ const N: usize = 10_000;
 fn lorenz(c: &mut Criterion) {
     let mut group = c.benchmark_group("ensemble_lorenz");
     group.sample_size(20);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
     let p: Vec<f64> = (0..N).flat_map(|i| [10.0, 21.0 * i as f64 / N as f64, 8.0 / 3.0]).collect();
     let start = [1.0, 0.0, 0.0].repeat(N);
     let options = SolveOptions::tolerance(1e-6, 1e-8);
@@ -44,7 +44,7 @@ fn lorenz(c: &mut Criterion) {
 
 /// Powers, exponentials and branches.
 fn toggle(c: &mut Criterion) {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
     let start: Vec<f64> = (0..N).flat_map(|i| [i as f64 / N as f64, 1.0]).collect();
     let mut group = c.benchmark_group("ensemble_toggle");
     group.sample_size(10);

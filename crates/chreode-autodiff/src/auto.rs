@@ -10,7 +10,7 @@ use crate::batch::{BatchVjp, LANES};
 use crate::coloring::Coloring;
 use crate::program::{Program, Replay};
 use crate::scratch::Slot;
-use crate::sweep::{Plan, Read, Sweep};
+use crate::sweep::{Memory, Plan, Read, Sweep};
 
 /// Smallest dimension whose Jacobian may be sparse: below, dense factorisations are as fast.
 const LEAST_SPARSE: usize = 16;
@@ -18,6 +18,9 @@ const LEAST_SPARSE: usize = 16;
 const MOST_FILLED: f64 = 0.25;
 /// Most forward sweeps that a pull-back of one trajectory takes before the recorded program is faster.
 const MOST_SWEEPS: usize = 2;
+/// Operations of a program beyond which its values over vectors leave the nearest cache: one forward sweep a
+/// trajectory, if that is all it takes, is then faster.
+const LONG: usize = 500;
 
 /// A model that was written once, as a [`VectorField`] with [`Jvp`], [`Jacobian`] and [`Vjp`], over states of `f32` or
 /// `f64`.
@@ -27,7 +30,7 @@ const MOST_SWEEPS: usize = 2;
 ///   of its entries may differ from zero, it is sparse (see [`Jacobian::sparsity`]), and columns that share no row
 ///   share a direction.
 /// * Pull-backs of one trajectory take such sweeps where two suffice, else the recorded program backward; those of
-///   eight trajectories or more replay the program over vectors.
+///   eight trajectories or more replay the program over vectors, unless it is long and one sweep does it.
 ///
 /// Nothing is allocated after the first call of each kind. Every worker takes a clone.
 ///
@@ -59,10 +62,9 @@ pub struct Auto<D, T = f64> {
     /// None if the Jacobian is dense.
     sparsity: Option<Sparsity>,
     jacobian: Plan,
-    jacobian_scratch: Slot,
+    jacobian_memory: Memory,
     /// None if the program is faster.
-    pull: Option<Plan>,
-    pull_scratch: Slot,
+    pull: Option<(Plan, Memory)>,
     batch_scratch: Slot,
     replay: Replay<f64>,
     point: Vec<f64>,
@@ -78,15 +80,17 @@ impl<D: Dynamics, T: Real> Auto<D, T> {
         let pattern = program.sparsity();
         let sparse = d >= LEAST_SPARSE && pattern.len() as f64 <= MOST_FILLED * (d * d) as f64;
         let jacobian =
-            if sparse { Plan::new(&pattern, &Coloring::of_columns(&pattern)) } else { Plan::dense(d) };
+            if sparse { Plan::sparse(&pattern, &Coloring::of_columns(&pattern)) } else { Plan::dense(d) };
         let everything = program.sparsity_with_params();
-        let pull = Plan::new(&everything, &Coloring::of_columns(&everything));
+        let pull = Plan::pull(&everything, &Coloring::of_columns(&everything));
         Self {
             sparsity: sparse.then_some(pattern),
+            jacobian_memory: Memory::new(&jacobian, program.len(), d, np),
             jacobian,
-            jacobian_scratch: Slot::default(),
-            pull: (pull.len() <= MOST_SWEEPS).then_some(pull),
-            pull_scratch: Slot::default(),
+            pull: (pull.len() <= MOST_SWEEPS).then(|| {
+                let memory = Memory::new(&pull, program.len(), d, np);
+                (pull, memory)
+            }),
             batch_scratch: Slot::default(),
             replay: program.replay(),
             point: vec![0.0; 3 * d + 2 * np],
@@ -169,10 +173,10 @@ impl<D: Dynamics, T: Real> Jacobian<T> for Auto<D, T> {
         assert_eq!(values.len(), expected, "values of a Jacobian (that of its sparsity, if it has one)");
         let read = match &self.sparsity {
             None => Read::Dense(values),
-            Some(s) => Read::Sparse { starts: s.col_starts(), rows: s.row_indices(), values },
+            Some(_) => Read::Sparse(values),
         };
-        let (model, plan, scratch) = (&self.model, &self.jacobian, &mut self.jacobian_scratch);
-        dispatch(Sweep { model, plan, scratch, t, y: &y[..d], p: &p[..np], read });
+        let sweep = Sweep { model: &self.model, plan: &self.jacobian, t, y: &y[..d], p: &p[..np], read };
+        sweep.run(&mut self.jacobian_memory);
         Ok(())
     }
 }
@@ -192,17 +196,17 @@ impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
             return Ok(());
         }
         let (p, p_bar) = (&p[..np], &mut p_bar[..np]);
-        if y.len() >= LANES * d {
+        let swept = self.program.len() > LONG && self.pull.as_ref().is_some_and(|(plan, _)| plan.len() == 1);
+        if y.len() >= LANES * d && !swept {
             let (program, scratch) = (&self.program, &mut self.batch_scratch);
             dispatch(BatchVjp { program, scratch, t, y, p, lambda, y_bar, p_bar });
             return Ok(());
         }
         let rows = y.chunks_exact(d).zip(lambda.chunks_exact(d));
         for ((y, lambda), y_bar) in rows.zip(y_bar.chunks_exact_mut(d)) {
-            if let Some(plan) = &self.pull {
-                let (model, scratch) = (&self.model, &mut self.pull_scratch);
+            if let Some((plan, memory)) = &mut self.pull {
                 let read = Read::Pull { lambda, y_bar, p_bar: &mut *p_bar };
-                dispatch(Sweep { model, plan, scratch, t, y, p, read });
+                Sweep { model: &self.model, plan, t, y, p, read }.run(memory);
             } else {
                 self.pull_back(t, y, p, lambda, y_bar, p_bar);
             }

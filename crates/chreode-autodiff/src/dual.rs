@@ -73,7 +73,7 @@ impl<T: Number, const N: usize> Mul for Dual<T, N> {
 
 impl<T: Number, const N: usize> Div for Dual<T, N> {
     type Output = Self;
-    #[allow(clippy::suspicious_arithmetic_impl, reason = "the derivative of a quotient has products")]
+    #[allow(clippy::suspicious_arithmetic_impl, reason = "one reciprocal instead of N quotients")]
     #[inline(always)]
     fn div(self, o: Self) -> Self {
         let r = o.v.recip();
@@ -162,18 +162,18 @@ impl<T: Number, const N: usize> Number for Dual<T, N> {
     }
     #[inline(always)]
     fn powf(self, p: Self) -> Self {
-        let (v, by_base, by_exponent) = power(self.v, p.v);
+        let v = self.v.powf(p.v);
+        let (by_base, by_exponent) = power(self.v, p.v, v);
         Self { v, d: from_fn(|k| self.d[k].mul_add(by_base, p.d[k] * by_exponent)) }
     }
 }
 
-/// `x^p` with its derivatives by `x` and by `p`, which are 0 unless `x > 0`.
+/// The derivatives of `v = x^p` by `x` and by `p`, which are 0 unless `x > 0`.
 #[inline(always)]
-pub(crate) fn power<T: Number>(x: T, p: T) -> (T, T, T) {
+pub(crate) fn power<T: Number>(x: T, p: T, v: T) -> (T, T) {
     let zero = T::c(0.0);
-    let v = x.powf(p);
     let positive = zero.lt(x);
     // Safe before the quotient and the logarithm: 0 · ∞ would be NaN.
     let (x, w) = (T::select(positive, x, T::c(1.0)), T::select(positive, v, zero));
-    (v, p * w / x, w * x.ln())
+    (p * w / x, w * x.ln())
 }

@@ -227,39 +227,27 @@ impl Program {
             let v = |i: u32| values[i as usize];
             let m = |i: u32| masks[i as usize];
             let to = step.to as usize;
-            let result = match step.op {
-                Op::Neg(a) => -v(a),
-                Op::Add(a, b) => v(a) + v(b),
-                Op::Sub(a, b) => v(a) - v(b),
-                Op::Mul(a, b) => v(a) * v(b),
-                Op::Div(a, b) => v(a) / v(b),
-                Op::Powf(a, b) => v(a).powf(v(b)),
-                Op::Exp(a) => v(a).exp(),
-                Op::Ln(a) => v(a).ln(),
-                Op::Sqrt(a) => v(a).sqrt(),
-                Op::Sin(a) => v(a).sin(),
-                Op::Cos(a) => v(a).cos(),
-                Op::Tanh(a) => v(a).tanh(),
-                Op::Select(k, a, b) => V::select(m(k), v(a), v(b)),
-                Op::Lt(a, b) => {
-                    masks[to] = v(a).lt(v(b));
-                    continue;
-                }
-                Op::And(a, b) => {
-                    masks[to] = m(a) & m(b);
-                    continue;
-                }
-                Op::Or(a, b) => {
-                    masks[to] = m(a) | m(b);
-                    continue;
-                }
-                Op::Not(a) => {
-                    masks[to] = !m(a);
-                    continue;
-                }
-                Op::Const(_) | Op::Time | Op::State(_) | Op::Param(_) => continue, // never a step
-            };
-            values[to] = result;
+            // Each arm stores by itself: one store after the match would send every value through memory twice.
+            match step.op {
+                Op::Neg(a) => values[to] = -v(a),
+                Op::Add(a, b) => values[to] = v(a) + v(b),
+                Op::Sub(a, b) => values[to] = v(a) - v(b),
+                Op::Mul(a, b) => values[to] = v(a) * v(b),
+                Op::Div(a, b) => values[to] = v(a) / v(b),
+                Op::Powf(a, b) => values[to] = v(a).powf(v(b)),
+                Op::Exp(a) => values[to] = v(a).exp(),
+                Op::Ln(a) => values[to] = v(a).ln(),
+                Op::Sqrt(a) => values[to] = v(a).sqrt(),
+                Op::Sin(a) => values[to] = v(a).sin(),
+                Op::Cos(a) => values[to] = v(a).cos(),
+                Op::Tanh(a) => values[to] = v(a).tanh(),
+                Op::Select(k, a, b) => values[to] = V::select(m(k), v(a), v(b)),
+                Op::Lt(a, b) => masks[to] = v(a).lt(v(b)),
+                Op::And(a, b) => masks[to] = m(a) & m(b),
+                Op::Or(a, b) => masks[to] = m(a) | m(b),
+                Op::Not(a) => masks[to] = !m(a),
+                Op::Const(_) | Op::Time | Op::State(_) | Op::Param(_) => {} // never a step
+            }
         }
     }
 
@@ -267,48 +255,54 @@ impl Program {
     #[inline(always)]
     pub(crate) fn backward<V: Number>(&self, memory: &mut Replay<V>) {
         let Replay { values, masks, bars } = memory;
+        // What the result of a step owes to one of its operands.
+        macro_rules! owe {
+            ($i:expr, $x:expr) => {{
+                let x = $x;
+                bars[$i as usize] += x;
+            }};
+        }
         for step in self.steps.iter().rev() {
-            if is_mask(step.op) {
-                continue;
-            }
             let v = |i: u32| values[i as usize];
             let to = step.to;
-            let bar = bars[to as usize];
-            let mut add = |i: u32, x: V| bars[i as usize] += x;
             match step.op {
-                Op::Neg(a) => add(a, -bar),
+                Op::Neg(a) => owe!(a, -bars[to as usize]),
                 Op::Add(a, b) => {
-                    add(a, bar);
-                    add(b, bar);
+                    owe!(a, bars[to as usize]);
+                    owe!(b, bars[to as usize]);
                 }
                 Op::Sub(a, b) => {
-                    add(a, bar);
-                    add(b, -bar);
+                    owe!(a, bars[to as usize]);
+                    owe!(b, -bars[to as usize]);
                 }
                 Op::Mul(a, b) => {
-                    add(a, bar * v(b));
-                    add(b, bar * v(a));
+                    let bar = bars[to as usize];
+                    owe!(a, bar * v(b));
+                    owe!(b, bar * v(a));
                 }
                 Op::Div(a, b) => {
-                    let q = bar / v(b);
-                    add(a, q);
-                    add(b, -(q * v(to)));
+                    let q = bars[to as usize] / v(b);
+                    owe!(a, q);
+                    owe!(b, -(q * v(to)));
                 }
                 Op::Powf(a, b) => {
-                    let (_, by_base, by_exponent) = power(v(a), v(b));
-                    add(a, bar * by_base);
-                    add(b, bar * by_exponent);
+                    let (bar, (by_base, by_exponent)) = (bars[to as usize], power(v(a), v(b), v(to)));
+                    owe!(a, bar * by_base);
+                    owe!(b, bar * by_exponent);
                 }
-                Op::Exp(a) => add(a, bar * v(to)),
-                Op::Ln(a) => add(a, bar / v(a)),
-                Op::Sqrt(a) => add(a, bar / (v(to) + v(to))),
-                Op::Sin(a) => add(a, bar * v(a).cos()),
-                Op::Cos(a) => add(a, -(bar * v(a).sin())),
-                Op::Tanh(a) => add(a, bar - bar * v(to) * v(to)),
+                Op::Exp(a) => owe!(a, bars[to as usize] * v(to)),
+                Op::Ln(a) => owe!(a, bars[to as usize] / v(a)),
+                Op::Sqrt(a) => owe!(a, bars[to as usize] / (v(to) + v(to))),
+                Op::Sin(a) => owe!(a, bars[to as usize] * v(a).cos()),
+                Op::Cos(a) => owe!(a, -(bars[to as usize] * v(a).sin())),
+                Op::Tanh(a) => {
+                    let bar = bars[to as usize];
+                    owe!(a, bar - bar * v(to) * v(to));
+                }
                 Op::Select(k, a, b) => {
-                    let (m, zero) = (masks[k as usize], V::c(0.0));
-                    add(a, V::select(m, bar, zero));
-                    add(b, V::select(m, zero, bar));
+                    let (m, bar, zero) = (masks[k as usize], bars[to as usize], V::c(0.0));
+                    owe!(a, V::select(m, bar, zero));
+                    owe!(b, V::select(m, zero, bar));
                 }
                 _ => {} // inputs and masks
             }

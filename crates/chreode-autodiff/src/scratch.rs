@@ -2,18 +2,15 @@
 
 use std::any::Any;
 
-/// Holds one value of any type. A clone holds nothing: the next use makes it anew.
+/// Holds one value, always of one type on one machine. A clone holds nothing: the next use makes it anew.
 #[derive(Default)]
 pub(crate) struct Slot(Option<Box<dyn Any + Send + Sync>>);
 
 impl Slot {
     /// The value, made at the first use.
     pub(crate) fn get<S: Any + Send + Sync>(&mut self, make: impl FnOnce() -> S) -> &mut S {
-        if !self.0.as_ref().is_some_and(|held| held.is::<S>()) {
-            self.0 = Some(Box::new(make()));
-        }
-        // It holds an `S` now, if it did not before.
-        self.0.as_mut().and_then(|held| held.downcast_mut()).expect("a value of this type")
+        // One instruction set a machine, and so one type a slot.
+        self.0.get_or_insert_with(|| Box::new(make())).downcast_mut().expect("the type of the first use")
     }
 }
 

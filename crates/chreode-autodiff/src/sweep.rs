@@ -1,18 +1,23 @@
-//! Forward sweeps of dual numbers: eight directions of a coloured Jacobian at a time.
+//! Forward sweeps of dual numbers: four or eight directions of a coloured Jacobian at a time.
 
-use chreode_core::{Dynamics, Real, Sparsity};
-use chreode_linalg::{Kernel, Tuned};
+use chreode_core::{Dynamics, Number, Real, Sparsity};
+use chreode_linalg::{Kernel, Tuned, dispatch};
 
 use crate::Dual;
 use crate::coloring::Coloring;
 use crate::scratch::Slot;
 
-/// Directions in a sweep: a register of AVX-512.
-pub(crate) const WIDTH: usize = 8;
+/// Directions in a sweep: few colours fill half a register of AVX-512, many a whole one.
+const NARROW: usize = 4;
+const WIDE: usize = 8;
+/// Operations of a short model.
+const SHORT: usize = 64;
 
 /// Which directions the inputs of a model are moved in, and what is read off after each sweep.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
+    /// Directions in a sweep.
+    width: usize,
     /// Colour of each state and, if they are moved too, each parameter.
     colors: Vec<usize>,
     sweeps: Vec<Reading>,
@@ -22,53 +27,67 @@ pub(crate) struct Plan {
 struct Reading {
     /// Columns that are alone in their colour: a direction belongs to them altogether.
     alone: Vec<Column>,
-    /// The others, with their entries.
-    shared: Vec<(Column, Vec<Entry>)>,
+    /// The other columns; each has the next `len` of the entries.
+    shared: Vec<Column>,
+    entries: Vec<Entry>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Column {
     j: u32,
     lane: u32,
+    len: u32,
 }
 
-/// An entry in row `row` that is number `k` of its pattern.
+/// An entry that is number `k` of its pattern.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     row: u32,
+    lane: u32,
     k: u32,
 }
 
 impl Plan {
-    /// Sweeps for a pattern of `d` rows over the states, or over states and parameters.
-    pub(crate) fn new(pattern: &Sparsity, coloring: &Coloring) -> Self {
+    /// Sweeps for a sparse Jacobian.
+    pub(crate) fn sparse(pattern: &Sparsity, coloring: &Coloring) -> Self {
+        Self::new(pattern, coloring, false)
+    }
+
+    /// Sweeps for a pull-back, with the pattern of states and parameters.
+    pub(crate) fn pull(pattern: &Sparsity, coloring: &Coloring) -> Self {
+        Self::new(pattern, coloring, true)
+    }
+
+    /// `summed`: a column that is alone in its colour needs no entries.
+    fn new(pattern: &Sparsity, coloring: &Coloring, summed: bool) -> Self {
+        let width = if coloring.n_colors() <= NARROW { NARROW } else { WIDE };
         let mut members = vec![0; coloring.n_colors()];
         for j in 0..pattern.n_cols() {
             members[coloring.color(j)] += 1;
         }
-        let mut sweeps = vec![Reading::default(); coloring.n_colors().div_ceil(WIDTH)];
+        let mut sweeps = vec![Reading::default(); coloring.n_colors().div_ceil(width)];
         for j in 0..pattern.n_cols() {
-            let color = coloring.color(j);
-            let reading = &mut sweeps[color / WIDTH];
-            let column = Column { j: j as u32, lane: (color % WIDTH) as u32 };
-            if members[color] == 1 {
+            let (color, rows) = (coloring.color(j), pattern.column(j));
+            let (lane, len) = ((color % width) as u32, rows.len() as u32);
+            let (reading, column) = (&mut sweeps[color / width], Column { j: j as u32, lane, len });
+            if summed && members[color] == 1 {
                 reading.alone.push(column);
             } else {
                 let first = pattern.col_starts()[j];
-                let entry = |(i, &row): (usize, &usize)| Entry { row: row as u32, k: (first + i) as u32 };
-                reading.shared.push((column, pattern.column(j).iter().enumerate().map(entry).collect()));
+                let entry =
+                    |(i, &row): (usize, &usize)| Entry { row: row as u32, lane, k: (first + i) as u32 };
+                reading.shared.push(column);
+                reading.entries.extend(rows.iter().enumerate().map(entry));
             }
         }
-        Self { colors: (0..pattern.n_cols()).map(|j| coloring.color(j)).collect(), sweeps }
+        Self { width, colors: (0..pattern.n_cols()).map(|j| coloring.color(j)).collect(), sweeps }
     }
 
-    /// One colour a column.
+    /// One colour a column, in the order of the columns.
     pub(crate) fn dense(columns: usize) -> Self {
-        let mut sweeps = vec![Reading::default(); columns.div_ceil(WIDTH)];
-        for j in 0..columns {
-            sweeps[j / WIDTH].alone.push(Column { j: j as u32, lane: (j % WIDTH) as u32 });
-        }
-        Self { colors: (0..columns).collect(), sweeps }
+        let width = if columns <= NARROW { NARROW } else { WIDE };
+        let sweeps = vec![Reading::default(); columns.div_ceil(width)];
+        Self { width, colors: (0..columns).collect(), sweeps }
     }
 
     /// Number of sweeps.
@@ -79,10 +98,10 @@ impl Plan {
 
 /// What is done with the derivatives of a sweep.
 pub(crate) enum Read<'a, T> {
-    /// A row-major Jacobian `[d, d]`.
+    /// A row-major Jacobian `[d, d]`, of a [dense](Plan::dense) plan.
     Dense(&'a mut [T]),
     /// Its entries in the order of the pattern.
-    Sparse { starts: &'a [usize], rows: &'a [usize], values: &'a mut [T] },
+    Sparse(&'a mut [T]),
     /// `λᵀ` times it: `y_bar` set, `p_bar` added to.
     Pull { lambda: &'a [T], y_bar: &'a mut [T], p_bar: &'a mut [T] },
 }
@@ -91,114 +110,177 @@ pub(crate) enum Read<'a, T> {
 pub(crate) struct Sweep<'a, D, T> {
     pub(crate) model: &'a D,
     pub(crate) plan: &'a Plan,
-    pub(crate) scratch: &'a mut Slot,
     pub(crate) t: f64,
     pub(crate) y: &'a [T],
     pub(crate) p: &'a [T],
     pub(crate) read: Read<'a, T>,
 }
 
-type V<const ISA: u8> = Dual<Tuned<ISA>, WIDTH>;
+type V<const W: usize, const ISA: u8> = Dual<Tuned<ISA>, W>;
 
 /// Inputs and outputs of a model, with the directions of one sweep in them.
-struct Buffers<const ISA: u8> {
-    y: Vec<V<ISA>>,
-    p: Vec<V<ISA>>,
-    dy: Vec<V<ISA>>,
+#[derive(Debug, Clone)]
+pub(crate) struct Buffers<const W: usize, const ISA: u8> {
+    y: Vec<V<W, ISA>>,
+    p: Vec<V<W, ISA>>,
+    dy: Vec<V<W, ISA>>,
     seeded: usize,
 }
 
-impl<const ISA: u8> Buffers<ISA> {
+impl<const W: usize, const ISA: u8> Buffers<W, ISA> {
     fn new(d: usize, np: usize) -> Self {
-        let zeros = |len| vec![V::variable(Tuned(0.0), WIDTH); len];
+        let zeros = |len| vec![V::variable(Tuned(0.0), W); len];
         Self { y: zeros(d), p: zeros(np), dy: zeros(d), seeded: usize::MAX }
     }
 
-    /// Sets the directions, unless they are there: values alone change from call to call, since derivatives written
-    /// as scalars and read as vectors would stall.
+    /// Sets the directions.
+    #[cold]
     fn seed(&mut self, colors: &[usize], sweep: usize) {
-        if self.seeded != sweep {
-            for (x, &color) in self.y.iter_mut().chain(&mut self.p).zip(colors) {
-                *x = V::variable(x.v, if color / WIDTH == sweep { color % WIDTH } else { WIDTH });
-            }
-            self.seeded = sweep;
+        for (x, &color) in self.y.iter_mut().chain(&mut self.p).zip(colors) {
+            *x = V::variable(x.v, if color / W == sweep { color % W } else { W });
+        }
+        self.seeded = sweep;
+    }
+}
+
+/// Work space of a plan's sweeps.
+#[derive(Debug, Clone)]
+pub(crate) enum Memory {
+    /// Of models so short that the way to the best instruction set would cost as much as it gains.
+    Narrow(Buffers<NARROW, 0>),
+    Wide(Buffers<WIDE, 0>),
+    /// Made inside the kernel.
+    Vectors(Slot),
+}
+
+impl Memory {
+    /// For a model of `len` operations with `d` states and `np` parameters.
+    pub(crate) fn new(plan: &Plan, len: usize, d: usize, np: usize) -> Self {
+        match plan.width {
+            _ if len > SHORT => Self::Vectors(Slot::default()),
+            NARROW => Self::Narrow(Buffers::new(d, np)),
+            _ => Self::Wide(Buffers::new(d, np)),
         }
     }
 }
 
-impl<D: Dynamics, T: Real> Kernel for Sweep<'_, D, T> {
+impl<D: Dynamics, T: Real> Sweep<'_, D, T> {
+    /// Runs it.
+    #[inline]
+    pub(crate) fn run(self, memory: &mut Memory) {
+        match memory {
+            Memory::Narrow(buffers) => self.all(buffers),
+            Memory::Wide(buffers) => self.all(buffers),
+            Memory::Vectors(slot) => dispatch(OnVectors(self, slot)),
+        }
+    }
+}
+
+struct OnVectors<'a, D, T>(Sweep<'a, D, T>, &'a mut Slot);
+
+impl<D: Dynamics, T: Real> Kernel for OnVectors<'_, D, T> {
     type Output = ();
     #[inline(always)]
-    fn run<const ISA: u8>(mut self) {
+    fn run<const ISA: u8>(self) {
+        let Self(sweep, slot) = self;
+        let (d, np) = (sweep.y.len(), sweep.p.len());
+        // One width a plan, and so one type a slot.
+        if sweep.plan.width == NARROW {
+            sweep.all(slot.get(|| Buffers::<NARROW, ISA>::new(d, np)));
+        } else {
+            sweep.all(slot.get(|| Buffers::<WIDE, ISA>::new(d, np)));
+        }
+    }
+}
+
+impl<D: Dynamics, T: Real> Sweep<'_, D, T> {
+    #[inline(always)]
+    fn all<const W: usize, const ISA: u8>(mut self, buffers: &mut Buffers<W, ISA>) {
         let d = self.y.len();
-        let buffers: &mut Buffers<ISA> = self.scratch.get(|| Buffers::new(d, self.p.len()));
-        for (x, y) in buffers.y.iter_mut().zip(self.y).chain(buffers.p.iter_mut().zip(self.p)) {
+        for (x, y) in buffers.y.iter_mut().zip(self.y) {
             x.v = Tuned(y.f64());
+        }
+        for (x, p) in buffers.p.iter_mut().zip(self.p) {
+            x.v = Tuned(p.f64());
         }
         if let Read::Pull { y_bar, .. } = &mut self.read {
             y_bar.fill(T::ZERO);
         }
-        let t = V::<ISA>::variable(Tuned(self.t), WIDTH);
+        let t = V::<W, ISA>::variable(Tuned(self.t), W);
         for (sweep, reading) in self.plan.sweeps.iter().enumerate() {
-            buffers.seed(&self.plan.colors, sweep);
+            // Values alone change from call to call: derivatives that were just written as scalars and are read as
+            // vectors would stall.
+            if buffers.seeded != sweep {
+                buffers.seed(&self.plan.colors, sweep);
+            }
             self.model.eval(t, &buffers.y, &buffers.p, &mut buffers.dy);
-            let dy = buffers.dy.as_slice();
+            let dy = &buffers.dy[..d];
             match &mut self.read {
                 Read::Dense(values) => {
-                    for column in &reading.alone {
-                        let (j, lane) = (column.j as usize, column.lane as usize);
-                        for (i, dy) in dy.iter().enumerate() {
-                            values[i * d + j] = T::c(dy.d[lane].0);
+                    let first = sweep * W;
+                    let n = W.min(d - first);
+                    for (row, dy) in values.chunks_exact_mut(d).zip(dy) {
+                        for (value, x) in row[first..first + n].iter_mut().zip(&dy.d) {
+                            *value = T::c(x.0);
                         }
                     }
                 }
-                Read::Sparse { starts, rows, values } => {
-                    for column in &reading.alone {
-                        let j = column.j as usize;
-                        for k in starts[j]..starts[j + 1] {
-                            values[k] = T::c(dy[rows[k]].d[column.lane as usize].0);
+                Read::Sparse(values) => {
+                    let derivative = |e: &Entry| T::c(dy[e.row as usize].d[e.lane as usize % W].0);
+                    if self.plan.sweeps.len() == 1 {
+                        for (value, e) in values.iter_mut().zip(&reading.entries) {
+                            *value = derivative(e);
                         }
-                    }
-                    for (column, entries) in &reading.shared {
-                        for entry in entries {
-                            values[entry.k as usize] =
-                                T::c(dy[entry.row as usize].d[column.lane as usize % WIDTH].0);
+                    } else {
+                        for e in &reading.entries {
+                            values[e.k as usize] = derivative(e);
                         }
                     }
                 }
-                Read::Pull { lambda, y_bar, p_bar } => {
-                    let lambda = &lambda[..d];
-                    if !reading.alone.is_empty() {
-                        let mut sums = [0.0; WIDTH];
-                        for (dy, l) in dy.iter().zip(lambda) {
-                            for k in 0..WIDTH {
-                                sums[k] += l.f64() * dy.d[k].0;
-                            }
-                        }
-                        for column in &reading.alone {
-                            let (j, sum) = (column.j as usize, T::c(sums[column.lane as usize % WIDTH]));
-                            if j < d {
-                                y_bar[j] = sum;
-                            } else {
-                                p_bar[j - d] += sum;
-                            }
-                        }
-                    }
-                    for (column, entries) in &reading.shared {
-                        let (j, lane) = (column.j as usize, column.lane as usize % WIDTH);
-                        let mut sum = 0.0;
-                        for entry in entries {
-                            let row = entry.row as usize;
-                            sum += lambda[row].f64() * dy[row].d[lane].0;
-                        }
-                        if j < d {
-                            y_bar[j] = T::c(sum);
-                        } else {
-                            p_bar[j - d] += T::c(sum);
-                        }
-                    }
+                Read::Pull { lambda, y_bar, p_bar } => reading.pull(dy, &lambda[..d], y_bar, p_bar),
+            }
+        }
+    }
+}
+
+impl Reading {
+    /// Adds what the sweep says of `λᵀ [∂f/∂y | ∂f/∂p]`.
+    #[inline(always)]
+    fn pull<T: Real, const W: usize, const ISA: u8>(
+        &self,
+        dy: &[V<W, ISA>],
+        lambda: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) {
+        let d = dy.len();
+        let mut add = |column: &Column, sum: f64| {
+            let j = column.j as usize;
+            let bar = if j < d { &mut y_bar[j] } else { &mut p_bar[j - d] };
+            *bar += T::c(sum);
+        };
+        if !self.alone.is_empty() {
+            let mut sums = [Tuned::<ISA>(0.0); W];
+            for (dy, l) in dy.iter().zip(lambda) {
+                let l = Tuned(l.f64());
+                for k in 0..W {
+                    sums[k] = dy.d[k].mul_add(l, sums[k]);
                 }
             }
+            for column in &self.alone {
+                add(column, sums[column.lane as usize % W].0);
+            }
+        }
+        let mut rest = self.entries.as_slice();
+        for column in &self.shared {
+            let (entries, after) = rest.split_at(column.len as usize);
+            rest = after;
+            let mut sum = Tuned::<ISA>(0.0);
+            for e in entries {
+                let row = e.row as usize;
+                sum = dy[row].d[e.lane as usize % W].mul_add(Tuned(lambda[row].f64()), sum);
+            }
+            add(column, sum.0);
         }
     }
 }

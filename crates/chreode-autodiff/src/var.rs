@@ -304,7 +304,8 @@ impl<V: Number> Number for Var<'_, V> {
     }
     #[inline(always)]
     fn powf(self, p: Self) -> Self {
-        let (v, by_base, by_exponent) = power(self.v, p.v);
+        let v = self.v.powf(p.v);
+        let (by_base, by_exponent) = power(self.v, p.v, v);
         self.binary(p, v, by_base, by_exponent)
     }
 }

@@ -48,19 +48,22 @@ fn compiled<D: Dynamics>(model: &D, points: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let _ = writeln!(code, "    for (int i = 0; i < {d}; i++) printf(\"%.17g\\n\", dy[i]); }}");
     }
     code.push_str("  return 0;\n}\n");
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
     let (source, program) = (dir.path().join("model.c"), dir.path().join("model"));
-    std::fs::write(&source, code).unwrap();
+    std::fs::write(&source, code).expect("written");
     let output = Command::new("cc")
         .args(["-std=c99", "-Wall", "-Werror", "-ffp-contract=off", "-O1", "-o"])
         .args([&program, &source])
         .arg("-lm")
         .output()
-        .unwrap();
+        .expect("the compiler runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let output = Command::new(&program).output().unwrap();
-    let values: Vec<f64> =
-        String::from_utf8(output.stdout).unwrap().lines().map(|l| l.trim().parse().unwrap()).collect();
+    let output = Command::new(&program).output().expect("the program runs");
+    let values: Vec<f64> = String::from_utf8(output.stdout)
+        .expect("text")
+        .lines()
+        .map(|l| l.trim().parse().expect("a number"))
+        .collect();
     values.chunks(d).map(<[f64]>::to_vec).collect()
 }
 

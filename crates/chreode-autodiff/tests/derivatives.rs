@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use chreode_autodiff::{Auto, Dual, Program, Tape};
-use chreode_core::{Dynamics, Jacobian, Jvp, Number, VectorField, Vjp, put, take};
+use chreode_core::{Dynamics, Jacobian, Jvp, Number, Sparsity, VectorField, Vjp, put, take};
 use chreode_linalg::Lanes;
 use chreode_testkit::{
-    Brusselator, BrusselatorModel, Duffing, Lorenz, LotkaVolterra, Rational, SmoothField, Toggle,
-    central_difference, check_jacobian, check_jvp, check_vjp, compare, corpus,
+    Brusselator, BrusselatorModel, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, SmoothField,
+    Toggle, central_difference, check_jacobian, check_jvp, check_vjp, compare, corpus,
 };
 use proptest::prelude::*;
 
@@ -39,6 +39,9 @@ fn pulled(jacobian: &[f64], lambda: &[f64], np: usize) -> (Vec<f64>, Vec<f64>) {
 
 const TIGHT: f64 = 1e-13;
 
+/// Sets the first and adds to the second.
+type Pull<'a> = &'a mut dyn FnMut(&mut [f64], &mut [f64]);
+
 /// All routes of one model at one point.
 fn all_routes<D: Dynamics + Copy>(
     model: D,
@@ -65,7 +68,7 @@ fn all_routes<D: Dynamics + Copy>(
     check_vjp(&mut auto, t, y, p, &lambda, 1e-8)?;
     check_jvp(&mut auto, t, y, p, &lambda, 1e-8)?;
 
-    let mut values = vec![f64::NAN; auto.sparsity().map_or(d * d, chreode_core::Sparsity::len)];
+    let mut values = vec![f64::NAN; auto.sparsity().map_or(d * d, Sparsity::len)];
     auto.jacobian(t, y, p, &mut values)?;
     let dense = scattered(&auto, &values, d);
     for i in 0..d {
@@ -179,7 +182,7 @@ proptest! {
 /// The corpus' own derivatives, written by hand.
 #[test]
 fn the_corpus_by_hand() {
-    fn model(name: &str) -> Box<dyn Differentiated> {
+    fn model(name: &str) -> Box<dyn Differentiable<f64>> {
         match name {
             "rational" => Box::new(Auto::<_>::new(Rational)),
             "Lotka-Volterra" => Box::new(Auto::<_>::new(LotkaVolterra)),
@@ -189,8 +192,6 @@ fn the_corpus_by_hand() {
             name => panic!("{name} has no model that is written once"),
         }
     }
-    trait Differentiated: Jacobian<f64> + Jvp<f64> + Vjp<f64> {}
-    impl<F: Jacobian<f64> + Jvp<f64> + Vjp<f64>> Differentiated for F {}
     for mut case in corpus() {
         let mut auto = model(case.name);
         let (d, np) = (case.y0.len(), case.p.len());
@@ -230,7 +231,7 @@ fn brusselator_of_100_coordinates() {
         entries.push((i, j));
         by_hand.push(value);
     });
-    assert_eq!(pattern, chreode_core::Sparsity::new(100, 100, entries).unwrap());
+    assert_eq!(pattern, Sparsity::new(100, 100, entries).unwrap());
     let mut values = vec![0.0; pattern.len()];
     auto.jacobian(0.0, &y, &p, &mut values).unwrap();
     compare("sparse Jacobian", &values, &by_hand, 1e-14).unwrap();
@@ -241,6 +242,9 @@ fn brusselator_of_100_coordinates() {
     line.vjp(&y, &p, &lambda, &mut y_hand, &mut p_hand);
     compare("y_bar", &yb, &y_hand, 1e-13).unwrap();
     compare("p_bar", &pb, &p_hand, 1e-13).unwrap();
+    // So long a program is not replayed for batches.
+    assert!(auto.program().len() > 500);
+    check(line, 0.0, &y, &p);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use chreode_autodiff::{Auto, Tape};
-use chreode_core::{Dynamics, Jacobian, Jvp, VectorField, Vjp};
+use chreode_core::{Dynamics, Jacobian, Jvp, Sparsity, VectorField, Vjp};
 use chreode_testkit::{BrusselatorModel, CountingAllocator, Toggle, allocations_in};
 
 #[global_allocator]
@@ -16,13 +16,13 @@ fn check<D: Dynamics + Copy>(model: D, y: &[f64], p: &[f64]) {
     let mut p_bar = vec![0.0; p.len()];
     let mut auto: Auto<D> = Auto::new(model);
     let mut tape = Tape::new();
-    let mut values = vec![0.0; auto.sparsity().map_or(d * d, chreode_core::Sparsity::len)];
+    let mut values = vec![0.0; auto.sparsity().map_or(d * d, Sparsity::len)];
     let mut calls = |auto: &mut Auto<D>| {
-        auto.eval(0.5, &ys, p, &mut out).unwrap();
-        auto.jvp(0.5, &ys, p, &ys, &mut out).unwrap();
-        auto.jacobian(0.5, y, p, &mut values).unwrap();
-        auto.vjp(0.5, y, p, y, &mut out[..d], &mut p_bar).unwrap();
-        auto.vjp(0.5, &ys, p, &ys, &mut out, &mut p_bar).unwrap();
+        auto.eval(0.5, &ys, p, &mut out).expect("a model cannot fail");
+        auto.jvp(0.5, &ys, p, &ys, &mut out).expect("a model cannot fail");
+        auto.jacobian(0.5, y, p, &mut values).expect("a model cannot fail");
+        auto.vjp(0.5, y, p, y, &mut out[..d], &mut p_bar).expect("a model cannot fail");
+        auto.vjp(0.5, &ys, p, &ys, &mut out, &mut p_bar).expect("a model cannot fail");
         tape.vjp(&model, 0.5, y, p, y, &mut out[..d], &mut p_bar);
         tape.gradient(y, &mut out[..d], |x| x[0] * x[1]);
     };

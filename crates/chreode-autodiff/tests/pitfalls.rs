@@ -26,6 +26,8 @@ impl<F: Scalar> Dynamics for Of<F> {
     }
 }
 
+type L = Dual<Lanes<4, 0>, 2>;
+
 /// Value and derivatives by state and parameter, by every number type and route.
 fn everywhere<F: Scalar>(f: F, t: f64, y: f64, p: f64) -> Vec<[f64; 3]> {
     let mut all = Vec::new();
@@ -44,10 +46,10 @@ fn everywhere<F: Scalar>(f: F, t: f64, y: f64, p: f64) -> Vec<[f64; 3]> {
     // Eight trajectories over vectors; the parameter's is their sum.
     let mut auto: Auto<_> = Auto::new(Of(f));
     let (mut ybs, mut pb) = ([0.0; 8], [0.0]);
-    auto.vjp(t, &[y; 8], &[p], &[1.0; 8], &mut ybs, &mut pb).unwrap();
+    auto.vjp(t, &[y; 8], &[p], &[1.0; 8], &mut ybs, &mut pb).expect("a model cannot fail");
     all.push([f.f(t, y, p), ybs[3], pb[0] / 8.0]);
-    auto.vjp(t, &[y], &[p], &[1.0], &mut yb, &mut pb).unwrap();
-    auto.jacobian(t, &[y], &[p], &mut pb).unwrap();
+    auto.vjp(t, &[y], &[p], &[1.0], &mut yb, &mut pb).expect("a model cannot fail");
+    auto.jacobian(t, &[y], &[p], &mut pb).expect("a model cannot fail");
     all.push([f.f(t, y, p), yb[0], f64::NAN]);
     assert_eq!(yb[0], pb[0]);
     all

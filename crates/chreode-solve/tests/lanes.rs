@@ -189,6 +189,26 @@ fn failures_stay_with_their_trajectory() {
     assert!(error.to_string().starts_with("trajectory 1: "), "{error}");
 }
 
+/// A coordinate that stays zero has an error of zero, also without an absolute tolerance.
+#[test]
+fn a_zero_without_absolute_tolerance() {
+    struct Still;
+    impl Dynamics for Still {
+        fn dim(&self) -> usize {
+            2
+        }
+        #[inline(always)]
+        fn eval<S: Number>(&self, _t: S, y: &[S], _p: &[S], dy: &mut [S]) {
+            put(dy, [-y[0], y[1] * 2.0]);
+        }
+    }
+    let mut y = [1.0, 0.0].repeat(3);
+    let options = PerTrajectory::Same(SolveOptions::tolerance(1e-8, 0.0));
+    let runs = solve_lanes(&Still, &[], &mut y, PerTrajectory::Same((0.0, 1.0)), options).unwrap();
+    assert_eq!(runs.total().unwrap().rejected, 0);
+    assert!(close(&y[4..], &[(-1.0_f64).exp(), 0.0], 1e-7));
+}
+
 fn ask(p: &[f64], y: &mut [f64], span: (f64, f64), options: SolveOptions<'_>) -> Result<LaneRuns, LaneError> {
     solve_lanes(&Lorenz, p, y, PerTrajectory::Same(span), PerTrajectory::Same(options))
 }

@@ -11,6 +11,7 @@
 //! |---|---|---|
 //! | [`core`] | `chreode-core` | the traits of fields and diffusions, counter-based noise |
 //! | [`linalg`] | `chreode-linalg` | dense layers, activations, decompositions, randomised SVD |
+//! | [`autodiff`] | `chreode-autodiff` | Jacobians and products with them, of a model that is written once |
 //! | [`solve`] | `chreode-solve` | explicit Runge-Kutta with dense output, Euler-Maruyama ensembles |
 //! | [`adjoint`] | `chreode-adjoint` | exact gradients through both |
 //! | [`model`] | `chreode-model` | neural drift, diffusion and growth |

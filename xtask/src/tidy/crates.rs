@@ -14,6 +14,7 @@ const PLAN: &[Row] = &[
     Row { package: "chreode-core", may_use: &[] },
     Row { package: "chreode-testkit", may_use: &["chreode-core"] },
     Row { package: "chreode-linalg", may_use: &["chreode-core"] },
+    Row { package: "chreode-autodiff", may_use: &["chreode-core", "chreode-linalg"] },
     Row { package: "chreode-report", may_use: &["chreode-core"] },
     Row { package: "chreode-solve", may_use: &["chreode-core", "chreode-linalg"] },
     Row { package: "chreode-autodiff", may_use: &["chreode-core", "chreode-linalg"] },
@@ -40,6 +41,7 @@ const PLAN: &[Row] = &[
         may_use: &[
             "chreode-core",
             "chreode-linalg",
+            "chreode-autodiff",
             "chreode-solve",
             "chreode-autodiff",
             "chreode-adjoint",
@@ -55,6 +57,7 @@ const PLAN: &[Row] = &[
             "chreode",
             "chreode-core",
             "chreode-linalg",
+            "chreode-autodiff",
             "chreode-solve",
             "chreode-adjoint",
             "chreode-model",
@@ -68,6 +71,7 @@ const PLAN: &[Row] = &[
         may_use: &[
             "chreode-core",
             "chreode-linalg",
+            "chreode-autodiff",
             "chreode-solve",
             "chreode-autodiff",
             "chreode-adjoint",

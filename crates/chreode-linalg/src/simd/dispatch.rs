@@ -1,5 +1,7 @@
 //! Code of other crates on the best instruction set of the machine.
 
+use std::sync::LazyLock;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use super::slices::has_fma;
@@ -16,10 +18,13 @@ pub trait Kernel {
     fn run<const ISA: u8>(self) -> Self::Output;
 }
 
+/// The machine's: a kernel may be as short as twenty nanoseconds, and finding it out again takes about as long.
+static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
+
 /// Runs a [`Kernel`].
 #[inline]
 pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
-    Arch::new().dispatch(Run(kernel))
+    ARCH.dispatch(Run(kernel))
 }
 
 struct Run<K>(K);

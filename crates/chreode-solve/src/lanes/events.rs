@@ -80,7 +80,7 @@ impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {
     /// The states at save times up to the end of an accepted step.
     fn save(&mut self, l: usize, row: usize, step: &Step<ISA>) {
         let (d, sign) = (self.d, self.sign[l]);
-        let (t, t_end, h) = (self.t[l], step.t_end[l], step.step[l]);
+        let (t, t_end, h) = (self.t[l], step.t_end[l], step.dt[l]);
         let options = self.tile.options.of(self.tile.first + row);
         let mut i = self.seats[l].saves;
         while let Some(&at) = options.save_at.get(i).filter(|&&at| sign * (at - t_end) <= 0.0) {

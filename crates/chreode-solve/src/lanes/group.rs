@@ -24,6 +24,9 @@ const B_ERR: [f64; STAGES] = {
     w
 };
 
+/// ln 1e-4: the least error that the controller remembers.
+const LEAST_LN_ERR: f64 = -9.210340371976182;
+
 type Mask = LaneMask<LANES>;
 
 /// What a lane holds.
@@ -79,7 +82,8 @@ pub(super) struct Group<'a, D, const ISA: u8> {
 /// A step that was tried.
 pub(super) struct Step<const ISA: u8> {
     pub(super) t_end: V<ISA>,
-    pub(super) step: V<ISA>,
+    /// `t_end - t`.
+    pub(super) dt: V<ISA>,
     pub(super) accept: Mask,
     /// Length of the next step.
     pub(super) h: V<ISA>,
@@ -235,7 +239,7 @@ impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
         self.most = V::select(accept, self.max_factor, V::c(1.0));
         self.accepted = V::select(accept, self.accepted + 1.0, self.accepted);
         self.rejected = V::select(accept, self.rejected, self.rejected + 1.0);
-        Step { t_end, step, accept, h }
+        Step { t_end, dt: step, accept, h }
     }
 
     /// The state of the probe at the first guess of each lane's step, which goes to `h`; its time.
