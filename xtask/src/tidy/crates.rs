@@ -14,7 +14,6 @@ const PLAN: &[Row] = &[
     Row { package: "chreode-core", may_use: &[] },
     Row { package: "chreode-testkit", may_use: &["chreode-core"] },
     Row { package: "chreode-linalg", may_use: &["chreode-core"] },
-    Row { package: "chreode-autodiff", may_use: &["chreode-core", "chreode-linalg"] },
     Row { package: "chreode-report", may_use: &["chreode-core"] },
     Row { package: "chreode-solve", may_use: &["chreode-core", "chreode-linalg"] },
     Row { package: "chreode-autodiff", may_use: &["chreode-core", "chreode-linalg"] },
@@ -41,7 +40,6 @@ const PLAN: &[Row] = &[
         may_use: &[
             "chreode-core",
             "chreode-linalg",
-            "chreode-autodiff",
             "chreode-solve",
             "chreode-autodiff",
             "chreode-adjoint",
@@ -57,7 +55,6 @@ const PLAN: &[Row] = &[
             "chreode",
             "chreode-core",
             "chreode-linalg",
-            "chreode-autodiff",
             "chreode-solve",
             "chreode-adjoint",
             "chreode-model",
@@ -71,7 +68,6 @@ const PLAN: &[Row] = &[
         may_use: &[
             "chreode-core",
             "chreode-linalg",
-            "chreode-autodiff",
             "chreode-solve",
             "chreode-autodiff",
             "chreode-adjoint",
