@@ -1,4 +1,4 @@
-//! How far a matrix is from a singular one, from solves with its factors. Source: [Hig02] section 15.3 (algorithms of Hager
+//! How far a matrix is from a singular one, from solves with its factors. Source: [Hig02] chapter 15 (algorithms of Hager
 //! and Higham), [HT00] for complex numbers.
 
 use chreode_core::{LinearSolver, Real, Sparsity};
@@ -41,7 +41,7 @@ pub fn inverse_norm_1<S: Scalar>(solver: &mut dyn LinearSolver<S>, work: &mut [S
         solver.solve(x);
         let size = norm_1(x);
         // A new unit vector must do better.
-        if pass > 0 && !(size > estimate) {
+        if pass > 0 && (size <= estimate || size.is_nan()) {
             break;
         }
         estimate = size;

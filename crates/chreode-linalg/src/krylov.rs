@@ -2,6 +2,9 @@
 
 use chreode_core::Real;
 
+/// Sets its second argument to the matrix times the first.
+type Apply<'a, T, E> = dyn FnMut(&[T], &mut [T]) -> Result<(), E> + 'a;
+
 /// What a run of [`Gmres`] came to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GmresOutcome {
@@ -74,7 +77,7 @@ impl<T: Real> Gmres<T> {
     /// If `b` or `x` has not `n` elements.
     pub fn solve<E>(
         &mut self,
-        apply: &mut dyn FnMut(&[T], &mut [T]) -> Result<(), E>,
+        apply: &mut Apply<'_, T, E>,
         precondition: &mut dyn FnMut(&mut [T]),
         b: &[T],
         x: &mut [T],
@@ -102,11 +105,13 @@ impl<T: Real> Gmres<T> {
             zero = false;
             let left = norm(first);
             let residual = left / size;
-            if !(left > rtol * size) || iterations >= most || !left.is_finite() {
+            if left <= rtol * size || iterations >= most || !left.is_finite() {
                 return Ok(GmresOutcome { iterations, residual, converged: residual <= rtol });
             }
             let inverse = T::c(1.0 / left);
-            first.iter_mut().for_each(|r| *r *= inverse);
+            for r in &mut *first {
+                *r *= inverse;
+            }
             self.rhs.fill(0.0);
             self.rhs[0] = left;
             let mut used = 0;
@@ -122,7 +127,7 @@ impl<T: Real> Gmres<T> {
             self.combine(used, precondition, x);
             // Without restarts the small problem knows the residual; what rounding adds shows in the next pass.
             let residual = self.rhs[used].abs() / size;
-            if residual <= rtol || iterations >= most || !(residual < before) {
+            if residual <= rtol || iterations >= most || residual >= before || residual.is_nan() {
                 return Ok(GmresOutcome { iterations, residual, converged: residual <= rtol });
             }
         }
@@ -132,7 +137,7 @@ impl<T: Real> Gmres<T> {
     fn extend<E>(
         &mut self,
         j: usize,
-        apply: &mut dyn FnMut(&[T], &mut [T]) -> Result<(), E>,
+        apply: &mut Apply<'_, T, E>,
         precondition: &mut dyn FnMut(&mut [T]),
     ) -> Result<bool, E> {
         let (n, m) = (self.n, self.restart);
@@ -154,12 +159,14 @@ impl<T: Real> Gmres<T> {
             }
         }
         let size = norm(new);
-        let exhausted = !(size > 10.0 * T::EPSILON.f64() * before);
+        let exhausted = size <= 10.0 * T::EPSILON.f64() * before || size.is_nan();
         let size = if exhausted { 0.0 } else { size };
         column[j + 1] = size;
         if !exhausted {
             let inverse = T::c(1.0 / size);
-            new.iter_mut().for_each(|w| *w *= inverse);
+            for w in &mut *new {
+                *w *= inverse;
+            }
         }
         for (i, &(c, s)) in self.rotations[..j].iter().enumerate() {
             (column[i], column[i + 1]) =

@@ -63,7 +63,9 @@ pub fn left_null_space(a: &[i64], rows: usize, columns: usize) -> Result<Vec<Vec
     shorten(&mut basis)?;
     for w in &mut basis {
         if w.iter().find(|&&x| x != 0).is_some_and(|&x| x < 0) {
-            w.iter_mut().for_each(|x| *x = -*x);
+            for x in w {
+                *x = -*x;
+            }
         }
     }
     basis.sort_unstable();

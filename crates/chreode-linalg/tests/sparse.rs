@@ -201,6 +201,8 @@ fn singular_matrices() {
     singular(&[0], lu.factor(&[0.0, 2.0, 4.0, 1.0, 3.0]));
     singular(&[1, 2], lu.factor(&[1.0, f64::NAN, 4.0, 1.0, 3.0]));
     singular(&[1, 2], lu.factor(&[1.0, 2.0, f64::INFINITY, 1.0, 3.0]));
+    singular(&[1, 2], lu.factor(&[1.0, f64::NAN, 4.0, 1.0, 3.0]));
+    singular(&[1, 2], lu.factor(&[1.0, 2.0, 4.0, f64::NAN, 3.0]));
     lu.factor(&[1.0, 2.0, 4.0, 1.0, 3.0]).unwrap();
     // By structure.
     let mut lu = SparseLu::new(&Sparsity::new(3, 3, [(0, 0), (0, 1), (0, 2), (1, 1)]).unwrap());

@@ -5,6 +5,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Largest size of a matrix.
 const MOST: usize = 64;
+/// Pivots that are taken from the rest at once: it is read and written once for all of them.
+const BLOCK: usize = 4;
 
 /// `P A = L U` of `LANES` matrices of one size, each with pivots of its own.
 ///
@@ -94,45 +96,70 @@ impl<T: Real, const LANES: usize> BatchLu<T, LANES> {
     #[inline(always)]
     fn eliminate(&mut self) {
         let n = self.n;
-        for k in 0..n {
-            let (mut pivot, mut most) = ([k as u8; LANES], self.factors[k * n + k].map(T::abs));
-            for i in k + 1..n {
-                let row = &self.factors[i * n + k];
-                for l in 0..LANES {
-                    let size = row[l].abs();
-                    let larger = size > most[l];
-                    pivot[l] = if larger { i as u8 } else { pivot[l] };
-                    most[l] = if larger { size } else { most[l] };
+        for k0 in (0..n).step_by(BLOCK) {
+            let k1 = (k0 + BLOCK).min(n);
+            for k in k0..k1 {
+                self.pivot(k);
+                let (above, below) = self.factors.split_at_mut((k + 1) * n);
+                let top = &above[k * n + k + 1..k * n + k1];
+                let inverse = &self.inverse[k];
+                for row in below.chunks_exact_mut(n) {
+                    let (head, tail) = row.split_at_mut(k + 1);
+                    scale(inverse, &mut head[k]);
+                    subtract_times(top, &head[k], tail);
                 }
             }
-            let moved = pivot.iter().any(|&p| p != k as u8);
-            self.swaps[k] = moved.then_some(pivot);
-            let (above, below) = self.factors.split_at_mut((k + 1) * n);
-            let top = &mut above[k * n..];
-            if moved {
-                for (i, row) in (k + 1..).zip(below.chunks_exact_mut(n)) {
-                    if pivot.contains(&(i as u8)) {
-                        top.iter_mut().zip(row).for_each(|(a, b)| exchange(&pivot, i, a, b));
-                    }
+            // The rows of the block, then those below, in all other columns.
+            for i in k0 + 1..k1 {
+                let (above, row) = self.factors.split_at_mut(i * n);
+                let (by, rest) = row[..n].split_at_mut(k1);
+                for p in k0..i {
+                    subtract_times(&above[p * n + k1..(p + 1) * n], &by[p], rest);
                 }
             }
-            for l in 0..LANES {
-                self.inverse[k][l] = T::ONE / top[k][l];
-            }
-            let inverse = &self.inverse[k];
-            let top = &top[k + 1..];
+            let (above, below) = self.factors.split_at_mut(k1 * n);
+            let top = &above[k0 * n..];
             for row in below.chunks_exact_mut(n) {
-                let (head, tail) = row.split_at_mut(k + 1);
-                let by = &mut head[k];
-                for l in 0..LANES {
-                    by[l] *= inverse[l];
-                }
-                for (x, u) in tail.iter_mut().zip(top) {
-                    for l in 0..LANES {
-                        x[l] -= by[l] * u[l];
+                let (by, rest) = row.split_at_mut(k1);
+                if let Ok(by) = <&[[T; LANES]; BLOCK]>::try_from(&by[k0..]) {
+                    let [a, b, c, d] = [0, 1, 2, 3].map(|p| &top[p * n + k1..(p + 1) * n]);
+                    for ((((x, a), b), c), d) in rest.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                        for l in 0..LANES {
+                            x[l] -= (by[0][l] * a[l] + by[1][l] * b[l]) + (by[2][l] * c[l] + by[3][l] * d[l]);
+                        }
                     }
                 }
             }
+        }
+    }
+
+    /// Finds the pivots of column `k`, and swaps rows in the lanes where they lie below.
+    #[inline(always)]
+    fn pivot(&mut self, k: usize) {
+        let n = self.n;
+        let (mut pivot, mut most) = ([k as u8; LANES], self.factors[k * n + k].map(T::abs));
+        for i in k + 1..n {
+            let row = &self.factors[i * n + k];
+            for l in 0..LANES {
+                let size = row[l].abs();
+                let larger = size > most[l];
+                pivot[l] = if larger { i as u8 } else { pivot[l] };
+                most[l] = if larger { size } else { most[l] };
+            }
+        }
+        let moved = pivot.iter().any(|&p| p != k as u8);
+        self.swaps[k] = moved.then_some(pivot);
+        let (above, below) = self.factors.split_at_mut((k + 1) * n);
+        let top = &mut above[k * n..];
+        if moved {
+            for (i, row) in (k + 1..).zip(below.chunks_exact_mut(n)) {
+                if pivot.contains(&(i as u8)) {
+                    top.iter_mut().zip(row).for_each(|(a, b)| exchange(&pivot, i, a, b));
+                }
+            }
+        }
+        for l in 0..LANES {
+            self.inverse[k][l] = T::ONE / top[k][l];
         }
     }
 

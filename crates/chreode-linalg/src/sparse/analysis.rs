@@ -1,5 +1,5 @@
 //! What a sparse LU knows from the pattern alone: the order of elimination, and the dense blocks ("fronts") that it works
-//! on. Sources: [DER17] chapters 4, 6, 10; [ADD96] for the ordering.
+//! on. Sources: [DER17] for elimination trees, [ADD96] for the order.
 
 use std::ops::Range;
 

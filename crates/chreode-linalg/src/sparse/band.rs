@@ -1,4 +1,4 @@
-//! Banded LU with partial pivoting. Source: [GVL13] section 4.3.5.
+//! Banded LU with partial pivoting. Source: [GVL13] section 4.3.
 
 use chreode_core::{LinearSolver, Real, SingularMatrix, Sparsity};
 
@@ -135,7 +135,8 @@ impl<S: Scalar> LinearSolver<S> for BandLu<S> {
             let rows = lower.min(n - 1 - k);
             for r in 1..=rows {
                 let l = self.band[(k + r) * width + lower - r];
-                b[k] -= l * b[k + r];
+                let below = b[k + r];
+                b[k] -= l * below;
             }
             b.swap(k, self.pivots[k]);
         }

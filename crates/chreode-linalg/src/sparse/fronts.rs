@@ -7,17 +7,12 @@ use chreode_core::Real;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::analysis::{Analysis, Front, Run};
-use super::kernel::{Left, Update};
+use super::pivots::{BLOCK, PivotRows, pivot_columns};
+use super::planes::{
+    Planes, at, cut, cut_ref, dot, gather_rows, put, split_planes, subtract_product, subtract_row,
+};
 use crate::scalar::Scalar;
 use crate::simd::lane::AlignedBuf;
-
-/// Columns that are eliminated before the rest of a front is updated.
-const BLOCK: usize = 16;
-/// Entries of L are to stay below this (rows being scaled to 1): pivots at least a thousandth of what they divide.
-const GROWTH: f64 = 1e3;
-
-/// Real and imaginary parts; the second is empty for real numbers.
-type Planes<T> = [Vec<T>; 2];
 
 /// Why the fronts cannot be eliminated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +68,9 @@ impl<S: Scalar> Fronts<S> {
         self.scale.fill(<S::Part as Real>::ZERO);
         for (&row, &value) in analysis.rows.iter().zip(values) {
             let (most, size) = (self.scale[row], value.magnitude());
-            // NaN must not be lost.
-            self.scale[row] = if size <= most { most } else { size };
+            // What is not finite stays so, until it is noticed.
+            self.scale[row] =
+                if most.is_finite() && (size > most || !size.is_finite()) { size } else { most };
         }
         for (k, &row) in analysis.row_at.iter().enumerate() {
             let most = self.scale[row];
@@ -83,7 +79,9 @@ impl<S: Scalar> Fronts<S> {
             }
             self.scale[row] = <S::Part as Real>::ONE / most;
         }
-        self.values.iter_mut().for_each(|plane| plane.fill(<S::Part as Real>::ZERO));
+        for plane in &mut self.values {
+            plane.fill(<S::Part as Real>::ZERO);
+        }
         let [re, im] = &mut self.values;
         for ((&row, &place), &value) in analysis.rows.iter().zip(&analysis.places).zip(values) {
             let scale = self.scale[row];
@@ -190,7 +188,7 @@ impl<S: Scalar> Fronts<S> {
         let columns = self.values.each_ref().map(|v| cut_ref(v, front.values + k * m, k * r));
         if TRANSPOSE {
             for j in 0..k {
-                let x = times::<S>(self.inverse[first + j], at::<S>(&self.x, first + j));
+                let x = self.inverse[first + j] * at::<S>(&self.x, first + j);
                 put::<S>(&mut self.x, first + j, x);
                 let row = rows.map(|v| cut_ref(v, j * m + j + 1, k - j - 1));
                 let y = self.x.each_mut().map(|v| cut(v, first + j + 1, k - j - 1));
@@ -254,7 +252,7 @@ impl<S: Scalar> Fronts<S> {
             if !TRANSPOSE {
                 let row = rows.map(|v| cut_ref(v, j * m + j + 1, k - j - 1));
                 let done = self.x.each_ref().map(|v| cut_ref(v, first + j + 1, k - j - 1));
-                x = times::<S>(self.inverse[first + j], x - dot::<S>(row, done));
+                x = self.inverse[first + j] * (x - dot::<S>(row, done));
             }
             put::<S>(&mut self.x, first + j, x);
         }
@@ -336,7 +334,9 @@ fn take_in<T: Real>(
             for i in 0..down.len {
                 let row = &from[(down.from + i) * size..(down.from + i + 1) * size];
                 let out = &mut rows[(down.to + i) * m..(down.to + i + 1) * m];
-                runs.iter().for_each(|run| add(&row[run.from..run.from + run.len], &mut out[run.to..]));
+                for run in runs {
+                    add(&row[run.from..run.from + run.len], &mut out[run.to..]);
+                }
             }
             continue;
         }
@@ -361,327 +361,4 @@ fn take_in<T: Real>(
 #[inline(always)]
 fn add<T: Real>(x: &[T], y: &mut [T]) {
     x.iter().zip(y).for_each(|(&x, y)| *y += x);
-}
-
-/// The pivot rows `[k, m]` of a front.
-struct PivotRows<'a, S: Scalar> {
-    rows: [&'a mut [S::Part]; 2],
-    inverse: &'a mut [S],
-    swaps: &'a mut [usize],
-    packed: &'a mut Planes<S::Part>,
-    panel: &'a mut AlignedBuf,
-    k: usize,
-    m: usize,
-}
-
-impl<S: Scalar> PivotRows<'_, S> {
-    /// Eliminates them, the largest pivot of their columns first; a pivot that is zero or not finite is returned.
-    #[inline(always)]
-    fn pivot_rows(&mut self) -> Option<usize> {
-        let (k, m) = (self.k, self.m);
-        for j0 in (0..k).step_by(BLOCK) {
-            let j1 = (j0 + BLOCK).min(k);
-            for j in j0..j1 {
-                let (mut pivot, mut most) = (j, self.at(j, j).magnitude());
-                for i in j + 1..k {
-                    let size = self.at(i, j).magnitude();
-                    if size > most {
-                        (pivot, most) = (i, size);
-                    }
-                }
-                if !(most > <S::Part as Real>::ZERO && most.is_finite()) {
-                    return Some(j);
-                }
-                self.swaps[j] = pivot;
-                if pivot != j {
-                    for plane in self.rows.iter_mut().filter(|p| !p.is_empty()) {
-                        let (above, below) = plane.split_at_mut(pivot * m);
-                        above[j * m..(j + 1) * m].swap_with_slice(&mut below[..m]);
-                    }
-                }
-                self.inverse[j] = S::ONE / self.at(j, j);
-                for i in j + 1..k {
-                    let l = self.at(i, j) * self.inverse[j];
-                    self.set(i, j, l);
-                    self.subtract(l, j, i, j + 1..j1);
-                }
-            }
-            for i in j0 + 1..j1 {
-                for p in j0..i {
-                    self.subtract(self.at(i, p), p, i, j1..m);
-                }
-            }
-            if j1 < k {
-                self.trailing(j0, j1);
-            }
-        }
-        None
-    }
-
-    /// Takes pivots `j0..j1` from the pivot rows after them.
-    #[inline(always)]
-    fn trailing(&mut self, j0: usize, j1: usize) {
-        let (k, m, block) = (self.k, self.m, j1 - j0);
-        for (packed, plane) in self.packed.iter_mut().zip(&self.rows) {
-            if !plane.is_empty() {
-                for (to, from) in packed.chunks_exact_mut(block).zip(plane[j1 * m..].chunks_exact(m)) {
-                    to.copy_from_slice(&from[j0..j1]);
-                }
-            }
-        }
-        let len = (k - j1) * block;
-        let a = self.packed.each_ref().map(|p| cut_ref(p, 0, len));
-        let halves = self
-            .rows
-            .each_mut()
-            .map(|p| if p.is_empty() { p.split_at_mut(0) } else { p.split_at_mut(j1 * m) });
-        let [(b_re, c_re), (b_im, c_im)] = halves;
-        let b = [&*b_re, &*b_im].map(|b| cut_ref(b, j0 * m + j1, block * m - j1));
-        let c = [c_re, c_im].map(|c| {
-            let len = c.len().saturating_sub(j1);
-            cut(c, j1, len)
-        });
-        subtract_product::<S>((k - j1, m - j1, block), (a, block, false), (b, m), (c, m), self.panel);
-    }
-
-    #[inline(always)]
-    fn at(&self, i: usize, j: usize) -> S {
-        let at = i * self.m + j;
-        let im = if S::COMPLEX { self.rows[1][at] } else { <S::Part as Real>::ZERO };
-        S::from_parts(self.rows[0][at], im)
-    }
-
-    #[inline(always)]
-    fn set(&mut self, i: usize, j: usize, x: S) {
-        let at = i * self.m + j;
-        self.rows[0][at] = x.re();
-        if S::COMPLEX {
-            self.rows[1][at] = x.im();
-        }
-    }
-
-    /// Row `i` minus `l` times row `p < i`, in these columns.
-    #[inline(always)]
-    fn subtract(&mut self, l: S, p: usize, i: usize, columns: std::ops::Range<usize>) {
-        let (m, len) = (self.m, columns.len());
-        let [(p_re, i_re), (p_im, i_im)] = self
-            .rows
-            .each_mut()
-            .map(|v| if v.is_empty() { v.split_at_mut(0) } else { v.split_at_mut(i * m) });
-        let row = [&*p_re, &*p_im].map(|v| cut_ref(v, p * m + columns.start, len));
-        let out = [i_re, i_im].map(|v| cut(v, columns.start, len));
-        subtract_row::<S>(l, row, out);
-    }
-}
-
-/// Divides the pivot columns below the diagonal block, `[k, r]` transposed, by its upper triangle. A pivot that leaves
-/// entries too large is returned.
-#[inline(always)]
-fn pivot_columns<S: Scalar>(
-    rows: &[&[S::Part]; 2],
-    columns: [&mut [S::Part]; 2],
-    inverse: &[S],
-    (k, r): (usize, usize),
-    panel: &mut AlignedBuf,
-) -> Option<usize> {
-    let m = k + r;
-    let [re, im] = columns;
-    for j0 in (0..k).step_by(BLOCK) {
-        let j1 = (j0 + BLOCK).min(k);
-        let cut_at = if im.is_empty() { 0 } else { j0 * r };
-        let ((done_re, rest_re), (done_im, rest_im)) = (re.split_at_mut(j0 * r), im.split_at_mut(cut_at));
-        if j0 > 0 {
-            let a = rows.map(|v| cut_ref(v, j0, v.len().saturating_sub(j0)));
-            let b = [&*done_re, &*done_im];
-            subtract_product::<S>(
-                (j1 - j0, r, j0),
-                (a, m, true),
-                (b, r),
-                ([&mut *rest_re, &mut *rest_im], r),
-                panel,
-            );
-        }
-        for j in j0..j1 {
-            let at = if S::COMPLEX { (j - j0) * r } else { 0 };
-            let ((before_re, own_re), (before_im, own_im)) =
-                (rest_re.split_at_mut((j - j0) * r), rest_im.split_at_mut(at));
-            let (own_re, own_im) = (cut(own_re, 0, r), cut(own_im, 0, r));
-            for p in j0..j {
-                let u = cut_ref(rows[1], p * m + j, 1).first().copied();
-                let u = S::from_parts(rows[0][p * m + j], u.unwrap_or(<S::Part as Real>::ZERO));
-                let row = [&*before_re, &*before_im].map(|v| cut_ref(v, (p - j0) * r, r));
-                subtract_row::<S>(u, row, [&mut *own_re, &mut *own_im]);
-            }
-            let most = scale_row::<S>(inverse[j], own_re, own_im);
-            if !(most <= <S::Part as Real>::c(GROWTH)) {
-                return Some(j);
-            }
-        }
-    }
-    None
-}
-
-/// `row *= by`; returns the largest real or imaginary part.
-#[inline(always)]
-fn scale_row<S: Scalar>(by: S, re: &mut [S::Part], im: &mut [S::Part]) -> S::Part {
-    let mut most = <S::Part as Real>::ZERO;
-    let (b, c) = (by.re(), by.im());
-    if S::COMPLEX {
-        for (x, y) in re.iter_mut().zip(im) {
-            (*x, *y) = (*x * b - *y * c, *x * c + *y * b);
-            let size = x.abs() + y.abs();
-            // Also NaN, which compares with nothing.
-            most = if size <= most { most } else { size };
-        }
-    } else {
-        for x in re {
-            *x *= b;
-            let size = x.abs();
-            most = if size <= most { most } else { size };
-        }
-    }
-    most
-}
-
-/// `C -= A B` of planes; rows of `A` lie `stride` apart, or its columns if the flag is set.
-#[inline(always)]
-fn subtract_product<S: Scalar>(
-    size: (usize, usize, usize),
-    (a, a_stride, transposed): ([&[S::Part]; 2], usize, bool),
-    (b, b_stride): ([&[S::Part]; 2], usize),
-    (c, c_stride): ([&mut [S::Part]; 2], usize),
-    panel: &mut AlignedBuf,
-) {
-    let [c_re, c_im] = c;
-    let mut product = |a: &[S::Part], b: &[S::Part], c: &mut [S::Part], add: bool| {
-        let a = Left { data: a, stride: a_stride, transposed };
-        Update { size, a, b: (b, b_stride), c: (c, c_stride), add }.run(panel);
-    };
-    product(a[0], b[0], c_re, false);
-    if S::COMPLEX {
-        product(a[1], b[1], c_re, true);
-        product(a[0], b[1], c_im, false);
-        product(a[1], b[0], c_im, false);
-    }
-}
-
-/// `y -= l x`.
-#[inline(always)]
-fn subtract_row<S: Scalar>(l: S, x: [&[S::Part]; 2], y: [&mut [S::Part]; 2]) {
-    let (a, b) = (l.re(), l.im());
-    let ([x_re, x_im], [y_re, y_im]) = (x, y);
-    if S::COMPLEX {
-        for ((&u, &v), (y, z)) in x_re.iter().zip(x_im).zip(y_re.iter_mut().zip(y_im)) {
-            *y -= a * u - b * v;
-            *z -= a * v + b * u;
-        }
-    } else {
-        for (&u, y) in x_re.iter().zip(y_re) {
-            *y -= a * u;
-        }
-    }
-}
-
-/// `Σ a b` of planes.
-#[inline(always)]
-fn dot<S: Scalar>(a: [&[S::Part]; 2], b: [&[S::Part]; 2]) -> S {
-    let re = real_dot(a[0], b[0]);
-    if S::COMPLEX {
-        S::from_parts(re - real_dot(a[1], b[1]), real_dot(a[0], b[1]) + real_dot(a[1], b[0]))
-    } else {
-        S::from_parts(re, <S::Part as Real>::ZERO)
-    }
-}
-
-/// Sum in 16 lanes; the order is fixed.
-#[inline(always)]
-fn real_dot<T: Real>(a: &[T], b: &[T]) -> T {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    let mut sum = T::ZERO;
-    if !a.is_empty() {
-        let mut sums = [T::ZERO; 16];
-        for (a, b) in a.iter().zip(b) {
-            for l in 0..16 {
-                sums[l] += a[l] * b[l];
-            }
-        }
-        let mut half = 8;
-        while half > 0 {
-            for l in 0..half {
-                sums[l] += sums[l + half];
-            }
-            half /= 2;
-        }
-        sum = sums[0];
-    }
-    for (&a, &b) in a_rest.iter().zip(b_rest) {
-        sum += a * b;
-    }
-    sum
-}
-
-/// `w += sign Σ_j x_j row_j`, where rows of `w`'s length begin at `from` and lie `stride` apart.
-#[inline(always)]
-fn gather_rows<T: Real>(w: &mut [T], rows: &[T], from: usize, stride: usize, x: &[T], sign: T) {
-    let r = w.len();
-    let row = |j: usize| &rows[from + j * stride..from + j * stride + r];
-    let (fours, rest) = x.as_chunks::<4>();
-    for (q, four) in fours.iter().enumerate() {
-        let [a, b, c, d] = four.map(|x| sign * x);
-        let rows = (row(4 * q), row(4 * q + 1), row(4 * q + 2), row(4 * q + 3));
-        for i in 0..r {
-            w[i] += (a * rows.0[i] + b * rows.1[i]) + (c * rows.2[i] + d * rows.3[i]);
-        }
-    }
-    for (q, &x) in rest.iter().enumerate() {
-        let x = sign * x;
-        w.iter_mut().zip(row(4 * fours.len() + q)).for_each(|(w, &y)| *w += x * y);
-    }
-}
-
-#[inline(always)]
-fn times<S: Scalar>(a: S, b: S) -> S {
-    a * b
-}
-
-#[inline(always)]
-fn at<S: Scalar>(x: &Planes<S::Part>, i: usize) -> S {
-    S::from_parts(x[0][i], if S::COMPLEX { x[1][i] } else { <S::Part as Real>::ZERO })
-}
-
-#[inline(always)]
-fn put<S: Scalar>(x: &mut Planes<S::Part>, i: usize, value: S) {
-    x[0][i] = value.re();
-    if S::COMPLEX {
-        x[1][i] = value.im();
-    }
-}
-
-/// `v[from..from + len]`, or nothing of a plane that is not there.
-#[inline(always)]
-fn cut<T>(v: &mut [T], from: usize, len: usize) -> &mut [T] {
-    if v.is_empty() { v } else { &mut v[from..from + len] }
-}
-
-#[inline(always)]
-fn cut_ref<T>(v: &[T], from: usize, len: usize) -> &[T] {
-    if v.is_empty() { v } else { &v[from..from + len] }
-}
-
-/// The pivot rows and the pivot columns of a front.
-#[inline(always)]
-fn split_planes<T>(
-    values: &mut Planes<T>,
-    from: usize,
-    rows: usize,
-    columns: usize,
-) -> ([&[T]; 2], [&mut [T]; 2]) {
-    let [re, im] = values.each_mut().map(|v| {
-        if v.is_empty() {
-            return (&[][..], &mut [][..]);
-        }
-        let (rows, columns) = v[from..from + rows + columns].split_at_mut(rows);
-        (&*rows, columns)
-    });
-    ([re.0, im.0], [re.1, im.1])
 }

@@ -1,4 +1,4 @@
-//! Rows for the diagonal: which row each column takes its pivot from, by structure alone. Source: [DER17] section 6.2.
+//! Rows for the diagonal: which row each column takes its pivot from, by structure alone. Source: [DER17], maximum transversals.
 
 use chreode_core::Sparsity;
 

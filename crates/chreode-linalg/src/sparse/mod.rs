@@ -1,6 +1,7 @@
 //! Large matrices with few entries: column colouring, banded and sparse LU.
 //!
-//! Start with `lu` ([`SparseLu`]): `analysis` reads the pattern once, `fronts` factors values, `library` (faer) takes over
+//! Start with `lu` ([`SparseLu`]): `analysis` reads the pattern once, `fronts` factors values (`pivots` those of one
+//! front), `library` (faer) takes over
 //! where the pivots that the pattern allows would not be stable. Not here: matrix-free solvers (`krylov`).
 
 pub(crate) mod analysis;
@@ -11,6 +12,8 @@ mod kernel;
 mod library;
 pub(crate) mod lu;
 mod matching;
+mod pivots;
+mod planes;
 
 #[cfg(doc)]
 use lu::SparseLu;

@@ -94,9 +94,6 @@ fn mask(f: impl FnMut(usize) -> bool) -> Mask {
     LaneMask(std::array::from_fn(f))
 }
 
-/// The least error that the controller remembers, 1e-4, as a logarithm.
-const LEAST_LN_ERR: f64 = -9.210340371976182;
-
 impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
     pub(super) fn new(tile: Tile<'a, D>) -> Self {
         let d = tile.model.dim();

@@ -22,15 +22,16 @@ impl<S: Scalar> Solver<S> {
         };
         let (lower, upper) = pattern.bandwidths();
         let (size, low, high) = (d as f64, lower as f64, (lower + upper) as f64);
-        // Nanoseconds, as measured (benches/linear_systems.rs): a short loop a row of the band's lower half, a part for each
-        // front and its entries, large blocks.
-        let band = size * (30.0 + low * (4.0 + 0.45 * high));
-        let dense = 0.04 * size.powi(3) + 1.0 * size * size;
-        if band < dense && lower + upper <= 12 {
-            return Self::Band(BandLu::new(pattern));
+        // Nanoseconds of one factorisation and four solves, fitted to benches/linear_systems.rs within a factor of two from
+        // 16 to 8,192 unknowns: a short loop for each row of the band, a part for each unknown and for each element of the
+        // factors, large blocks.
+        let band = size * (110.0 + low * (8.0 + 0.55 * high));
+        let dense = 6.0 * size.powi(2) + 0.15 * size.powi(3);
+        if band < dense && lower + upper <= 6 {
+            return Self::Band(BandLu::new(pattern)); // nothing has less to do: no need to analyse
         }
         let sparse = SparseLu::new(pattern);
-        let cost = 250.0 * size + sparse.factor_len() as f64 + 0.06 * sparse.multiplications();
+        let cost = 200.0 * size + 6.0 * sparse.factor_len() as f64 + 0.13 * sparse.multiplications();
         if band < cost.min(dense) {
             Self::Band(BandLu::new(pattern))
         } else if dense < cost {
@@ -54,14 +55,6 @@ impl<S: Scalar> Solver<S> {
         matches!(self, Self::Dense(_))
     }
 
-    fn inner(&mut self) -> &mut dyn LinearSolver<S> {
-        match self {
-            Self::Dense(lu) => lu,
-            Self::Band(lu) => lu,
-            Self::Sparse(lu) => &mut **lu,
-        }
-    }
-
     pub(super) fn n(&self) -> usize {
         match self {
             Self::Dense(lu) => lu.n(),
@@ -71,7 +64,11 @@ impl<S: Scalar> Solver<S> {
     }
 
     pub(super) fn factor(&mut self, values: &[S]) -> Result<(), SingularMatrix> {
-        self.inner().factor(values)
+        match self {
+            Self::Dense(lu) => lu.factor(values),
+            Self::Band(lu) => lu.factor(values),
+            Self::Sparse(lu) => lu.factor(values),
+        }
     }
 
     /// Factors a dense matrix from its entries, as [`Lu::factor_from`].
@@ -84,8 +81,13 @@ impl<S: Scalar> Solver<S> {
         lu.factor_from(entry)
     }
 
+    #[inline]
     pub(super) fn solve(&mut self, b: &mut [S]) {
-        self.inner().solve(b);
+        match self {
+            Self::Dense(lu) => lu.solve(b),
+            Self::Band(lu) => lu.solve(b),
+            Self::Sparse(lu) => lu.solve(b),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! The Brusselator with diffusion, in one and two dimensions: large stiff systems with sparse Jacobians.
-//! Sources: [HW96] section IV.10 for the line; [HW96] section IV.10 (CUSP's sister BRUSS-2D) for the square.
+//! Source: [HW96] section IV.10, the square with a source that is always on.
 
 use std::f64::consts::PI;
 
