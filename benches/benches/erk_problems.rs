@@ -22,7 +22,10 @@ fn run(case: &mut Case, erk: &mut Erk<f64>, tol: f64) -> Result<(Vec<f64>, Stats
 
 fn main() -> Result<(), SolveError> {
     let only: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    println!("{:15} {:7} {:>6} {:>9} {:>9} {:>6} {:>4} {:>7}", "problem", "method", "tol", "error", "us", "steps", "rej", "evals");
+    println!(
+        "{:15} {:7} {:>6} {:>9} {:>9} {:>6} {:>4} {:>7}",
+        "problem", "method", "tol", "error", "us", "steps", "rej", "evals"
+    );
     for mut case in nonstiff() {
         for m in ALL_ERK.into_iter().filter(|m| m.order >= 5) {
             if !only.is_empty() && !only.iter().any(|o| o == m.name || o == case.name) {
@@ -44,7 +47,12 @@ fn main() -> Result<(), SolveError> {
                 let time = times[times.len() / 10];
                 println!(
                     "{:15} {:7} {tol:>6.0e} {:>9.1e} {time:>9.1} {:>6} {:>4} {:>7}",
-                    case.name, m.name, error(&case, &y), stats.accepted, stats.rejected, stats.work.evals
+                    case.name,
+                    m.name,
+                    error(&case, &y),
+                    stats.accepted,
+                    stats.rejected,
+                    stats.work.evals
                 );
             }
         }

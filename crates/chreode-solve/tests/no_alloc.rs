@@ -1,7 +1,9 @@
 //! Work arrays are sized once: nothing allocates inside a step.
 
 use chreode_core::BrownianIncrements;
-use chreode_solve::{ALL_ERK, Erk, EulerMaruyama, SolveOptions, StepSize, solve};
+use chreode_solve::{
+    ALL_ERK, Crossing, Erk, EulerMaruyama, Event, EveryStep, Rhs, SolveOptions, StepSize, solve, solve_events,
+};
 use chreode_testkit::{CountingAllocator, Lorenz, SinhSde, SmoothField, allocations_in};
 
 #[global_allocator]
@@ -45,5 +47,29 @@ fn ordinary_runs() {
             assert!(stats.accepted > 20 && (method.embedded_order == 0 || stats.rejected > 0), "{stats:?}");
             assert_eq!(count, 0, "{}", method.name);
         }
+    }
+}
+
+/// Events that are told and events that reset the state, discontinuities, and every step shown.
+#[test]
+fn events_and_discontinuities() {
+    for method in ALL_ERK.into_iter().filter(|m| m.embedded_order > 0) {
+        let mut erk = Erk::new(method, 1, 3);
+        let options = SolveOptions { discontinuities: &[0.3, 1.1], ..SolveOptions::tolerance(1e-6, 1e-6) };
+        let (mut lorenz, mut y) = (SmoothField(Lorenz), [1.0, 2.0, 3.0]);
+        let mut rhs = Rhs::Field(&mut lorenz);
+        let mut events = [
+            Event::new(|_, y: &[f64], _: &[f64]| y[2] - 20.0).crossing(Crossing::Rising),
+            Event::new(|_, y: &[f64], _: &[f64]| y[0]).reset(|_, y, _| y[1] += 0.1),
+        ];
+        let mut sum = 0.0;
+        let mut steps = EveryStep(|t, _: &[f64]| sum += t);
+        let p = [10.0, 28.0, 8.0 / 3.0];
+        let (count, stats) = allocations_in(|| {
+            solve_events(&mut rhs, &p, &mut y, (0.0, 5.0), &mut erk, &options, &mut events, &mut steps)
+        });
+        let stats = stats.unwrap();
+        assert!(stats.events >= 2, "{stats:?}");
+        assert_eq!(count, 0, "{}", method.name);
     }
 }
