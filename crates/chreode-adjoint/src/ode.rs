@@ -222,10 +222,15 @@ impl<T: Real> OdeAdjoint<T> {
         self.replayed.clear();
         self.replayed.extend_from_slice(&self.y);
         if count > 1 {
-            // The forward run's first stage was evaluated at this time and state, so the bits agree.
+            // Where a step begins, the forward run evaluated the field at this time and state, so the bits agree.
             let f = &mut Rhs::Field(f);
-            self.erk.start(f, self.tape.steps[first].0, &self.y, p)?;
+            let mut at = f64::NAN;
             for &(t, t_end) in &self.tape.steps[first..first + count - 1] {
+                if t != at {
+                    // The first step, or the first one after a discontinuity.
+                    self.erk.start(f, t, &self.y, p)?;
+                }
+                at = t_end;
                 self.erk.step(f, t, t_end, &self.y, p, Tolerance::default())?;
                 self.erk.accept(&mut self.y);
                 self.replayed.extend_from_slice(&self.y);

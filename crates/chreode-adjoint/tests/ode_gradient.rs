@@ -240,6 +240,55 @@ fn difference_from_frozen_steps() {
     }
 }
 
+/// A field that jumps at an announced time: the gradient is exact on both sides, also where states are computed again.
+#[test]
+fn discontinuities() {
+    let mut f = Jump;
+    let (p, t1) = ([0.7, -0.4], 2.0);
+    for every in [1, 4, 100] {
+        let mut adjoint = OdeAdjoint::with_checkpoints(&TSIT5, 1, 1, every);
+        let options =
+            SolveOptions { save_at: &[t1], discontinuities: &[0.8], ..SolveOptions::tolerance(1e-12, 1e-12) };
+        let mut y = [1.5];
+        adjoint.forward(&mut f, &p, &mut y, (0.0, t1), &options, &mut |_, _, _| {}).unwrap();
+        let (mut y0_bar, mut p_bar) = ([0.0], [0.0; 2]);
+        adjoint.backward(&mut f, &p, &[&[1.0]], &mut y0_bar, &mut p_bar).unwrap();
+        let end = 1.5 * (p[0] * 0.8 + p[1] * 1.2).exp();
+        let exact = [end, end / 1.5, 0.8 * end, 1.2 * end];
+        for (a, b) in [y[0], y0_bar[0], p_bar[0], p_bar[1]].iter().zip(exact) {
+            assert!((a - b).abs() < 1e-10, "{every}: {a} {b}");
+        }
+    }
+}
+
+/// `y' = p[0] y` up to t = 0.8, `p[1] y` from then on.
+struct Jump;
+impl VectorField<f64> for Jump {
+    fn dim(&self) -> usize {
+        1
+    }
+    fn eval(&mut self, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        dy[0] = p[usize::from(t >= 0.8)] * y[0];
+        Ok(())
+    }
+}
+impl Vjp<f64> for Jump {
+    fn vjp(
+        &mut self,
+        t: f64,
+        y: &[f64],
+        p: &[f64],
+        lambda: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> Result<(), FieldError> {
+        let side = usize::from(t >= 0.8);
+        y_bar[0] = p[side] * lambda[0];
+        p_bar[side] += y[0] * lambda[0];
+        Ok(())
+    }
+}
+
 /// Trajectories that are solved together with fixed steps give the sum of what they give alone.
 #[test]
 fn parameters_are_summed_over_trajectories() {

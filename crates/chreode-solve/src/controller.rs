@@ -1,42 +1,114 @@
-//! Step size from the error norm.
+//! Step size from the error norm. Sources: [Gus91], [Sod03].
 
-/// A PI controller: the next step is the last times `safety · err^(-alpha/k) · err_prev^(beta/k)`, where the
-/// error scales with `h^k`. Source: [HW96] section IV.2.
+/// A proportional-integral-derivative controller.
+///
+/// With `e` the error norms of the last three steps, newest first, and an error that scales with `h^k`, the next step is
+/// the last times `Π (safety^k / e_i)^(gains_i / k)`, within bounds. So a run whose steps are `safety` times those that
+/// would just meet the tolerance keeps its step size, whatever the gains.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PiController {
-    /// Aims below the tolerance.
+pub struct Controller {
+    /// Weights of the last error, the one before and the one before that.
+    pub gains: [f64; 3],
+    /// Length of a step over that at which its error would be the tolerance; at most 1.
     pub safety: f64,
     /// Smallest factor.
     pub min_factor: f64,
     /// Largest factor.
     pub max_factor: f64,
-    /// Weight of the last error (integral and proportional part).
-    pub alpha: f64,
-    /// Weight of the error before (proportional part).
-    pub beta: f64,
 }
 
-impl Default for PiController {
-    /// Safety 0.9, factors in 0.2..10, `alpha` 0.7, `beta` 0.4.
+impl Controller {
+    /// Looks at the last error alone: the classical controller. Quick to grow, rejects most.
+    pub const I: Self = Self::new([1.0, 0.0, 0.0]);
+    /// Proportional-integral: damped by the error before, for smooth step sizes and few rejections.
+    pub const PI: Self = Self::new([0.7, -0.4, 0.0]);
+    /// The digital filter H312: the smoothest step sizes, slow to react.
+    pub const PID: Self = Self::new([1.0 / 18.0, 1.0 / 9.0, 1.0 / 18.0]);
+
+    /// Work at equal error hardly depends on the error aimed at: 1 % between 0.1 and 0.5 for orders up to 5; at orders 7 to
+    /// 9, 0.5 costs 3 to 12 % more than 0.1, by rejections. A safety of 0.75 aims at 0.24 and at 0.1.
+    const fn new(gains: [f64; 3]) -> Self {
+        Self { gains, safety: 0.75, min_factor: 0.2, max_factor: 10.0 }
+    }
+}
+
+impl Default for Controller {
+    /// [`PI`](Self::PI). At equal error no other rule that was tried took less than 0.98 of its work, averaged over the
+    /// methods and nine problems, and none differs by more than 2 % at orders up to 5.
     fn default() -> Self {
-        Self { safety: 0.9, min_factor: 0.2, max_factor: 10.0, alpha: 0.7, beta: 0.4 }
+        Self::PI
     }
 }
 
-impl PiController {
-    /// Factor after an accepted step; `grow` is false after a rejection, which forbids growth.
-    pub(crate) fn accepted(&self, err: f64, err_prev: f64, k: f64, grow: bool) -> f64 {
-        let factor = self.safety * err.powf(-self.alpha / k) * err_prev.powf(self.beta / k);
-        // An error of zero gives infinity (or NaN with an earlier one of zero): the largest factor.
-        let most = if grow { self.max_factor } else { 1.0 };
-        if factor.is_nan() { most } else { factor.clamp(self.min_factor, most) }
+/// A controller at work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Control {
+    rule: Controller,
+    safety: f64,
+    /// Logarithms (base 2) of the two errors before the last, relative to what is aimed at.
+    before: [f64; 2],
+    /// Largest factor after an accepted step: none after a rejection.
+    most: f64,
+}
+
+/// An error below a thousandth of what is aimed at counts as that in the steps that follow: one lucky step must not make
+/// the next ones tiny.
+pub(crate) const LUCKY: f64 = -10.0;
+
+/// Largest factor of a rejected step.
+pub(crate) const MOST_WHEN_REJECTED: f64 = 0.9;
+
+impl Control {
+    pub(crate) fn new(rule: Controller) -> Self {
+        Self { rule, safety: log2(rule.safety), before: [0.0; 2], most: rule.max_factor }
     }
 
-    /// Factor after a rejected step with `err > 1`, or NaN.
-    pub(crate) fn rejected(&self, err: f64, k: f64) -> f64 {
-        let factor = self.safety * err.powf(-1.0 / k);
-        if factor.is_nan() { self.min_factor } else { factor.max(self.min_factor) }
+    /// Factor after an accepted step; one that was cut short (not `whole`) leaves no trace.
+    pub(crate) fn accepted(&mut self, err: f64, k: f64, whole: bool) -> f64 {
+        let e = log2(err) - k * self.safety;
+        let [g0, g1, g2] = self.rule.gains;
+        let factor = exp2(-(g0 * e + g1 * self.before[0] + g2 * self.before[1]) / k);
+        if whole {
+            self.before = [e.max(LUCKY), self.before[0]];
+        }
+        factor.clamp(self.rule.min_factor, std::mem::replace(&mut self.most, self.rule.max_factor))
     }
+
+    /// Factor after a rejected step, whose error is above one, or NaN.
+    pub(crate) fn rejected(&mut self, err: f64, k: f64) -> f64 {
+        self.most = 1.0;
+        if err.is_nan() {
+            return self.rule.min_factor;
+        }
+        exp2(self.safety - log2(err) / k).clamp(self.rule.min_factor, MOST_WHEN_REJECTED)
+    }
+}
+
+/// Logarithm to base 2 of a number that is not negative, to 1e-7; at least -100, and at most 1000.
+///
+/// The library's `ln` and `exp` are 15 % of a run of the Lorenz system, and no step needs their last digits.
+fn log2(x: f64) -> f64 {
+    let bits = x.clamp(1e-30, 1e300).to_bits();
+    let exponent = (bits >> 52) as i64 - 1023;
+    // In 1..2; folded to 0.7..1.4, where the series is short.
+    let m = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
+    let (m, exponent) = if m > std::f64::consts::SQRT_2 { (0.5 * m, exponent + 1) } else { (m, exponent) };
+    let s = (m - 1.0) / (m + 1.0);
+    let s2 = s * s;
+    // 2 artanh(s) / ln 2
+    let series = 1.0 + s2 * (1.0 / 3.0 + s2 * (1.0 / 5.0 + s2 * (1.0 / 7.0)));
+    exponent as f64 + 2.0 * std::f64::consts::LOG2_E * s * series
+}
+
+/// 2 to the power of a finite `x`, to 1e-7; the power is held in -1000..1000.
+fn exp2(x: f64) -> f64 {
+    let x = x.clamp(-1000.0, 1000.0);
+    let whole = (x + if x < 0.0 { -0.5 } else { 0.5 }) as i64;
+    let f = (x - whole as f64) * std::f64::consts::LN_2;
+    let taylor = 1.0
+        + f * (1.0
+            + f * (1.0 / 2.0 + f * (1.0 / 6.0 + f * (1.0 / 24.0 + f * (1.0 / 120.0 + f * (1.0 / 720.0))))));
+    taylor * f64::from_bits(((whole + 1023) as u64) << 52)
 }
 
 #[cfg(test)]
@@ -44,26 +116,55 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const ALL: [Controller; 3] = [Controller::I, Controller::PI, Controller::PID];
+
     proptest! {
         #[test]
-        fn factors_stay_in_bounds(err in 0.0..1.0_f64, prev in 0.0..1.0_f64, over in 1.0..1e300_f64, k in 1.0..9.0_f64) {
-            let c = PiController::default();
-            for grow in [false, true] {
-                let f = c.accepted(err, prev, k, grow);
-                let most = if grow { 10.0 } else { 1.0 };
-                prop_assert!(f >= 0.2 && f <= most, "{}", f);
+        fn elementary_functions(x in -99.0..990.0_f64, y in -900.0..900.0_f64) {
+            prop_assert!((log2(x.exp2()) - x).abs() < 1e-7, "{x}");
+            prop_assert!((exp2(y) / y.exp2() - 1.0).abs() < 2e-7, "{y}");
+        }
+
+        #[test]
+        fn factors_stay_in_bounds(errs in prop::collection::vec(0.0..1.0_f64, 1..6), over in 1.0..1e300_f64, k in 1.0..9.0_f64) {
+            for rule in ALL {
+                let mut control = Control::new(rule);
+                for &err in &errs {
+                    let f = control.accepted(err, k, true);
+                    prop_assert!((0.2..=10.0).contains(&f), "{f}");
+                }
+                let f = control.rejected(over * 1.000001, k);
+                prop_assert!((0.2..=0.9).contains(&f), "{f}");
+                let f = control.accepted(0.0, k, true);
+                prop_assert!(f <= 1.0, "no growth after a rejection: {f}");
             }
-            let f = c.rejected(over * 1.000001, k);
-            prop_assert!((0.2..0.9).contains(&f), "{f}");
+        }
+
+        /// Where `err = (h / scale)^k`, steps settle at what is aimed at, without oscillating for ever.
+        #[test]
+        fn steps_settle(scale in 0.1..10.0_f64, k in 2.0..9.0_f64) {
+            for rule in ALL {
+                let (mut control, mut h) = (Control::new(rule), 0.05 * scale);
+                let mut err = f64::NAN;
+                for _ in 0..60 {
+                    err = (h / scale).powf(k);
+                    h *= if err <= 1.0 { control.accepted(err, k, true) } else { control.rejected(err, k) };
+                }
+                prop_assert!((err / rule.safety.powf(k) - 1.0).abs() < 1e-3, "{rule:?} {err}");
+            }
         }
     }
 
     #[test]
     fn extremes() {
-        let c = PiController::default();
-        assert_eq!(c.accepted(0.0, 0.0, 5.0, true), 10.0);
-        assert_eq!(c.accepted(0.0, 1.0, 5.0, false), 1.0);
-        assert_eq!(c.rejected(f64::NAN, 5.0), 0.2);
-        assert_eq!(c.rejected(f64::INFINITY, 5.0), 0.2);
+        for rule in ALL {
+            let mut c = Control::new(rule);
+            assert!(c.accepted(0.0, 5.0, true) > 2.0);
+            assert_eq!(c.rejected(f64::NAN, 5.0), 0.2);
+            assert_eq!(c.rejected(f64::INFINITY, 5.0), 0.2);
+        }
+        let mut c = Control::new(Controller::PI);
+        let first = c.accepted(0.3, 5.0, false);
+        assert_eq!(c.accepted(0.3, 5.0, true), first, "a step cut short leaves no trace");
     }
 }

@@ -64,6 +64,14 @@ pub enum SolveError {
         /// Number of the trajectory.
         trajectory: u64,
     },
+    /// The root function of an event gave NaN.
+    #[error("the root function of event {index} is not a number at t = {t}")]
+    EventNotANumber {
+        /// Position of the event.
+        index: usize,
+        /// Time.
+        t: f64,
+    },
     /// No step size meets the tolerance.
     #[error("step size {h:e} fell below {h_min:e} at t = {t}: a singularity, or a stiff problem")]
     StepSizeTooSmall {

@@ -3,7 +3,7 @@
 use chreode_core::{Bound, Tolerance};
 
 use crate::SolveError;
-use crate::controller::PiController;
+use crate::controller::Controller;
 
 /// How the step size is chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,10 +34,13 @@ pub struct SolveOptions<'a> {
     /// Whether steps end at the saved times. If not, states there come from dense output and the steps do not
     /// depend on them. Gradients with jumps at observations need it.
     pub land_on_saves: bool,
+    /// Times at which the field or its derivatives jump: strictly monotone in the run's direction, inside its span, ends
+    /// included. Steps end there, no stage sees the other side, and the method starts anew.
+    pub discontinuities: &'a [f64],
     /// Most steps, rejected ones included.
     pub max_steps: u64,
     /// Step size control.
-    pub controller: PiController,
+    pub controller: Controller,
 }
 
 impl Default for SolveOptions<'_> {
@@ -47,8 +50,9 @@ impl Default for SolveOptions<'_> {
             step: StepSize::Adaptive { h0: None, h_max: f64::INFINITY },
             save_at: &[],
             land_on_saves: false,
+            discontinuities: &[],
             max_steps: 1_000_000,
-            controller: PiController::default(),
+            controller: Controller::default(),
         }
     }
 }
@@ -93,19 +97,39 @@ impl<'a> SolveOptions<'a> {
                 }
             }
         }
-        let sign = if span.1 >= span.0 { 1.0 } else { -1.0 };
-        for (index, &t) in self.save_at.iter().enumerate() {
-            let invalid = |must, bound| Err(SolveError::InvalidTime { index, t, must, bound });
-            if !t.is_finite() || sign * (t - span.0) < 0.0 {
-                return invalid("not before the run starts, at", span.0);
-            }
-            if sign * (t - span.1) > 0.0 {
-                return invalid("not after the run ends, at", span.1);
-            }
-            if index > 0 && sign * (t - self.save_at[index - 1]) <= 0.0 {
-                return invalid("after the time before it,", self.save_at[index - 1]);
-            }
+        check_times(self.save_at, span)?;
+        check_times(self.discontinuities, span)?;
+        let Controller { gains, safety, min_factor, max_factor } = self.controller;
+        if !gains.iter().all(|g| g.is_finite()) || !(gains.iter().sum::<f64>() > 0.0) {
+            return bad("sum of the controller's gains", "positive", gains.iter().sum());
+        }
+        if !(safety > 0.0 && safety <= 1.0) {
+            return bad("the controller's safety", "above 0 and at most 1", safety);
+        }
+        if !(min_factor > 0.0 && min_factor < 0.9) {
+            return bad("the controller's smallest factor", "above 0 and below 0.9", min_factor);
+        }
+        if !(max_factor > 1.0 && max_factor.is_finite()) {
+            return bad("the controller's largest factor", "finite and above 1", max_factor);
         }
         Ok(())
     }
+}
+
+/// Finite, inside the span, strictly monotone in its direction.
+fn check_times(times: &[f64], span: (f64, f64)) -> Result<(), SolveError> {
+    let sign = if span.1 >= span.0 { 1.0 } else { -1.0 };
+    for (index, &t) in times.iter().enumerate() {
+        let invalid = |must, bound| Err(SolveError::InvalidTime { index, t, must, bound });
+        if !t.is_finite() || sign * (t - span.0) < 0.0 {
+            return invalid("not before the run starts, at", span.0);
+        }
+        if sign * (t - span.1) > 0.0 {
+            return invalid("not after the run ends, at", span.1);
+        }
+        if index > 0 && sign * (t - times[index - 1]) <= 0.0 {
+            return invalid("after the time before it,", times[index - 1]);
+        }
+    }
+    Ok(())
 }

@@ -1,37 +1,21 @@
 //! The one time loop: every method runs through it.
 //!
 //! The loop owns time, step size, state and statistics; the method ([`Stepper`]) proposes steps.
-//! Not here: how a step is made (`erk`), the next step size (`controller`), what may be asked for (`options`).
+//! Not here: how a step is made (`erk`), the next step size (`controller`), where steps must end (`stops`), where in a
+//! step an event lies (`event`), what may be asked for (`options`).
 
 use chreode_core::{FieldError, Jacobian, Real, VectorField};
 
 use crate::SolveError;
+use crate::controller::Control;
 use crate::error::{check_finite, check_len, check_params, rows};
+use crate::event::{Event, Events, Proposed};
+use crate::observer::{Observer, Saver, StepRecord};
 use crate::options::{SolveOptions, StepSize};
 use crate::rhs::Rhs;
-use crate::stats::Stats;
+use crate::stats::{Stats, Stopped};
 use crate::stepper::Stepper;
-
-/// An accepted step, as an adjoint needs it: everything else can be computed again from it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StepRecord<'a, T> {
-    /// Where the step began.
-    pub t: f64,
-    /// Where it ended.
-    pub t_end: f64,
-    /// State at its start, `[n, d]`.
-    pub y: &'a [T],
-    /// State at its end, `[n, d]`.
-    pub y_end: &'a [T],
-}
-
-/// Sees a run as it goes.
-pub trait Observer<T: Real> {
-    /// A step was accepted.
-    fn step(&mut self, record: StepRecord<'_, T>);
-    /// The state at `save_at[i]`. With [`land_on_saves`](SolveOptions::land_on_saves) the last step ended there.
-    fn save(&mut self, i: usize, t: f64, y: &[T]);
-}
+use crate::stops::{Segment, Stops};
 
 /// Solves `dy/dt = f(t, y; p)` over `span` (backward if it ends before it starts); `y`, `[n, d]`, is the start
 /// state and becomes the end state. `save(i, t, y)` is called for every `save_at[i]` in turn.
@@ -67,7 +51,7 @@ pub fn solve<T: Real>(
     options: &SolveOptions<'_>,
     save: &mut dyn FnMut(usize, f64, &[T]),
 ) -> Result<Stats, SolveError> {
-    solve_observed(&mut Rhs::Field(f), p, y, span, stepper, options, &mut Saves(save))
+    solve_observed(&mut Rhs::Field(f), p, y, span, stepper, options, &mut Saver(save))
 }
 
 /// As [`solve`], with the field's own Jacobian: implicit methods then need no differences.
@@ -83,17 +67,7 @@ pub fn solve_with_jacobian<T: Real>(
     options: &SolveOptions<'_>,
     save: &mut dyn FnMut(usize, f64, &[T]),
 ) -> Result<Stats, SolveError> {
-    solve_observed(&mut Rhs::Jacobian(f), p, y, span, stepper, options, &mut Saves(save))
-}
-
-/// Passes saved states on and looks at nothing else.
-struct Saves<'a, T>(&'a mut dyn FnMut(usize, f64, &[T]));
-
-impl<T: Real> Observer<T> for Saves<'_, T> {
-    fn step(&mut self, _record: StepRecord<'_, T>) {}
-    fn save(&mut self, i: usize, t: f64, y: &[T]) {
-        (self.0)(i, t, y);
-    }
+    solve_observed(&mut Rhs::Jacobian(f), p, y, span, stepper, options, &mut Saver(save))
 }
 
 /// As [`solve`], for any kind of right-hand side, and also shows every accepted step.
@@ -109,6 +83,61 @@ pub fn solve_observed<T: Real>(
     options: &SolveOptions<'_>,
     observer: &mut dyn Observer<T>,
 ) -> Result<Stats, SolveError> {
+    solve_events(f, p, y, span, stepper, options, &mut [], observer)
+}
+
+/// As [`solve_observed`], and watches for events: they are told to the observer in the order of their times, may change
+/// the state, and may end the run ([`Stats::stopped`] says so, and when; `y` is then the state there).
+///
+/// Without a reset, events leave the steps alone. A state saved at the time of an event is that before its reset.
+///
+/// # Errors
+/// As [`solve`], and [`SolveError::EventNotANumber`]; [`SolveError::NonFinite`] also after a reset.
+///
+/// ```
+/// use chreode_core::field;
+/// use chreode_solve::{Crossing, Erk, Event, EveryStep, Rhs, SolveOptions, Stopped, TSIT5, solve_events};
+/// // A ball that keeps nine tenths of its speed when it bounces, until it is slower than 5.
+/// let mut ball = field(2, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| (dy[0], dy[1]) = (y[1], -9.81));
+/// let mut events = [
+///     Event::new(|_t, y: &[f64], _p| y[0]).crossing(Crossing::Falling).reset(|_t, y, _p| y[1] *= -0.9),
+///     Event::new(|_t, y: &[f64], _p| y[1].abs() - 5.0 + 100.0 * y[0].max(0.0)).terminal(),
+/// ];
+/// let (mut y, mut tsit5, options) = ([10.0, 0.0], Erk::new(&TSIT5, 1, 2), SolveOptions::default());
+/// let (rhs, steps) = (&mut Rhs::Field(&mut ball), &mut EveryStep(|_t, _y: &[f64]| {}));
+/// let stats = solve_events(rhs, &[], &mut y, (0.0, 100.0), &mut tsit5, &options, &mut events, steps)?;
+/// assert!(matches!(stats.stopped, Stopped::Event { index: 1, .. }));
+/// # Ok::<(), chreode_solve::SolveError>(())
+/// ```
+pub fn solve_events<T: Real>(
+    f: &mut Rhs<'_, T>,
+    p: &[T],
+    y: &mut [T],
+    span: (f64, f64),
+    stepper: &mut dyn Stepper<T>,
+    options: &SolveOptions<'_>,
+    events: &mut [Event<'_, T>],
+    observer: &mut dyn Observer<T>,
+) -> Result<Stats, SolveError> {
+    let (before, mut stats) = (stepper.work(), Stats::default());
+    let result = run(f, p, y, span, stepper, options, &mut Events(events), observer, &mut stats);
+    stats.work = stepper.work().since(before);
+    stats.log(span, result.as_ref().err());
+    result.map(|()| stats)
+}
+
+/// The loop. `stats` is true also of a run that fails.
+fn run<T: Real>(
+    f: &mut Rhs<'_, T>,
+    p: &[T],
+    y: &mut [T],
+    span: (f64, f64),
+    stepper: &mut dyn Stepper<T>,
+    options: &SolveOptions<'_>,
+    events: &mut Events<'_, '_, T>,
+    observer: &mut dyn Observer<T>,
+    stats: &mut Stats,
+) -> Result<(), SolveError> {
     let d = f.dim();
     rows(y.len(), d)?;
     check_len("state (the stepper's)", y.len(), stepper.state_len())?;
@@ -118,25 +147,23 @@ pub fn solve_observed<T: Real>(
         return Err(SolveError::NoErrorEstimate);
     }
     let (mut t, t1) = span;
-    let sign = if t1 >= t { 1.0 } else { -1.0 };
     check_finite(y, d, 0, t)?;
 
-    let mut saves = options.save_at;
-    let first = options.save_at.len();
-    if saves.first() == Some(&t) {
-        observer.save(0, t, y);
-        saves = &saves[1..];
+    let mut saves = Saves { all: options.save_at, done: 0 };
+    if saves.next() == Some(t) {
+        saves.tell(observer, y);
     }
-    let mut stats = Stats::default();
     if t == t1 || y.is_empty() {
-        for (i, &t) in options.save_at.iter().enumerate().skip(first - saves.len()) {
-            observer.save(i, t, y); // only for no trajectories: nothing moves
+        while saves.next().is_some() {
+            saves.tell(observer, y); // only for no trajectories: nothing moves
         }
-        return Ok(stats);
+        return Ok(());
     }
-    let before = stepper.work();
+    let mut stops = Stops::new(options, span);
+    t = stops.cross(t).unwrap_or(t);
     stepper.fixed_steps(matches!(options.step, StepSize::Fixed(_)));
     stepper.start(f, t, y, p)?;
+    events.start(t, y, p, None)?;
     let (mut h, h_max) = match options.step {
         StepSize::Fixed(h) => (h, f64::INFINITY),
         StepSize::Adaptive { h0: Some(h0), h_max } => (h0.min(h_max), h_max),
@@ -145,16 +172,23 @@ pub fn solve_observed<T: Real>(
         }
     };
     let adaptive = matches!(options.step, StepSize::Adaptive { .. });
-    let mut err_prev = 1.0;
-    let mut grow = true;
-    let mut segment = Segment::new(t, next_stop(options, saves, t1), h);
+    let passes = |err: f64| if adaptive { err <= 1.0 } else { err.is_finite() };
+    let mut control = Control::new(options.controller);
+    let mut segment = Segment::new(t, stops.next(saves.next()), h);
 
     while t != t1 {
         if stats.accepted + stats.rejected + stats.field_failures >= options.max_steps {
             return Err(SolveError::TooManySteps { t, max_steps: options.max_steps });
         }
-        let (t_end, whole) = if adaptive { segment.reach(t, h, sign) } else { segment.equal_step() };
-        let outcome = stepper.step(f, t, t_end, y, p, options.tolerance);
+        let (t_end, whole) = if adaptive { segment.reach(t, h, stops.sign) } else { segment.equal_step() };
+        let mut outcome = stepper.step(f, t, t_end, y, p, options.tolerance);
+        let mut look = false;
+        if matches!(outcome, Ok(err) if passes(err)) {
+            look = events.end(t_end, stepper.proposed(), p)?;
+            if look || !options.land_on_saves && saves.next().is_some_and(|at| stops.before(at, t_end)) {
+                outcome = stepper.prepare_dense(f, t, t_end, y, p).and(outcome);
+            }
+        }
         let err = match outcome {
             Ok(err) => err,
             Err(FieldError::Recoverable { .. }) if adaptive => f64::NAN,
@@ -162,8 +196,7 @@ pub fn solve_observed<T: Real>(
         };
         let tried = (t_end - t).abs();
         let error_order = f64::from(stepper.error_order().unwrap_or(1));
-        let accepted = if adaptive { err <= 1.0 } else { err.is_finite() };
-        if !accepted {
+        if !passes(err) {
             stepper.reject();
             if outcome.is_ok() {
                 stats.rejected += 1;
@@ -177,8 +210,7 @@ pub fn solve_observed<T: Real>(
                 });
             }
             let factor = stepper.factor(err);
-            h = tried * factor.unwrap_or_else(|| options.controller.rejected(err, error_order));
-            grow = false;
+            h = tried * factor.unwrap_or_else(|| control.rejected(err, error_order));
             let h_min = (16.0 * f64::EPSILON * t.abs()).max(1e-290);
             if h < h_min {
                 outcome?;
@@ -191,91 +223,110 @@ pub fn solve_observed<T: Real>(
             continue;
         }
         stats.accepted += 1;
-        if !options.land_on_saves {
-            if saves.first().is_some_and(|&at| sign * (at - t_end) < 0.0) {
-                stepper.prepare_dense(f, t, t_end, y, p)?;
-            }
-            while let Some(&at) = saves.first().filter(|&&at| sign * (at - t_end) < 0.0) {
-                let theta = (at - t) / (t_end - t);
-                observer.save(first - saves.len(), at, stepper.dense(theta, t_end - t, y));
-                saves = &saves[1..];
+
+        // What happens inside the step, in the order of time; an event may end it early.
+        let mut step = Proposed { stepper, y, t, t_end };
+        let mut cut = None;
+        if look {
+            events.locate(&mut step, p)?;
+            while let Some((index, theta, ends)) = events.next(cut) {
+                saves.tell_before(step.time(theta), &stops, &mut step, observer);
+                observer.event(index, step.time(theta), step.state(theta));
+                stats.events += 1;
+                cut = cut.or(ends.then_some(theta));
             }
         }
-        observer.step(StepRecord { t, t_end, y, y_end: stepper.proposed() });
-        stepper.accept(y);
-        t = t_end;
-        if saves.first() == Some(&t) {
-            observer.save(first - saves.len(), t, y);
-            saves = &saves[1..];
+        let theta = cut.unwrap_or(1.0);
+        let end = step.time(theta);
+        saves.tell_before(end, &stops, &mut step, observer);
+        observer.step(StepRecord { t, t_end: end, y, y_end: step.state(theta) });
+        if theta < 1.0 {
+            y.copy_from_slice(stepper.dense(theta, t_end - t, y));
+        } else {
+            stepper.accept(y);
         }
-        if adaptive {
-            let factor = stepper
-                .factor(err)
-                .unwrap_or_else(|| options.controller.accepted(err, err_prev, error_order, grow));
-            grow = true;
+        t = end;
+        if saves.next() == Some(t) {
+            saves.tell(observer, y);
+        }
+
+        let mut restart = cut.is_some();
+        if let Some(theta) = cut {
+            let last = events.reset(theta, t, y, p);
+            check_finite(y, d, 0, t)?;
+            if let Some(index) = last {
+                stats.stopped = Stopped::Event { index, t };
+                stats.h_next = stops.sign * h;
+                return Ok(());
+            }
+        } else {
+            events.advance();
+        }
+        if let Some(after) = stops.cross(t) {
+            (t, restart) = (after, true);
+            while saves.next().is_some_and(|at| !stops.before(t, at)) {
+                saves.tell(observer, y);
+            }
+        }
+        if restart && t != t1 {
+            stepper.start(f, t, y, p)?;
+            events.start(t, y, p, cut)?;
+            control = Control::new(options.controller);
+            if adaptive {
+                h = stepper.initial_step(f, t, t1, y, p, options.tolerance)?.min(h_max);
+            }
+        } else if adaptive {
+            let factor = stepper.factor(err).unwrap_or_else(|| control.accepted(err, error_order, whole));
             if whole {
                 h = tried * factor;
-                // Not less, or one lucky step would make the next ones tiny.
-                err_prev = err.max(1e-4);
             } else {
                 // The error of a step cut short by a stop, which may be rounding alone, must not shrink the plan.
                 h = h.max(tried * factor);
             }
             h = h.min(h_max);
         }
-        if t == segment.stop && t != t1 {
-            segment = Segment::new(t, next_stop(options, saves, t1), h);
+        if (restart || t == segment.stop) && t != t1 {
+            segment = Segment::new(t, stops.next(saves.next()), h);
         }
     }
-    stats.work = stepper.work().since(before);
-    stats.h_next = sign * h;
-    Ok(stats)
+    stats.h_next = stops.sign * h;
+    Ok(())
+}
+
+/// The saved times, and how many have been told.
+struct Saves<'a> {
+    all: &'a [f64],
+    done: usize,
+}
+
+impl Saves<'_> {
+    fn next(&self) -> Option<f64> {
+        self.all.get(self.done).copied()
+    }
+
+    /// Tells the next one, at which the state is `y`.
+    fn tell<T: Real>(&mut self, observer: &mut dyn Observer<T>, y: &[T]) {
+        if let Some(t) = self.next() {
+            observer.save(self.done, t, y);
+            self.done += 1;
+        }
+    }
+
+    /// Tells all that lie inside the step before `end`; there are none if steps land on them.
+    fn tell_before<T: Real>(
+        &mut self,
+        end: f64,
+        stops: &Stops<'_>,
+        step: &mut Proposed<'_, '_, T>,
+        observer: &mut dyn Observer<T>,
+    ) {
+        while let Some(at) = self.next().filter(|&at| stops.before(at, end)) {
+            self.tell(observer, step.state((at - step.t) / (step.t_end - step.t)));
+        }
+    }
 }
 
 /// The error of a step that ended at `t` in something that is not finite.
 fn not_finite<T: Real>(y: &[T], d: usize, t: f64) -> SolveError {
     check_finite(y, d, 0, t).err().unwrap_or(SolveError::NonFiniteDerivative { t })
-}
-
-/// Where the run must stop next.
-fn next_stop(options: &SolveOptions<'_>, saves: &[f64], t1: f64) -> f64 {
-    if options.land_on_saves { saves.first().copied().unwrap_or(t1) } else { t1 }
-}
-
-/// From one stop to the next.
-struct Segment {
-    from: f64,
-    stop: f64,
-    /// Equal steps taken, and in all.
-    done: u64,
-    steps: u64,
-}
-
-impl Segment {
-    fn new(from: f64, stop: f64, h: f64) -> Self {
-        let steps = ((stop - from).abs() / h * (1.0 - 1e-9)).ceil().max(1.0) as u64;
-        Self { from, stop, done: 0, steps }
-    }
-
-    /// End of the next of the equal steps.
-    fn equal_step(&mut self) -> (f64, bool) {
-        self.done += 1;
-        if self.done >= self.steps {
-            return (self.stop, true);
-        }
-        (self.from + (self.stop - self.from) * (self.done as f64 / self.steps as f64), true)
-    }
-
-    /// End of a step no longer than `h`, and whether it has that length: two equal steps before a stop rather
-    /// than a long and a tiny one.
-    fn reach(&self, t: f64, h: f64, sign: f64) -> (f64, bool) {
-        let left = (self.stop - t).abs();
-        if left <= h {
-            (self.stop, left == h)
-        } else if left < 2.0 * h {
-            (t + 0.5 * (self.stop - t), false)
-        } else {
-            (t + sign * h, true)
-        }
-    }
 }

@@ -1,4 +1,6 @@
-//! What a run cost.
+//! What a run cost, and why it stopped.
+
+use crate::SolveError;
 
 /// What a method has done, in its own units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +30,22 @@ impl Work {
     }
 }
 
+/// Why a run stopped.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Stopped {
+    /// It reached its end.
+    #[default]
+    End,
+    /// A terminal event occurred.
+    Event {
+        /// Position of the event.
+        index: usize,
+        /// Its time.
+        t: f64,
+    },
+}
+
 /// Statistics of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Stats {
@@ -39,7 +57,30 @@ pub struct Stats {
     pub rejected: u64,
     /// Steps tried again because the field was undefined.
     pub field_failures: u64,
+    /// Events that occurred.
+    pub events: u64,
+    /// Why the run stopped.
+    pub stopped: Stopped,
     /// Length that the controller would try next; negative when time ran backward. The start for a run that
     /// goes on from here.
     pub h_next: f64,
+}
+
+impl Stats {
+    /// One `tracing` event at the end of a run.
+    pub(crate) fn log(&self, span: (f64, f64), error: Option<&SolveError>) {
+        let Work { evals, jacobians, factorisations, newton_iterations, newton_failures } = self.work;
+        let Self { accepted, rejected, field_failures, events, h_next, .. } = *self;
+        let (start, end) = span;
+        match error {
+            None => tracing::debug!(
+                start, end, stopped = ?self.stopped, accepted, rejected, field_failures, events, evals, jacobians,
+                factorisations, newton_iterations, newton_failures, h_next, "a run ended"
+            ),
+            Some(error) => tracing::debug!(
+                start, end, %error, accepted, rejected, field_failures, events, evals, jacobians, factorisations,
+                newton_iterations, newton_failures, "a run failed"
+            ),
+        }
+    }
 }

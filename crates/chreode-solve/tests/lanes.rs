@@ -52,8 +52,9 @@ fn the_states_and_steps_of_single_runs() {
             let (end, saved, stats) =
                 single(&Lorenz, &p[3 * i..3 * i + 3], &[1.0, 0.0, 0.0], (0.0, 1.0), &options);
             let (stats, lane) = (stats.unwrap(), runs.outcomes()[i].as_ref().unwrap());
-            // An error estimate is a difference: its rounding, large beside a small estimate, goes into the step sizes.
-            assert!(close(&y[3 * i..3 * i + 3], &end, 2e-12), "{i}: {:?} {end:?}", &y[3 * i..3 * i + 3]);
+            // Step sizes differ: a single run takes logarithms to seven digits, and an error estimate is a difference, whose rounding
+            // is large beside a small estimate. States differ by what that changes in their error.
+            assert!(close(&y[3 * i..3 * i + 3], &end, 1e-11), "{i}: {:?} {end:?}", &y[3 * i..3 * i + 3]);
             // Dense output is of order 4, and feels the rounding of step sizes the more.
             assert!(close(runs.saved(i), &saved, 1e-10), "{i}: {:?} {saved:?}", runs.saved(i));
             assert_eq!((stats.accepted, stats.rejected), (lane.accepted, lane.rejected), "{i}");
@@ -166,13 +167,10 @@ fn failures_stay_with_their_trajectory() {
                 Err(SolveError::StepSizeTooSmall { t, .. }),
                 Err(SolveError::StepSizeTooSmall { t: other, .. }),
             )
-            | (
-                Err(SolveError::NonFiniteDerivative { t }),
-                Err(SolveError::NonFiniteDerivative { t: other }),
-            )
             | (Err(SolveError::TooManySteps { t, .. }), Err(SolveError::TooManySteps { t: other, .. }))
+            // At the edge of what is finite, the last bits decide which of the two it is.
             | (
-                Err(SolveError::NonFinite { t, .. }),
+                Err(SolveError::NonFinite { t, .. } | SolveError::NonFiniteDerivative { t }),
                 Err(SolveError::NonFinite { t: other, .. } | SolveError::NonFiniteDerivative { t: other }),
             ) => {
                 assert!((t - other).abs() < 1e-6, "{i}");
@@ -231,6 +229,10 @@ fn what_cannot_be_asked() {
     assert!(matches!(
         ask(&p, &mut y, (0.0, 1.0), SolveOptions::fixed(0.1)),
         Err(LaneError::Arguments(SolveError::InvalidOption { got, .. })) if got == 0.1
+    ));
+    assert!(matches!(
+        ask(&p, &mut y, (0.0, 1.0), SolveOptions { discontinuities: &[0.5], ..o }),
+        Err(LaneError::Arguments(SolveError::InvalidOption { got, .. })) if got == 0.5
     ));
     let bad = [SolveOptions::default(), SolveOptions::tolerance(-1.0, 0.0)];
     let error = solve_lanes(&Lorenz, &p, &mut y, PerTrajectory::Same((0.0, 1.0)), PerTrajectory::Each(&bad));

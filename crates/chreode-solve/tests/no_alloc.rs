@@ -4,8 +4,8 @@
 
 use chreode_core::{BrownianIncrements, Calculus, NoiseKind, Tolerance};
 use chreode_solve::{
-    ALL_ERK, AdaptiveOptions, BrownianTree, Erk, EulerMaruyama, Increments, SdeMethod, SolveOptions,
-    StepSize, simulate_adaptive, solve,
+    ALL_ERK, AdaptiveOptions, BrownianTree, Crossing, Erk, EulerMaruyama, Event, EveryStep, Increments, Rhs,
+    SdeMethod, SolveOptions, StepSize, simulate_adaptive, solve, solve_events,
 };
 use chreode_testkit::{CountingAllocator, Lorenz, RingSde, SinhSde, SmoothField, allocations_in};
 
@@ -93,5 +93,29 @@ fn ordinary_runs() {
             assert!(stats.accepted > 20 && (method.embedded_order == 0 || stats.rejected > 0), "{stats:?}");
             assert_eq!(count, 0, "{}", method.name);
         }
+    }
+}
+
+/// Events that are told and events that reset the state, discontinuities, and every step shown.
+#[test]
+fn events_and_discontinuities() {
+    for method in ALL_ERK.into_iter().filter(|m| m.embedded_order > 0) {
+        let mut erk = Erk::new(method, 1, 3);
+        let options = SolveOptions { discontinuities: &[0.3, 1.1], ..SolveOptions::tolerance(1e-6, 1e-6) };
+        let (mut lorenz, mut y) = (SmoothField(Lorenz), [1.0, 2.0, 3.0]);
+        let mut rhs = Rhs::Field(&mut lorenz);
+        let mut events = [
+            Event::new(|_, y: &[f64], _: &[f64]| y[2] - 20.0).crossing(Crossing::Rising),
+            Event::new(|_, y: &[f64], _: &[f64]| y[0]).reset(|_, y, _| y[1] += 0.1),
+        ];
+        let mut sum = 0.0;
+        let mut steps = EveryStep(|t, _: &[f64]| sum += t);
+        let p = [10.0, 28.0, 8.0 / 3.0];
+        let (count, stats) = allocations_in(|| {
+            solve_events(&mut rhs, &p, &mut y, (0.0, 5.0), &mut erk, &options, &mut events, &mut steps)
+        });
+        let stats = stats.unwrap();
+        assert!(stats.events >= 2, "{stats:?}");
+        assert_eq!(count, 0, "{}", method.name);
     }
 }

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_solve::{BOSH3, Erk, ErkTableau, HEUN, SolveOptions, Stats, TSIT5, solve};
-use chreode_testkit::{Case, corpus};
+use chreode_solve::{ALL_ERK, BOSH3, Erk, ErkTableau, HEUN, SolveOptions, Stats, TSIT5, solve};
+use chreode_testkit::{Case, corpus, nonstiff};
+use proptest::prelude::*;
+use proptest::sample::select;
 
 fn run(case: &mut Case, method: &'static ErkTableau, options: &SolveOptions<'_>) -> (Vec<f64>, Stats) {
     let mut y = case.y0.clone();
@@ -56,11 +58,129 @@ fn step_counts() {
     }
     #[rustfmt::skip]
     let expected = [
-        ("rational", "TSIT5", 14, 0), ("rational", "TSIT5", 53, 0), ("rational", "BOSH3", 52, 0), ("rational", "HEUN", 79, 0),
-        ("Lotka-Volterra", "TSIT5", 54, 2), ("Lotka-Volterra", "TSIT5", 316, 0), ("Lotka-Volterra", "BOSH3", 395, 0), ("Lotka-Volterra", "HEUN", 829, 0),
-        ("Lorenz", "TSIT5", 89, 0), ("Lorenz", "TSIT5", 546, 0), ("Lorenz", "BOSH3", 608, 0), ("Lorenz", "HEUN", 1279, 0),
-        ("Brusselator", "TSIT5", 77, 7), ("Brusselator", "TSIT5", 431, 0), ("Brusselator", "BOSH3", 412, 0), ("Brusselator", "HEUN", 736, 0),
-        ("Duffing", "TSIT5", 55, 0), ("Duffing", "TSIT5", 333, 0), ("Duffing", "BOSH3", 338, 0), ("Duffing", "HEUN", 645, 0),
+        ("rational", "TSIT5", 14, 0), ("rational", "TSIT5", 50, 0), ("rational", "BOSH3", 48, 0), ("rational", "HEUN", 76, 1),
+        ("Lotka-Volterra", "TSIT5", 53, 2), ("Lotka-Volterra", "TSIT5", 297, 0), ("Lotka-Volterra", "BOSH3", 371, 0), ("Lotka-Volterra", "HEUN", 779, 0),
+        ("Lorenz", "TSIT5", 85, 0), ("Lorenz", "TSIT5", 514, 0), ("Lorenz", "BOSH3", 571, 0), ("Lorenz", "HEUN", 1201, 0),
+        ("Brusselator", "TSIT5", 76, 4), ("Brusselator", "TSIT5", 405, 0), ("Brusselator", "BOSH3", 387, 0), ("Brusselator", "HEUN", 691, 0),
+        ("Duffing", "TSIT5", 53, 1), ("Duffing", "TSIT5", 313, 0), ("Duffing", "BOSH3", 318, 0), ("Duffing", "HEUN", 606, 0),
     ];
     assert_eq!(counts, expected);
+}
+
+/// The long runs that explicit solvers are measured on, by every pair of order 5 and more: accepted and rejected steps,
+/// and an error that is near what it was.
+#[test]
+fn long_runs() {
+    let mut counts = Vec::new();
+    for mut case in nonstiff() {
+        for method in ALL_ERK.into_iter().filter(|m| m.order >= 5) {
+            for rtol in [1e-6, 1e-9] {
+                let (y, s) = run(&mut case, method, &SolveOptions::tolerance(rtol, rtol));
+                let e = error(&case, &y);
+                println!("{:15} {:7} {rtol:e} {e:.1e} {s:?}", case.name, method.name);
+                // Arenstorf's orbit and Lotka-Volterra's long one multiply errors.
+                let growth = match case.name {
+                    "Arenstorf" => 1e5,
+                    "Lotka-Volterra" => 1e3,
+                    _ => 2e3,
+                };
+                assert!(e < growth * rtol, "{} {} {rtol:e}: {e:e}", case.name, method.name);
+                counts.push((case.name, method.name, s.accepted, s.rejected));
+            }
+        }
+    }
+    #[rustfmt::skip]
+    let expected = [
+        ("Lorenz", "DOPRI5", 362, 0), ("Lorenz", "DOPRI5", 1432, 0), ("Lorenz", "TSIT5", 326, 0), ("Lorenz", "TSIT5", 1287, 0), ("Lorenz", "VERN7", 190, 0),
+        ("Lorenz", "VERN7", 502, 0), ("Lorenz", "DOP853", 122, 2), ("Lorenz", "DOP853", 281, 0), ("Lorenz", "VERN9", 129, 2), ("Lorenz", "VERN9", 247, 0),
+        ("Lotka-Volterra", "DOPRI5", 966, 54), ("Lotka-Volterra", "DOPRI5", 3646, 0), ("Lotka-Volterra", "TSIT5", 967, 30), ("Lotka-Volterra", "TSIT5", 3702, 0), ("Lotka-Volterra", "VERN7", 578, 34),
+        ("Lotka-Volterra", "VERN7", 1327, 0), ("Lotka-Volterra", "DOP853", 425, 36), ("Lotka-Volterra", "DOP853", 965, 60), ("Lotka-Volterra", "VERN9", 363, 30), ("Lotka-Volterra", "VERN9", 673, 33),
+        ("Arenstorf", "DOPRI5", 165, 12), ("Arenstorf", "DOPRI5", 602, 4), ("Arenstorf", "TSIT5", 167, 12), ("Arenstorf", "TSIT5", 616, 3), ("Arenstorf", "VERN7", 118, 16),
+        ("Arenstorf", "VERN7", 281, 10), ("Arenstorf", "DOP853", 83, 15), ("Arenstorf", "DOP853", 167, 15), ("Arenstorf", "VERN9", 76, 6), ("Arenstorf", "VERN9", 137, 11),
+        ("Pleiades", "DOPRI5", 187, 17), ("Pleiades", "DOPRI5", 671, 3), ("Pleiades", "TSIT5", 202, 19), ("Pleiades", "TSIT5", 718, 2), ("Pleiades", "VERN7", 136, 19),
+        ("Pleiades", "VERN7", 321, 15), ("Pleiades", "DOP853", 101, 17), ("Pleiades", "DOP853", 209, 14), ("Pleiades", "VERN9", 87, 10), ("Pleiades", "VERN9", 161, 17),
+    ];
+    assert_eq!(counts, expected);
+}
+
+/// Every method of order 5 and more comes as close as double precision lets it.
+#[test]
+fn tight_tolerances() {
+    for mut case in nonstiff() {
+        for method in ALL_ERK.into_iter().filter(|m| m.order >= 5) {
+            let (y, s) = run(&mut case, method, &SolveOptions::tolerance(1e-13, 1e-13));
+            let e = error(&case, &y);
+            println!("{:15} {:7} {e:.1e} in {} steps", case.name, method.name, s.accepted);
+            assert!(
+                e < if case.name == "Arenstorf" { 1e-8 } else { 3e-11 },
+                "{} {}: {e:e}",
+                case.name,
+                method.name
+            );
+        }
+    }
+}
+
+/// Sums that the field keeps, the steps keep too: linear invariants, to rounding, by every method.
+#[test]
+fn linear_invariants() {
+    // Total momentum of the stars.
+    let mut case = nonstiff().pop().unwrap();
+    let momentum = |y: &[f64]| -> [f64; 2] {
+        [0, 7].map(|from| (0..7).map(|i| (i + 1) as f64 * y[14 + from + i]).sum())
+    };
+    let before = momentum(&case.y0);
+    for method in ALL_ERK {
+        let options = if method.embedded_order > 0 {
+            SolveOptions::tolerance(1e-4, 1e-4)
+        } else {
+            SolveOptions::fixed(1e-3)
+        };
+        let (y, _) = run(&mut case, method, &options);
+        for (b, a) in before.iter().zip(momentum(&y)) {
+            assert!((a - b).abs() < 1e-11, "{}: {b} {a}", method.name);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// There and back again, by every pair: the start, within what the tolerance allows. Not Lorenz nor the Brusselator: what shrinks
+    /// by e^-27 on the way there grows by as much on the way back.
+    #[test]
+    fn time_reversal(method in select(&ALL_ERK[..]), which in select(&[0_usize, 1, 4][..]), exponent in 5..9_i32) {
+        prop_assume!(method.embedded_order > 0);
+        let mut case = corpus().swap_remove(which);
+        let rtol = 10.0_f64.powi(-exponent);
+        let options = SolveOptions::tolerance(rtol, rtol);
+        let start = case.y0.clone();
+        let (there, _) = run(&mut case, method, &options);
+        (case.y0, case.span) = (there, (case.span.1, case.span.0));
+        let (back, stats) = run(&mut case, method, &options);
+        prop_assert!(stats.h_next < 0.0);
+        for (a, b) in start.iter().zip(&back) {
+            // Errors of the forward run that shrink on the way there grow on the way back.
+            prop_assert!((a - b).abs() < 1e5 * rtol, "{} {}: {a} {b}", case.name, method.name);
+        }
+    }
+
+    /// A tolerance a hundred times smaller makes the error smaller, in any problem, by any pair, unless it is near the tolerance anyhow:
+    /// runs of very few steps may be better than was asked.
+    #[test]
+    fn errors_fall_with_the_tolerance(method in select(&ALL_ERK[..]), which in 0_usize..9, exponent in 5.0..8.0_f64) {
+        prop_assume!(method.order >= 3 && method.embedded_order > 0);
+        let mut case = corpus().into_iter().chain(nonstiff()).nth(which).unwrap();
+        // The worst of three: an error at the end may be small by chance.
+        let [coarse, fine] = [exponent, exponent + 2.0].map(|exponent| {
+            let errors = [0.0, 0.1, 0.2].map(|more| {
+                let rtol = 10.0_f64.powf(-exponent - more);
+                let (y, _) = run(&mut case, method, &SolveOptions::tolerance(rtol, rtol));
+                error(&case, &y)
+            });
+            errors.into_iter().fold(0.0, f64::max)
+        });
+        let near = 10.0 * 10.0_f64.powf(-exponent - 2.0);
+        prop_assert!(fine < (0.3 * coarse).max(near), "{} {}: {coarse:e} {fine:e}", case.name, method.name);
+    }
 }

@@ -20,23 +20,6 @@ impl<T: Real> Terms<'_, T> {
     pub(super) fn sum(self, y: Option<&[T]>, h: f64, k: &[T], out: &mut [T]) {
         weighted_sum(y, T::c(h), self.weights, self.rows, k, out);
     }
-
-    /// The same for a state of `D` values, kept in registers; same bits.
-    #[inline(always)]
-    pub(super) fn tiny_sum<const D: usize>(self, y: Option<[T; D]>, h: f64, k: &[[T; D]]) -> [T; D] {
-        let h = T::c(h);
-        let mut s = [T::ZERO; D];
-        for (&w, &row) in self.weights.iter().zip(self.rows) {
-            let k = &k[usize::from(row)];
-            for j in 0..D {
-                s[j] += w * k[j];
-            }
-        }
-        match y {
-            Some(y) => std::array::from_fn(|j| y[j] + h * s[j]),
-            None => s.map(|s| h * s),
-        }
-    }
 }
 
 /// Every sum of a method, in its number type.
@@ -73,6 +56,55 @@ impl<T: Real> Plan<T> {
     pub(super) fn terms(&self, i: usize) -> Terms<'_, T> {
         let range = self.ends[i]..self.ends[i + 1];
         Terms { weights: &self.weights[range.clone()], rows: &self.rows[range] }
+    }
+}
+
+/// The sums of a method for a state of a few values: that of stage 0, then those of the contiguous stages up to the
+/// last that has a weight. What is between has none.
+#[derive(Debug, Clone)]
+pub(super) struct TinyPlan<T> {
+    sums: Vec<TinySum<T>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct TinySum<T> {
+    first: T,
+    /// Row of `weights[0]`.
+    from: usize,
+    weights: Vec<T>,
+}
+
+impl<T: Real> TinyPlan<T> {
+    /// The first sums of a [`Plan`], from the input of stage 1 to the error estimates.
+    pub(super) fn new(m: &ErkTableau) -> Self {
+        let inputs = (1..=m.last_row()).map(|i| m.stage_weights(i));
+        let sums =
+            inputs.chain([m.b_err]).chain(m.lower.map(|(_, weights)| weights)).filter(|w| !w.is_empty());
+        Self { sums: sums.map(TinySum::new).collect() }
+    }
+
+    #[inline(always)]
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, TinySum<T>> {
+        self.sums.iter()
+    }
+}
+
+impl<T: Real> TinySum<T> {
+    fn new(weights: &[f64]) -> Self {
+        let from = (1..weights.len()).find(|&i| weights[i] != 0.0).unwrap_or(weights.len());
+        let to = weights.iter().rposition(|&w| w != 0.0).map_or(from, |last| from.max(last + 1));
+        Self { first: T::c(weights[0]), from, weights: weights[from..to].iter().map(|&w| T::c(w)).collect() }
+    }
+
+    #[inline(always)]
+    pub(super) fn of<const D: usize>(&self, k: &[[T; D]]) -> [T; D] {
+        let mut s = k[0].map(|k| self.first * k);
+        for (&w, k) in self.weights.iter().zip(&k[self.from..]) {
+            for j in 0..D {
+                s[j] += w * k[j];
+            }
+        }
+        s
     }
 }
 

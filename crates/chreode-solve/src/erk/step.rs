@@ -1,8 +1,10 @@
 //! One step of an explicit Runge-Kutta method.
 
+use std::array::from_fn;
+
 use chreode_core::{FieldError, Real, Tolerance};
 
-use super::combine::Plan;
+use super::combine::{Plan, TinyPlan};
 use super::dense_output::dense_into;
 use super::tableau::{DenseOutput, ErkTableau};
 use crate::error_norm::{worst_norm, worst_pair_norm};
@@ -21,6 +23,7 @@ use crate::stepper::Stepper;
 pub struct Erk<T> {
     tableau: &'static ErkTableau,
     plan: Plan<T>,
+    tiny: TinyPlan<T>,
     dim: usize,
     nd: usize,
     /// Stages as rows, then (unless FSAL, where the last stage is it) the derivative at the step's end, then the
@@ -47,9 +50,10 @@ impl<T: Real> Erk<T> {
         Self {
             tableau,
             plan: Plan::new(tableau),
+            tiny: TinyPlan::new(tableau),
             dim: d,
             nd,
-            k: zeros((tableau.last_row() + 1 + tableau.dense_stages().len()) * nd),
+            k: zeros(tableau.rows() * nd),
             stage: zeros(nd),
             y1: zeros(nd),
             err: zeros(nd),
@@ -85,8 +89,7 @@ impl<T: Real> Erk<T> {
         Ok(())
     }
 
-    /// The same for a state of `D` values: sums stay in registers, and what the field stored as scalars is not
-    /// read back as vectors, which would stall. Same bits as [`stages`](Self::stages).
+    /// The same for a state of `D` values. Same bits as [`stages`](Self::stages).
     #[inline(never)]
     fn tiny_stages<const D: usize>(
         &mut self,
@@ -97,22 +100,21 @@ impl<T: Real> Erk<T> {
         p: &[T],
     ) -> Result<(), FieldError> {
         let (m, h) = (self.tableau, t_end - t);
-        let last = m.last_row();
+        let (last, step) = (m.last_row(), T::c(h));
         let (k, _) = self.k.as_chunks_mut::<D>();
-        let y: [T; D] = std::array::from_fn(|j| y[j]);
-        for i in 1..=last {
-            let input = self.plan.terms(i).tiny_sum(Some(y), h, k);
+        let y: [T; D] = from_fn(|j| y[j]);
+        let mut sums = self.tiny.iter();
+        for (i, sum) in (1..=last).zip(&mut sums) {
+            let sum = sum.of(&k[..i]);
+            let input: [T; D] = from_fn(|j| y[j] + step * sum[j]);
             if i == last {
                 self.y1.copy_from_slice(&input);
             }
             self.evals += 1;
             f.eval(m.stage_time(i, t, t_end), &input, p, &mut k[i])?;
         }
-        if !m.b_err.is_empty() {
-            self.err.copy_from_slice(&self.plan.terms(last + 1).tiny_sum(None, h, k));
-        }
-        if m.lower.is_some() {
-            self.lower.copy_from_slice(&self.plan.terms(last + 2).tiny_sum(None, h, k));
+        for (estimate, sum) in [&mut self.err, &mut self.lower].into_iter().zip(sums) {
+            estimate.copy_from_slice(&sum.of(k).map(|sum| step * sum));
         }
         Ok(())
     }

@@ -87,6 +87,11 @@ impl ErkTableau {
         if let DenseOutput::Extended { a, .. } = self.dense { a } else { &[] }
     }
 
+    /// Rows of `k`: stages, the step's end, the stages of the dense output.
+    pub(super) const fn rows(&self) -> usize {
+        self.last_row() + 1 + self.dense_stages().len()
+    }
+
     /// The power of `h` that the error estimate scales with; `None` without one.
     pub const fn error_order(&self) -> Option<u32> {
         let first = if self.order < self.embedded_order { self.order } else { self.embedded_order } + 1;

@@ -188,6 +188,9 @@ fn check(options: &SolveOptions<'_>, span: (f64, f64), d: usize) -> Result<(), S
     if let StepSize::Fixed(got) = options.step {
         return Err(SolveError::InvalidOption { what: "step of a lane", must: "adaptive, not fixed", got });
     }
+    if let Some(&got) = options.discontinuities.first() {
+        return Err(SolveError::InvalidOption { what: "discontinuity of a lane", must: "left out", got });
+    }
     options.check(span, d)
 }
 

@@ -164,10 +164,14 @@ impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {
             };
             (self.h0[l], self.h_max[l]) = (h0, h_max);
             let c = options.controller;
-            (self.safety[l], self.min_factor[l], self.max_factor[l]) = (c.safety, c.min_factor, c.max_factor);
+            (self.min_factor[l], self.max_factor[l]) = (c.min_factor, c.max_factor);
             let order = f64::from(TSIT5.embedded_order + 1);
-            (self.alpha[l], self.beta[l]) = (c.alpha / order, c.beta / order);
-            (self.ln_err[l], self.most[l]) = (0.0, c.max_factor);
+            self.aim[l] = order * c.safety.ln();
+            for (gain, g) in self.gains.iter_mut().zip(c.gains) {
+                gain[l] = g / order;
+            }
+            self.before.iter_mut().for_each(|before| before[l] = 0.0);
+            self.most[l] = c.max_factor;
             (self.accepted[l], self.rejected[l]) = (0.0, 0.0);
             self.max_steps[l] = options.max_steps as f64;
             for j in 0..self.tolerance.rtol.len() {

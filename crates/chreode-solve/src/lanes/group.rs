@@ -1,10 +1,13 @@
 //! Sixteen lanes and their steps.
 
+use std::f64::consts::LN_2;
+
 use chreode_core::{Dynamics, Number};
 use chreode_linalg::{LaneMask, Lanes};
 
 use super::columns::{Scales, V, combine};
 use super::ensemble::Tile;
+use crate::controller::{LUCKY, MOST_WHEN_REJECTED};
 use crate::erk::tableaus::tsit5::TSIT5;
 use crate::initial_step::{first_guess, refined};
 
@@ -23,9 +26,6 @@ const B_ERR: [f64; STAGES] = {
     }
     w
 };
-
-/// ln 1e-4: the least error that the controller remembers.
-const LEAST_LN_ERR: f64 = -9.210340371976182;
 
 type Mask = LaneMask<LANES>;
 
@@ -58,15 +58,16 @@ pub(super) struct Group<'a, D, const ISA: u8> {
     pub(super) h: V<ISA>,
     pub(super) h0: V<ISA>,
     pub(super) h_max: V<ISA>,
-    /// Logarithm of the last accepted step's error.
-    pub(super) ln_err: V<ISA>,
+    /// Logarithms of the two errors before the last, relative to what is aimed at, as in `controller`.
+    pub(super) before: [V<ISA>; 2],
     /// The largest factor after an accepted step: 1 after a rejected one.
     pub(super) most: V<ISA>,
-    pub(super) safety: V<ISA>,
+    /// Logarithm of the error aimed at.
+    pub(super) aim: V<ISA>,
     pub(super) min_factor: V<ISA>,
     pub(super) max_factor: V<ISA>,
-    pub(super) alpha: V<ISA>,
-    pub(super) beta: V<ISA>,
+    /// The controller's gains over the order of the error.
+    pub(super) gains: [V<ISA>; 3],
     pub(super) accepted: V<ISA>,
     pub(super) rejected: V<ISA>,
     pub(super) max_steps: V<ISA>,
@@ -118,13 +119,12 @@ impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
             h: zero,
             h0: zero,
             h_max: zero,
-            ln_err: zero,
+            before: [zero; 2],
             most: zero,
-            safety: zero,
+            aim: zero,
             min_factor: zero,
             max_factor: zero,
-            alpha: zero,
-            beta: zero,
+            gains: [zero; 3],
             accepted: zero,
             rejected: zero,
             max_steps: zero,
@@ -213,14 +213,15 @@ impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
     fn judge(&mut self, t_end: V<ISA>, step: V<ISA>, whole: Mask) -> Step<ISA> {
         let err = self.tolerance.error(step, &B_ERR, &self.k, &self.y, &self.y1);
         let accept = mask(|l| err[l] <= 1.0); // not where it is NaN
-        let ln_err = err.ln();
+        let ln_err = err.ln() - self.aim;
+        let [g0, g1, g2] = self.gains;
         let exponent = V::select(
             accept,
-            self.beta.mul_add(self.ln_err, -(self.alpha * ln_err)),
+            -g2.mul_add(self.before[1], g1.mul_add(self.before[0], g0 * ln_err)),
             ln_err * (-1.0 / f64::from(ORDER)),
         );
-        let factor = self.safety * exponent.exp();
-        let most = V::select(accept, self.most, self.max_factor);
+        let factor = exponent.exp();
+        let most = V::select(accept, self.most, V::c(MOST_WHEN_REJECTED));
         let factor = V::select(factor.lt(most), factor, most);
         // NaN after a step into something that is not finite: the least.
         let factor = V::select(self.min_factor.lt(factor), factor, self.min_factor);
@@ -231,8 +232,8 @@ impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
         // The error of a step cut short by a stop, which may be rounding alone, must not shrink the plan.
         let h = V::select(accept & !whole, h.max(self.h), h);
         let h = V::select(accept, h.min(self.h_max), h);
-        // Not less, or one lucky step would make the next ones tiny.
-        self.ln_err = V::select(accept & whole, ln_err.max(V::c(LEAST_LN_ERR)), self.ln_err);
+        let newest = [ln_err.max(V::c(LUCKY * LN_2)), self.before[0]];
+        self.before = [0, 1].map(|i| V::select(accept & whole, newest[i], self.before[i]));
         self.most = V::select(accept, self.max_factor, V::c(1.0));
         self.accepted = V::select(accept, self.accepted + 1.0, self.accepted);
         self.rejected = V::select(accept, self.rejected, self.rejected + 1.0);

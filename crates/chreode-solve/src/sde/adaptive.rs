@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::brownian_tree::BrownianTree;
 use super::ensemble::{AfterStep, TILE, Tile, tiles};
 use super::scheme::{Increments, SdeMethod, SdeScheme};
-use crate::controller::PiController;
+use crate::controller::{Control, Controller};
 use crate::error::{check_finite, check_params, rows};
 use crate::error_norm::worst_norm;
 use crate::{SolveError, SolveOptions, StepSize};
@@ -36,7 +36,7 @@ pub struct AdaptiveOptions<'a, T> {
     /// Most steps of one trajectory, rejected ones included.
     pub max_steps: u64,
     /// Step size control.
-    pub controller: PiController,
+    pub controller: Controller,
     /// Called after every step with the time reached and the states, `[1, d]`: see
     /// [`EnsembleOptions`](crate::EnsembleOptions::after_step).
     pub after_step: Option<&'a AfterStep<'a, T>>,
@@ -53,7 +53,7 @@ impl<'a, T> AdaptiveOptions<'a, T> {
             h0: None,
             h_max: f64::INFINITY,
             max_steps: 1_000_000,
-            controller: PiController::default(),
+            controller: Controller::default(),
             after_step: None,
         }
     }
@@ -228,7 +228,7 @@ impl<T: Real, S: Diffusion<T>> Worker<T, S> {
             saved = 1;
         }
         let mut h = options.h0.unwrap_or((t1 - t0) / 64.0).min(options.h_max);
-        let (mut err_prev, mut grow, mut steps) = (1.0, true, 0);
+        let (mut control, mut steps) = (Control::new(options.controller), 0);
         while let Some((start, end)) = self.tree.next() {
             let (t, t_end) = (self.tree.time(start), self.tree.time(end));
             let length = t_end - t;
@@ -263,8 +263,7 @@ impl<T: Real, S: Diffusion<T>> Worker<T, S> {
                     return Err(SolveError::StepSizeTooSmall { t, h: length / 2.0, h_min: length });
                 }
                 self.tree.halve();
-                h = (length * options.controller.rejected(err, power)).min(length / 2.0);
-                grow = false;
+                h = (length * control.rejected(err, power)).min(length / 2.0);
                 continue;
             }
             while let Some(&at) = save_at.get(saved).filter(|&&at| at < t_end) {
@@ -282,11 +281,10 @@ impl<T: Real, S: Diffusion<T>> Worker<T, S> {
                 saved += 1;
             }
             self.tree.pass();
-            let next = length * options.controller.accepted(err, err_prev, power, grow);
             // A step cut short by the tree, and not by the plan, must not shorten the plan.
-            h = if 2.0 * length > h { next } else { h.max(next) }.min(options.h_max);
-            err_prev = err.max(1e-4); // not less, or one lucky step would make the next ones tiny
-            grow = true;
+            let whole = 2.0 * length > h;
+            let next = length * control.accepted(err, power, whole);
+            h = if whole { next } else { h.max(next) }.min(options.h_max);
         }
         Ok(())
     }
