@@ -118,8 +118,6 @@ fn by_hand(c: &mut Criterion) {
     group.finish();
 }
 
-type Second = Dual<Dual<f64, 1>, 1>;
-
 /// The other ways, on a model with powers, exponentials and branches.
 fn routes(c: &mut Criterion) {
     let mut group = c.benchmark_group("autodiff/toggle");

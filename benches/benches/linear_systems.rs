@@ -57,16 +57,16 @@ fn forms(c: &mut Criterion) {
             if d <= 600 {
                 let (mut lu, a) = (Lu::new(d), dense(&pattern, &values));
                 group.bench_function(BenchmarkId::new("dense", d), |bench| {
-                    bench.iter(|| used(&mut lu, &a, &mut b))
+                    bench.iter(|| used(&mut lu, &a, &mut b));
                 });
             }
             let mut lu = BandLu::new(&pattern);
             group.bench_function(BenchmarkId::new("band", d), |bench| {
-                bench.iter(|| used(&mut lu, &values, &mut b))
+                bench.iter(|| used(&mut lu, &values, &mut b));
             });
             let mut lu = SparseLu::new(&pattern);
             group.bench_function(BenchmarkId::new("sparse", d), |bench| {
-                bench.iter(|| used(&mut lu, &values, &mut b))
+                bench.iter(|| used(&mut lu, &values, &mut b));
             });
         }
         group.finish();

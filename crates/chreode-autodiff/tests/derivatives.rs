@@ -12,9 +12,6 @@ use chreode_testkit::{
 use proptest::prelude::*;
 
 /// Derivatives of one trajectory by dual numbers of one direction: `[d, d + np]`, row-major.
-/// A way to pull a cotangent back.
-type Pull<'a> = &'a mut dyn FnMut(&mut [f64], &mut [f64]);
-
 fn by_directions<D: Dynamics>(model: &D, t: f64, y: &[f64], p: &[f64]) -> Vec<f64> {
     let (d, np) = (y.len(), p.len());
     let mut jacobian = vec![0.0; d * (d + np)];
@@ -39,7 +36,7 @@ fn pulled(jacobian: &[f64], lambda: &[f64], np: usize) -> (Vec<f64>, Vec<f64>) {
 
 const TIGHT: f64 = 1e-13;
 
-/// Sets the first and adds to the second.
+/// A way to pull a cotangent back: sets the first and adds to the second.
 type Pull<'a> = &'a mut dyn FnMut(&mut [f64], &mut [f64]);
 
 /// All routes of one model at one point.

@@ -74,8 +74,6 @@ impl Scalar for Power {
 }
 
 /// Derivatives in each of four lanes.
-type L = Dual<Lanes<4, 0>, 2>;
-
 #[test]
 fn powers_at_zero_have_no_derivatives() {
     assert_all(&everywhere(Power, 0.0, 0.0, 2.5), [0.0; 3]);

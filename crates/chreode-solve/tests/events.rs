@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
+use std::f64::consts::{PI, TAU};
+
 use chreode_core::field;
 use chreode_solve::{
     ALL_ERK, BOSH3, Bdf, Crossing, DOP853, Erk, ErkTableau, Event, Observer, Radau5, Rhs, SolveError,
@@ -178,7 +180,7 @@ fn a_terminal_event_ends_the_run() {
 #[test]
 fn zero_at_the_start_is_no_event() {
     let options = SolveOptions::tolerance(1e-8, 1e-8);
-    for (y0, falls) in [([0.0, 1.0], 3.14159), ([0.0, -1.0], 6.28318)] {
+    for (y0, falls) in [([0.0, 1.0], PI), ([0.0, -1.0], TAU)] {
         let mut y = y0;
         let mut events = [
             Event::new(|_, y: &[f64], _: &[f64]| y[0]),
