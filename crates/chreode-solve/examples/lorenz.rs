@@ -1,7 +1,6 @@
 //! The solver alone: Lorenz's equations from a closure, with states at ten times and the cost of the run.
 
-use chreode_core::field;
-use chreode_solve::{Erk, SolveError, SolveOptions, TSIT5, solve};
+use chreode_solve::{Erk, SolveError, SolveOptions, TSIT5, field, solve};
 
 fn main() -> Result<(), SolveError> {
     let mut lorenz = field(3, |_t, y: &[f64], p: &[f64], dy: &mut [f64]| {

@@ -1,13 +1,19 @@
 //! Integrators of differential equations: ordinary ones with dense output, stochastic ones for ensembles.
 //!
 //! # Where to start
-//! * [`solve`]: an ordinary differential equation, by any [`Stepper`]; [`Erk`] with [`TSIT5`] is the usual one.
+//! * [`solve`]: an ordinary differential equation, by any [`Stepper`]: [`Erk`] with [`TSIT5`] is the usual one, [`Radau5`] and
+//!   [`Bdf`] are for stiff ones. [`solve_with_jacobian`] for fields that know their derivatives.
+//! * [`solve_events`]: the same, and what happens at sign changes of functions of the state. [`EveryStep`] looks on.
 //! * [`simulate`]: many trajectories of an SDE in parallel, saved at the times of a [`TimeGrid`], with or
-//!   without growth ([`simulate_weighted`]).
-//! * [`solve_lanes`]: many trajectories of one [`Dynamics`](chreode_core::Dynamics), in the lanes of vectors.
+//!   without growth ([`simulate_weighted`]); with steps of their own, [`simulate_adaptive`].
+//! * [`solve_lanes`]: many trajectories of one [`Dynamics`], in the lanes of vectors.
 //! * [`EulerMaruyama`]: one step of one tile, for those who keep their own loop.
 //!
-//! Reading path: `solve.rs` (the time loop), `stepper.rs`, `erk/step.rs`, `erk/tableaus/tsit5.rs`.
+//! What a field is, is said in `chreode-core`; its names that a solver's user needs are here too, so that this crate alone
+//! is enough.
+//!
+//! Reading path: `solve.rs` (the time loop), `stops.rs` and `event.rs` (where steps end), `stepper.rs`, `erk/step.rs`,
+//! `erk/tableaus/tsit5.rs`.
 //! Not here: gradients (`chreode-adjoint`), models (`chreode-model`).
 
 mod bdf;
@@ -30,6 +36,10 @@ mod stepper;
 mod stops;
 
 pub use bdf::step::Bdf;
+pub use chreode_core::{
+    Bound, BrownianIncrements, Calculus, Diffusion, DiffusionJvp, Dynamics, FieldError, Jacobian, Jvp,
+    NoiseKind, Number, Sparsity, Tolerance, VectorField, field, put, take,
+};
 pub use controller::Controller;
 pub use erk::step::Erk;
 pub use erk::tableau::{DenseOutput, ErkTableau};
