@@ -4,7 +4,7 @@
 //! state, growth. Then it simulates cells, predicts their fates, perturbs them, and says where the model must not
 //! be trusted. Ordinary equations and single layers (solvers, adjoints, dense layers) are there for themselves.
 //!
-//! This crate is all of it under one name. The [`guide`] teaches it in five short chapters; [`prelude`] holds the
+//! This crate is all of it under one name. The [`guide`] teaches it in six short chapters; [`prelude`] holds the
 //! names that they use. Whoever needs one layer only takes that crate alone.
 //!
 //! | module | crate | holds |
@@ -12,8 +12,8 @@
 //! | [`core`] | `chreode-core` | the traits of fields and diffusions, counter-based noise |
 //! | [`linalg`] | `chreode-linalg` | dense layers, activations, decompositions, randomised SVD |
 //! | [`autodiff`] | `chreode-autodiff` | Jacobians and products with them, of a model that is written once |
-//! | [`solve`] | `chreode-solve` | explicit Runge-Kutta with dense output, Euler-Maruyama ensembles |
-//! | [`adjoint`] | `chreode-adjoint` | exact gradients through both |
+//! | [`solve`] | `chreode-solve` | explicit and stiff solvers, events, stochastic methods, ensembles |
+//! | [`adjoint`] | `chreode-adjoint` | exact gradients through explicit and stochastic solves |
 //! | [`model`] | `chreode-model` | neural drift, diffusion and growth |
 //! | [`train`] | `chreode-train` | losses between clouds of cells, optimisers, the trainer |
 //! | [`cells`] | `chreode-cells` | `.h5ad` and tables, fates, perturbations, trust, virtual blood |

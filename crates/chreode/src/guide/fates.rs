@@ -1,4 +1,4 @@
-//! Chapter 4: fates.
+//! Chapter 5: fates.
 //!
 //! The fate of a cell is a set of probabilities: many paths start from it, and each ends among cells whose label
 //! is known. Labels are used here only, never in training.

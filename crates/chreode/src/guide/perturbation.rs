@@ -1,4 +1,4 @@
-//! Chapter 5: perturbations.
+//! Chapter 6: perturbations.
 //!
 //! What would become of the same cells if something were different? Both arms use the same noise, so the
 //! difference is that of the change. There are two kinds: the start is *shifted*, or a direction of the state is

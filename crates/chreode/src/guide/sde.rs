@@ -1,4 +1,4 @@
-//! Chapter 2: stochastic equations.
+//! Chapter 3: stochastic equations.
 //!
 //! `dX = f(X) dt + g(X) dW` (Itô) is a type with two methods: the drift in [`VectorField`](crate::core::VectorField)
 //! and the noise in [`Diffusion`](crate::core::Diffusion), each for `n` cells at once. Here noise is

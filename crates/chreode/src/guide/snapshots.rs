@@ -1,4 +1,4 @@
-//! Chapter 3: learn from snapshots.
+//! Chapter 4: learn from snapshots.
 //!
 //! A cell is destroyed when it is measured. What is there are clouds of cells at several times, and no pairs
 //! between them. The trainer simulates cells of one time to the next, compares the cloud that arrives with the
