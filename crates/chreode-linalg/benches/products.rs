@@ -6,12 +6,11 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use chreode_linalg::{
-    GemmScratch, Kernel, LayerShape, dispatch, layer_backward_input, layer_backward_params, layer_forward,
-};
+use chreode_linalg::{GemmScratch, LayerShape, layer_backward_input, layer_backward_params, layer_forward};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
+use pulp::{Arch, Simd, WithSimd};
 
 /// Inputs, outputs: wide, thin on either side, and the demo's.
 const SHAPES: [(usize, usize); 5] = [(512, 512), (512, 50), (50, 512), (64, 64), (11, 64)];
@@ -26,27 +25,29 @@ fn numbers(len: usize) -> Vec<f32> {
     (0..len).map(next).collect()
 }
 
-/// 2^16 rounds of 16 vectors of independent multiply-adds.
+/// 2^16 rounds of 16 independent multiply-adds of registers; returns the floating-point operations of a round.
 struct Peak;
-impl Kernel for Peak {
-    type Output = f32;
+impl WithSimd for Peak {
+    type Output = usize;
     #[inline(always)]
-    fn run<const ISA: u8>(self) -> f32 {
-        let (a, b) = (black_box(0.99_f32), black_box(0.01_f32));
-        let mut x = [[1.0_f32; 16]; 16];
+    fn with_simd<S: Simd>(self, simd: S) -> usize {
+        let (a, b) = (simd.splat_f32s(black_box(0.99)), simd.splat_f32s(black_box(0.01)));
+        let mut x: [S::f32s; 16] = std::array::from_fn(|i| simd.splat_f32s(i as f32));
         for _ in 0..1 << 16 {
-            for x in x.iter_mut().flatten() {
-                *x = if ISA > 0 { x.mul_add(a, b) } else { *x * a + b };
+            for x in &mut x {
+                *x = simd.mul_add_e_f32s(*x, a, b);
             }
         }
-        x.iter().flatten().sum()
+        black_box(x);
+        2 * 16 * size_of::<S::f32s>() / size_of::<f32>()
     }
 }
 
 fn peak(c: &mut Criterion) {
     let mut group = c.benchmark_group("peak");
-    group.throughput(Throughput::Elements(2 * 256 << 16));
-    group.bench_function("f32", |b| b.iter(|| dispatch(Peak)));
+    let operations = Arch::new().dispatch(Peak) << 16;
+    group.throughput(Throughput::Elements(operations as u64));
+    group.bench_function("f32", |b| b.iter(|| Arch::new().dispatch(Peak)));
     group.finish();
 }
 

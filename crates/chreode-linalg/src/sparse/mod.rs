@@ -7,7 +7,6 @@ pub(crate) mod analysis;
 pub(crate) mod band;
 pub(crate) mod coloring;
 mod fronts;
-mod kernel;
 mod library;
 pub(crate) mod lu;
 mod matching;

@@ -3,10 +3,15 @@
 
 use std::hint::black_box;
 
-use chreode_benches::normals;
-use chreode_core::{LinearSolver, Sparsity};
+use chreode_core::{BrownianIncrements, LinearSolver, Sparsity};
 use chreode_linalg::{BatchLu, Complex, Scalar, SparseLu};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+
+fn normals(len: usize) -> Vec<f64> {
+    let mut z = vec![0.0; len];
+    BrownianIncrements::new(0).fill(0, 0, 1, 1.0, &mut z);
+    z
+}
 
 /// Two unknowns at each point of a square grid that takes from its four neighbours: a Brusselator's matrix.
 fn grid(side: usize) -> Sparsity {
@@ -25,7 +30,7 @@ fn sparse<S: Scalar>(c: &mut Criterion, number: &str, from: fn(f64) -> S) {
     let mut group = c.benchmark_group(format!("sparse_lu/{number}"));
     for side in [32, 64] {
         let pattern = grid(side);
-        let mut values: Vec<S> = normals::<f64>(pattern.len()).into_iter().map(from).collect();
+        let mut values: Vec<S> = normals(pattern.len()).into_iter().map(from).collect();
         let mut at = 0;
         for j in 0..pattern.n_cols() {
             for &i in pattern.column(j) {
@@ -54,7 +59,7 @@ fn batch(c: &mut Criterion) {
     let mut group = c.benchmark_group("batch_lu");
     for n in [3, 8, 32] {
         let mut a = vec![[0.0; 8]; n * n];
-        for (a, x) in a.iter_mut().zip(normals::<f64>(8 * n * n).as_chunks::<8>().0) {
+        for (a, x) in a.iter_mut().zip(normals(8 * n * n).as_chunks::<8>().0) {
             *a = *x;
         }
         for i in 0..n {
