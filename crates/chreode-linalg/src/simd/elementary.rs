@@ -180,6 +180,15 @@ pub(crate) fn sigmoid<T: Elementary, const FMA: bool>(x: T) -> T {
     num / (T::ONE + e)
 }
 
+/// The sigmoid of `x` and that of `-x`, which is one minus it, without cancellation.
+#[inline(always)]
+pub(crate) fn sigmoids<T: Elementary, const FMA: bool>(x: T) -> (T, T) {
+    let e = exp_neg_abs::<T, FMA>(x);
+    let inverse = T::ONE / (T::ONE + e);
+    let small = e * inverse;
+    if x < T::ZERO { (small, inverse) } else { (inverse, small) }
+}
+
 #[inline(always)]
 pub(crate) fn softplus<T: Elementary, const FMA: bool>(x: T) -> T {
     let e = exp_neg_abs::<T, FMA>(x);
