@@ -6,7 +6,9 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use chreode_linalg::{GemmScratch, LayerShape, layer_backward_input, layer_backward_params, layer_forward};
+use chreode_linalg::{
+    Bf16Layer, GemmScratch, LayerShape, layer_backward_input, layer_backward_params, layer_forward,
+};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -69,6 +71,11 @@ fn products(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new("forward", n), |bench| {
                 bench.iter(|| layer_forward(black_box(&x), &w, Some(&b), shape, &mut z, &mut scratch));
             });
+            if let Ok(layer) = Bf16Layer::new(&w, shape) {
+                group.bench_function(BenchmarkId::new("forward_bf16", n), |bench| {
+                    bench.iter(|| layer.forward(black_box(&x), Some(&b), &mut z, &mut scratch));
+                });
+            }
             group.bench_function(BenchmarkId::new("forward_faer", n), |bench| {
                 bench.iter(|| {
                     let to = MatMut::from_row_major_slice_mut(&mut z, n, out);

@@ -87,6 +87,14 @@ impl<T: Real> GemmScratch<T> {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+impl GemmScratch<f32> {
+    /// Room for the rounded inputs of a layer.
+    pub(super) fn words(&mut self) -> &mut AlignedBuf {
+        &mut self.transposed
+    }
+}
+
 impl<T: Real> Default for GemmScratch<T> {
     fn default() -> Self {
         Self::new()

@@ -108,6 +108,12 @@ pub(crate) struct Line([u8; 64]);
 pub(crate) struct AlignedBuf(Vec<Line>);
 
 impl AlignedBuf {
+    /// What it holds, in whole lines.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn view<T: Pod>(&self) -> &[T] {
+        bytemuck::cast_slice(&self.0)
+    }
+
     /// Room for `len` numbers; allocates only if it never was so large. The content is arbitrary.
     pub(crate) fn get<T: Pod>(&mut self, len: usize) -> &mut [T] {
         let lines = (len * size_of::<T>()).div_ceil(64);
