@@ -198,7 +198,7 @@ mod kernel {
                 let width = cols.next_multiple_of(LANES);
                 let panel: &[[u32; LANES]] = bytemuck::cast_slice(&panels[start * depth..][..width * depth]);
                 let bias = b.map(|b| &b[start..start + cols]);
-                let words = &words[..rows * depth];
+                let words = (&words[..rows * depth], rows);
                 match width / LANES {
                     4 => panel_rows::<4>(words, panel, depth, bias, &mut z[start..], cols, out),
                     3 => panel_rows::<3>(words, panel, depth, bias, &mut z[start..], cols, out),
@@ -212,7 +212,7 @@ mod kernel {
 
     #[target_feature(enable = "avx512f,avx512bf16")]
     fn panel_rows<const NV: usize>(
-        words: &[u32],
+        (words, rows): (&[u32], usize),
         panel: &[[u32; LANES]],
         depth: usize,
         bias: Option<&[f32]>,
@@ -220,7 +220,6 @@ mod kernel {
         cols: usize,
         out: usize,
     ) {
-        let rows = if depth == 0 { z.len().div_ceil(out) } else { words.len() / depth };
         let start = std::array::from_fn(|v| bias.map_or(_mm512_setzero_ps(), |b| load(b, v)));
         let mut r = 0;
         while r < rows {

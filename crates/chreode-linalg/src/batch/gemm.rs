@@ -146,7 +146,8 @@ impl<T: Real, const DISTANCE: bool> Product<'_, T, DISTANCE> {
             4 * rows * columns.div_ceil(lanes) * k + copy
         };
         let adds = matches!(self.start, Start::AddToC | Start::SubtractFromC);
-        let back = if adds { 6 } else { 3 } * m * n * 4 / lanes;
+        // C goes there and back if it is added to, in narrow rows.
+        let back = if adds { 28 } else { 3 } * m * n * 4 / lanes;
         (!adds || m * n <= MOST_ADDED)
             && cost(n, m, !self.a.transposed) + back < cost(m, n, self.b.transposed)
     }

@@ -1,8 +1,5 @@
 //! Transposes: 16 x 16 numbers in registers where there is AVX-512, 8 x 8 in plain code elsewhere.
 
-#[cfg(target_arch = "x86_64")]
-use std::array::from_fn;
-
 use bytemuck::Pod;
 #[cfg(target_arch = "x86_64")]
 use pulp::x86::V4;
@@ -86,10 +83,32 @@ struct Registers<'a, U> {
 
 #[cfg(target_arch = "x86_64")]
 macro_rules! registers {
-    ($u:ident, $lanes:literal, $load:path, $store:path, $block:ident) => {
+    ($u:ident, $lanes:literal, $load:path, $store:path, $block:ident, $full:ident) => {
+        /// A whole block, by itself: inlined, its thirty-two addresses would be kept from block to block, in memory.
+        #[inline(never)]
+        #[target_feature(enable = "avx512f")]
+        #[allow(unsafe_code, reason = "a bounds check at each row would take as long as the block")]
+        fn $full(simd: V4, src: &[$u], src_ld: usize, dst: &mut [$u], dst_ld: usize) {
+            assert!(
+                src.len() >= ($lanes - 1) * src_ld + $lanes && dst.len() >= ($lanes - 1) * dst_ld + $lanes
+            );
+            let mut block = [pulp::cast([0_u64; 8]); $lanes];
+            for r in 0..$lanes {
+                // SAFETY: row r ends before (lanes - 1) src_ld + lanes, which lies in `src`.
+                block[r] = unsafe { src.as_ptr().add(r * src_ld).cast::<[$u; $lanes]>().read_unaligned() };
+            }
+            let block = $block(simd, block.map(|row| pulp::cast(row)));
+            for c in 0..$lanes {
+                let row = pulp::cast::<_, [$u; $lanes]>(block[c]);
+                // SAFETY: row c ends before (lanes - 1) dst_ld + lanes, which lies in `dst`.
+                unsafe { dst.as_mut_ptr().add(c * dst_ld).cast::<[$u; $lanes]>().write_unaligned(row) };
+            }
+        }
+
         impl pulp::NullaryFnOnce for Registers<'_, $u> {
             type Output = ();
             #[inline(always)]
+            #[allow(unsafe_code, reason = "blocks are functions with their instruction set")]
             fn call(self) {
                 let Self { simd, src, src_ld, rows, cols, dst, dst_ld, pad } = self;
                 for i in (0..rows).step_by($lanes) {
@@ -107,18 +126,12 @@ macro_rules! registers {
                             }
                             continue;
                         }
-                        let mut block = [pulp::cast([0_u64; 8]); $lanes];
-                        if here == $lanes && across == $lanes && wide == $lanes {
-                            for r in 0..$lanes {
-                                let line = &src[(i + r) * src_ld + j..][..$lanes];
-                                block[r] = pulp::cast::<[$u; $lanes], _>(from_fn(|l| line[l]));
-                            }
-                            let block = $block(simd, block);
-                            for c in 0..$lanes {
-                                let line = &mut dst[(j + c) * dst_ld + i..][..$lanes];
-                                line.copy_from_slice(&pulp::cast::<_, [$u; $lanes]>(block[c]));
-                            }
+                        if here == $lanes && across == $lanes {
+                            let (src, dst) = (&src[i * src_ld + j..], &mut dst[j * dst_ld + i..]);
+                            // SAFETY: V4 proves the instructions.
+                            unsafe { $full(simd, src, src_ld, dst, dst_ld) }
                         } else {
+                            let mut block = [pulp::cast([0_u64; 8]); $lanes];
                             for r in 0..here {
                                 block[r] = $load(simd, &src[(i + r) * src_ld + j..][..across]);
                             }
@@ -134,9 +147,9 @@ macro_rules! registers {
     };
 }
 #[cfg(target_arch = "x86_64")]
-registers!(u32, 16, masked::load_32, masked::store_32, block_32);
+registers!(u32, 16, masked::load_32, masked::store_32, block_32, full_32);
 #[cfg(target_arch = "x86_64")]
-registers!(u64, 8, masked::load_64, masked::store_64, block_64);
+registers!(u64, 8, masked::load_64, masked::store_64, block_64, full_64);
 
 /// Pairs of rows interleaved, then pairs of pairs, then the quarters of registers.
 #[cfg(target_arch = "x86_64")]
