@@ -437,3 +437,57 @@ pub fn gemm<T: Real>(
     }
     .run(scratch);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One product on an instruction set that need not be the machine's best.
+    fn on<S: Simd>(
+        simd: S,
+        (m, n, k): (usize, usize, usize),
+        start: Start<'_, f32>,
+        flipped: bool,
+    ) -> Vec<f32> {
+        let number = |i: usize| (i * 37 % 101) as f32 / 50.0 - 1.0;
+        let (a, b): (Vec<f32>, Vec<f32>) =
+            ((0..m * k).map(number).collect(), (0..n * k).map(number).collect());
+        let mut c: Vec<f32> = (0..m * n).map(number).collect();
+        let mut panel = AlignedBuf::default();
+        let product = Product::<f32, false> {
+            size: (m, n, k),
+            a: Operand { data: &a, ld: if flipped { m } else { k }, transposed: flipped },
+            b: Operand { data: &b, ld: if flipped { n } else { k }, transposed: !flipped },
+            start,
+            c: (&mut c, n),
+        };
+        simd.vectorize(Kernel { product, panel: panel.get(KC * WIDEST) });
+        c
+    }
+
+    #[test]
+    fn instruction_sets_agree() {
+        for size in [(1, 1, 1), (7, 50, 33), (13, 67, 300), (6, 16, 0), (20, 3, 5)] {
+            let bias: Vec<f32> = (0..size.1).map(|i| i as f32 * 0.1).collect();
+            for start in [Start::Zero, Start::PerColumn(&bias), Start::AddToC, Start::SubtractFromC] {
+                for flipped in [false, true] {
+                    let plain = on(pulp::Scalar::new(), size, start, flipped);
+                    #[cfg(target_arch = "x86_64")]
+                    {
+                        let fused = pulp::x86::V3::try_new().map(|simd| on(simd, size, start, flipped));
+                        let wide = pulp::x86::V4::try_new().map(|simd| on(simd, size, start, flipped));
+                        if let (Some(fused), Some(wide)) = (&fused, &wide) {
+                            assert_eq!(fused, wide, "{size:?}: AVX2 and AVX-512 differ");
+                        }
+                        let close = |x: &Vec<f32>| x.iter().zip(&plain).all(|(x, y)| (x - y).abs() <= 1e-4);
+                        assert!(
+                            fused.iter().chain(&wide).all(close),
+                            "{size:?}: not what plain numbers give"
+                        );
+                    }
+                    assert!(plain.iter().all(|x| x.is_finite()));
+                }
+            }
+        }
+    }
+}
