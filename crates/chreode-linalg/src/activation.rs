@@ -63,7 +63,8 @@ impl Activation {
         }
     }
 
-    /// Pulls an adjoint back through φ, in place: `a_bar *= φ'(z)`. `a` must hold `φ(z)`.
+    /// Pulls an adjoint back through φ, in place: `a_bar *= φ'(z)`. `a` must hold `φ(z)`. Accuracy as in
+    /// [`derivatives`](Self::derivatives).
     ///
     /// # Panics
     /// If the slices differ in length.
@@ -81,6 +82,9 @@ impl Activation {
     }
 
     /// First and second derivatives: `d1 = φ'(z)`, `d2 = φ''(z)`. `a` must hold `φ(z)`.
+    ///
+    /// Errors of φ' are at most 3 ε (of φ'' 4 ε), ε the distance from one to the next number: tanh and sigmoid take theirs from
+    /// `a`, so that what is far below ε is lost where they saturate. Softplus's first is within 4 ulp over the whole range.
     ///
     /// # Panics
     /// If the slices differ in length.
@@ -146,14 +150,13 @@ slopes!(SigmoidSlopes, SigmoidBackward, |_z, a, T, FMA| {
     [d1, d1 * (T::ONE - a - a)]
 });
 slopes!(SoftplusSlopes, SoftplusBackward, |z, _a, T, FMA| {
-    let s = elementary::sigmoid::<T, FMA>(z);
-    [s, s * (T::ONE - s)]
+    let (s, rest) = elementary::sigmoids::<T, FMA>(z);
+    [s, s * rest]
 });
 // With s the sigmoid: φ' = s (1 + z (1 - s)), φ'' = s (1 - s) (2 + z (1 - 2 s)).
 slopes!(SiluSlopes, SiluBackward, |z, _a, T, FMA| {
     let z = elementary::bounded(z);
-    let s = elementary::sigmoid::<T, FMA>(z);
-    let rest = T::ONE - s;
+    let (s, rest) = elementary::sigmoids::<T, FMA>(z);
     [s * T::fma::<FMA>(z, rest, T::ONE), s * rest * T::fma::<FMA>(z, rest - s, T::c(2.0))]
 });
 slopes!(LeakyReluSlopes, LeakyReluBackward, |z, _a, T, FMA| {

@@ -2,7 +2,8 @@
 //!
 //! * **Dense layers** on row-major batches: [`layer_forward`], [`layer_backward_input`],
 //!   [`layer_backward_params`], and the product below them, [`gemm`]. A row's bits do not depend on its
-//!   neighbours, so a batch may be cut and shared between threads at will.
+//!   neighbours, so a batch may be cut and shared between threads at will. [`Bf16Layer`] multiplies rounded numbers, where the
+//!   processor can.
 //! * **Activations**: [`Activation`] with first and second derivatives; vectorised elementary functions
 //!   ([`vexp`], [`vtanh`] ..) with stated error bounds.
 //! * **Rows**: [`log_sum_exp`], [`softmin_row`] (optimal transport), [`pairwise_sq_dists`], [`weighted_sum`] (Runge-Kutta stages).
@@ -33,6 +34,7 @@ mod simd;
 mod sparse;
 
 pub use activation::{Activation, UnknownActivation};
+pub use batch::bf16::{Bf16Layer, Bf16Unavailable};
 pub use batch::gemm::{GemmScratch, Transpose, gemm};
 pub use batch::layer::{LayerShape, layer_backward_input, layer_backward_params, layer_forward};
 pub use batch::pairwise::pairwise_sq_dists;

@@ -10,6 +10,7 @@ use faer::traits::ComplexField;
 use faer::{MatMut, Par, c64};
 
 use crate::simd::lane::is_f32;
+use crate::sparse::library::Wide;
 
 /// A complex number.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -142,7 +143,7 @@ pub trait Scalar:
 
     /// The double-precision number that faer's sparse LU works with.
     #[doc(hidden)]
-    type Wide: ComplexField + Copy;
+    type Wide: Wide;
     #[doc(hidden)]
     fn widen(self) -> Self::Wide;
     #[doc(hidden)]
@@ -190,20 +191,34 @@ impl<T: Real> Scalar for T {
     }
 
     fn library_lu_scratch(n: usize) -> Option<StackReq> {
-        Some(if is_f32::<T>() {
-            lu_in_place_scratch::<usize, f32>(n, n, Par::Seq, faer::prelude::default())
-        } else {
-            lu_in_place_scratch::<usize, f64>(n, n, Par::Seq, faer::prelude::default())
-        })
+        Some(lu_scratch(n, is_f32::<T>()))
     }
 
     fn library_lu(a: &mut [T], rows: &mut [usize], back: &mut [usize], memory: &mut MemBuffer) {
         if is_f32::<T>() {
-            faer_lu::<f32>(bytemuck::cast_slice_mut(a), rows, back, memory);
+            single_lu(bytemuck::cast_slice_mut(a), rows, back, memory);
         } else {
-            faer_lu::<f64>(bytemuck::cast_slice_mut(a), rows, back, memory);
+            double_lu(bytemuck::cast_slice_mut(a), rows, back, memory);
         }
     }
+}
+
+// Not generic, so that faer's code is compiled here and not again in every crate that uses this one.
+
+fn lu_scratch(n: usize, single: bool) -> StackReq {
+    if single {
+        lu_in_place_scratch::<usize, f32>(n, n, Par::Seq, faer::prelude::default())
+    } else {
+        lu_in_place_scratch::<usize, f64>(n, n, Par::Seq, faer::prelude::default())
+    }
+}
+
+fn single_lu(a: &mut [f32], rows: &mut [usize], back: &mut [usize], memory: &mut MemBuffer) {
+    faer_lu(a, rows, back, memory);
+}
+
+fn double_lu(a: &mut [f64], rows: &mut [usize], back: &mut [usize], memory: &mut MemBuffer) {
+    faer_lu(a, rows, back, memory);
 }
 
 fn faer_lu<F: ComplexField>(a: &mut [F], rows: &mut [usize], back: &mut [usize], memory: &mut MemBuffer) {

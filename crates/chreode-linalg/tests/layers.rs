@@ -2,8 +2,8 @@
 
 use chreode_core::Real;
 use chreode_linalg::{
-    GemmScratch, LayerShape, Transpose, gemm, layer_backward_input, layer_backward_params, layer_forward,
-    pairwise_sq_dists,
+    Bf16Layer, Bf16Unavailable, GemmScratch, LayerShape, Transpose, gemm, layer_backward_input,
+    layer_backward_params, layer_forward, pairwise_sq_dists,
 };
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -121,6 +121,65 @@ fn rows_keep_their_bits<T: Real>(inp: usize, out: usize) {
             bits(&x_part) == bits(&cut(&x_bar, inp)),
             "backward: rows {first}.. of {rows} differ ({inp} -> {out})"
         );
+    }
+}
+
+/// A number rounded to bf16 by the definition: the nearest with 8 significant bits, ties to even.
+fn to_bf16(x: f32) -> f64 {
+    let (low, high) =
+        (f32::from_bits(x.to_bits() & 0xffff_0000), f32::from_bits((x.to_bits() & 0xffff_0000) + 0x1_0000));
+    let (down, up) = ((x - low).abs(), (high - x).abs());
+    f64::from(if down < up || down == up && low.to_bits() & 0x1_0000 == 0 { low } else { high })
+}
+
+#[test]
+fn bf16_layers_keep_their_bound() {
+    for (n, inp, out) in
+        [(1, 1, 1), (7, 3, 65), (25, 50, 50), (64, 512, 130), (48, 33, 16), (3, 0, 5), (0, 4, 4), (5, 2, 31)]
+    {
+        let mut rng = Pcg64Mcg::seed_from_u64(5);
+        let shape = LayerShape { inp, out };
+        let (x, w, b) = (
+            numbers::<f32>(&mut rng, n * inp),
+            numbers::<f32>(&mut rng, out * inp),
+            numbers::<f32>(&mut rng, out),
+        );
+        let layer = Bf16Layer::new(&w, shape);
+        assert_eq!(layer.is_ok(), Bf16Layer::available());
+        let Ok(layer) = layer else {
+            println!("skipped: {Bf16Unavailable}");
+            return;
+        };
+        let mut scratch = GemmScratch::new();
+        let (mut z, mut single) = (vec![f32::NAN; n * out], vec![0.0_f32; n * out]);
+        layer.forward(&x, Some(&b), &mut z, &mut scratch);
+        layer_forward(&x, &w, Some(&b), shape, &mut single, &mut scratch);
+        for r in 0..n {
+            for o in 0..out {
+                let at = r * out + o;
+                let pairs = || (0..inp).map(|i| (x[r * inp + i], w[o * inp + i]));
+                let rounded: f64 =
+                    pairs().map(|(x, w)| to_bf16(x) * to_bf16(w)).sum::<f64>() + f64::from(b[o]);
+                let sizes: f64 = pairs().map(|(x, w)| f64::from(x * w).abs()).sum();
+                // Sums in f32 of exact products of the rounded numbers; and the documented bound against f32.
+                let sums =
+                    (inp as f64 + 2.0) * f64::from(f32::EPSILON) * (sizes * 1.01 + f64::from(b[o].abs()));
+                assert!(
+                    (f64::from(z[at]) - rounded).abs() <= sums,
+                    "{n} {inp} {out} [{r}, {o}]: {} {rounded}",
+                    z[at]
+                );
+                let bound = (1.0 / 128.0 + 1.0 / 65_536.0) * sizes + 2.0 * sums;
+                assert!(f64::from(z[at] - single[at]).abs() <= bound, "{n} {inp} {out} [{r}, {o}]");
+            }
+        }
+        // A row by itself has the same bits.
+        for r in 0..n {
+            let mut alone = vec![0.0; out];
+            layer.forward(&x[r * inp..(r + 1) * inp], Some(&b), &mut alone, &mut scratch);
+            assert_eq!(bits(&alone), bits(&z[r * out..(r + 1) * out]), "row {r} of {n}");
+        }
+        layer.forward(&x, None, &mut z, &mut scratch);
     }
 }
 

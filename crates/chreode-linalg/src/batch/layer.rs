@@ -1,8 +1,10 @@
 //! Dense layers on row-major batches: forward and both backward products.
 
 use chreode_core::Real;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::gemm::{GemmScratch, Operand, Product, Start};
+use crate::simd::lane::is_f32;
 
 /// Sizes of a dense layer; its weights are `[out, inp]` row-major.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ pub fn layer_forward<T: Real>(
         a: Operand { data: x, ld: inp, transposed: false },
         b: Operand { data: w, ld: inp, transposed: true },
         start: b.map_or(Start::Zero, Start::PerColumn),
-        c: z,
+        c: (z, out),
     }
     .run(scratch);
 }
@@ -80,7 +82,7 @@ pub fn layer_backward_input<T: Real>(
         a: Operand { data: z_bar, ld: out, transposed: false },
         b: Operand { data: w, ld: inp, transposed: false },
         start: Start::Zero,
-        c: x_bar,
+        c: (x_bar, inp),
     }
     .run(scratch);
 }
@@ -111,21 +113,64 @@ pub fn layer_backward_params<T: Real>(
         a: Operand { data: z_bar, ld: out, transposed: true },
         b: Operand { data: x, ld: inp, transposed: false },
         start: Start::AddToC,
-        c: w_bar,
+        c: (w_bar, inp),
     }
     .run(scratch);
     if let Some(b_bar) = b_bar {
         assert_eq!(b_bar.len(), out, "layer: b_bar is not [{out}]");
         if out > 0 {
-            // Sums of a few rows first, so that the error does not grow with the length of the running sum.
-            for rows in z_bar.chunks(8 * out) {
-                for (j, total) in b_bar.iter_mut().enumerate() {
-                    let mut sum = T::ZERO;
-                    for row in rows.chunks_exact(out) {
-                        sum += row[j];
+            add_rows(z_bar, b_bar);
+        }
+    }
+}
+
+/// Adds rows as long as `total` to it: sums of eight first, so that the error does not grow with the length of the running
+/// sum.
+fn add_rows<T: Real>(rows: &[T], total: &mut [T]) {
+    if is_f32::<T>() {
+        add_rows_f32(bytemuck::cast_slice(rows), bytemuck::cast_slice_mut(total));
+    } else {
+        add_rows_f64(bytemuck::cast_slice(rows), bytemuck::cast_slice_mut(total));
+    }
+}
+
+// Not generic, so that they are compiled in this crate alone.
+#[inline(never)]
+fn add_rows_f32(rows: &[f32], total: &mut [f32]) {
+    Arch::new().dispatch(AddRows { rows, total });
+}
+#[inline(never)]
+fn add_rows_f64(rows: &[f64], total: &mut [f64]) {
+    Arch::new().dispatch(AddRows { rows, total });
+}
+
+struct AddRows<'a, T> {
+    rows: &'a [T],
+    total: &'a mut [T],
+}
+
+impl<T: Real> WithSimd for AddRows<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        const WIDTH: usize = 32;
+        let width = self.total.len();
+        for rows in self.rows.chunks(8 * width) {
+            let mut start = 0;
+            while start + WIDTH <= width {
+                let mut sums = [T::ZERO; WIDTH];
+                for row in rows.chunks_exact(width) {
+                    for (sum, &x) in sums.iter_mut().zip(&row[start..start + WIDTH]) {
+                        *sum += x;
                     }
+                }
+                for (total, &sum) in self.total[start..start + WIDTH].iter_mut().zip(&sums) {
                     *total += sum;
                 }
+                start += WIDTH;
+            }
+            for (j, total) in self.total.iter_mut().enumerate().skip(start) {
+                *total += rows.iter().skip(j).step_by(width).fold(T::ZERO, |sum, &x| sum + x);
             }
         }
     }

@@ -1,9 +1,8 @@
-//! Products of row-major matrices: the kernel (`tile`), packing (`pack`), the driver (`gemm`), dense layers
-//! (`layer`) and distances between rows (`pairwise`); LU of many small matrices (`small_lu`). Start with `gemm`.
+//! Products of row-major matrices: the kernel (`tile`), the driver (`gemm`), dense layers (`layer`, in bf16 `bf16`) and distances between rows (`pairwise`); LU of many small matrices (`small_lu`). Start with `gemm`.
 
+pub(crate) mod bf16;
 pub(crate) mod gemm;
 pub(crate) mod layer;
-mod pack;
 pub(crate) mod pairwise;
 pub(crate) mod small_lu;
 pub(crate) mod tile;

@@ -24,7 +24,7 @@ pub fn pairwise_sq_dists<T: Real>(x: &[T], y: &[T], d: usize, out: &mut [T], scr
         a: Operand { data: x, ld: d, transposed: false },
         b: Operand { data: y, ld: d, transposed: true },
         start: Start::Zero,
-        c: out,
+        c: (out, m),
     }
     .run(scratch);
 }

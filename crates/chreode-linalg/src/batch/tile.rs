@@ -7,29 +7,30 @@ use crate::simd::lane::Lane;
 /// `acc[i, j] += Σ_k A(i, k) · panel[k, j]`, or the squared difference instead of the product.
 ///
 /// One accumulator per element and ascending k: the bits of an element do not depend on the tile's shape.
-/// `A(i, k)` is `a[i * ld + k]`, or `a[k * ld + i]` if `AT`.
+/// `A(i, k)` is `a[i * row + k * step]`: one instance serves matrices and their transposes.
+///
+/// # Panics
+/// If `a` is too short for that.
 #[inline(always)]
-pub(crate) fn accumulate<
-    T: Lane,
-    S: Simd,
-    const MR: usize,
-    const NV: usize,
-    const AT: bool,
-    const DISTANCE: bool,
->(
+#[allow(unsafe_code, reason = "a bounds check at each of the broadcasts would double the time")]
+pub(crate) fn accumulate<T: Lane, S: Simd, const MR: usize, const NV: usize, const DISTANCE: bool>(
     simd: S,
     a: &[T],
-    ld: usize,
+    (row, step): (usize, usize),
     panel: &[T::V<S>],
     mut acc: [[T::V<S>; NV]; MR],
 ) -> [[T::V<S>; NV]; MR] {
     let kc = panel.len() / NV;
-    let rows: [&[T]; MR] = std::array::from_fn(|i| if AT { &a[..0] } else { &a[i * ld..i * ld + kc] });
+    if kc == 0 {
+        return acc;
+    }
+    let last = (MR - 1).saturating_mul(row).saturating_add((kc - 1).saturating_mul(step));
+    assert!(last < a.len(), "tile: A ends before its last element");
     for (k, b) in panel.chunks_exact(NV).enumerate() {
         let b: [T::V<S>; NV] = std::array::from_fn(|j| b[j]);
-        let column: &[T] = if AT { &a[k * ld..k * ld + MR] } else { &[] };
         for i in 0..MR {
-            let x = T::splat(simd, if AT { column[i] } else { rows[i][k] });
+            // SAFETY: `i <= MR - 1` and `k <= kc - 1`, so that the index is at most `last`, which lies in `a`.
+            let x = T::splat(simd, unsafe { *a.get_unchecked(i * row + k * step) });
             for j in 0..NV {
                 acc[i][j] = if DISTANCE {
                     let d = T::sub_v(simd, x, b[j]);

@@ -27,6 +27,19 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     ARCH.dispatch(Run(kernel))
 }
 
+/// Bytes in a register of the best instruction set.
+pub(crate) fn register_bytes() -> usize {
+    struct Bytes;
+    impl WithSimd for Bytes {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            size_of::<S::f32s>()
+        }
+    }
+    Arch::new().dispatch(Bytes)
+}
+
 struct Run<K>(K);
 
 impl<K: Kernel> WithSimd for Run<K> {

@@ -20,6 +20,8 @@ pub(crate) trait Elementary: Lane {
     const EXP_MAX: Self;
     /// Below, exp rounds to zero.
     const EXP_MIN: Self;
+    /// Below, SiLU rounds to zero.
+    const SILU_MIN: Self;
     /// Above, tanh rounds to one.
     const TANH_MAX: Self;
     /// `(exp(r) - 1 - r) / r²` on |r| <= 0.347, ascending.
@@ -88,6 +90,7 @@ elementary! { f32, u32, 23, 127, 8388608.0_f32,
     const LN2_LO: f32 = -2.12194440054690583e-4;
     const EXP_MAX: f32 = 89.0;
     const EXP_MIN: f32 = -104.0;
+    const SILU_MIN: f32 = -110.0;
     const TANH_MAX: f32 = 10.0;
     const EXP: &'static [f32] = &[0.5, 0.16666576583158002, 0.041666554109346714, 0.008363246669753728, 0.0013926268052570573];
     const ARTANH: &'static [f32] = &[0.3333333366026371, 0.1999985316596486, 0.14296178997151418, 0.10853287900440187, 0.11612164612011674];
@@ -98,6 +101,7 @@ elementary! { f64, u64, 52, 1023, 4503599627370496.0_f64,
     const LN2_LO: f64 = 1.90821492927058770002e-10;
     const EXP_MAX: f64 = 710.0;
     const EXP_MIN: f64 = -746.0;
+    const SILU_MIN: f64 = -754.0;
     const TANH_MAX: f64 = 20.0;
     const EXP: &'static [f64] = &[0.5000000000000001, 0.16666666666666669, 0.04166666666662374, 0.008333333333330032, 0.0013888888917406447,
         0.00019841269863201828, 2.4801520996825697e-05, 2.7557268229963227e-06, 2.76202305675069e-07, 2.5100494788905042e-08];
@@ -176,6 +180,15 @@ pub(crate) fn sigmoid<T: Elementary, const FMA: bool>(x: T) -> T {
     num / (T::ONE + e)
 }
 
+/// The sigmoid of `x` and that of `-x`, which is one minus it, without cancellation.
+#[inline(always)]
+pub(crate) fn sigmoids<T: Elementary, const FMA: bool>(x: T) -> (T, T) {
+    let e = exp_neg_abs::<T, FMA>(x);
+    let inverse = T::ONE / (T::ONE + e);
+    let small = e * inverse;
+    if x < T::ZERO { (small, inverse) } else { (inverse, small) }
+}
+
 #[inline(always)]
 pub(crate) fn softplus<T: Elementary, const FMA: bool>(x: T) -> T {
     let e = exp_neg_abs::<T, FMA>(x);
@@ -193,6 +206,20 @@ pub(crate) fn bounded<T: Elementary>(x: T) -> T {
 
 #[inline(always)]
 pub(crate) fn silu<T: Elementary, const FMA: bool>(x: T) -> T {
-    let below = if x < T::c(-1000.0) { T::c(-1000.0) } else { x };
-    below * sigmoid::<T, FMA>(x)
+    // For x < 0, x exp(x) / (1 + exp(x)), of which exp(x) is a product of two powers of two and a number near one. The second
+    // power comes last, so that nothing is subnormal that the result is not.
+    let below = if x < T::SILU_MIN { T::SILU_MIN } else { x };
+    let (t, q) = reduce::<T, FMA>(-clamped(T::with_sign(below, T::ONE), -T::SILU_MIN));
+    let (low, high) = T::pow2_halves(t);
+    let power = (T::ONE + q) * low;
+    let negative = x < T::ZERO;
+    let num = if negative { below * power } else { x };
+    let last = if negative { high } else { T::ONE };
+    num / (T::ONE + power * high) * last
+}
+
+/// The smaller of `x` and `most`; NaN stays.
+#[inline(always)]
+fn clamped<T: Elementary>(x: T, most: T) -> T {
+    if x > most { most } else { x }
 }

@@ -5,6 +5,11 @@ use std::any::TypeId;
 use bytemuck::Pod;
 use chreode_core::Real;
 use pulp::Simd;
+#[cfg(target_arch = "x86_64")]
+use pulp::x86::V4;
+
+#[cfg(target_arch = "x86_64")]
+use super::masked;
 
 /// A [`Real`] with its vector type on the instruction set `S`.
 pub(crate) trait Lane: Real {
@@ -18,14 +23,28 @@ pub(crate) trait Lane: Real {
     fn add_v<S: Simd>(simd: S, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
     /// `a - b`.
     fn sub_v<S: Simd>(simd: S, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
+    /// A register from a slice that may be shorter; zeros behind it.
+    fn load<S: Simd>(simd: S, from: &[Self]) -> Self::V<S>;
+    /// The first lanes of a register to a slice that may be shorter.
+    fn store<S: Simd>(simd: S, to: &mut [Self], x: Self::V<S>);
     /// Lanes in a register.
     fn lanes<S: Simd>() -> usize {
         size_of::<Self::V<S>>() / size_of::<Self>()
     }
 }
 
+/// `simd` as what it is.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[allow(unsafe_code, reason = "generic code cannot name the type that it has at hand")]
+fn is_v4<S: Simd>(_simd: S) -> V4 {
+    assert!(TypeId::of::<S>() == TypeId::of::<V4>());
+    // SAFETY: `_simd` is a V4, and no V4 exists where the processor lacks AVX-512.
+    unsafe { V4::new_unchecked() }
+}
+
 macro_rules! lane {
-    ($t:ident, $v:ident, $splat:ident, $fma:ident, $add:ident, $sub:ident) => {
+    ($t:ident, $v:ident, $splat:ident, $fma:ident, $add:ident, $sub:ident, $load:ident, $store:ident) => {
         impl Lane for $t {
             type V<S: Simd> = S::$v;
             #[inline(always)]
@@ -44,11 +63,34 @@ macro_rules! lane {
             fn sub_v<S: Simd>(simd: S, a: S::$v, b: S::$v) -> S::$v {
                 simd.$sub(a, b)
             }
+            #[inline(always)]
+            fn load<S: Simd>(simd: S, from: &[Self]) -> S::$v {
+                #[cfg(target_arch = "x86_64")]
+                if TypeId::of::<S>() == TypeId::of::<V4>() {
+                    return bytemuck::cast(masked::$load(is_v4(simd), bytemuck::cast_slice(from)));
+                }
+                let mut x = simd.$splat(0.0);
+                let lanes: &mut [Self] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut x));
+                let len = from.len().min(lanes.len());
+                lanes[..len].copy_from_slice(&from[..len]);
+                x
+            }
+            #[inline(always)]
+            fn store<S: Simd>(simd: S, to: &mut [Self], x: S::$v) {
+                #[cfg(target_arch = "x86_64")]
+                if TypeId::of::<S>() == TypeId::of::<V4>() {
+                    return masked::$store(is_v4(simd), bytemuck::cast_slice_mut(to), bytemuck::cast(x));
+                }
+                let _ = simd;
+                let lanes: &[Self] = bytemuck::cast_slice(std::slice::from_ref(&x));
+                let len = to.len().min(lanes.len());
+                to[..len].copy_from_slice(&lanes[..len]);
+            }
         }
     };
 }
-lane!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s, sub_f32s);
-lane!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s, sub_f64s);
+lane!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s, sub_f32s, load_32, store_32);
+lane!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s, sub_f64s, load_64, store_64);
 
 /// Whether `T` is `f32` (else it is `f64`: [`Real`] is sealed). Folded at compile time.
 #[inline(always)]
@@ -66,6 +108,12 @@ pub(crate) struct Line([u8; 64]);
 pub(crate) struct AlignedBuf(Vec<Line>);
 
 impl AlignedBuf {
+    /// What it holds, in whole lines.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn view<T: Pod>(&self) -> &[T] {
+        bytemuck::cast_slice(&self.0)
+    }
+
     /// Room for `len` numbers; allocates only if it never was so large. The content is arbitrary.
     pub(crate) fn get<T: Pod>(&mut self, len: usize) -> &mut [T] {
         let lines = (len * size_of::<T>()).div_ceil(64);

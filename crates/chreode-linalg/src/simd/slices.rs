@@ -76,26 +76,28 @@ impl<T: Elementary, P: Pointwise<I, O>, const I: usize, const O: usize> Run<'_, 
     #[inline(always)]
     fn blocks<const FMA: bool>(mut self) {
         let len = self.outputs[0].len();
+        let (mut padded_x, mut padded_y) = ([[T::ZERO; BLOCK]; I], [[T::ZERO; BLOCK]; O]);
         let mut start = 0;
         while start < len {
-            // One place for full and padded blocks: the lengths differ, the kernel does not.
             let here = (len - start).min(BLOCK);
-            let mut x = [[T::ZERO; BLOCK]; I];
-            let mut y = [[T::ZERO; BLOCK]; O];
-            if here == BLOCK {
-                for (x, input) in x.iter_mut().zip(&self.inputs) {
-                    x.copy_from_slice(&input[start..start + BLOCK]);
-                }
-                for (y, output) in y.iter_mut().zip(&self.outputs) {
-                    y.copy_from_slice(&output[start..start + BLOCK]);
-                }
-            } else {
-                for (x, input) in x.iter_mut().zip(&self.inputs) {
+            if here < BLOCK {
+                for (x, input) in padded_x.iter_mut().zip(&self.inputs) {
                     x[..here].copy_from_slice(&input[start..]);
                 }
-                for (y, output) in y.iter_mut().zip(&self.outputs) {
+                for (y, output) in padded_y.iter_mut().zip(&self.outputs) {
                     y[..here].copy_from_slice(&output[start..]);
                 }
+            }
+            // One place for full and padded blocks, which lie elsewhere; values pass through arrays of their own, so that they
+            // stay in registers and nothing may overlap.
+            let mut x = [[T::ZERO; BLOCK]; I];
+            for k in 0..I {
+                x[k] = *self.inputs[k][start..].first_chunk().unwrap_or(&padded_x[k]);
+            }
+            let mut y = [[T::ZERO; BLOCK]; O];
+            for k in 0..O {
+                let to = self.outputs[k][start..].first_chunk_mut().unwrap_or(&mut padded_y[k]);
+                y[k] = *to;
             }
             let mut out = [[T::ZERO; BLOCK]; O];
             for i in 0..BLOCK {
@@ -104,13 +106,12 @@ impl<T: Elementary, P: Pointwise<I, O>, const I: usize, const O: usize> Run<'_, 
                     out[k][i] = results[k];
                 }
             }
-            if here == BLOCK {
-                for (output, out) in self.outputs.iter_mut().zip(&out) {
-                    output[start..start + BLOCK].copy_from_slice(out);
-                }
-            } else {
-                for (output, out) in self.outputs.iter_mut().zip(&out) {
-                    output[start..].copy_from_slice(&out[..here]);
+            for k in 0..O {
+                *self.outputs[k][start..].first_chunk_mut().unwrap_or(&mut padded_y[k]) = out[k];
+            }
+            if here < BLOCK {
+                for (output, y) in self.outputs.iter_mut().zip(&padded_y) {
+                    output[start..].copy_from_slice(&y[..here]);
                 }
             }
             start += here;
@@ -184,7 +185,7 @@ slice_fn! {
     vsoftplus, Softplus, softplus
 }
 slice_fn! {
-    /// `y = x / (1 + exp(-x))` (SiLU, also called swish), elementwise. Error at most 4 ulp where the sigmoid
-    /// is a normal number; below (x < -87 in `f32`, -708 in `f64`) at most 2 |x| smallest subnormals.
+    /// `y = x / (1 + exp(-x))` (SiLU, also called swish), elementwise. Error at most 4 ulp over the whole range, also where the
+    /// sigmoid is subnormal.
     vsilu, Silu, silu
 }

@@ -4,9 +4,79 @@ use chreode_core::{Real, Sparsity};
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::sparse::linalg::lu::{LuRef, LuSymbolicParams, NumericLu, SymbolicLu, factorize_symbolic_lu};
 use faer::sparse::{SparseColMatRef, SymbolicSparseColMatRef};
-use faer::{Conj, MatMut, Par};
+use faer::traits::ComplexField;
+use faer::{Conj, MatMut, Par, c64};
 
 use crate::scalar::Scalar;
+
+/// Double precision, real and complex, with what faer's sparse LU does for it. Its functions are not generic, so that faer's code
+/// is compiled here and not again in every crate that uses this one.
+pub trait Wide: ComplexField + Copy {
+    #[doc(hidden)]
+    fn scratch(symbolic: &SymbolicLu<usize>) -> StackReq;
+    #[doc(hidden)]
+    fn factor(
+        symbolic: &SymbolicLu<usize>,
+        numeric: &mut NumericLu<usize, Self>,
+        a: SparseColMatRef<'_, usize, Self>,
+        memory: &mut MemBuffer,
+    ) -> bool;
+    #[doc(hidden)]
+    fn solve(
+        symbolic: &SymbolicLu<usize>,
+        numeric: &NumericLu<usize, Self>,
+        x: &mut [Self],
+        transpose: bool,
+        memory: &mut MemBuffer,
+    );
+}
+
+macro_rules! wide {
+    ($($number:ty),*) => {$(
+        impl Wide for $number {
+            fn scratch(symbolic: &SymbolicLu<usize>) -> StackReq {
+                StackReq::any_of(&[
+                    symbolic.factorize_numeric_lu_scratch::<Self>(Par::Seq, faer::prelude::default()),
+                    symbolic.solve_in_place_scratch::<Self>(1, Par::Seq),
+                    symbolic.solve_transpose_in_place_scratch::<Self>(1, Par::Seq),
+                ])
+            }
+
+            fn factor(
+                symbolic: &SymbolicLu<usize>,
+                numeric: &mut NumericLu<usize, Self>,
+                a: SparseColMatRef<'_, usize, Self>,
+                memory: &mut MemBuffer,
+            ) -> bool {
+                let stack = MemStack::new(memory);
+                symbolic.factorize_numeric_lu(numeric, a, Par::Seq, stack, faer::prelude::default()).is_ok()
+            }
+
+            fn solve(
+                symbolic: &SymbolicLu<usize>,
+                numeric: &NumericLu<usize, Self>,
+                x: &mut [Self],
+                transpose: bool,
+                memory: &mut MemBuffer,
+            ) {
+                let lu = LuRef::new_unchecked(symbolic, numeric);
+                let (n, stack) = (x.len(), MemStack::new(memory));
+                let x = MatMut::from_column_major_slice_mut(x, n, 1);
+                if transpose {
+                    lu.solve_transpose_in_place_with_conj(Conj::No, x, Par::Seq, stack);
+                } else {
+                    lu.solve_in_place_with_conj(Conj::No, x, Par::Seq, stack);
+                }
+            }
+        }
+    )*};
+}
+
+wide!(f64, c64);
+
+fn analyse(pattern: &Sparsity) -> Option<SymbolicLu<usize>> {
+    factorize_symbolic_lu(columns(pattern), LuSymbolicParams::default()).ok()
+}
 
 /// faer's factorisation of matrices of one pattern. Its factors grow as their pivots demand: factoring allocates.
 pub(super) struct Library<S: Scalar> {
@@ -21,12 +91,8 @@ pub(super) struct Library<S: Scalar> {
 impl<S: Scalar> Library<S> {
     /// The analysis; `None` if there is no memory for it.
     pub(super) fn new(pattern: &Sparsity) -> Option<Self> {
-        let symbolic = factorize_symbolic_lu(columns(pattern), LuSymbolicParams::default()).ok()?;
-        let memory = StackReq::any_of(&[
-            symbolic.factorize_numeric_lu_scratch::<S::Wide>(Par::Seq, faer::prelude::default()),
-            symbolic.solve_in_place_scratch::<S::Wide>(1, Par::Seq),
-            symbolic.solve_transpose_in_place_scratch::<S::Wide>(1, Par::Seq),
-        ]);
+        let symbolic = analyse(pattern)?;
+        let memory = S::Wide::scratch(&symbolic);
         Some(Self {
             pattern: pattern.clone(),
             symbolic,
@@ -42,10 +108,9 @@ impl<S: Scalar> Library<S> {
         self.values.clear();
         self.values.extend(values.iter().map(|v| v.widen()));
         let a = SparseColMatRef::new(columns(&self.pattern), &self.values[..]);
-        let stack = MemStack::new(&mut self.memory);
-        self.symbolic
-            .factorize_numeric_lu(&mut self.numeric, a, Par::Seq, stack, faer::prelude::default())
-            .map_err(|_| 0_usize)?;
+        if !S::Wide::factor(&self.symbolic, &mut self.numeric, a, &mut self.memory) {
+            return Err(0);
+        }
         // A zero pivot shows in what is solved with it.
         let mut probe = vec![S::ONE; self.pattern.n_cols()];
         self.solve(&mut probe, false);
@@ -58,14 +123,7 @@ impl<S: Scalar> Library<S> {
     pub(super) fn solve(&mut self, b: &mut [S], transpose: bool) {
         self.x.clear();
         self.x.extend(b.iter().map(|b| b.widen()));
-        let lu = LuRef::new_unchecked(&self.symbolic, &self.numeric);
-        let x = MatMut::from_column_major_slice_mut(&mut self.x, b.len(), 1);
-        let stack = MemStack::new(&mut self.memory);
-        if transpose {
-            lu.solve_transpose_in_place_with_conj(Conj::No, x, Par::Seq, stack);
-        } else {
-            lu.solve_in_place_with_conj(Conj::No, x, Par::Seq, stack);
-        }
+        S::Wide::solve(&self.symbolic, &self.numeric, &mut self.x, transpose, &mut self.memory);
         for (b, &x) in b.iter_mut().zip(&self.x) {
             *b = S::narrow(x);
         }

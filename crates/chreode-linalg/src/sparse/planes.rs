@@ -2,7 +2,7 @@
 
 use chreode_core::Real;
 
-use super::kernel::{Left, Update};
+use crate::batch::gemm::{Operand, Product, Start};
 use crate::scalar::Scalar;
 use crate::simd::lane::AlignedBuf;
 
@@ -58,10 +58,16 @@ pub(super) fn subtract_product<S: Scalar>(
     (c, c_stride): ([&mut [S::Part]; 2], usize),
     panel: &mut AlignedBuf,
 ) {
+    let (m, n, k) = size;
+    if m == 0 || n == 0 || k == 0 {
+        return;
+    }
     let [c_re, c_im] = c;
     let mut product = |a: &[S::Part], b: &[S::Part], c: &mut [S::Part], add: bool| {
-        let a = Left { data: a, stride: a_stride, transposed };
-        Update { size, a, b: (b, b_stride), c: (c, c_stride), add }.run(panel);
+        let start = if add { Start::AddToC } else { Start::SubtractFromC };
+        let a = Operand { data: a, ld: a_stride, transposed };
+        let b = Operand { data: b, ld: b_stride, transposed: false };
+        Product::<_, false> { size, a, b, start, c: (c, c_stride) }.run_as_it_stands(panel);
     };
     product(a[0], b[0], c_re, false);
     if S::COMPLEX {
