@@ -7,7 +7,7 @@ use chreode_solve::{
     Bdf, Observer, Radau5, Rhs, SolveError, SolveOptions, Stats, StepRecord, Stepper, solve, solve_observed,
     solve_with_jacobian,
 };
-use chreode_testkit::{BrusselatorLine, BrusselatorSquare, CountingAllocator, allocations_in};
+use chreode_testkit::{BrusselatorLine, BrusselatorSquare, CountingAllocator, allocations_in, stiff_squares};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -127,6 +127,21 @@ fn sparse() {
     let mut y = square.start().repeat(2);
     y[288..].iter_mut().for_each(|y| *y *= 1.1);
     same_runs(&square, &y, colors);
+}
+
+/// The reference end points of the squares, by a method of another kind than those that made them.
+#[test]
+fn end_points_of_squares() {
+    for mut case in stiff_squares().into_iter().filter(|case| case.y0.len() < 10_000) {
+        let d = case.y0.len();
+        let (mut y, options) = (case.y0.clone(), SolveOptions::tolerance(1e-6, 1e-6));
+        let mut bdf = Bdf::new(1, d);
+        solve_with_jacobian(&mut *case.field, &[], &mut y, case.span, &mut bdf, &options, &mut |_, _, _| {})
+            .unwrap();
+        let e = case.error(&y);
+        println!("{}: {e:.1e}", case.name);
+        assert!(e < 1e-5, "{}: {e:e}", case.name);
+    }
 }
 
 fn colors_of(f: &dyn Jacobian<f64>) -> u64 {
