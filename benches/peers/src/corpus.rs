@@ -14,8 +14,8 @@ pub struct Entry {
     /// Coordinates at the end.
     end: Vec<(usize, f64)>,
     floor: f64,
-    /// Whether a run takes long: fewer tolerances are the default.
-    pub large: bool,
+    /// Number of coordinates.
+    pub dim: usize,
     /// Whether it is stiff.
     pub stiff: bool,
 }
@@ -29,18 +29,19 @@ impl Entry {
     fn of_case(case: Case) -> Self {
         let Case { name, field, p, y0, span, end } = case;
         let end = end.into_iter().enumerate().collect();
+        let dim = y0.len();
         let make = Box::new(move || {
             let field: Box<dyn Jacobian<f64>> = field;
             Problem::new(field, p, y0, span, 1.0, false)
         });
-        Self { name: word(name), make, end, floor: 1.0, large: false, stiff: false }
+        Self { name: word(name), make, end, floor: 1.0, dim, stiff: false }
     }
 
     fn of_stiff(case: StiffCase) -> Self {
         let StiffCase { name, field, y0, span, floor, end } = case;
-        let large = y0.len() > 100;
+        let dim = y0.len();
         let make = Box::new(move || Problem::new(field, Vec::new(), y0, span, floor, true));
-        Self { name: word(name), make, end, floor, large, stiff: true }
+        Self { name: word(name), make, end, floor, dim, stiff: true }
     }
 }
 

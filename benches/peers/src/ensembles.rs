@@ -9,7 +9,8 @@ use std::time::Instant;
 use chreode_core::{Dynamics, field};
 use chreode_solve::{Erk, PerTrajectory, SolveOptions, VERN9, solve, solve_lanes};
 use chreode_testkit::{Lorenz, LotkaVolterra};
-use rustix::time::{ClockId, clock_gettime};
+
+use crate::clock::cpu_time;
 
 /// Trajectories.
 const N: usize = 10_000;
@@ -67,13 +68,9 @@ fn one<D: Dynamics + Sync>(
     exact: bool,
     pool: &rayon::ThreadPool,
 ) -> Result<String, String> {
-    let cpu = || {
-        let now = clock_gettime(ClockId::ProcessCPUTime);
-        now.tv_sec as f64 + now.tv_nsec as f64 * 1e-9
-    };
     let d = model.dim();
     let mut y = case.y0.repeat(N);
-    let (wall, start) = (Instant::now(), cpu());
+    let (wall, start) = (Instant::now(), cpu_time());
     let steps = if exact {
         let mut f = field(d, |t, y: &[f64], p: &[f64], dy: &mut [f64]| model.eval(t, y, p, dy));
         let np = model.n_params();
@@ -92,7 +89,7 @@ fn one<D: Dynamics + Sync>(
         let stats = runs.total().map_err(|e| e.to_string())?;
         (stats.accepted + stats.rejected) as f64 / N as f64
     };
-    let (cpu, wall) = (cpu() - start, wall.elapsed().as_secs_f64());
+    let (cpu, wall) = ((cpu_time() - start).as_secs_f64(), wall.elapsed().as_secs_f64());
     let ends: Vec<String> = y.chunks_exact(d).step_by(EVERY).flatten().map(|y| format!("{y:e}")).collect();
     Ok(format!("chreode lanes Tsit5,{cpu},{wall},{steps},{}", ends.join(" ")))
 }

@@ -1,11 +1,12 @@
 //! chreode's solvers and those of other projects on the same problems, in one run. `cargo xtask bench-peers` builds and
 //! calls it, and makes tables of what it prints.
 //!
-//! `peers list`: a line `problem,large,stiff,SOLVER;SOLVER;..` for each problem.
+//! `peers list`: a line `problem,coordinates,stiff,SOLVER;SOLVER;..` for each problem.
 //! `peers run PROBLEM BUDGET_MS CAP_MS RTOLS SOLVERS`: a row for each solver and tolerance; `SOLVERS` are parts of names, or `-`
 //! for all.
 //! `peers ensembles`: answers each line `CASE` of its input with one run.
 
+mod clock;
 mod corpus;
 mod ensembles;
 mod measure;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
 
 fn list() -> Result<(), String> {
     for entry in corpus() {
-        let head = format!("{},{},{}", entry.name, entry.large, entry.stiff);
+        let head = format!("{},{},{}", entry.name, entry.dim, entry.stiff);
         let (problem, _) = entry.problem()?;
         let all = ours::solvers(&problem).into_iter().chain(peers::solvers(&problem));
         println!("{head},{}", all.map(|s| s.name).collect::<Vec<_>>().join(";"));

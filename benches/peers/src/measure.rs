@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
+use crate::clock::cpu_time;
 use crate::corpus::Answer;
 use crate::problem::{Problem, begin, counts};
 use crate::solvers::{Outcome, Solver};
@@ -11,9 +10,9 @@ use crate::solvers::{Outcome, Solver};
 /// How much to measure.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Time for each solver and tolerance.
+    /// CPU time for each solver and tolerance.
     pub budget: Duration,
-    /// A run that takes longer is stopped.
+    /// A run that takes more CPU time is stopped.
     pub cap: Duration,
 }
 
@@ -37,17 +36,12 @@ struct Cell<'a> {
     spent: Duration,
 }
 
-/// CPU time of the process, all threads.
-fn cpu() -> f64 {
-    let now = clock_gettime(ClockId::ProcessCPUTime);
-    now.tv_sec as f64 * 1e9 + now.tv_nsec as f64
-}
-
 /// CPU and wall time of a call, in nanoseconds.
 fn timed<R>(call: impl FnOnce() -> R) -> ([f64; 2], R) {
-    let (wall, start) = (Instant::now(), cpu());
+    let (wall, start) = (Instant::now(), cpu_time());
     let done = call();
-    ([cpu() - start, wall.elapsed().as_nanos() as f64], done)
+    let cpu = cpu_time() - start;
+    ([cpu.as_nanos() as f64, wall.elapsed().as_nanos() as f64], done)
 }
 
 /// Measures `solvers` at each tolerance and prints a row for each, in rounds in which every solver has its turn, so that
@@ -69,17 +63,17 @@ pub fn measure(
             let (first, outcome) = timed(|| solver.run(problem, rtol, atol));
             match outcome {
                 Outcome::Solved(solution) => {
-                    let wall = Duration::from_nanos(first[1] as u64);
+                    let took = Duration::from_nanos(first[0] as u64);
                     // What is slow needs no warm-up.
-                    let slow = wall > Duration::from_millis(20);
+                    let slow = took > Duration::from_millis(20);
                     cells.push(Cell {
                         solver,
                         error: answer.error(&solution.y),
                         steps: solution.steps,
                         counts: counts(),
-                        repeats: (SAMPLE.as_nanos() as f64 / first[1]).ceil() as u32,
+                        repeats: (SAMPLE.as_nanos() as f64 / first[0]).ceil() as u32,
                         samples: if slow { vec![first] } else { Vec::new() },
-                        spent: if slow { wall } else { Duration::ZERO },
+                        spent: if slow { took } else { Duration::ZERO },
                     });
                 }
                 Outcome::Failed(e) => {
@@ -117,7 +111,7 @@ fn rounds(problem: &Problem, rtol: f64, atol: f64, cells: &mut [Cell<'_>], limit
                 }
             });
             cell.samples.push(took.map(|t| t / f64::from(cell.repeats)));
-            cell.spent += Duration::from_nanos(took[1] as u64);
+            cell.spent += Duration::from_nanos(took[0] as u64);
         }
         if all_done {
             return;

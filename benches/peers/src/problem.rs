@@ -5,9 +5,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chreode_core::{FieldError, Jacobian, Sparsity};
+
+use crate::clock::cpu_time;
 
 /// Which family of solvers a problem is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,14 +62,14 @@ thread_local! {
     static SLOT: RefCell<Option<Slot>> = const { RefCell::new(None) };
     static EVALS: Cell<u64> = const { Cell::new(0) };
     static JACOBIANS: Cell<u64> = const { Cell::new(0) };
-    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+    static DEADLINE: Cell<Duration> = const { Cell::new(Duration::MAX) };
 }
 
-/// Sets the counters to zero and the time in which the next run must end.
+/// Sets the counters to zero, and the CPU time in which the next run must end.
 pub fn begin(limit: Duration) {
     EVALS.set(0);
     JACOBIANS.set(0);
-    DEADLINE.set(Some(Instant::now() + limit));
+    DEADLINE.set(cpu_time().saturating_add(limit));
 }
 
 /// Evaluations and Jacobians since [`begin`].
@@ -131,9 +133,7 @@ impl Problem {
 
     fn watch(&self, count: u64) -> Result<(), TooLong> {
         // A look at the clock costs as much as a small evaluation.
-        if (count.is_multiple_of(64) || self.0.y0.len() > 500)
-            && DEADLINE.get().is_some_and(|end| Instant::now() > end)
-        {
+        if (count.is_multiple_of(64) || self.0.y0.len() > 500) && cpu_time() > DEADLINE.get() {
             return Err(TooLong);
         }
         Ok(())

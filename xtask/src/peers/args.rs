@@ -17,8 +17,8 @@ usage: cargo xtask bench-peers ode [--problems A,B] [--solvers A,B] [--rtols 1e-
   --problems  parts of names; default: all
   --solvers   parts of names; default: all
   --rtols     relative tolerances; default: for each problem's kind
-  --budget    for each solver and tolerance (0.1)
-  --cap       a single run may take so long (30)
+  --budget    CPU time for each solver and tolerance (0.1)
+  --cap       CPU time that a single run may take (5, on problems of more than 100 coordinates 60)
   -o          writes the rows as CSV
   --python    an interpreter with jax and diffrax (benches/peers/requirements.txt); without it they are left out
   --rounds    turns of each (7)
@@ -39,7 +39,7 @@ pub(super) struct Ode {
     pub(super) solvers: Vec<String>,
     rtols: Option<Vec<f64>>,
     pub(super) budget: f64,
-    pub(super) cap: f64,
+    cap: Option<f64>,
     pub(super) output: Option<PathBuf>,
 }
 
@@ -50,14 +50,15 @@ pub(super) struct Ensembles {
     pub(super) output: Option<PathBuf>,
 }
 
-/// Tolerances of small problems, stiff and not, and of large ones.
+/// Tolerances of small problems, stiff and not, of large ones and of huge ones.
 const NON_STIFF: [f64; 9] = [1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12];
-const STIFF: [f64; 8] = [1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10];
+const STIFF: [f64; 10] = [1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12];
 const LARGE: [f64; 5] = [1e-3, 1e-4, 1e-5, 1e-6, 1e-7];
+const HUGE: [f64; 2] = [1e-4, 1e-6];
 
 pub(super) fn parse(args: &[&str]) -> Result<Task> {
     let mut ode =
-        Ode { problems: Vec::new(), solvers: Vec::new(), rtols: None, budget: 0.1, cap: 30.0, output: None };
+        Ode { problems: Vec::new(), solvers: Vec::new(), rtols: None, budget: 0.1, cap: None, output: None };
     let mut ensembles = Ensembles { python: None, rounds: 7, output: None };
     let (task, rest) = match args {
         [] | ["help" | "--help" | "-h"] => return Ok(Task::Help),
@@ -83,7 +84,7 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
                 ode.rtols = Some(rtols);
             }
             ("ode", "--budget") => ode.budget = positive(name, value()?)?,
-            ("ode", "--cap") => ode.cap = positive(name, value()?)?,
+            ("ode", "--cap") => ode.cap = Some(positive(name, value()?)?),
             ("ensembles", "--python") => ensembles.python = Some(value()?.into()),
             ("ensembles", "--rounds") => {
                 let text = value()?;
@@ -135,11 +136,17 @@ impl Ode {
         Ok(all.iter().filter(wanted).collect())
     }
 
+    /// Seconds that a run of a problem may take.
+    pub(super) fn cap_of(&self, problem: &Listed) -> f64 {
+        self.cap.unwrap_or(if problem.dim > 100 { 60.0 } else { 5.0 })
+    }
+
     /// The tolerances for a problem.
     pub(super) fn rtols_of(&self, problem: &Listed) -> &[f64] {
         match &self.rtols {
             Some(rtols) => rtols,
-            None if problem.large => &LARGE,
+            None if problem.dim > 5000 => &HUGE,
+            None if problem.dim > 100 => &LARGE,
             None if problem.stiff => &STIFF,
             None => &NON_STIFF,
         }
@@ -158,13 +165,9 @@ mod tests {
     }
 
     fn listed() -> Vec<Listed> {
-        [
-            "lorenz,false,false,chreode Tsit5;ivp dop853",
-            "hires,false,true,chreode Bdf",
-            "line,true,true,chreode Bdf",
-        ]
-        .map(|line| Listed::parse(line).unwrap())
-        .into()
+        ["lorenz,3,false,chreode Tsit5;ivp dop853", "hires,8,true,chreode Bdf", "line,1000,true,chreode Bdf"]
+            .map(|line| Listed::parse(line).unwrap())
+            .into()
     }
 
     #[test]
@@ -182,7 +185,7 @@ mod tests {
         ]);
         assert_eq!(asked.problems, ["hires", "lor"]);
         assert_eq!(asked.rtols, Some(vec![1e-4, 1e-6]));
-        assert_eq!((asked.budget, asked.cap, asked.output), (2.0, 30.0, Some("x.csv".into())));
+        assert_eq!((asked.budget, asked.cap, asked.output), (2.0, None, Some("x.csv".into())));
         let Task::Ensembles(e) = parse(&["ensembles", "--python", "p", "--rounds", "3"]).unwrap() else {
             panic!()
         };
@@ -216,6 +219,8 @@ mod tests {
         let chosen = asked.choose(&all).unwrap();
         assert_eq!(chosen.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["hires", "line"]);
         assert_eq!((asked.rtols_of(chosen[0]), asked.rtols_of(chosen[1])), (&STIFF[..], &LARGE[..]));
+        assert_eq!((asked.cap_of(chosen[0]), asked.cap_of(chosen[1])), (5.0, 60.0));
+        assert_eq!(ode(&["ode", "--cap", "3"]).cap_of(chosen[1]), 3.0);
         assert_eq!(ode(&["ode"]).choose(&all).unwrap().len(), 3);
         assert_eq!(ode(&["ode", "--rtols", "0.1"]).rtols_of(&all[0]), [0.1]);
         let unknown = ode(&["ode", "--problems", "hires,heat"]).choose(&all).unwrap_err().to_string();

@@ -46,9 +46,8 @@ fn ode(asked: &Ode) -> Result<bool> {
     let listed = list(&program)?;
     let chosen = asked.choose(&listed)?;
     println!(
-        "One thread each; CPU time, the median of {} s for each solver and tolerance, all solvers taking turns; a run of more \
-         than {} s is stopped.",
-        asked.budget, asked.cap
+        "One thread each; medians of {} s of CPU time for each solver and tolerance, all solvers taking turns.",
+        asked.budget
     );
     let mut rows = Vec::new();
     let begun = Instant::now();
@@ -61,9 +60,8 @@ fn ode(asked: &Ode) -> Result<bool> {
         let rtols = asked.rtols_of(problem).iter().map(|x| format!("{x:e}")).collect::<Vec<_>>().join(",");
         let ms = |s: f64| format!("{:.0}", s * 1e3);
         let solvers = if asked.solvers.is_empty() { "-".into() } else { asked.solvers.join(",") };
-        command.args(["run", &problem.name, &ms(asked.budget), &ms(asked.cap), &rtols, &solvers]);
+        command.args(["run", &problem.name, &ms(asked.budget), &ms(asked.cap_of(problem)), &rtols, &solvers]);
         let mut broken = None;
-        println!("{}", rows::title());
         let from = rows.len();
         let passed = passes_with_lines(&mut command, |line| match Row::parse(line) {
             Ok(Some(row)) => {
@@ -75,7 +73,7 @@ fn ode(asked: &Ode) -> Result<bool> {
                 }
                 rows.push(row);
             }
-            Ok(None) => {}
+            Ok(None) => println!("{}", rows::title()),
             Err(e) => broken = Some(e),
         })?;
         if let Some(e) = broken {

@@ -19,17 +19,17 @@ pub(super) fn title() -> String {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Listed {
     pub(super) name: String,
-    pub(super) large: bool,
+    pub(super) dim: usize,
     pub(super) stiff: bool,
     pub(super) solvers: Vec<String>,
 }
 
 impl Listed {
-    /// Reads `name,large,stiff,solver;solver`.
+    /// Reads `name,coordinates,stiff,solver;solver`.
     pub(super) fn parse(line: &str) -> Result<Self> {
-        let [name, large, stiff, solvers] = fields(line)?;
+        let [name, dim, stiff, solvers] = fields(line)?;
         let solvers = solvers.split(';').map(str::to_owned).collect();
-        Ok(Self { name: name.to_owned(), large: large.parse()?, stiff: stiff.parse()?, solvers })
+        Ok(Self { name: name.to_owned(), dim: dim.parse()?, stiff: stiff.parse()?, solvers })
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
         ] {
             assert!(Row::parse(line).is_err(), "{line}");
         }
-        assert!(Listed::parse("hires,false,true").is_err());
+        assert!(Listed::parse("hires,8,true").is_err() && Listed::parse("hires,eight,true,x").is_err());
     }
 
     proptest! {

@@ -28,12 +28,13 @@ impl<const N: usize> ODE<f64, [f64; N]> for Rhs {
 }
 
 macro_rules! run {
-    ($name:ident, $method:expr) => {
+    ($name:ident, $method:expr, $tolerance:expr) => {
         fn $name<const N: usize>(problem: &Problem, rtol: f64, atol: f64) -> Result<Solution, String> {
             let (t0, t1) = problem.data().span;
             let y: [f64; N] = problem.data().y0.clone().try_into().map_err(|_| "another size")?;
             let rhs = Rhs(problem.clone());
-            let method = $method.rtol(rtol).atol(atol).max_steps(MAX_STEPS);
+            let tolerance = $tolerance;
+            let method = $method.rtol(tolerance(rtol)).atol(tolerance(atol)).max_steps(MAX_STEPS);
             let run = IVP::ode(&rhs, t0, t1, y).method(method).solve().map_err(|e| format!("{e:?}"))?;
             let y = run.y.last().ok_or("no state")?.to_vec();
             Ok(Solution { y, steps: run.steps.total() as u64 })
@@ -41,11 +42,12 @@ macro_rules! run {
     };
 }
 
-run!(dopri5, ExplicitRungeKutta::dopri5());
-run!(dop853, ExplicitRungeKutta::dop853());
-run!(radau5, ImplicitRungeKutta::radau5());
-run!(bdf, BackwardDifferentiationFormula::adaptive());
-run!(kvaerno745, DiagonallyImplicitRungeKutta::kvaerno745());
+run!(dopri5, ExplicitRungeKutta::dopri5(), |x: f64| x);
+run!(dop853, ExplicitRungeKutta::dop853(), |x: f64| x);
+// It rescales a tolerance once for each coordinate: one number would be rescaled again and again.
+run!(radau5, ImplicitRungeKutta::radau5(), |x: f64| vec![x; N]);
+run!(bdf, BackwardDifferentiationFormula::adaptive(), |x: f64| x);
+run!(kvaerno745, DiagonallyImplicitRungeKutta::kvaerno745(), |x: f64| x);
 
 pub(super) fn solvers(problem: &Problem) -> Vec<Solver> {
     match problem.data().kind {

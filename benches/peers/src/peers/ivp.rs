@@ -22,8 +22,14 @@ fn run(method: Method, problem: &Problem, rtol: f64, atol: f64) -> Result<Soluti
     let (t0, t1) = problem.data().span;
     let rhs = Rhs(problem.clone());
     let y0 = problem.data().y0.clone();
-    let mut run =
-        Ivp::first_order(&rhs, t0, t1, &y0).method(method).rtol(rtol).atol(atol).max_steps(MAX_STEPS);
+    // Its Radau rescales a tolerance once for each coordinate: one number would be rescaled again and again.
+    let each = matches!(method, Method::RADAU);
+    let mut run = Ivp::first_order(&rhs, t0, t1, &y0).method(method).max_steps(MAX_STEPS);
+    run = if each {
+        run.rtol(vec![rtol; y0.len()]).atol(vec![atol; y0.len()])
+    } else {
+        run.rtol(rtol).atol(atol)
+    };
     if problem.data().kind != Kind::NonStiff {
         run = run.jacobian_source(JacobianSource::UserProvided);
     }
