@@ -123,17 +123,18 @@ impl Ode {
                 bail!("no problem's name contains {word}; there are {}", names.join(", "));
             }
         }
+        let wanted =
+            |p: &&Listed| self.problems.is_empty() || self.problems.iter().any(|w| p.name.contains(w));
+        let chosen: Vec<&Listed> = all.iter().filter(wanted).collect();
         for word in &self.solvers {
-            let mut names: Vec<_> = all.iter().flat_map(|p| &p.solvers).map(String::as_str).collect();
+            let mut names: Vec<_> = chosen.iter().flat_map(|p| &p.solvers).map(String::as_str).collect();
             if !names.iter().any(|s| s.to_lowercase().contains(word)) {
                 names.sort_unstable();
                 names.dedup();
-                bail!("no solver's name contains {word}; there are {}", names.join(", "));
+                bail!("no solver's name contains {word}; for these problems there are {}", names.join(", "));
             }
         }
-        let wanted =
-            |p: &&Listed| self.problems.is_empty() || self.problems.iter().any(|w| p.name.contains(w));
-        Ok(all.iter().filter(wanted).collect())
+        Ok(chosen)
     }
 
     /// Seconds that a run of a problem may take.
@@ -226,6 +227,9 @@ mod tests {
         let unknown = ode(&["ode", "--problems", "hires,heat"]).choose(&all).unwrap_err().to_string();
         assert!(unknown.contains("contains heat; there are lorenz, hires, line"), "{unknown}");
         let unknown = ode(&["ode", "--solvers", "lsoda"]).choose(&all).unwrap_err().to_string();
-        assert!(unknown.contains("lsoda; there are chreode Bdf, chreode Tsit5, ivp dop853"), "{unknown}");
+        assert!(
+            unknown.contains("lsoda; for these problems there are chreode Bdf, chreode Tsit5, ivp dop853"),
+            "{unknown}"
+        );
     }
 }
