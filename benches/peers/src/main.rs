@@ -68,11 +68,26 @@ fn run(name: &str, budget: &str, cap: &str, rtols: &str, only: &str) -> Result<(
     };
     let ours = ours::solvers(&problem).into_iter().filter(wanted);
     let theirs = peers::solvers(&problem).into_iter().filter(wanted);
+    bound_memory();
     // A panic is how many solvers are stopped: its message is in the row.
     std::panic::set_hook(Box::new(|_| {}));
     println!("{HEAD}");
     measure(name, &problem, &answer, &in_turns(ours.collect(), theirs.collect()), &rtols, &limits);
     Ok(())
+}
+
+/// Lets the process have three quarters of the memory that is free, where the system says how much that is: the factors of a sparse
+/// matrix may fill up, and a solver that gets no more memory fails alone.
+fn bound_memory() {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let free = text
+        .lines()
+        .find_map(|l| l.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    if let Some(kib) = free {
+        let most = rustix::process::Rlimit { current: Some(kib * 768), maximum: None };
+        // Where it cannot be bound it runs as other programs do.
+        let _ = rustix::process::setrlimit(rustix::process::Resource::As, most);
+    }
 }
 
 /// Ours and theirs, mixed evenly.

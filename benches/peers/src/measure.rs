@@ -66,7 +66,7 @@ pub fn measure(
                     let took = Duration::from_nanos(first[0] as u64);
                     // What is slow needs no warm-up.
                     let slow = took > Duration::from_millis(20);
-                    cells.push(Cell {
+                    let cell = Cell {
                         solver,
                         error: answer.error(&solution.y),
                         steps: solution.steps,
@@ -74,7 +74,13 @@ pub fn measure(
                         repeats: (SAMPLE.as_nanos() as f64 / first[0]).ceil() as u32,
                         samples: if slow { vec![first] } else { Vec::new() },
                         spent: if slow { took } else { Duration::ZERO },
-                    });
+                    };
+                    // At once, in case that the next one brings down the process.
+                    if cell.done(limits) {
+                        cell.print(name, rtol);
+                    } else {
+                        cells.push(cell);
+                    }
                 }
                 Outcome::Failed(e) => {
                     let note: String = e.replace(['\n', ','], ";").chars().take(100).collect();

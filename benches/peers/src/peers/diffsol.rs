@@ -15,6 +15,9 @@ type FaerSolver = FaerLU<f64>;
 type Sparse = FaerSparseMat<f64>;
 type SparseSolver = FaerSparseLU<f64>;
 
+/// With more it runs out of any usual memory while it looks for the Jacobian's pattern, which ends the process.
+const MOST_COORDINATES: usize = 20_000;
+
 /// Steps a solver to the end of the time span.
 macro_rules! to_the_end {
     ($solver:expr, $problem:expr) => {{
@@ -29,6 +32,10 @@ macro_rules! to_the_end {
 macro_rules! implicit {
     ($name:literal, $matrix:ty, $($method:tt)*) => {
         Solver::peer($name, |problem, rtol, atol| {
+            let d = problem.dim();
+            if d > MOST_COORDINATES {
+                return Err(format!("not tried: it finds the pattern with several arrays of {d} x {d} numbers"));
+            }
             let (rhs, product, start) = (problem.clone(), problem.clone(), problem.clone());
             let built = OdeBuilder::<$matrix>::new()
                 .t0(problem.data().span.0)
