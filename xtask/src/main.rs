@@ -1,9 +1,11 @@
 //! The workspace's own tasks, run by `cargo xtask <task>`.
 //!
 //! `ci` runs every check and test; `tidy` checks what no other tool does: crate edges, file lengths, SAFETY
-//! notes, citations. Nothing here is part of the published crates.
+//! notes, citations; `bench-peers` measures other projects' solvers beside ours. Nothing here is part of the published
+//! crates.
 
 mod ci;
+mod peers;
 mod tidy;
 mod workspace;
 
@@ -14,6 +16,7 @@ usage: cargo xtask <task>
 
   ci [STEP..]   run every check and test, or only the named steps
   tidy          check crate edges, file lengths, SAFETY notes, citations, words, re-exports
+  bench-peers   measure our solvers and those of other projects in one run; without arguments: how
   help          show this message";
 
 fn main() -> ExitCode {
@@ -22,6 +25,7 @@ fn main() -> ExitCode {
     let done = match args.as_slice() {
         ["ci", steps @ ..] => ci::run(steps),
         ["tidy"] => tidy::run(),
+        ["bench-peers", args @ ..] => peers::run(args),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}\n\nsteps of ci: {}", ci::step_names());
             return ExitCode::SUCCESS;

@@ -4,10 +4,10 @@
 
 use chreode_core::{FieldError, Jacobian, Jvp, Sparsity, VectorField};
 use chreode_solve::{
-    Bdf, Observer, Radau5, Rhs, SolveError, SolveOptions, Stats, StepRecord, Stepper, solve, solve_observed,
-    solve_with_jacobian,
+    Bdf, Erk, Observer, Radau5, Rhs, SolveError, SolveOptions, Stats, StepRecord, Stepper, TSIT5, solve,
+    solve_observed, solve_with_jacobian,
 };
-use chreode_testkit::{BrusselatorLine, BrusselatorSquare, CountingAllocator, allocations_in};
+use chreode_testkit::{BrusselatorLine, BrusselatorSquare, CountingAllocator, allocations_in, stiff_squares};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -127,6 +127,28 @@ fn sparse() {
     let mut y = square.start().repeat(2);
     y[288..].iter_mut().for_each(|y| *y *= 1.1);
     same_runs(&square, &y, colors);
+}
+
+/// The reference end points of the squares, by another method than those that made them.
+#[test]
+fn end_points_of_squares() {
+    for mut case in stiff_squares().into_iter().filter(|case| case.y0.len() < 10_000) {
+        let (mut y, options) = (case.y0.clone(), SolveOptions::tolerance(1e-9, 1e-9));
+        let mut tsit5 = Erk::new(&TSIT5, 1, y.len());
+        solve_with_jacobian(
+            &mut *case.field,
+            &[],
+            &mut y,
+            case.span,
+            &mut tsit5,
+            &options,
+            &mut |_, _, _| {},
+        )
+        .unwrap();
+        let e = case.error(&y);
+        println!("{}: {e:.1e}", case.name);
+        assert!(e < 1e-8, "{}: {e:e}", case.name);
+    }
 }
 
 fn colors_of(f: &dyn Jacobian<f64>) -> u64 {

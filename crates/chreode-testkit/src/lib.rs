@@ -15,7 +15,7 @@ pub use gradcheck::{
 pub use order::observed_order;
 pub use problems::arenstorf::Arenstorf;
 pub use problems::brusselator::Brusselator;
-pub use problems::brusselator_pde::{BrusselatorLine, BrusselatorSquare};
+pub use problems::brusselator_pde::{BrusselatorLine, BrusselatorSquare, stiff_squares};
 pub use problems::duffing::Duffing;
 pub use problems::lorenz::Lorenz;
 pub use problems::lotka_volterra::LotkaVolterra;

@@ -7,7 +7,7 @@ mod demo;
 mod doc;
 mod native;
 mod python;
-mod run;
+pub(crate) mod run;
 mod tests;
 
 use std::path::PathBuf;

@@ -8,18 +8,18 @@ use anyhow::{Context, Result};
 use crate::workspace::cargo;
 
 /// A program of the system.
-pub(super) fn system(program: &str) -> Command {
+pub(crate) fn system(program: &str) -> Command {
     Command::new(program)
 }
 
 /// Shows the command, runs it with this terminal, and says whether it ended well.
-pub(super) fn passes(command: &mut Command) -> Result<bool> {
+pub(crate) fn passes(command: &mut Command) -> Result<bool> {
     show(command);
     Ok(command.status().with_context(|| format!("cannot start {}", name(command)))?.success())
 }
 
 /// Runs the command and hands each line of its output to `line`; its errors go to this terminal.
-pub(super) fn passes_with_lines(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
+pub(crate) fn passes_with_lines(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
     show(command);
     let mut child =
         command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {}", name(command)))?;

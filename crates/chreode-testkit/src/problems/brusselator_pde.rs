@@ -5,6 +5,9 @@ use std::f64::consts::PI;
 
 use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField};
 
+use super::brusselator_square_ends::{END_32, END_64, END_128};
+use super::stiff::StiffCase;
+
 /// On a line of inner points between fixed ends: `u' = 1 + u² v - 4 u + u_xx / 50`, `v' = 3 u - u² v + v_xx / 50`;
 /// `u`, `v` of a point are adjacent, so that the Jacobian has two diagonals on each side.
 #[derive(Debug, Clone)]
@@ -135,9 +138,24 @@ impl BrusselatorSquare {
         cells.flat_map(|(i, j)| [22.0 * bump(at(j)), 27.0 * bump(at(i))]).collect()
     }
 
+    fn case(name: &'static str, side: usize, end: &[(usize, f64)]) -> StiffCase {
+        let square = Self::new(side);
+        let y0 = square.start();
+        StiffCase { name, field: Box::new(square), y0, span: Self::SPAN, floor: 1.0, end: end.to_vec() }
+    }
+
     fn coupling<T: Real>(&self) -> T {
         T::c(0.1 * (self.side as f64).powi(2))
     }
+}
+
+/// The square with 32, 64 and 128 cells a side, each with its reference end point.
+pub fn stiff_squares() -> Vec<StiffCase> {
+    vec![
+        BrusselatorSquare::case("Brusselator 2-D 32", 32, &END_32),
+        BrusselatorSquare::case("Brusselator 2-D 64", 64, &END_64),
+        BrusselatorSquare::case("Brusselator 2-D 128", 128, &END_128),
+    ]
 }
 
 /// The cells left, right, below and above.

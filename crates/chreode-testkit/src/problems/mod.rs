@@ -6,6 +6,7 @@
 pub(crate) mod arenstorf;
 pub(crate) mod brusselator;
 pub(crate) mod brusselator_pde;
+mod brusselator_square_ends;
 pub(crate) mod duffing;
 pub(crate) mod lorenz;
 pub(crate) mod lotka_volterra;
