@@ -1,4 +1,4 @@
-//! Newton systems solved by GMRES, from products with the Jacobian: no matrix is formed. Sources: [BH89], [HBGLSSW05].
+//! Newton systems solved by GMRES, from products with the Jacobian: no matrix is formed. Sources: [BH89], [HBG05].
 
 use chreode_core::{FieldError, Real};
 use chreode_linalg::{Gmres, GmresOutcome};
@@ -8,7 +8,8 @@ use super::weights::Weights;
 use crate::rhs::Rhs;
 use crate::stats::Work;
 
-/// A system counts as solved only if its residual has fallen to this, however small it was: a mass matrix may hide how much it means.
+/// A system counts as solved only if its residual has fallen to this, however small it was: what stiff directions and algebraic equations
+/// need does not show in its size.
 const LEAST_REDUCTION: f64 = 0.1;
 /// Newton's iteration goes on with a system that was not solved if its residual has fallen to this: its rate tells the rest.
 pub(crate) const ENOUGH_TO_GO_ON: f64 = 0.3;
@@ -54,8 +55,10 @@ pub(crate) struct Krylov<T: Real> {
     f0: Vec<T>,
     x: Vec<T>,
     v: Vec<T>,
-    shifted: Vec<T>,
-    mass: Vec<T>,
+    /// Scratch: a shifted state, then the mass matrix times `v`.
+    tmp: Vec<T>,
+    /// What the equations are multiplied by.
+    scale: Vec<T>,
 }
 
 impl<T: Real> std::fmt::Debug for Krylov<T> {
@@ -79,8 +82,8 @@ impl<T: Real> Krylov<T> {
             f0: zeros(),
             x: zeros(),
             v: zeros(),
-            shifted: zeros(),
-            mass: zeros(),
+            tmp: zeros(),
+            scale: zeros(),
         }
     }
 
@@ -113,8 +116,9 @@ impl<T: Real> Krylov<T> {
         self.f0.copy_from_slice(f0);
     }
 
-    /// Solves `(shift M - J) x = b` in place, for the Jacobian at `(t, y)`, until the residual, divided by `shift`, has the weighted norm
-    /// `enough` times the option's tolerance. The norm that GMRES sees is the weighted one over all trajectories.
+    /// Solves `(shift M - J) x = b` in place, for the Jacobian at `(t, y)`, until the residual has the weighted norm `enough` times the
+    /// option's tolerance. Each equation is divided by `shift` and its largest mass before, so that its residual has the units of the
+    /// state; algebraic ones are taken as they are. The norm that GMRES sees is the weighted one over all trajectories.
     ///
     /// Products are the field's if it has them, else differences toward `v` of `sqrt(ε)` of the state's size.
     ///
@@ -133,19 +137,24 @@ impl<T: Real> Krylov<T> {
         b: &mut [T],
         work: &mut Work,
     ) -> Result<GmresOutcome, FieldError> {
-        let Self { gmres, options, preconditioner, f0, x, v, shifted, mass } = self;
+        let Self { gmres, options, preconditioner, f0, x, v, tmp, scale } = self;
         let w = weights.inverse();
-        let trajectories = (b.len() / f.dim().max(1)).max(1) as f64;
-        let tolerance = options.tolerance.max(1e-4).min(1.0) * enough / trajectories.sqrt();
-        let size = weights.norm(b);
-        let rtol = (tolerance * shift.abs() / size).min(LEAST_REDUCTION);
+        let (d, s) = (f.dim().max(1), T::c(shift));
+        for (i, (scale, &w)) in scale.iter_mut().zip(w).enumerate() {
+            let mass = masses.row_size(i % d);
+            *scale = if mass == T::ZERO { w } else { w / (s * mass) };
+        }
+        let mut square = 0.0;
+        for (b, &scale) in b.iter_mut().zip(&*scale) {
+            *b *= scale;
+            square += b.f64() * b.f64();
+        }
+        // Root mean square over one trajectory, if all the rest lies in one.
+        let size = (square / d as f64).sqrt();
+        let rtol = (options.tolerance.max(1e-4).min(1.0) * enough / size).min(LEAST_REDUCTION);
         // In units of the weights: the size of the state is one over the relative tolerance.
         let increment = T::EPSILON.f64().sqrt() / if weights.least_rtol() > 0.0 { weights.least_rtol() } else { 1.0 };
-        for (b, &w) in b.iter_mut().zip(w) {
-            *b *= w;
-        }
         x.fill(T::ZERO);
-        let s = T::c(shift);
         let mut differences = 0;
         let mut apply = |scaled: &[T], out: &mut [T]| -> Result<(), FieldError> {
             for ((v, &x), &w) in v.iter_mut().zip(scaled).zip(w) {
@@ -156,18 +165,18 @@ impl<T: Real> Krylov<T> {
             } else {
                 let mut sigma = increment / weights.norm(v).max(1e-300);
                 differences += 1;
-                for ((shifted, &y), &v) in shifted.iter_mut().zip(y).zip(&*v) {
+                for ((shifted, &y), &v) in tmp.iter_mut().zip(y).zip(&*v) {
                     *shifted = y + T::c(sigma) * v;
                 }
-                if let Err(error) = f.eval(t, shifted, p, out) {
+                if let Err(error) = f.eval(t, tmp, p, out) {
                     let FieldError::Recoverable { .. } = error else { return Err(error) };
                     // The state lies close to a bound of the field's domain: to the other side.
                     sigma = -sigma;
                     differences += 1;
-                    for ((shifted, &y), &v) in shifted.iter_mut().zip(y).zip(&*v) {
+                    for ((shifted, &y), &v) in tmp.iter_mut().zip(y).zip(&*v) {
                         *shifted = y + T::c(sigma) * v;
                     }
-                    f.eval(t, shifted, p, out)?;
+                    f.eval(t, tmp, p, out)?;
                 }
                 let inverse = T::c(1.0 / sigma);
                 for (out, &f0) in out.iter_mut().zip(&*f0) {
@@ -175,18 +184,18 @@ impl<T: Real> Krylov<T> {
                 }
             }
             if masses.has_mass() {
-                masses.apply_mass(v, mass);
-                v.copy_from_slice(mass);
+                masses.apply_mass(v, tmp);
+                v.copy_from_slice(tmp);
             }
-            for ((out, &v), &w) in out.iter_mut().zip(&*v).zip(w) {
-                *out = w * (s * v - *out);
+            for ((out, &v), &scale) in out.iter_mut().zip(&*v).zip(&*scale) {
+                *out = scale * (s * v - *out);
             }
             Ok(())
         };
         let mut precondition = |scaled: &mut [T]| {
             let Some(preconditioner) = preconditioner else { return };
-            for (v, &w) in scaled.iter_mut().zip(w) {
-                *v /= w;
+            for (v, &scale) in scaled.iter_mut().zip(&*scale) {
+                *v /= scale;
             }
             preconditioner.solve(scaled);
             for (v, &w) in scaled.iter_mut().zip(w) {
