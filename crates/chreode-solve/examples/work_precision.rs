@@ -6,7 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use chreode_solve::{Bdf, Radau, Radau5, Radau9, Radau13, SolveError, SolveOptions, Stats, Stepper, solve_with_jacobian};
+use chreode_solve::{
+    Bdf, Radau, Radau5, Radau9, Radau13, SolveError, SolveOptions, Stats, Stepper, solve_with_jacobian,
+};
 use chreode_testkit::{StiffCase, stiff_corpus};
 
 const METHODS: [&str; 5] = ["radau", "radau5", "radau9", "radau13", "bdf"];

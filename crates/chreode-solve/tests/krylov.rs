@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chreode_core::{FieldError, Jacobian, Jvp, Sparsity, VectorField, field};
 use chreode_solve::{
-    Bdf, EveryStep, KrylovOptions, Preconditioner, Rhs, SolveError, SolveOptions, Stats, StepFailure, Stepper,
-    solve, solve_observed, solve_with_jacobian,
+    Bdf, EveryStep, KrylovOptions, Preconditioner, Rhs, SolveError, SolveOptions, Stats, StepFailure,
+    Stepper, solve, solve_observed, solve_with_jacobian,
 };
 use chreode_testkit::{BrusselatorSquare, CountingAllocator, allocations_in};
 
@@ -138,9 +138,16 @@ fn square(f: &mut Rhs<'_, f64>, stepper: &mut Bdf<f64>) -> (Vec<f64>, Stats) {
     let mut y = BrusselatorSquare::new(SIDE).start();
     let options = SolveOptions::tolerance(1e-6, 1e-6);
     let begin = std::time::Instant::now();
-    let stats =
-        solve_observed(f, &[], &mut y, BrusselatorSquare::SPAN, stepper, &options, &mut EveryStep(|_, _: &[f64]| {}))
-            .unwrap();
+    let stats = solve_observed(
+        f,
+        &[],
+        &mut y,
+        BrusselatorSquare::SPAN,
+        stepper,
+        &options,
+        &mut EveryStep(|_, _: &[f64]| {}),
+    )
+    .unwrap();
     println!("{:?}: {:?}", begin.elapsed(), stats);
     (y, stats)
 }
@@ -160,8 +167,7 @@ fn brusselator_on_a_square() {
     assert!(plain.accepted < direct.accepted + direct.accepted / 5, "{plain:?} {direct:?}");
 
     let mut products = Products::new(field.clone());
-    let (z, exact_products) =
-        square(&mut Rhs::Jvp(&mut products), &mut Bdf::new(1, d).with_krylov(options));
+    let (z, exact_products) = square(&mut Rhs::Jvp(&mut products), &mut Bdf::new(1, d).with_krylov(options));
     assert!(distance(&z, &exact) < 1e-4, "{}", distance(&z, &exact));
     assert_eq!(exact_products.work.evals, exact_products.work.newton_iterations + 2);
 
@@ -196,7 +202,8 @@ fn linear_diffusion() {
     });
     let angle = |k: usize, i: usize| std::f64::consts::PI * (k * (i + 1)) as f64 / (d + 1) as f64;
     let rate = |k: usize| 4.0 * scale * (0.5 * angle(k, 0)).sin().powi(2);
-    let at = |t: f64, i: usize| [1, 3, 7].map(|k| angle(k, i).sin() * (-rate(k) * t).exp()).iter().sum::<f64>();
+    let at =
+        |t: f64, i: usize| [1, 3, 7].map(|k| angle(k, i).sin() * (-rate(k) * t).exp()).iter().sum::<f64>();
     for rtol in [1e-4, 1e-6, 1e-8] {
         let mut y: Vec<f64> = (0..d).map(|i| at(0.0, i)).collect();
         let mut bdf = Bdf::new(1, d).with_krylov(KrylovOptions { products: 80, ..KrylovOptions::default() });
@@ -294,7 +301,8 @@ fn too_few_products() {
     let options = SolveOptions::tolerance(1e-6, 1e-6);
     let start = [6.0, 1.0, 2.0, 3.0, 4.0, 5.0];
     let result = solve(&mut f, &[], &mut start.clone(), (0.0, 1.0), &mut bdf, &options, &mut |_, _, _| {});
-    let Err(SolveError::Unsolved { failure: StepFailure::Krylov { iterations, residual }, .. }) = result else {
+    let Err(SolveError::Unsolved { failure: StepFailure::Krylov { iterations, residual }, .. }) = result
+    else {
         panic!("{result:?}");
     };
     assert!(iterations == 1 && residual > 0.3 && residual <= 1.0, "{iterations} {residual}");

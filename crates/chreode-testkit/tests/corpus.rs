@@ -2,9 +2,9 @@
 
 use chreode_core::{Calculus, FieldError, VectorField, Vjp};
 use chreode_testkit::{
-    BrusselatorLine, BrusselatorSquare, Case, SinhSde, SpinSde, StiffField, WellSde,
-    check_diffusion_jvp, check_diffusion_vjp, check_growth_vjp, check_jacobian, check_jvp, check_vjp, corpus,
-    nonstiff, stiff_corpus,
+    BrusselatorLine, BrusselatorSquare, Case, SinhSde, SpinSde, StiffField, WellSde, check_diffusion_jvp,
+    check_diffusion_vjp, check_growth_vjp, check_jacobian, check_jvp, check_vjp, corpus, nonstiff,
+    stiff_corpus,
 };
 use proptest::prelude::*;
 

@@ -16,8 +16,7 @@ fn run(f: &mut Rhs<'_, f64>, stepper: &mut dyn Stepper<f64>) -> (Vec<f64>, Stats
     let mut y = LINE.start();
     let options = SolveOptions::tolerance(1e-7, 1e-7);
     let steps = &mut EveryStep(|_, _: &[f64]| {});
-    let stats =
-        solve_observed(f, &LINE.parameters(), &mut y, (0.0, 3.0), stepper, &options, steps).unwrap();
+    let stats = solve_observed(f, &LINE.parameters(), &mut y, (0.0, 3.0), stepper, &options, steps).unwrap();
     (y, stats)
 }
 

@@ -44,10 +44,7 @@ impl StageControl {
         let before = self.stages;
         if failed || rate >= RATE_TO_LOWER {
             self.stages = (self.stages - 2).max(self.least);
-        } else if self.steps > PATIENCE
-            && iterations > 1
-            && rate <= RATE_TO_RAISE
-            && STEADY.contains(&ratio)
+        } else if self.steps > PATIENCE && iterations > 1 && rate <= RATE_TO_RAISE && STEADY.contains(&ratio)
         {
             self.stages = (self.stages + 2).min(self.most);
         }

@@ -243,8 +243,9 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauIia<T, LEAST, MOST> {
             _ => 300.0,
         };
         let floor = magnified * T::EPSILON.f64() / rtol;
-        // So that what is left of every step is a tenth of the tolerance that the run was asked for.
-        let needed = if S == 3 { rtol.sqrt().max(1e-4) } else { 5.0 * rtol.powf((S as f64 - 1.0) / (S as f64 + 1.0)) };
+        // So that a few hundredths of the tolerance that the run was asked for are left of every step.
+        let needed =
+            if S == 3 { rtol.sqrt().max(1e-4) } else { rtol.powf((S as f64 - 1.0) / (S as f64 + 1.0)) };
         let tolerance = floor.max(0.03_f64.min(needed));
         let most = if self.fixed { MOST_OF_FIXED_STEPS } else { max_iterations(S) };
         let last = self.eta.max(T::EPSILON.f64()).sqrt();
@@ -543,7 +544,11 @@ fn rows<T, const S: usize>(all: &[Vec<T>], nd: usize) -> [&[T]; S] {
 
 /// `out = m v`, where `m` acts on the parts of `v`.
 #[inline(always)]
-fn transform<T: Real, const S: usize, const R: usize>(m: &[[f64; R]; S], v: [&[T]; R], mut out: [&mut [T]; S]) {
+fn transform<T: Real, const S: usize, const R: usize>(
+    m: &[[f64; R]; S],
+    v: [&[T]; R],
+    mut out: [&mut [T]; S],
+) {
     let m = m.map(|row| row.map(T::c));
     let n = v[0].len();
     let v = v.map(|v| &v[..n]);
