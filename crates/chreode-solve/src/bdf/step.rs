@@ -231,16 +231,16 @@ impl<T: Real> Bdf<T> {
             }
             let size = self.weights.norm(&self.residual);
             if !size.is_finite() {
-                return Ok(self.diverged(f64::INFINITY));
+                return Ok(Some(self.diverged(f64::INFINITY)));
             }
             if k > 1 {
                 self.rate = size / before;
                 if self.rate >= 1.0 && size > floor {
-                    return Ok(self.diverged(self.rate));
+                    return Ok(Some(self.diverged(self.rate)));
                 }
                 self.eta = (self.rate / (1.0 - self.rate)).abs();
                 if !self.fixed && self.eta * size * self.rate.powi((MAX_ITERATIONS - k) as i32) > enough {
-                    return Ok(self.diverged(self.rate));
+                    return Ok(Some(self.diverged(self.rate)));
                 }
             }
             for ((y, c), &r) in self.y1.iter_mut().zip(&mut self.correction).zip(&self.residual) {
@@ -252,11 +252,11 @@ impl<T: Real> Bdf<T> {
             }
             before = size;
         }
-        Ok(self.diverged(self.rate))
+        Ok(Some(self.diverged(self.rate)))
     }
 
-    fn diverged(&self, rate: f64) -> Option<StepFailure> {
-        Some(StepFailure::NewtonDiverged { iterations: self.iterations, rate })
+    fn diverged(&self, rate: f64) -> StepFailure {
+        StepFailure::NewtonDiverged { iterations: self.iterations, rate }
     }
 
     /// Gets the Jacobian and its factorisation for this shift, or the preconditioner for it; says why there is none.

@@ -151,7 +151,7 @@ impl<T: Real> Krylov<T> {
         }
         // Root mean square over one trajectory, if all the rest lies in one.
         let size = (square / d as f64).sqrt();
-        let rtol = (options.tolerance.max(1e-4).min(1.0) * enough / size).min(LEAST_REDUCTION);
+        let rtol = (options.tolerance.clamp(1e-4, 1.0) * enough / size).min(LEAST_REDUCTION);
         // In units of the weights: the size of the state is one over the relative tolerance.
         let increment =
             T::EPSILON.f64().sqrt() / if weights.least_rtol() > 0.0 { weights.least_rtol() } else { 1.0 };

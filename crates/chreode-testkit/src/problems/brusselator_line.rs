@@ -44,12 +44,12 @@ impl BrusselatorLine {
         case
     }
 
-    fn constants<T: Real>(&self) -> Constants<T> {
+    fn constants<T: Real>(self) -> Constants<T> {
         (self.parameters().map(T::c), [1.0, 2.0, 3.0].map(T::c))
     }
 
     #[inline(always)]
-    fn rates<S: Ring>(&self, y: &[S], ([a, b, alpha], [one, two, three]): Constants<S>, dy: &mut [S]) {
+    fn rates<S: Ring>(self, y: &[S], ([a, b, alpha], [one, two, three]): Constants<S>, dy: &mut [S]) {
         let n = self.points;
         for i in 0..n {
             let (u, v) = (y[2 * i], y[2 * i + 1]);
@@ -65,7 +65,7 @@ impl BrusselatorLine {
     /// Calls `entry(i, j, value)` for each entry of the Jacobian in the order of columns, then rows.
     #[inline(always)]
     fn entries<S: Ring>(
-        &self,
+        self,
         y: &[S],
         ([_, b, alpha], [one, two, _]): Constants<S>,
         mut entry: impl FnMut(usize, usize, S),
