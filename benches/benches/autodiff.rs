@@ -6,7 +6,7 @@ use std::hint::black_box;
 use chreode_autodiff::{Auto, Dual, Program, Tape};
 use chreode_core::{Dynamics, FieldError, Jacobian, Number, Sparsity, VectorField, Vjp};
 use chreode_testkit::{
-    Brusselator, BrusselatorModel, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, Toggle, corpus,
+    Brusselator, BrusselatorLine, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, Toggle, corpus,
 };
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 
@@ -15,11 +15,11 @@ type Second = Dual<Dual<f64, 1>, 1>;
 
 /// By hand, behind the traits.
 #[derive(Clone)]
-struct ByHand(BrusselatorModel, Sparsity);
+struct ByHand(BrusselatorLine, Sparsity);
 
 impl VectorField<f64> for ByHand {
     fn dim(&self) -> usize {
-        2 * self.0.cells
+        2 * self.0.points
     }
     fn eval(&mut self, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
         for (y, dy) in y.chunks_exact(self.dim()).zip(dy.chunks_exact_mut(self.dim())) {
@@ -106,7 +106,7 @@ fn by_hand(c: &mut Criterion) {
         field(&mut group, "auto", &mut *auto, &case.y0, &case.p);
         group.finish();
     }
-    let line = BrusselatorModel { cells: 50 };
+    let line = BrusselatorLine { points: 50 };
     let (y, p) = (line.start(), [1.0, 3.0, 50.0]);
     let mut group = c.benchmark_group("autodiff/Brusselator line");
     settings(&mut group);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chreode_benches::normals;
 use chreode_core::{Jacobian, LinearSolver, Sparsity};
 use chreode_linalg::{BandLu, BatchLu, Complex, Lu, SparseLu};
-use chreode_testkit::{BrusselatorLine, BrusselatorSquare};
+use chreode_testkit::{BrusselatorLine, BrusselatorSquare, StiffField};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 /// A shifted Jacobian: the pattern's values, with a large diagonal.
@@ -35,7 +35,7 @@ fn used(solver: &mut dyn LinearSolver<f64>, values: &[f64], b: &mut [f64]) {
 }
 
 fn forms(c: &mut Criterion) {
-    let line = |points| BrusselatorLine::new(points);
+    let line = |points| StiffField::new(BrusselatorLine { points });
     let square = |side| BrusselatorSquare::new(side);
     let of = |f: &dyn Jacobian<f64>| f.sparsity().map_or_else(|| Sparsity::banded(1, 0, 0), Clone::clone);
     let patterns = [

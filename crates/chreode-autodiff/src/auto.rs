@@ -3,11 +3,10 @@
 use std::marker::PhantomData;
 
 use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Real, Sparsity, VectorField, Vjp};
-use chreode_linalg::dispatch;
+use chreode_linalg::{Coloring, dispatch};
 
 use crate::Dual;
 use crate::batch::{BatchVjp, LANES};
-use crate::coloring::Coloring;
 use crate::program::{Program, Replay};
 use crate::scratch::Slot;
 use crate::sweep::{Memory, Plan, Read, Sweep};

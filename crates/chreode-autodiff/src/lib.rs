@@ -15,7 +15,6 @@
 mod auto;
 mod batch;
 mod c_code;
-mod coloring;
 mod dual;
 mod graph;
 mod program;

@@ -1,10 +1,9 @@
 //! Forward sweeps of dual numbers: four or eight directions of a coloured Jacobian at a time.
 
 use chreode_core::{Dynamics, Number, Real, Sparsity};
-use chreode_linalg::{Kernel, Tuned, dispatch};
+use chreode_linalg::{Coloring, Kernel, Tuned, dispatch};
 
 use crate::Dual;
-use crate::coloring::Coloring;
 use crate::scratch::Slot;
 
 /// Directions in a sweep: few colours fill half a register of AVX-512, many a whole one.
@@ -61,16 +60,18 @@ impl Plan {
     /// `summed`: a column that is alone in its colour needs no entries.
     fn new(pattern: &Sparsity, coloring: &Coloring, summed: bool) -> Self {
         let width = if coloring.n_colors() <= NARROW { NARROW } else { WIDE };
-        let mut members = vec![0; coloring.n_colors()];
-        for j in 0..pattern.n_cols() {
-            members[coloring.color(j)] += 1;
+        let mut colors = vec![0; pattern.n_cols()];
+        for color in 0..coloring.n_colors() {
+            for &j in coloring.columns(color) {
+                colors[j] = color;
+            }
         }
         let mut sweeps = vec![Reading::default(); coloring.n_colors().div_ceil(width)];
         for j in 0..pattern.n_cols() {
-            let (color, rows) = (coloring.color(j), pattern.column(j));
+            let (color, rows) = (colors[j], pattern.column(j));
             let (lane, len) = ((color % width) as u32, rows.len() as u32);
             let (reading, column) = (&mut sweeps[color / width], Column { j: j as u32, lane, len });
-            if summed && members[color] == 1 {
+            if summed && coloring.columns(color).len() == 1 {
                 reading.alone.push(column);
             } else {
                 let first = pattern.col_starts()[j];
@@ -80,7 +81,7 @@ impl Plan {
                 reading.entries.extend(rows.iter().enumerate().map(entry));
             }
         }
-        Self { width, colors: (0..pattern.n_cols()).map(|j| coloring.color(j)).collect(), sweeps }
+        Self { width, colors, sweeps }
     }
 
     /// One colour a column, in the order of the columns.

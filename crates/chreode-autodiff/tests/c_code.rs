@@ -7,7 +7,7 @@ use std::process::Command;
 
 use chreode_autodiff::Program;
 use chreode_core::{Dynamics, Number, put};
-use chreode_testkit::{BrusselatorModel, Duffing, Lorenz, Toggle};
+use chreode_testkit::{BrusselatorLine, Duffing, Lorenz, Toggle};
 
 /// Every operation, and constants that are hard to write.
 #[derive(Clone, Copy)]
@@ -99,7 +99,7 @@ fn the_values_of_the_model() {
     check(&Lorenz, &[1.0, 2.0, 3.0], &[10.0, 28.0, 8.0 / 3.0]);
     check(&Duffing, &[0.5, 0.1], &[0.2, -1.0, 1.0, 0.3, 1.2]);
     check(&Toggle { off: 2.0 }, &[0.7, 1.2], &[3.0, 2.5, 2.7, 0.4, 0.8]);
-    let line = BrusselatorModel { cells: 20 };
+    let line = BrusselatorLine { points: 20 };
     check(&line, &line.start(), &[1.0, 3.0, 0.5]);
     check(&Everything, &[0.3, 0.8, -0.6], &[2.0]);
 }

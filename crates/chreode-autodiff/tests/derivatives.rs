@@ -6,7 +6,7 @@ use chreode_autodiff::{Auto, Dual, Program, Tape};
 use chreode_core::{Dynamics, Jacobian, Jvp, Number, Sparsity, VectorField, Vjp, put, take};
 use chreode_linalg::Lanes;
 use chreode_testkit::{
-    Brusselator, BrusselatorModel, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, SmoothField,
+    Brusselator, BrusselatorLine, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, SmoothField,
     Toggle, central_difference, check_jacobian, check_jvp, check_vjp, compare, corpus,
 };
 use proptest::prelude::*;
@@ -170,7 +170,7 @@ proptest! {
         for off in [0.0, 5.0] {
             check(Toggle { off }, t, &y, &p);
         }
-        let line = BrusselatorModel { cells: 12 };
+        let line = BrusselatorLine { points: 12 };
         let start: Vec<f64> = line.start().iter().map(|x| x * y[0]).collect();
         check(line, t, &start, &p);
     }
@@ -219,7 +219,7 @@ fn the_corpus_by_hand() {
 /// A large model: sparse, in four colours, the values by hand.
 #[test]
 fn brusselator_of_100_coordinates() {
-    let line = BrusselatorModel { cells: 50 };
+    let line = BrusselatorLine { points: 50 };
     let (y, p) = (line.start(), [1.0, 3.0, 0.02 * 51.0 * 51.0]);
     let mut auto: Auto<_> = Auto::new(line);
     let pattern = auto.sparsity().expect("sparse").clone();
@@ -247,7 +247,7 @@ fn brusselator_of_100_coordinates() {
 #[test]
 #[should_panic(expected = "values of a Jacobian")]
 fn a_dense_matrix_is_no_place_for_a_sparse_jacobian() {
-    let line = BrusselatorModel { cells: 50 };
+    let line = BrusselatorLine { points: 50 };
     let mut auto: Auto<_> = Auto::new(line);
     auto.jacobian(0.0, &line.start(), &[1.0, 3.0, 1.0], &mut vec![0.0; 10_000]).unwrap();
 }

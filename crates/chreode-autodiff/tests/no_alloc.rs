@@ -4,7 +4,7 @@
 
 use chreode_autodiff::{Auto, Tape};
 use chreode_core::{Dynamics, Jacobian, Jvp, Sparsity, VectorField, Vjp};
-use chreode_testkit::{BrusselatorModel, CountingAllocator, Toggle, allocations_in};
+use chreode_testkit::{BrusselatorLine, CountingAllocator, Toggle, allocations_in};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -42,6 +42,6 @@ fn check<D: Dynamics + Copy>(model: D, y: &[f64], p: &[f64]) {
 #[test]
 fn derivatives_allocate_nothing() {
     check(Toggle { off: 5.0 }, &[0.7, 1.2], &[3.0, 2.5, 2.7, 0.4, 0.8]);
-    let line = BrusselatorModel { cells: 50 };
+    let line = BrusselatorLine { points: 50 };
     check(line, &line.start(), &[1.0, 3.0, 50.0]);
 }

@@ -6,13 +6,22 @@
 
 use std::time::{Duration, Instant};
 
-use chreode_solve::{Bdf, Radau5, SolveError, SolveOptions, Stats, Stepper, solve_with_jacobian};
+use chreode_solve::{
+    Bdf, Radau, Radau5, Radau9, Radau13, SolveError, SolveOptions, Stats, Stepper, solve_with_jacobian,
+};
 use chreode_testkit::{StiffCase, stiff_corpus};
 
+const METHODS: [&str; 5] = ["radau", "radau5", "radau9", "radau13", "bdf"];
 const BUDGET: Duration = Duration::from_millis(300);
 
 fn stepper(name: &str, d: usize) -> Box<dyn Stepper<f64>> {
-    if name == "radau5" { Box::new(Radau5::new(1, d)) } else { Box::new(Bdf::new(1, d)) }
+    match name {
+        "radau" => Box::new(Radau::new(1, d)),
+        "radau5" => Box::new(Radau5::new(1, d)),
+        "radau9" => Box::new(Radau9::new(1, d)),
+        "radau13" => Box::new(Radau13::new(1, d)),
+        _ => Box::new(Bdf::new(1, d)),
+    }
 }
 
 fn run(case: &mut StiffCase, solver: &str, rtol: f64) -> Result<(Vec<f64>, Stats), SolveError> {
@@ -45,7 +54,7 @@ fn main() {
         if !case.name.contains(&only) || case.y0.len() > 100 {
             continue;
         }
-        for solver in ["radau5", "bdf"].into_iter().filter(|s| s.contains(&method)) {
+        for solver in METHODS.into_iter().filter(|s| method.is_empty() || *s == method) {
             for &rtol in &tolerances {
                 let (y, stats) = match run(&mut case, solver, rtol) {
                     Ok(done) => done,

@@ -5,16 +5,18 @@ use crate::SolveError;
 /// What a method has done, in its own units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Evaluations of the field, each for all trajectories; those for Jacobians by differences included.
+    /// Evaluations of the field, each for all trajectories; those for Jacobians and products by differences included.
     pub evals: u64,
-    /// Jacobians computed, each for all trajectories.
+    /// Jacobians computed, each for all trajectories; without matrices: preconditioners set up anew.
     pub jacobians: u64,
-    /// Matrices factored, real and complex ones, each for all trajectories.
+    /// Matrices factored, real and complex ones, each for all trajectories; without matrices: preconditioners set up.
     pub factorisations: u64,
     /// Newton iterations.
     pub newton_iterations: u64,
     /// Newton iterations that were given up; their step was tried again smaller, or with a new Jacobian.
     pub newton_failures: u64,
+    /// Products with the Jacobian that GMRES took.
+    pub linear_iterations: u64,
 }
 
 impl Work {
@@ -26,6 +28,7 @@ impl Work {
             factorisations: self.factorisations - before.factorisations,
             newton_iterations: self.newton_iterations - before.newton_iterations,
             newton_failures: self.newton_failures - before.newton_failures,
+            linear_iterations: self.linear_iterations - before.linear_iterations,
         }
     }
 }
@@ -69,17 +72,18 @@ pub struct Stats {
 impl Stats {
     /// One `tracing` event at the end of a run.
     pub(crate) fn log(&self, span: (f64, f64), error: Option<&SolveError>) {
-        let Work { evals, jacobians, factorisations, newton_iterations, newton_failures } = self.work;
+        let Work { evals, jacobians, factorisations, newton_iterations, newton_failures, linear_iterations } =
+            self.work;
         let Self { accepted, rejected, field_failures, events, h_next, .. } = *self;
         let (start, end) = span;
         match error {
             None => tracing::debug!(
                 start, end, stopped = ?self.stopped, accepted, rejected, field_failures, events, evals, jacobians,
-                factorisations, newton_iterations, newton_failures, h_next, "a run ended"
+                factorisations, newton_iterations, newton_failures, linear_iterations, h_next, "a run ended"
             ),
             Some(error) => tracing::debug!(
                 start, end, %error, accepted, rejected, field_failures, events, evals, jacobians, factorisations,
-                newton_iterations, newton_failures, "a run failed"
+                newton_iterations, newton_failures, linear_iterations, "a run failed"
             ),
         }
     }

@@ -113,6 +113,14 @@ pub enum StepFailure {
         /// The last correction over the one before.
         rate: f64,
     },
+    /// GMRES did not come near the solution of a Newton system.
+    #[error("GMRES left {residual:.2e} of a Newton system after {iterations} products")]
+    Krylov {
+        /// Products with the Jacobian.
+        iterations: usize,
+        /// Norm of what was left over that of the right-hand side.
+        residual: f64,
+    },
     /// The Newton matrix is singular.
     #[error("Newton matrix: {0}")]
     Singular(#[from] SingularMatrix),

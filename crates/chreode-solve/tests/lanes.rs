@@ -7,7 +7,7 @@ use chreode_solve::{
     Erk, LaneError, LaneRuns, PerTrajectory, SolveError, SolveOptions, Stats, StepSize, TSIT5, solve,
     solve_lanes,
 };
-use chreode_testkit::{BrusselatorModel, Lorenz, Toggle};
+use chreode_testkit::{BrusselatorLine, Lorenz, Toggle};
 use proptest::prelude::*;
 
 /// One trajectory by `solve`: its end, its saved states, its outcome.
@@ -102,7 +102,7 @@ fn powers_exponentials_and_branches() {
 /// Every trajectory with a span, tolerances, save times and limits of its own.
 #[test]
 fn each_trajectory_as_it_likes() {
-    let model = BrusselatorModel { cells: 4 };
+    let model = BrusselatorLine { points: 4 };
     let n = 37;
     let p = [1.0, 3.0, 0.02];
     let mut y: Vec<f64> = model.start().repeat(n);

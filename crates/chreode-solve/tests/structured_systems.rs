@@ -7,7 +7,9 @@ use chreode_solve::{
     Bdf, Erk, Observer, Radau5, Rhs, SolveError, SolveOptions, Stats, StepRecord, Stepper, TSIT5, solve,
     solve_observed, solve_with_jacobian,
 };
-use chreode_testkit::{BrusselatorLine, BrusselatorSquare, CountingAllocator, allocations_in, stiff_squares};
+use chreode_testkit::{
+    BrusselatorLine, BrusselatorSquare, CountingAllocator, StiffField, allocations_in, stiff_squares,
+};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -110,13 +112,13 @@ fn same_runs<F: Jacobian<f64> + Clone>(f: &F, y0: &[f64], colors: u64) {
 
 #[test]
 fn banded() {
-    let line = BrusselatorLine::new(40);
-    same_runs(&line, &line.start(), 5);
+    let line = BrusselatorLine { points: 40 };
+    same_runs(&StiffField::new(line), &line.start(), 5);
     // Small enough for dense matrices, two trajectories, of which one starts elsewhere.
-    let line = BrusselatorLine::new(6);
+    let line = BrusselatorLine { points: 6 };
     let mut y = line.start().repeat(2);
     y[12..].iter_mut().for_each(|y| *y *= 1.1);
-    same_runs(&line, &y, 5);
+    same_runs(&StiffField::new(line), &y, 5);
 }
 
 #[test]
@@ -217,7 +219,7 @@ fn a_mass_matrix_of_any_form() {
 /// The matrices are made when the first Jacobian is: later steps, and later runs, allocate nothing.
 #[test]
 fn no_allocation_after_the_first_jacobian() {
-    let mut line = BrusselatorLine::new(60);
+    let line = BrusselatorLine { points: 60 };
     let mut square = BrusselatorSquare::new(12);
     let d = 288;
     let mut dense = chreode_core::field(30, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| {
@@ -236,7 +238,7 @@ fn no_allocation_after_the_first_jacobian() {
     };
     let (line_start, square_start) = (line.start(), square.start());
     let pattern = Jacobian::<f64>::sparsity(&square).unwrap().clone();
-    twice(&mut Rhs::Jacobian(&mut line), &line_start, &mut Radau5::new(1, 120));
+    twice(&mut Rhs::Jacobian(&mut StiffField::new(line)), &line_start, &mut Radau5::new(1, 120));
     twice(&mut Rhs::Jacobian(&mut square), &square_start, &mut Radau5::new(1, d));
     twice(&mut Rhs::Field(&mut square), &square_start, &mut Bdf::new(1, d).with_sparsity(&pattern));
     twice(&mut Rhs::Field(&mut dense), &[1.0; 30], &mut Bdf::new(1, 30));

@@ -2,9 +2,9 @@
 
 use chreode_core::{Calculus, FieldError, VectorField, Vjp};
 use chreode_testkit::{
-    Brusselator1d, BrusselatorLine, BrusselatorSquare, Case, SinhSde, SpinSde, StiffField, WellSde,
-    check_diffusion_jvp, check_diffusion_vjp, check_growth_vjp, check_jacobian, check_jvp, check_vjp, corpus,
-    nonstiff, stiff_corpus,
+    BrusselatorLine, BrusselatorSquare, Case, SinhSde, SpinSde, StiffField, WellSde, check_diffusion_jvp,
+    check_diffusion_vjp, check_growth_vjp, check_jacobian, check_jvp, check_vjp, corpus, nonstiff,
+    stiff_corpus,
 };
 use proptest::prelude::*;
 
@@ -53,7 +53,7 @@ proptest! {
     #[test]
     fn stiff_fields(t in 0.0..1e-4_f64, y in numbers(20, 0.02..0.2)) {
         for case in stiff_corpus() {
-            let mut field = if case.y0.len() > 20 { Box::new(StiffField::new(Brusselator1d { points: 6 })) } else { case.field };
+            let mut field = if case.y0.len() > 20 { Box::new(StiffField::new(BrusselatorLine { points: 6 })) } else { case.field };
             let d = field.dim();
             let check = check_jacobian(&mut *field, t, &y[..d], &[], RTOL);
             prop_assert!(check.is_ok(), "{}: {:?}", case.name, check);
@@ -62,7 +62,7 @@ proptest! {
 
     #[test]
     fn fields_with_diffusion(y in numbers(32, 0.2..2.0)) {
-        let (mut line, mut square) = (BrusselatorLine::new(16), BrusselatorSquare::new(4));
+        let (mut line, mut square) = (StiffField::new(BrusselatorLine { points: 16 }), BrusselatorSquare::new(4));
         for check in [check_jacobian(&mut line, 0.0, &y, &[], 1e-7), check_jacobian(&mut square, 0.0, &y, &[], 1e-7)] {
             prop_assert!(check.is_ok(), "{:?}", check);
         }

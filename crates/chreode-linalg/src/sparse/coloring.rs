@@ -1,4 +1,4 @@
-//! Groups of columns that share no row: their derivatives fit one evaluation of a field. Source: [GMP05] section 3.
+//! Groups of columns that share no row: their derivatives fit one evaluation of a field. Sources: [CPR74], [GMP05] section 3.
 
 use chreode_core::Sparsity;
 
@@ -25,6 +25,10 @@ impl Coloring {
     pub fn of_columns(pattern: &Sparsity) -> Self {
         let rows = Rows::of(pattern);
         let natural: Vec<usize> = (0..pattern.n_cols()).collect();
+        if rows.fullest() == natural.len() {
+            // Every column has an entry in one row.
+            return Self { starts: (0..=natural.len()).collect(), columns: natural };
+        }
         let (mut colors, mut n) = greedy(pattern, &rows, &natural);
         if n > rows.fullest() {
             let degree = |j: usize| -> usize { pattern.column(j).iter().map(|&i| rows.row(i).len()).sum() };
@@ -153,6 +157,16 @@ mod tests {
             let coloring = Coloring::of_columns(&Sparsity::banded(d, lower, upper));
             prop_assert_eq!(coloring.n_colors(), d.min(lower + upper + 1));
         }
+    }
+
+    #[test]
+    fn a_full_row_an_empty_matrix_and_none() {
+        let arrow = Sparsity::new(3, 4, (0..4).map(|j| (1, j))).unwrap();
+        let coloring = Coloring::of_columns(&arrow);
+        assert_eq!(coloring.n_colors(), 4);
+        assert!((0..4).all(|c| coloring.columns(c) == [c]));
+        assert_eq!(Coloring::of_columns(&Sparsity::new(3, 3, []).unwrap()).n_colors(), 1);
+        assert_eq!(Coloring::of_columns(&Sparsity::new(0, 0, []).unwrap()).n_colors(), 0);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Steps of the numerical differentiation formulas, of variable order and step length. Source: [SR97].
 
 use chreode_core::{FieldError, Real, Sparsity, Tolerance};
+use chreode_linalg::GmresOutcome;
 
 use super::differences::{Differences, MAX_ORDER, alpha, error_constant};
 use crate::initial_step::initial_step;
+use crate::newton::krylov::{ENOUGH_TO_GO_ON, Krylov, KrylovOptions, Preconditioner};
 use crate::newton::linearisation::{JacobianAge, Linearisation};
 use crate::newton::weights::Weights;
 use crate::rhs::Rhs;
@@ -30,11 +32,13 @@ const NOT_WORTH: f64 = 1.2;
 /// L-stable up to order 2, A(α)-stable with α = 80°, 66°, 51° for orders 3 to 5. Order and step length vary; dense output
 /// has the order of the step. The field is not evaluated at the states where steps end: if it refuses states beyond a bound, the bound
 /// must leave room for errors of the tolerance's size.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Bdf<T: Real> {
     d: usize,
     nd: usize,
     linear: Linearisation<T>,
+    /// Solves the systems without matrices.
+    krylov: Option<Krylov<T>>,
     history: Differences<T>,
     order: usize,
     /// Highest order that is used.
@@ -77,6 +81,7 @@ impl<T: Real> Bdf<T> {
             d,
             nd,
             linear: Linearisation::new(n, d, 0),
+            krylov: None,
             history: Differences::new(nd),
             order: 1,
             max_order: MAX_ORDER,
@@ -146,13 +151,33 @@ impl<T: Real> Bdf<T> {
         self
     }
 
+    /// Solves the Newton systems by GMRES, with no matrix: products with the Jacobian are the field's
+    /// ([`Rhs::Jvp`]) or, for any other field, differences of it. For systems too large for a factorisation; most stiff ones then need a
+    /// [preconditioner](Self::with_preconditioner).
+    #[must_use]
+    pub fn with_krylov(mut self, options: KrylovOptions) -> Self {
+        self.krylov = Some(Krylov::new(self.nd, options, None));
+        self
+    }
+
+    /// As [`with_krylov`](Self::with_krylov), with a preconditioner.
+    #[must_use]
+    pub fn with_preconditioner(
+        mut self,
+        options: KrylovOptions,
+        preconditioner: impl Preconditioner<T> + 'static,
+    ) -> Self {
+        self.krylov = Some(Krylov::new(self.nd, options, Some(Box::new(preconditioner))));
+        self
+    }
+
     /// The order of the next step.
     pub fn order(&self) -> usize {
         self.order
     }
 
-    /// Simplified Newton iteration for the correction; true if it converged.
-    fn newton(&mut self, f: &mut Rhs<'_, T>, t_end: f64, p: &[T]) -> Result<bool, FieldError> {
+    /// Simplified Newton iteration for the correction (not simplified without matrices); why it failed, if it did.
+    fn newton(&mut self, f: &mut Rhs<'_, T>, t_end: f64, p: &[T]) -> Result<Option<StepFailure>, FieldError> {
         let rtol = self.weights.least_rtol().max(1e-300);
         // Corrections of this size are rounding.
         let floor = 10.0 * T::EPSILON.f64() / rtol;
@@ -168,6 +193,9 @@ impl<T: Real> Bdf<T> {
             self.work.newton_iterations += 1;
             self.work.evals += 1;
             f.eval(t_end, &self.y1, p, &mut self.residual)?;
+            if let Some(krylov) = &mut self.krylov {
+                krylov.field_is(&self.residual);
+            }
             if self.linear.has_mass() {
                 for ((tmp, &psi), &c) in self.tmp.iter_mut().zip(&self.psi).zip(&self.correction) {
                     *tmp = psi + c;
@@ -181,20 +209,38 @@ impl<T: Real> Bdf<T> {
                     *r -= shift * (psi + c);
                 }
             }
-            self.linear.solve(&mut self.residual);
+            if let Some(krylov) = &mut self.krylov {
+                let outcome = krylov.solve(
+                    f,
+                    t_end,
+                    &self.y1,
+                    p,
+                    self.shift,
+                    &self.linear,
+                    &self.weights,
+                    enough,
+                    &mut self.residual,
+                    &mut self.work,
+                )?;
+                if !(outcome.converged || outcome.residual <= ENOUGH_TO_GO_ON) {
+                    let GmresOutcome { iterations, residual, .. } = outcome;
+                    return Ok(Some(StepFailure::Krylov { iterations, residual }));
+                }
+            } else {
+                self.linear.solve(&mut self.residual);
+            }
             let size = self.weights.norm(&self.residual);
             if !size.is_finite() {
-                self.rate = f64::INFINITY;
-                return Ok(false);
+                return Ok(Some(self.diverged(f64::INFINITY)));
             }
             if k > 1 {
                 self.rate = size / before;
                 if self.rate >= 1.0 && size > floor {
-                    return Ok(false);
+                    return Ok(Some(self.diverged(self.rate)));
                 }
                 self.eta = (self.rate / (1.0 - self.rate)).abs();
                 if !self.fixed && self.eta * size * self.rate.powi((MAX_ITERATIONS - k) as i32) > enough {
-                    return Ok(false);
+                    return Ok(Some(self.diverged(self.rate)));
                 }
             }
             for ((y, c), &r) in self.y1.iter_mut().zip(&mut self.correction).zip(&self.residual) {
@@ -202,11 +248,55 @@ impl<T: Real> Bdf<T> {
                 *c += r;
             }
             if self.eta * size < enough || size <= floor {
-                return Ok(true);
+                return Ok(None);
             }
             before = size;
         }
-        Ok(false)
+        Ok(Some(self.diverged(self.rate)))
+    }
+
+    fn diverged(&self, rate: f64) -> StepFailure {
+        StepFailure::NewtonDiverged { iterations: self.iterations, rate }
+    }
+
+    /// Gets the Jacobian and its factorisation for this shift, or the preconditioner for it; says why there is none.
+    fn linearise(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t_end: f64,
+        p: &[T],
+        shift: f64,
+        tol: Tolerance<'_>,
+    ) -> Result<Option<StepFailure>, FieldError> {
+        let expired = self.jacobian == JacobianAge::Expired;
+        let moved = (shift - self.shift).abs() > 1e-9 * shift.abs();
+        if let Some(krylov) = &mut self.krylov {
+            if expired || moved {
+                self.shift = 0.0;
+                krylov.prepare(t_end, &self.y1, p, shift, expired, &mut self.work)?;
+            }
+            if expired || !krylov.has_preconditioner() {
+                self.jacobian = JacobianAge::Fresh;
+            }
+        } else {
+            if expired {
+                self.work.evals += 1;
+                f.eval(t_end, &self.y1, p, &mut self.residual)?;
+                self.linear.refresh(f, t_end, &self.y1, p, &self.residual, tol, &mut self.work)?;
+                self.jacobian = JacobianAge::Fresh;
+                self.shift = 0.0;
+            }
+            if expired || moved {
+                self.shift = 0.0;
+                if let Err(singular) = self.linear.factor(shift, &mut self.work) {
+                    return Ok(Some(singular.into()));
+                }
+            }
+        }
+        if expired || moved {
+            (self.shift, self.eta) = (shift, 1.0);
+        }
+        Ok(None)
     }
 
     /// Size of an estimated error relative to the tolerance.
@@ -320,30 +410,18 @@ impl<T: Real> Stepper<T> for Bdf<T> {
         loop {
             self.history.predict(self.order, &mut self.y1, &mut self.psi);
             self.weights.set(&self.y1);
-            if self.jacobian == JacobianAge::Expired {
-                self.work.evals += 1;
-                f.eval(t_end, &self.y1, p, &mut self.residual)?;
-                self.linear.refresh(f, t_end, &self.y1, p, &self.residual, tol, &mut self.work)?;
-                self.jacobian = JacobianAge::Fresh;
-                self.shift = 0.0;
+            self.failure = self.linearise(f, t_end, p, shift, tol)?;
+            if self.failure.is_some() {
+                self.next_factor = 0.5;
+                return Ok(f64::INFINITY);
             }
-            if (shift - self.shift).abs() > 1e-9 * shift.abs() {
-                self.shift = 0.0;
-                if let Err(singular) = self.linear.factor(shift, &mut self.work) {
-                    self.next_factor = 0.5;
-                    self.failure = Some(singular.into());
-                    return Ok(f64::INFINITY);
-                }
-                (self.shift, self.eta) = (shift, 1.0);
-            }
-            if self.newton(f, t_end, p)? {
+            self.failure = self.newton(f, t_end, p)?;
+            if self.failure.is_none() {
                 break;
             }
             self.work.newton_failures += 1;
             if self.jacobian == JacobianAge::Fresh {
                 self.next_factor = 0.5;
-                self.failure =
-                    Some(StepFailure::NewtonDiverged { iterations: self.iterations, rate: self.rate });
                 return Ok(f64::INFINITY);
             }
             self.jacobian = JacobianAge::Expired; // it was an old one: the same step with a new one

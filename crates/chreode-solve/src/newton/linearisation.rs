@@ -33,6 +33,8 @@ pub(crate) struct Linearisation<T: Real> {
     given: Option<Sparsity>,
     /// Entries of the mass matrix, row by row; `None` for the identity.
     mass: Option<Vec<(usize, usize, T)>>,
+    /// Its rows' largest elements.
+    mass_rows: Vec<T>,
     systems: Option<Systems<T>>,
     scale: Vec<T>,
     shifted: Vec<T>,
@@ -67,6 +69,7 @@ impl<T: Real> Linearisation<T> {
             complex_shifts,
             given: None,
             mass: None,
+            mass_rows: Vec::new(),
             systems: None,
             scale: vec![T::ZERO; n * d],
             shifted: vec![T::ZERO; n * d],
@@ -83,12 +86,15 @@ impl<T: Real> Linearisation<T> {
         let d = self.d;
         let entries = mass.iter().enumerate().filter(|&(_, &m)| m != T::ZERO);
         self.mass = Some(entries.map(|(at, &m)| (at / d, at % d, m)).collect());
+        let largest = |row: &[T]| row.iter().fold(T::ZERO, |most, m| most.max(m.abs()));
+        self.mass_rows = mass.chunks_exact(d.max(1)).map(largest).collect();
         self.rebuild();
     }
 
     /// Uses the diagonal mass matrix with these elements, `[d]`.
     pub(crate) fn set_mass_diagonal(&mut self, mass: &[T]) {
         self.mass = Some(mass.iter().enumerate().map(|(i, &m)| (i, i, m)).collect());
+        self.mass_rows = mass.iter().map(|m| m.abs()).collect();
         self.rebuild();
     }
 
@@ -101,6 +107,11 @@ impl<T: Real> Linearisation<T> {
     /// Small systems are made at once, others when they are needed.
     fn rebuild(&mut self) {
         self.systems = (self.d <= DENSE_UP_TO).then(|| self.build(self.given.as_ref()));
+    }
+
+    /// The largest element of a row of the mass matrix, by modulus.
+    pub(crate) fn row_size(&self, i: usize) -> T {
+        self.mass_rows.get(i).copied().unwrap_or(T::ONE)
     }
 
     /// Whether there is a mass matrix.

@@ -48,6 +48,16 @@ impl<T: Real> Weights<T> {
         }
     }
 
+    /// Takes the tolerances over again, since another `inner` will be used.
+    pub(crate) fn forget(&mut self) {
+        self.asked.fill((f64::NAN, f64::NAN));
+    }
+
+    /// The weights, `[n, d]`.
+    pub(crate) fn inverse(&self) -> &[T] {
+        &self.inverse
+    }
+
     /// The least relative tolerance that is used.
     pub(crate) fn least_rtol(&self) -> f64 {
         self.least_rtol

@@ -1,6 +1,8 @@
 //! Radau IIA methods: fully implicit, collocation at Radau points.
 //!
-//! `coefficients` holds the numbers, `radau5` takes the steps. Not here: Jacobians and linear systems (`newton`).
+//! `coefficients` holds the numbers, `step` takes the steps, `order` chooses how many stages they have. Not here: Jacobians and
+//! linear systems (`newton`).
 
 pub(crate) mod coefficients;
-pub(crate) mod radau5;
+mod order;
+pub(crate) mod step;

@@ -5,7 +5,8 @@
 
 pub(crate) mod arenstorf;
 pub(crate) mod brusselator;
-pub(crate) mod brusselator_pde;
+pub(crate) mod brusselator_line;
+pub(crate) mod brusselator_square;
 mod brusselator_square_ends;
 pub(crate) mod duffing;
 pub(crate) mod lorenz;

@@ -6,7 +6,6 @@
 //! has, except for `E5` and the last digits of `Robertson`: see there. Error measures and time spans follow [HW96] and
 //! [MM08].
 
-pub(crate) mod brusselator_1d;
 pub(crate) mod e5;
 pub(crate) mod hires;
 pub(crate) mod orego;
@@ -104,7 +103,7 @@ pub struct StiffCase {
 }
 
 impl StiffCase {
-    fn new<S: Stiff + 'static>(
+    pub(super) fn new<S: Stiff + 'static>(
         name: &'static str,
         problem: S,
         y0: &[f64],
@@ -139,6 +138,6 @@ pub fn stiff_corpus() -> Vec<StiffCase> {
         e5::E5::case(),
         pollu::Pollu::case(),
         ring_modulator::RingModulator::case(),
-        brusselator_1d::Brusselator1d::case(),
+        super::brusselator_line::BrusselatorLine::case(),
     ]
 }

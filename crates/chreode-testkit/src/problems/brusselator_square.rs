@@ -1,99 +1,10 @@
-//! The Brusselator with diffusion, in one and two dimensions: large stiff systems with sparse Jacobians.
-//! Source: [HW96] section IV.10, the square with a source that is always on.
-
-use std::f64::consts::PI;
+//! The Brusselator with diffusion on a square: a large stiff system with a sparse Jacobian. On a line: `brusselator_line`.
+//! Source: [HW96] section IV.10, with a source that is always on.
 
 use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField};
 
 use super::brusselator_square_ends::{END_32, END_64, END_128};
 use super::stiff::StiffCase;
-
-/// On a line of inner points between fixed ends: `u' = 1 + u² v - 4 u + u_xx / 50`, `v' = 3 u - u² v + v_xx / 50`;
-/// `u`, `v` of a point are adjacent, so that the Jacobian has two diagonals on each side.
-#[derive(Debug, Clone)]
-pub struct BrusselatorLine {
-    points: usize,
-    pattern: Sparsity,
-}
-
-impl BrusselatorLine {
-    /// Start and end time.
-    pub const SPAN: (f64, f64) = (0.0, 10.0);
-
-    /// With so many inner points.
-    pub fn new(points: usize) -> Self {
-        let d = 2 * points;
-        let band = (0..d).flat_map(|i| [(i, i), (i, i + 2), (i + 2, i), (i, i ^ 1)]);
-        let inside = band.filter(|&(i, j)| i < d && j < d);
-        // All entries lie inside.
-        let pattern = Sparsity::new(d, d, inside).unwrap_or_else(|_| Sparsity::banded(d, 2, 2));
-        Self { points, pattern }
-    }
-
-    /// The state at the start.
-    pub fn start(&self) -> Vec<f64> {
-        let wave = |i: usize| (2.0 * PI * (i + 1) as f64 / (self.points + 1) as f64).sin();
-        (0..self.points).flat_map(|i| [1.0 + wave(i), 3.0]).collect()
-    }
-
-    fn coupling<T: Real>(&self) -> T {
-        T::c(((self.points + 1) as f64).powi(2) / 50.0)
-    }
-}
-
-impl<T: Real> VectorField<T> for BrusselatorLine {
-    fn dim(&self) -> usize {
-        2 * self.points
-    }
-
-    fn eval(&mut self, _t: f64, y: &[T], _p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
-        let d = 2 * self.points;
-        let g = self.coupling::<T>();
-        let [one, two, three, four] = [1.0, 2.0, 3.0, 4.0].map(T::c);
-        for (y, dy) in y.chunks_exact(d).zip(dy.chunks_exact_mut(d)) {
-            let ends = (one, three);
-            let cell = |i: usize| (y[2 * i], y[2 * i + 1]);
-            for i in 0..self.points {
-                let (u, v) = cell(i);
-                let (ul, vl) = if i > 0 { cell(i - 1) } else { ends };
-                let (ur, vr) = if i + 1 < self.points { cell(i + 1) } else { ends };
-                let made = u * u * v;
-                dy[2 * i] = one + made - four * u + g * (ul - two * u + ur);
-                dy[2 * i + 1] = three * u - made + g * (vl - two * v + vr);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<T: Real> Jacobian<T> for BrusselatorLine {
-    fn sparsity(&self) -> Option<&Sparsity> {
-        Some(&self.pattern)
-    }
-
-    fn jacobian(&mut self, _t: f64, y: &[T], _p: &[T], values: &mut [T]) -> Result<(), FieldError> {
-        let g = self.coupling::<T>();
-        let [two, three, four] = [2.0, 3.0, 4.0].map(T::c);
-        let mut out = values.iter_mut();
-        // Rows ascend within a column.
-        let mut put = |x: T| out.next().into_iter().for_each(|out| *out = x);
-        for i in 0..self.points {
-            let (first, last) = (i == 0, i + 1 == self.points);
-            let (uv2, uu) = (two * y[2 * i] * y[2 * i + 1], y[2 * i] * y[2 * i]);
-            for (above, below) in [(uv2 - four - two * g, three - uv2), (uu, -uu - two * g)] {
-                if !first {
-                    put(g);
-                }
-                put(above);
-                put(below);
-                if !last {
-                    put(g);
-                }
-            }
-        }
-        Ok(())
-    }
-}
 
 /// On a periodic square of cells, with a source of 5 in a disc: `u' = 1 + u² v - 4.4 u + Δu / 10 + source`,
 /// `v' = 3.4 u - u² v + Δv / 10`; `u`, `v` of a cell are adjacent.
