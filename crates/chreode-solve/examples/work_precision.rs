@@ -6,13 +6,18 @@
 
 use std::time::{Duration, Instant};
 
-use chreode_solve::{Bdf, Radau5, SolveError, SolveOptions, Stats, Stepper, solve_with_jacobian};
+use chreode_solve::{Bdf, Esdirk, KENCARP4, RODAS5P, Radau5, Rosenbrock, SolveError, SolveOptions, Stats, Stepper, solve_with_jacobian};
 use chreode_testkit::{StiffCase, stiff_corpus};
 
 const BUDGET: Duration = Duration::from_millis(300);
 
 fn stepper(name: &str, d: usize) -> Box<dyn Stepper<f64>> {
-    if name == "radau5" { Box::new(Radau5::new(1, d)) } else { Box::new(Bdf::new(1, d)) }
+    match name {
+        "radau5" => Box::new(Radau5::new(1, d)),
+        "bdf" => Box::new(Bdf::new(1, d)),
+        "rodas5p" => Box::new(Rosenbrock::new(&RODAS5P, 1, d)),
+        _ => Box::new(Esdirk::new(&KENCARP4, 1, d)),
+    }
 }
 
 fn run(case: &mut StiffCase, solver: &str, rtol: f64) -> Result<(Vec<f64>, Stats), SolveError> {
@@ -45,7 +50,7 @@ fn main() {
         if !case.name.contains(&only) || case.y0.len() > 100 {
             continue;
         }
-        for solver in ["radau5", "bdf"].into_iter().filter(|s| s.contains(&method)) {
+        for solver in ["radau5", "bdf", "rodas5p", "kencarp4"].into_iter().filter(|s| s.contains(&method)) {
             for &rtol in &tolerances {
                 let (y, stats) = match run(&mut case, solver, rtol) {
                     Ok(done) => done,

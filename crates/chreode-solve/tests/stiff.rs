@@ -5,16 +5,31 @@
 
 use chreode_core::{FieldError, Tolerance, VectorField, field};
 use chreode_solve::{
-    Bdf, Observer, Radau5, Rhs, SolveError, SolveOptions, Stats, StepFailure, StepRecord, StepSize, Stepper,
-    solve, solve_observed, solve_with_jacobian,
+    Bdf, Esdirk, KENCARP4, Observer, RODAS5P, Radau5, Rhs, Rosenbrock, SolveError, SolveOptions, Stats,
+    StepFailure, StepRecord, StepSize, Stepper, solve, solve_observed, solve_with_jacobian,
 };
 use chreode_testkit::{
     Duffing, Rational, Robertson, SmoothField, StiffCase, StiffField, VanDerPol, observed_order, stiff_corpus,
 };
 
-/// Both methods for `n` trajectories of `d` coordinates.
-fn methods(n: usize, d: usize) -> [(&'static str, Box<dyn Stepper<f64>>); 2] {
-    [("Radau5", Box::new(Radau5::new(n, d))), ("Bdf", Box::new(Bdf::new(n, d)))]
+/// All methods for `n` trajectories of `d` coordinates.
+fn methods(n: usize, d: usize) -> [(&'static str, Box<dyn Stepper<f64>>); 4] {
+    [
+        ("Radau5", Box::new(Radau5::new(n, d))),
+        ("Bdf", Box::new(Bdf::new(n, d))),
+        ("Rodas5P", Box::new(Rosenbrock::new(&RODAS5P, n, d))),
+        ("KenCarp4", Box::new(Esdirk::new(&KENCARP4, n, d))),
+    ]
+}
+
+/// The same for one trajectory, with a mass matrix.
+fn with_mass(d: usize, mass: &[f64]) -> [Box<dyn Stepper<f64>>; 4] {
+    [
+        Box::new(Radau5::new(1, d).with_mass(mass)),
+        Box::new(Bdf::new(1, d).with_mass(mass)),
+        Box::new(Rosenbrock::new(&RODAS5P, 1, d).with_mass(mass)),
+        Box::new(Esdirk::new(&KENCARP4, 1, d).with_mass(mass)),
+    ]
 }
 
 fn case(name: &str) -> StiffCase {
@@ -43,7 +58,7 @@ fn tolerance_proportionality() {
             for (name, mut stepper) in methods(1, case.y0.len()) {
                 let (y, stats) = run(&mut case, &mut *stepper, rtol);
                 let e = case.error(&y);
-                println!("{:16} {name:6} {rtol:5.0e}: {e:.1e} in {} steps", case.name, stats.accepted);
+                println!("{:16} {name:8} {rtol:5.0e}: {e:.1e} in {} steps", case.name, stats.accepted);
                 let most = if case.name == "E5" { 1e-3_f64.max(300.0 * rtol) } else { 300.0 * rtol };
                 assert!(e < most, "{} {name} rtol {rtol:e}: {e:e}", case.name);
             }
@@ -68,7 +83,7 @@ fn ten_digits() {
 fn ring_modulator_and_brusselator() {
     for name in ["ring modulator", "Brusselator 1-D"] {
         let d = case(name).y0.len();
-        for k in 0..2 {
+        for k in 0..4 {
             let [loose, tight] = [1e-6, 1e-8].map(|rtol| {
                 let mut case = case(name);
                 let (_, mut stepper) = methods(1, d).into_iter().nth(k).unwrap();
@@ -253,9 +268,7 @@ fn mass_matrices() {
     let case = case("Robertson");
     let options = SolveOptions::tolerance(1e-7, 1e-16);
     for (f, mass) in [(&mut conserved as &mut dyn VectorField<f64>, &diagonal), (&mut mixed, &mixing)] {
-        let steppers: [Box<dyn Stepper<f64>>; 2] =
-            [Box::new(Radau5::new(1, 3).with_mass(mass)), Box::new(Bdf::new(1, 3).with_mass(mass))];
-        for mut stepper in steppers {
+        for mut stepper in with_mass(3, mass) {
             let mut y = [1.0, 0.0, 0.0];
             solve(f, &[], &mut y, case.span, &mut *stepper, &options, &mut |_, _, _| {}).unwrap();
             let e = case.error(&y);
@@ -266,11 +279,7 @@ fn mass_matrices() {
 
 #[test]
 fn adaptive_runs_of_algebraic_equations() {
-    let steppers: [Box<dyn Stepper<f64>>; 2] = [
-        Box::new(Radau5::new(1, 2).with_mass(&[1.0, 0.0, 0.0, 0.0])),
-        Box::new(Bdf::new(1, 2).with_mass(&[1.0, 0.0, 0.0, 0.0])),
-    ];
-    for mut stepper in steppers {
+    for mut stepper in with_mass(2, &[1.0, 0.0, 0.0, 0.0]) {
         let mut y = [0.5, 0.25];
         let options = SolveOptions::tolerance(1e-8, 1e-10);
         solve(&mut field(2, algebraic), &[], &mut y, (0.0, 2.0), &mut *stepper, &options, &mut |_, _, _| {})
@@ -292,7 +301,7 @@ fn differences_serve_as_well() {
             let without =
                 solve(f, &[], &mut y, case.span, &mut *stepper, &options, &mut |_, _, _| {}).unwrap();
             let (e, ratio) = (case.error(&y), without.accepted as f64 / with.accepted as f64);
-            println!("{:16} {name:6} {e_with:.1e} {e:.1e}, steps {ratio:.2}", case.name);
+            println!("{:16} {name:8} {e_with:.1e} {e:.1e}, steps {ratio:.2}", case.name);
             assert!((0.8..1.25).contains(&ratio), "{} {name}: {ratio}", case.name);
             assert!(e < 20.0 * e_with.max(1e-6), "{} {name}: {e:e} {e_with:e}", case.name);
             assert!(without.work.evals > with.work.evals);
@@ -336,7 +345,9 @@ fn several_trajectories() {
 fn single_precision() {
     let mut radau = Radau5::<f32>::new(1, 2);
     let mut bdf = Bdf::<f32>::new(1, 2);
-    for stepper in [&mut radau as &mut dyn Stepper<f32>, &mut bdf] {
+    let mut rodas = Rosenbrock::<f32>::new(&RODAS5P, 1, 2);
+    let mut kencarp = Esdirk::<f32>::new(&KENCARP4, 1, 2);
+    for stepper in [&mut radau as &mut dyn Stepper<f32>, &mut bdf, &mut rodas, &mut kencarp] {
         let mut y = [2.0_f32, 0.0];
         let mut f = StiffField::new(VanDerPol { eps: 1e-4 });
         let options = SolveOptions::tolerance(1e-4, 1e-4);
@@ -417,9 +428,7 @@ fn singular_newton_matrix() {
     // Neither a derivative nor an unknown in the second equation.
     let mut f = field(2, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| (dy[0], dy[1]) = (-y[0], y[0] - 1.0));
     let mass = [1.0, 0.0, 0.0, 0.0];
-    let steppers: [Box<dyn Stepper<f64>>; 2] =
-        [Box::new(Radau5::new(1, 2).with_mass(&mass)), Box::new(Bdf::new(1, 2).with_mass(&mass))];
-    for mut stepper in steppers {
+    for mut stepper in with_mass(2, &mass) {
         for options in [SolveOptions::default(), SolveOptions::fixed(0.1)] {
             let result =
                 solve(&mut f, &[], &mut [1.0, 0.0], (0.0, 1.0), &mut *stepper, &options, &mut |_, _, _| {});
@@ -439,9 +448,7 @@ fn step_without_a_solution() {
     let mut f =
         field(2, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| (dy[0], dy[1]) = (-y[0], y[1] * y[1] + 1.0));
     let mass = [1.0, 0.0, 0.0, 0.0];
-    let steppers: [Box<dyn Stepper<f64>>; 2] =
-        [Box::new(Radau5::new(1, 2).with_mass(&mass)), Box::new(Bdf::new(1, 2).with_mass(&mass))];
-    for mut stepper in steppers {
+    for mut stepper in with_mass(2, &mass) {
         for options in [SolveOptions::default(), SolveOptions::fixed(0.1)] {
             let mut y = [1.0, 0.3];
             let result = solve(&mut f, &[], &mut y, (0.0, 1.0), &mut *stepper, &options, &mut |_, _, _| {});
