@@ -1,12 +1,15 @@
 //! Work and precision of the stiff methods: one row a problem, method and tolerance, as
-//! `problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures`.
+//! `problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures,switches`.
 //!
 //! `cargo run --release -p chreode-solve --example work_precision -- [PROBLEM [METHOD [RTOL..]]]`; the error is
 //! `StiffCase::error`, the time includes making the stepper.
 
 use std::time::{Duration, Instant};
 
-use chreode_solve::{Bdf, Esdirk, KENCARP4, RODAS5P, Radau5, Rosenbrock, SolveError, SolveOptions, Stats, Stepper, solve_with_jacobian};
+use chreode_solve::{
+    AutoSwitch, Bdf, Erk, Esdirk, KENCARP4, RODAS5P, Radau5, Rosenbrock, SolveError, SolveOptions, Stats, Stepper,
+    TSIT5, solve_with_jacobian,
+};
 use chreode_testkit::{StiffCase, stiff_corpus};
 
 const BUDGET: Duration = Duration::from_millis(300);
@@ -16,6 +19,7 @@ fn stepper(name: &str, d: usize) -> Box<dyn Stepper<f64>> {
         "radau5" => Box::new(Radau5::new(1, d)),
         "bdf" => Box::new(Bdf::new(1, d)),
         "rodas5p" => Box::new(Rosenbrock::new(&RODAS5P, 1, d)),
+        "switching" => Box::new(AutoSwitch::new(Erk::new(&TSIT5, 1, d), Radau5::new(1, d))),
         _ => Box::new(Esdirk::new(&KENCARP4, 1, d)),
     }
 }
@@ -44,13 +48,13 @@ fn main() {
         tolerances = vec![1e-4, 1e-6, 1e-8];
     }
     println!(
-        "problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures"
+        "problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures,switches"
     );
     for mut case in stiff_corpus() {
         if !case.name.contains(&only) || case.y0.len() > 100 {
             continue;
         }
-        for solver in ["radau5", "bdf", "rodas5p", "kencarp4"].into_iter().filter(|s| s.contains(&method)) {
+        for solver in ["radau5", "bdf", "rodas5p", "kencarp4", "switching"].into_iter().filter(|s| s.contains(&method)) {
             for &rtol in &tolerances {
                 let (y, stats) = match run(&mut case, solver, rtol) {
                     Ok(done) => done,
@@ -70,7 +74,7 @@ fn main() {
                 times.sort_unstable();
                 let w = stats.work;
                 println!(
-                    "{},{solver},{rtol:e},{:.2e},{},{},{},{},{},{},{}",
+                    "{},{solver},{rtol:e},{:.2e},{},{},{},{},{},{},{},{}",
                     case.name,
                     case.error(&y),
                     times[times.len() / 2],
@@ -79,7 +83,8 @@ fn main() {
                     w.evals,
                     w.jacobians,
                     w.factorisations,
-                    w.newton_failures
+                    w.newton_failures,
+                    w.switches
                 );
             }
         }

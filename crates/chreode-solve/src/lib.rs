@@ -10,6 +10,7 @@
 //! Reading path: `solve.rs` (the time loop), `stepper.rs`, `erk/step.rs`, `erk/tableaus/tsit5.rs`.
 //! Not here: gradients (`chreode-adjoint`), models (`chreode-model`).
 
+mod auto_switch;
 mod bdf;
 mod controller;
 mod erk;
@@ -31,6 +32,7 @@ mod stats;
 mod stepper;
 mod stops;
 
+pub use auto_switch::AutoSwitch;
 pub use bdf::step::Bdf;
 pub use controller::Controller;
 pub use erk::step::Erk;

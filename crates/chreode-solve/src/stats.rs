@@ -15,6 +15,8 @@ pub struct Work {
     pub newton_iterations: u64,
     /// Newton iterations that were given up; their step was tried again smaller, or with a new Jacobian.
     pub newton_failures: u64,
+    /// Changes of method, by [`AutoSwitch`](crate::AutoSwitch).
+    pub switches: u64,
 }
 
 impl Work {
@@ -26,6 +28,19 @@ impl Work {
             factorisations: self.factorisations - before.factorisations,
             newton_iterations: self.newton_iterations - before.newton_iterations,
             newton_failures: self.newton_failures - before.newton_failures,
+            switches: self.switches - before.switches,
+        }
+    }
+
+    /// What both did.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            evals: self.evals + other.evals,
+            jacobians: self.jacobians + other.jacobians,
+            factorisations: self.factorisations + other.factorisations,
+            newton_iterations: self.newton_iterations + other.newton_iterations,
+            newton_failures: self.newton_failures + other.newton_failures,
+            switches: self.switches + other.switches,
         }
     }
 }
@@ -69,17 +84,17 @@ pub struct Stats {
 impl Stats {
     /// One `tracing` event at the end of a run.
     pub(crate) fn log(&self, span: (f64, f64), error: Option<&SolveError>) {
-        let Work { evals, jacobians, factorisations, newton_iterations, newton_failures } = self.work;
+        let Work { evals, jacobians, factorisations, newton_iterations, newton_failures, switches } = self.work;
         let Self { accepted, rejected, field_failures, events, h_next, .. } = *self;
         let (start, end) = span;
         match error {
             None => tracing::debug!(
                 start, end, stopped = ?self.stopped, accepted, rejected, field_failures, events, evals, jacobians,
-                factorisations, newton_iterations, newton_failures, h_next, "a run ended"
+                factorisations, newton_iterations, newton_failures, switches, h_next, "a run ended"
             ),
             Some(error) => tracing::debug!(
                 start, end, %error, accepted, rejected, field_failures, events, evals, jacobians, factorisations,
-                newton_iterations, newton_failures, "a run failed"
+                newton_iterations, newton_failures, switches, "a run failed"
             ),
         }
     }

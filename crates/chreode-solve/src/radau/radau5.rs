@@ -557,4 +557,8 @@ impl<S: Real> Stepper<S> for Radau5<S> {
     fn failure(&self) -> Option<StepFailure> {
         self.failure
     }
+
+    fn has_mass(&self) -> bool {
+        self.linear.has_mass()
+    }
 }
