@@ -8,15 +8,21 @@ use crate::rhs::Rhs;
 use crate::stats::Work;
 use crate::stepper::{StepFailure, Stepper};
 
-/// An explicit step counts as stiff if `h |λ|` is above this part of the method's real stability bound: the bound, not the
-/// error, then rules its length.
-const STIFF: f64 = 0.85;
+/// An explicit step counts as stiff if `h |λ|` is above `STIFF rtol^(1/order)` of the method's real stability bound, within
+/// limits: then stiffness, not the error of the slow solution, rules its length.
+///
+/// Of nine non-stiff problems, 90 % of the steps have less than `3 rtol^(1/5)` by Tsit5, for `rtol` from 1e-3 to 1e-10. Those of
+/// stiff ones settle at 0.9 where the tolerance is loose, and at 0.25 to 0.5 where it is tight: the error estimate, which
+/// amplifies stiff parts of the solution, keeps them from the bound.
+const STIFF: f64 = 6.0;
+const LEAST_STIFF: f64 = 0.07;
+const MOST_STIFF: f64 = 0.85;
 /// So many stiff steps are stiffness, unless so many others came between.
 const STIFF_STEPS: u32 = 12;
 const FORGET_AFTER: u32 = 6;
-/// Stiffness has ended if the implicit method's steps have `h |λ|` below this part of the bound, at so many checks in turn: there the
-/// explicit method would take them too.
-const EASY: f64 = 0.6;
+/// Stiffness has ended if the implicit method's steps have `h |λ|` below this part of what counts as stiff, at so many checks in
+/// turn: there the explicit method would take them too.
+const EASY: f64 = 0.7;
 const EASY_CHECKS: u32 = 2;
 /// Implicit steps from one check to the next.
 const CHECK_EVERY: u32 = 4;
@@ -48,6 +54,8 @@ pub struct AutoSwitch<T, S> {
     implicit: S,
     /// Largest `x` up to which the explicit method damps `y' = -y` with steps of length `x`.
     bound: f64,
+    /// `h |λ|` above which an explicit step counts as stiff.
+    threshold: f64,
     stiff: bool,
     /// `h |λ|` of the proposed explicit step.
     estimate: f64,
@@ -89,6 +97,7 @@ impl<T: Real, S: Stepper<T>> AutoSwitch<T, S> {
             bound: real_stability_bound(&explicit),
             explicit,
             implicit,
+            threshold: f64::INFINITY,
             stiff: false,
             estimate: 0.0,
             stiff_steps: 0,
@@ -124,6 +133,13 @@ impl<T: Real, S: Stepper<T>> AutoSwitch<T, S> {
     fn forget(&mut self) {
         (self.stiff_steps, self.other_steps, self.easy_checks, self.unchecked) = (0, 0, 0, 0);
         (self.checked, self.last_h) = (false, 0.0);
+    }
+
+    /// Sets the threshold by the tolerance.
+    fn follow(&mut self, tol: Tolerance<'_>, d: usize) {
+        let least = (0..d).map(|j| tol.rtol.of(j)).fold(1.0, f64::min);
+        let order = f64::from(self.explicit.tableau().order);
+        self.threshold = self.bound * (STIFF * least.powf(1.0 / order)).clamp(LEAST_STIFF, MOST_STIFF);
     }
 
     /// Hands over at `(t, y)`.
@@ -205,7 +221,7 @@ impl<T: Real, S: Stepper<T>> AutoSwitch<T, S> {
         self.unchecked = 0;
         // A step that is cut short by a stop does not show stiffness.
         let h = h.abs().max(self.last_h);
-        let easy = h * self.spectral_radius(f, t, y, p, tol)? < EASY * self.bound;
+        let easy = h * self.spectral_radius(f, t, y, p, tol)? < EASY * self.threshold;
         self.easy_checks = if easy { self.easy_checks + 1 } else { 0 };
         Ok(self.easy_checks >= EASY_CHECKS)
     }
@@ -297,6 +313,7 @@ impl<T: Real, S: Stepper<T>> Stepper<T> for AutoSwitch<T, S> {
             self.switch(f, t, y, p)?;
         }
         self.proposed_h = (t_end - t).abs();
+        self.follow(tol, f.dim());
         let err = self.current_mut().step(f, t, t_end, y, p, tol)?;
         if !self.stiff {
             self.estimate = self.explicit.stiffness(t_end - t, tol);
@@ -328,7 +345,7 @@ impl<T: Real, S: Stepper<T>> Stepper<T> for AutoSwitch<T, S> {
         self.last_h = self.proposed_h;
         if self.stiff {
             self.unchecked += 1;
-        } else if self.estimate > STIFF * self.bound {
+        } else if self.estimate > self.threshold {
             self.stiff_steps += 1;
             self.other_steps = 0;
         } else {

@@ -15,7 +15,7 @@ use crate::stepper::{StepFailure, Stepper};
 /// Most Newton iterations of a stage.
 const MAX_ITERATIONS: u32 = 5;
 /// The same where the step cannot be made shorter.
-const MOST_OF_FIXED_STEPS: u32 = 100;
+const MOST_OF_FIXED_STEPS: u32 = 50;
 /// What Newton's iteration may leave, relative to the tolerance of the error.
 const LEFT_OF_NEWTON: f64 = 0.02;
 /// The Jacobian is kept while Newton's rate stays below this.
