@@ -1,7 +1,8 @@
 //! Integrators of differential equations: ordinary ones with dense output, stochastic ones for ensembles.
 //!
 //! # Where to start
-//! * [`solve`]: an ordinary differential equation, by any [`Stepper`]; [`Erk`] with [`TSIT5`] is the usual one.
+//! * [`solve`]: an ordinary differential equation, by any [`Stepper`]; [`Erk`] with [`TSIT5`] is the usual one, [`Radau5`] that for
+//!   stiff equations, [`AutoSwitch`] where one does not know.
 //! * [`simulate`]: many trajectories of an SDE in parallel, saved at the times of a [`TimeGrid`], with or
 //!   without growth ([`simulate_weighted`]).
 //! * [`solve_lanes`]: many trajectories of one [`Dynamics`](chreode_core::Dynamics), in the lanes of vectors.

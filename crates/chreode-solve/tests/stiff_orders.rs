@@ -5,21 +5,55 @@
 
 use chreode_core::{Tolerance, field};
 use chreode_solve::{
-    Esdirk, KENCARP4, Observer, RODAS5P, Rhs, Rosenbrock, SolveOptions, StepRecord, Stepper, solve,
-    solve_observed,
+    Esdirk, KENCARP4, Observer, RODAS5P, Rhs, Rosenbrock, RosenbrockTableau, SolveOptions, StepRecord, Stepper,
+    solve, solve_observed,
 };
 use chreode_testkit::{Rational, SmoothField, observed_order};
 
+/// A method of a user: RODAS of order 4(3), six stages [HW96, section VI.4].
+#[rustfmt::skip]
+const RODAS4: RosenbrockTableau = RosenbrockTableau {
+    name: "RODAS4", order: 4, embedded_order: 3,
+    gamma: 0.25,
+    a: &[
+        &[],
+        &[1.544],
+        &[0.9466785280815826, 0.2557011698983284],
+        &[3.314825187068521, 2.896124015972201, 0.9986419139977817],
+        &[1.221224509226641, 6.019134481288629, 12.53708332932087, -0.6878860361058950],
+        &[1.221224509226641, 6.019134481288629, 12.53708332932087, -0.6878860361058950, 1.0],
+    ],
+    coupling: &[
+        &[],
+        &[-5.6688],
+        &[-2.430093356833875, -0.2063599157091915],
+        &[-0.1073529058151375, -9.594562251023355, -20.47028614809616],
+        &[7.496443313967647, -10.24680431464352, -33.99990352819905, 11.70890893206160],
+        &[8.083246795921522, -7.981132988064893, -31.52159432874371, 16.31930543123136, -6.058818238834054],
+    ],
+    m: &[1.221224509226641, 6.019134481288629, 12.53708332932087, -0.6878860361058950, 1.0, 1.0],
+    m_err: &[0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+    c: &[0.0, 0.386, 0.21, 0.63, 1.0, 1.0],
+    d: &[0.25, -0.1043, 0.1035, -0.03620000000000023, 0.0, 0.0],
+    dense: &[
+        &[10.12623508344586, -7.487995877610167, -34.80091861555747, -7.992771707568823, 1.025137723295662, 0.0],
+        &[-0.6762803392801253, 6.087714651680015, 16.43084320892478, 24.76722511418386, -6.594389125716872, 0.0],
+    ],
+};
+const _: () = assert!(RODAS4.is_consistent());
+
 /// Methods of one trajectory, with their orders at the steps' ends and inside.
-fn methods(d: usize) -> [(&'static str, Box<dyn Stepper<f64>>, f64, f64); 2] {
+fn methods(d: usize) -> [(&'static str, Box<dyn Stepper<f64>>, f64, f64); 3] {
     [
         ("Rodas5P", Box::new(Rosenbrock::new(&RODAS5P, 1, d)), 5.0, 5.0),
         ("KenCarp4", Box::new(Esdirk::new(&KENCARP4, 1, d)), 4.0, 4.0),
+        ("RODAS4", Box::new(Rosenbrock::new(&RODAS4, 1, d)), 4.0, 4.0),
     ]
 }
 
-fn with_mass(mass: &[f64]) -> [(&'static str, Box<dyn Stepper<f64>>, f64); 2] {
+fn with_mass(mass: &[f64]) -> [(&'static str, Box<dyn Stepper<f64>>, f64); 3] {
     [
+        ("RODAS4", Box::new(Rosenbrock::new(&RODAS4, 1, 2).with_mass(mass)), 4.0),
         ("Rodas5P", Box::new(Rosenbrock::new(&RODAS5P, 1, 2).with_mass(mass)), 5.0),
         ("KenCarp4", Box::new(Esdirk::new(&KENCARP4, 1, 2).with_mass(mass)), 4.0),
     ]
@@ -125,8 +159,7 @@ fn growth(stepper: &mut dyn Stepper<f64>, a: f64, b: f64) -> (f64, f64) {
 #[test]
 fn stability_functions() {
     let add = |x: (f64, f64), y: (f64, f64), s: f64| (x.0 + s * y.0, x.1 + s * y.1);
-    let rosenbrock = |z: (f64, f64)| {
-        let m = &RODAS5P;
+    let rosenbrock = |m: &RosenbrockTableau, z: (f64, f64)| {
         let mut u: Vec<(f64, f64)> = Vec::new();
         for i in 0..m.stages() {
             let state = m.a[i].iter().zip(&u).fold((1.0, 0.0), |s, (&a, &u)| add(s, u, a));
@@ -145,7 +178,8 @@ fn stability_functions() {
         }
         state
     };
-    let functions: [&dyn Fn((f64, f64)) -> (f64, f64); 2] = [&rosenbrock, &esdirk];
+    let functions: [&dyn Fn((f64, f64)) -> (f64, f64); 3] =
+        [&|z| rosenbrock(&RODAS5P, z), &esdirk, &|z| rosenbrock(&RODAS4, z)];
     for ((name, mut stepper, ..), r) in methods(2).into_iter().zip(functions) {
         for (a, b) in [(-0.3, 0.0), (-5.0, 0.0), (-1e3, 0.0), (-2.0, 7.0), (0.0, 3.0), (0.0, 1e3), (1.0, 0.5)] {
             let (got, expected) = (growth(&mut *stepper, a, b), r((a, b)));

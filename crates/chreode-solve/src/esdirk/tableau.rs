@@ -104,7 +104,7 @@ mod tests {
             EsdirkTableau { c: &[0.0, 0.5, 0.33, 0.62, 0.85, 1.0], ..KENCARP4 },
             EsdirkTableau { c: &[0.0, 1.0], ..KENCARP4 },
             EsdirkTableau { a: &[&[], &[0.25]], ..KENCARP4 },
-            EsdirkTableau { dense: &[&[1.0]; 6], ..KENCARP4 },
+            EsdirkTableau { dense: &[&[1.0_f64] as &[f64]; 6], ..KENCARP4 },
             EsdirkTableau { embedded_order: 4, ..KENCARP4 },
         ];
         for (i, tableau) in wrong.iter().enumerate() {
