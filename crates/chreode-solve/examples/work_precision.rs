@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use chreode_solve::{
-    AutoSwitch, Bdf, Erk, Esdirk, KENCARP4, RODAS5P, Radau5, Rosenbrock, SolveError, SolveOptions, Stats, Stepper,
-    TSIT5, solve_with_jacobian,
+    AutoSwitch, Bdf, Erk, Esdirk, KENCARP4, RODAS5P, Radau5, Rosenbrock, SolveError, SolveOptions, Stats,
+    Stepper, TSIT5, solve_with_jacobian,
 };
 use chreode_testkit::{StiffCase, stiff_corpus};
 
@@ -54,7 +54,9 @@ fn main() {
         if !case.name.contains(&only) || case.y0.len() > 100 {
             continue;
         }
-        for solver in ["radau5", "bdf", "rodas5p", "kencarp4", "switching"].into_iter().filter(|s| s.contains(&method)) {
+        for solver in
+            ["radau5", "bdf", "rodas5p", "kencarp4", "switching"].into_iter().filter(|s| s.contains(&method))
+        {
             for &rtol in &tolerances {
                 let (y, stats) = match run(&mut case, solver, rtol) {
                     Ok(done) => done,

@@ -196,7 +196,9 @@ impl<T: Real, S: Stepper<T>> AutoSwitch<T, S> {
                 }
                 Err(e) => return Err(e),
             }
-            for ((v, &f0), (s, &y)) in self.direction.iter_mut().zip(&self.slope).zip(self.shifted.iter_mut().zip(y)) {
+            for ((v, &f0), (s, &y)) in
+                self.direction.iter_mut().zip(&self.slope).zip(self.shifted.iter_mut().zip(y))
+            {
                 *v -= f0;
                 *s -= y; // what the change was after rounding
             }

@@ -84,7 +84,8 @@ pub struct Stats {
 impl Stats {
     /// One `tracing` event at the end of a run.
     pub(crate) fn log(&self, span: (f64, f64), error: Option<&SolveError>) {
-        let Work { evals, jacobians, factorisations, newton_iterations, newton_failures, switches } = self.work;
+        let Work { evals, jacobians, factorisations, newton_iterations, newton_failures, switches } =
+            self.work;
         let Self { accepted, rejected, field_failures, events, h_next, .. } = *self;
         let (start, end) = span;
         match error {

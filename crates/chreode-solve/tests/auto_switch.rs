@@ -7,7 +7,8 @@ use std::cell::Cell;
 use chreode_core::{FieldError, VectorField, field};
 use chreode_solve::{
     AutoSwitch, BOSH3, Bdf, Crossing, DOP853, Erk, Esdirk, Event, EveryStep, KENCARP4, RODAS5P, Radau5, Rhs,
-    Rosenbrock, SolveOptions, Stats, Stepper, TSIT5, VERN7, solve, solve_events, solve_observed, solve_with_jacobian,
+    Rosenbrock, SolveOptions, Stats, Stepper, TSIT5, VERN7, solve, solve_events, solve_observed,
+    solve_with_jacobian,
 };
 use chreode_testkit::{StiffCase, corpus, nonstiff, stiff_corpus};
 
@@ -15,8 +16,7 @@ fn run(case: &mut StiffCase, stepper: &mut dyn Stepper<f64>, rtol: f64) -> (f64,
     let mut y = case.y0.clone();
     let options = SolveOptions::tolerance(rtol, rtol * case.floor);
     let f = &mut *case.field;
-    let stats =
-        solve_with_jacobian(f, &[], &mut y, case.span, stepper, &options, &mut |_, _, _| {}).unwrap();
+    let stats = solve_with_jacobian(f, &[], &mut y, case.span, stepper, &options, &mut |_, _, _| {}).unwrap();
     (case.error(&y), stats)
 }
 
@@ -100,7 +100,8 @@ fn stiff_in_between() {
         let span = (0.0, if backward { -20.0 } else { 20.0 });
         let mut steps = EveryStep(|t: f64, y: &[f64]| worst = worst.max((y[0] - t.cos()).abs()));
         let stats =
-            solve_observed(&mut Rhs::Field(&mut f), &[], &mut y, span, &mut both, &options, &mut steps).unwrap();
+            solve_observed(&mut Rhs::Field(&mut f), &[], &mut y, span, &mut both, &options, &mut steps)
+                .unwrap();
         println!("{rtol:e}: {worst:e} {stats:?}");
         assert_eq!(stats.work.switches, 2);
         assert!(!both.is_stiff());
@@ -131,13 +132,22 @@ fn events() {
     let mut both = AutoSwitch::new(Erk::new(&TSIT5, 1, 1), Radau5::new(1, 1));
     let options = SolveOptions::tolerance(1e-7, 1e-7);
     for at in [4.0, 10.0] {
-        let mut events =
-            [Event::new(move |t, _y: &[f64], _p: &[f64]| t - at).crossing(Crossing::Rising).reset(|_t, y, _p| y[0] = 0.5)];
+        let mut events = [Event::new(move |t, _y: &[f64], _p: &[f64]| t - at)
+            .crossing(Crossing::Rising)
+            .reset(|_t, y, _p| y[0] = 0.5)];
         let mut y = [1.0];
         let steps = &mut EveryStep(|_t, _y: &[f64]| {});
-        let stats =
-            solve_events(&mut Rhs::Field(&mut f), &[], &mut y, (0.0, 20.0), &mut both, &options, &mut events, steps)
-                .unwrap();
+        let stats = solve_events(
+            &mut Rhs::Field(&mut f),
+            &[],
+            &mut y,
+            (0.0, 20.0),
+            &mut both,
+            &options,
+            &mut events,
+            steps,
+        )
+        .unwrap();
         // What follows a reset in the stiff phase is fast, so that its steps are short, and explicit for a while.
         assert_eq!((stats.events, stats.work.switches), (1, if at < 5.0 { 2 } else { 4 }));
         assert!((y[0] - 20.0_f64.cos()).abs() < 1e-4, "{y:?}");

@@ -6,8 +6,9 @@ use std::f64::consts::{PI, TAU};
 
 use chreode_core::field;
 use chreode_solve::{
-    ALL_ERK, BOSH3, Bdf, Crossing, DOP853, Erk, ErkTableau, Esdirk, Event, KENCARP4, Observer, RODAS5P, Radau5,
-    Rhs, Rosenbrock, SolveError, SolveOptions, Stats, StepRecord, StepSize, Stepper, Stopped, TSIT5, VERN7, VERN9, solve_events,
+    ALL_ERK, BOSH3, Bdf, Crossing, DOP853, Erk, ErkTableau, Esdirk, Event, KENCARP4, Observer, RODAS5P,
+    Radau5, Rhs, Rosenbrock, SolveError, SolveOptions, Stats, StepRecord, StepSize, Stepper, Stopped, TSIT5,
+    VERN7, VERN9, solve_events,
 };
 use proptest::prelude::*;
 use proptest::sample::select;

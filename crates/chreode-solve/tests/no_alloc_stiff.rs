@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
 use chreode_solve::{
-    AutoSwitch, Bdf, Erk, Esdirk, KENCARP4, RODAS5P, Radau5, Rosenbrock, SolveOptions, Stepper, TSIT5, solve, solve_with_jacobian,
+    AutoSwitch, Bdf, Erk, Esdirk, KENCARP4, RODAS5P, Radau5, Rosenbrock, SolveOptions, Stepper, TSIT5, solve,
+    solve_with_jacobian,
 };
 use chreode_testkit::{CountingAllocator, allocations_in, stiff_corpus};
 

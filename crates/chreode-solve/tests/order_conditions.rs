@@ -264,7 +264,8 @@ impl Classical {
             assert!(r.abs() < rounding, "{what} {tree:?}: {r:e} > {rounding:e}");
             assert!(rounding < 1e-8, "{what} {tree:?}: {rounding:e}");
         }
-        let worst = trees(order + 1).iter().map(|t| self.residual(t, m, exact(t)).0.abs()).fold(0.0, f64::max);
+        let worst =
+            trees(order + 1).iter().map(|t| self.residual(t, m, exact(t)).0.abs()).fold(0.0, f64::max);
         println!("{what}: order {order}, largest condition of the next order {worst:.1e}");
         assert!(worst > 1e-6, "{what} has a higher order than it says: {worst:e}");
     }

@@ -5,8 +5,9 @@
 
 use chreode_core::{FieldError, Tolerance, VectorField, field};
 use chreode_solve::{
-    AutoSwitch, Bdf, Erk, Esdirk, KENCARP4, Observer, RODAS5P, Radau5, Rhs, Rosenbrock, SolveError, SolveOptions, Stats,
-    StepFailure, StepRecord, StepSize, Stepper, TSIT5, solve, solve_observed, solve_with_jacobian,
+    AutoSwitch, Bdf, Erk, Esdirk, KENCARP4, Observer, RODAS5P, Radau5, Rhs, Rosenbrock, SolveError,
+    SolveOptions, Stats, StepFailure, StepRecord, StepSize, Stepper, TSIT5, solve, solve_observed,
+    solve_with_jacobian,
 };
 use chreode_testkit::{
     Duffing, Rational, Robertson, SmoothField, StiffCase, StiffField, VanDerPol, observed_order, stiff_corpus,
@@ -478,7 +479,8 @@ fn step_without_a_solution() {
     for (k, mut stepper) in with_mass(2, &mass).into_iter().enumerate() {
         for options in [SolveOptions::default(), SolveOptions::fixed(0.1)] {
             let mut y = [1.0, 0.3];
-            let mut run = || solve(&mut f, &[], &mut y, (0.0, 1.0), &mut *stepper, &options, &mut |_, _, _| {});
+            let mut run =
+                || solve(&mut f, &[], &mut y, (0.0, 1.0), &mut *stepper, &options, &mut |_, _, _| {});
             if k == 2 {
                 // Rodas5P solves linear systems only: what it says is that no step is short enough.
                 if options == SolveOptions::default() {
@@ -518,7 +520,9 @@ fn field_that_is_not_finite() {
         assert!(
             matches!(
                 result,
-                Err(SolveError::NonFiniteDerivative { .. } | SolveError::NonFinite { .. } | SolveError::Unsolved { .. })
+                Err(SolveError::NonFiniteDerivative { .. }
+                    | SolveError::NonFinite { .. }
+                    | SolveError::Unsolved { .. })
             ),
             "{name}: {result:?}"
         );

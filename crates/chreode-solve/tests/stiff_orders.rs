@@ -5,8 +5,8 @@
 
 use chreode_core::{Tolerance, field};
 use chreode_solve::{
-    Esdirk, KENCARP4, Observer, RODAS5P, Rhs, Rosenbrock, RosenbrockTableau, SolveOptions, StepRecord, Stepper,
-    solve, solve_observed,
+    Esdirk, KENCARP4, Observer, RODAS5P, Rhs, Rosenbrock, RosenbrockTableau, SolveOptions, StepRecord,
+    Stepper, solve, solve_observed,
 };
 use chreode_testkit::{Rational, SmoothField, observed_order};
 
@@ -90,7 +90,8 @@ fn orders(f: &mut Rhs<'_, f64>, stepper: &mut dyn Stepper<f64>, y0: &[f64], span
         (-f64::from(steps).log2(), errors.1)
     });
     [0, 1, 2].map(|k| {
-        let points: Vec<_> = runs.iter().map(|(n, e)| (*n, e[k].log2())).filter(|(_, e)| *e > -46.0).collect();
+        let points: Vec<_> =
+            runs.iter().map(|(n, e)| (*n, e[k].log2())).filter(|(_, e)| *e > -46.0).collect();
         observed_order(&points)
     })
 }
@@ -126,7 +127,9 @@ fn orders_of_algebraic_equations() {
     for (name, mut stepper, order) in with_mass(&[1.0, 0.0, 0.0, 0.0]) {
         let [ends, inside, algebraic] =
             orders(&mut Rhs::Field(&mut f), &mut *stepper, &[y0, y0 * y0], (0.2, 1.9));
-        println!("{name}: {ends:.2} at the steps' ends, {inside:.2} inside, {algebraic:.2} of the algebraic variable");
+        println!(
+            "{name}: {ends:.2} at the steps' ends, {inside:.2} inside, {algebraic:.2} of the algebraic variable"
+        );
         assert!((ends - order).abs() < 0.35, "{name}: {ends}");
         assert!((inside - order).abs() < 0.35, "{name}: {inside}");
         assert!(algebraic > order - 0.35, "{name}: {algebraic}");
@@ -181,7 +184,8 @@ fn stability_functions() {
     let functions: [&dyn Fn((f64, f64)) -> (f64, f64); 3] =
         [&|z| rosenbrock(&RODAS5P, z), &esdirk, &|z| rosenbrock(&RODAS4, z)];
     for ((name, mut stepper, ..), r) in methods(2).into_iter().zip(functions) {
-        for (a, b) in [(-0.3, 0.0), (-5.0, 0.0), (-1e3, 0.0), (-2.0, 7.0), (0.0, 3.0), (0.0, 1e3), (1.0, 0.5)] {
+        for (a, b) in [(-0.3, 0.0), (-5.0, 0.0), (-1e3, 0.0), (-2.0, 7.0), (0.0, 3.0), (0.0, 1e3), (1.0, 0.5)]
+        {
             let (got, expected) = (growth(&mut *stepper, a, b), r((a, b)));
             let distance = (got.0 - expected.0).hypot(got.1 - expected.1);
             // Jacobians by differences.

@@ -4,8 +4,8 @@
 
 use chreode_core::{FieldError, Jacobian, Jvp, Sparsity, VectorField};
 use chreode_solve::{
-    Bdf, Esdirk, KENCARP4, Observer, RODAS5P, Radau5, Rhs, Rosenbrock, SolveError, SolveOptions, Stats, StepRecord, Stepper, solve, solve_observed,
-    solve_with_jacobian,
+    Bdf, Esdirk, KENCARP4, Observer, RODAS5P, Radau5, Rhs, Rosenbrock, SolveError, SolveOptions, Stats,
+    StepRecord, Stepper, solve, solve_observed, solve_with_jacobian,
 };
 use chreode_testkit::{BrusselatorLine, BrusselatorSquare, CountingAllocator, allocations_in};
 

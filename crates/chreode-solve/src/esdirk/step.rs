@@ -101,8 +101,7 @@ impl<T: Real> Esdirk<T> {
         assert!(tableau.is_consistent(), "tableau {} is not consistent", tableau.name);
         let (s, nd) = (tableau.stages(), n * d);
         let zeros = || vec![T::ZERO; nd];
-        let predictors: Vec<Vec<f64>> =
-            (2..s).map(|i| predictor(tableau.c, i)).collect();
+        let predictors: Vec<Vec<f64>> = (2..s).map(|i| predictor(tableau.c, i)).collect();
         let rows = tableau.a.iter().copied().chain([tableau.b_err]);
         Self {
             tableau,
@@ -334,8 +333,7 @@ impl<T: Real> Esdirk<T> {
     fn give_up(&mut self, factor: f64) -> bool {
         self.work.newton_failures += 1;
         self.next_factor = factor;
-        self.failure =
-            Some(StepFailure::NewtonDiverged { iterations: self.iterations, rate: self.rate });
+        self.failure = Some(StepFailure::NewtonDiverged { iterations: self.iterations, rate: self.rate });
         false
     }
 
@@ -542,8 +540,7 @@ impl<T: Real> Stepper<T> for Esdirk<T> {
         let last = self.last_k.len() - self.nd;
         self.k[..self.nd].copy_from_slice(&self.last_k[last..]);
         self.last_h = self.proposed_h;
-        self.jacobian =
-            if self.worst_rate <= RATE_TO_KEEP { JacobianAge::Old } else { JacobianAge::Expired };
+        self.jacobian = if self.worst_rate <= RATE_TO_KEEP { JacobianAge::Old } else { JacobianAge::Expired };
         self.rejected = false;
     }
 

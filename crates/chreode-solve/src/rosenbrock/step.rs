@@ -70,7 +70,9 @@ impl<T: Real> Rosenbrock<T> {
         let zeros = || vec![T::ZERO; nd];
         Self {
             tableau,
-            plan: Plan::of(tableau.a.iter().chain(tableau.coupling).chain([&tableau.m, &tableau.m_err]).copied()),
+            plan: Plan::of(
+                tableau.a.iter().chain(tableau.coupling).chain([&tableau.m, &tableau.m_err]).copied(),
+            ),
             d,
             nd,
             linear: Linearisation::new(n, d, 0),
