@@ -1,8 +1,8 @@
-//! Rodas5P. Source: [Ste23], with the dense output given there.
+//! `Rodas5P`. Source: [Ste23], with the dense output given there.
 use super::tableau::RosenbrockTableau;
 
-/// Rodas5P 5(4), 8 stages: stiffly accurate, L-stable, without order reduction for many parabolic problems and for
-/// differential-algebraic equations of index 1; dense output of order 4.
+/// `Rodas5P` 5(4), 8 stages: stiffly accurate, L-stable, of its order also for differential-algebraic equations
+/// of index 1; dense output of order 4.
 #[rustfmt::skip]
 pub const RODAS5P: RosenbrockTableau = RosenbrockTableau {
     name: "RODAS5P", order: 5, embedded_order: 4,
