@@ -1,5 +1,5 @@
 //! Work and precision of the stiff methods: one row a problem, method and tolerance, as
-//! `problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures`.
+//! `problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures,switches`.
 //!
 //! `cargo run --release -p chreode-solve --example work_precision -- [PROBLEM [METHOD [RTOL..]]]`; the error is
 //! `StiffCase::error`, the time includes making the stepper.
@@ -7,11 +7,13 @@
 use std::time::{Duration, Instant};
 
 use chreode_solve::{
-    Bdf, Radau, Radau5, Radau9, Radau13, SolveError, SolveOptions, Stats, Stepper, solve_with_jacobian,
+    AutoSwitch, Bdf, Erk, Esdirk, KENCARP4, RODAS5P, Radau, Radau5, Radau9, Radau13, Rosenbrock, SolveError,
+    SolveOptions, Stats, Stepper, TSIT5, solve_with_jacobian,
 };
 use chreode_testkit::{StiffCase, stiff_corpus};
 
-const METHODS: [&str; 5] = ["radau", "radau5", "radau9", "radau13", "bdf"];
+const METHODS: [&str; 8] =
+    ["radau", "radau5", "radau9", "radau13", "bdf", "rodas5p", "kencarp4", "switching"];
 const BUDGET: Duration = Duration::from_millis(300);
 
 fn stepper(name: &str, d: usize) -> Box<dyn Stepper<f64>> {
@@ -20,7 +22,10 @@ fn stepper(name: &str, d: usize) -> Box<dyn Stepper<f64>> {
         "radau5" => Box::new(Radau5::new(1, d)),
         "radau9" => Box::new(Radau9::new(1, d)),
         "radau13" => Box::new(Radau13::new(1, d)),
-        _ => Box::new(Bdf::new(1, d)),
+        "bdf" => Box::new(Bdf::new(1, d)),
+        "rodas5p" => Box::new(Rosenbrock::new(&RODAS5P, 1, d)),
+        "switching" => Box::new(AutoSwitch::new(Erk::new(&TSIT5, 1, d), Radau5::new(1, d))),
+        _ => Box::new(Esdirk::new(&KENCARP4, 1, d)),
     }
 }
 
@@ -48,7 +53,7 @@ fn main() {
         tolerances = vec![1e-4, 1e-6, 1e-8];
     }
     println!(
-        "problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures"
+        "problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures,switches"
     );
     for mut case in stiff_corpus() {
         if !case.name.contains(&only) || case.y0.len() > 100 {
@@ -74,7 +79,7 @@ fn main() {
                 times.sort_unstable();
                 let w = stats.work;
                 println!(
-                    "{},{solver},{rtol:e},{:.2e},{},{},{},{},{},{},{}",
+                    "{},{solver},{rtol:e},{:.2e},{},{},{},{},{},{},{},{}",
                     case.name,
                     case.error(&y),
                     times[times.len() / 2],
@@ -83,7 +88,8 @@ fn main() {
                     w.evals,
                     w.jacobians,
                     w.factorisations,
-                    w.newton_failures
+                    w.newton_failures,
+                    w.switches
                 );
             }
         }

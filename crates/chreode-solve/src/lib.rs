@@ -2,7 +2,8 @@
 //!
 //! # Where to start
 //! * [`solve`]: an ordinary differential equation, by any [`Stepper`]: [`Erk`] with [`TSIT5`] is the usual one, [`Radau5`] and
-//!   [`Bdf`] are for stiff ones. [`solve_with_jacobian`] for fields that know their derivatives.
+//!   [`Bdf`] are for stiff ones, [`AutoSwitch`] where one does not know. [`solve_with_jacobian`] for fields that know their
+//!   derivatives.
 //! * [`solve_events`]: the same, and what happens at sign changes of functions of the state. [`EveryStep`] looks on.
 //! * [`simulate`]: many trajectories of an SDE in parallel, saved at the times of a [`TimeGrid`], with or
 //!   without growth ([`simulate_weighted`]); with steps of their own, [`simulate_adaptive`].
@@ -16,11 +17,13 @@
 //! `erk/tableaus/tsit5.rs`.
 //! Not here: gradients (`chreode-adjoint`), models (`chreode-model`).
 
+mod auto_switch;
 mod bdf;
 mod controller;
 mod erk;
 mod error;
 mod error_norm;
+mod esdirk;
 mod event;
 mod initial_step;
 mod lanes;
@@ -29,12 +32,14 @@ mod observer;
 mod options;
 mod radau;
 mod rhs;
+mod rosenbrock;
 mod sde;
 mod solve;
 mod stats;
 mod stepper;
 mod stops;
 
+pub use auto_switch::AutoSwitch;
 pub use bdf::step::Bdf;
 pub use chreode_core::{
     Bound, BrownianIncrements, Calculus, Diffusion, DiffusionJvp, Dynamics, FieldError, Jacobian, Jvp,
@@ -55,6 +60,9 @@ pub use erk::tableaus::tsit5::TSIT5;
 pub use erk::tableaus::vern7::VERN7;
 pub use erk::tableaus::vern9::VERN9;
 pub use error::SolveError;
+pub use esdirk::kencarp4::KENCARP4;
+pub use esdirk::step::Esdirk;
+pub use esdirk::tableau::EsdirkTableau;
 pub use event::{Crossing, Event};
 pub use lanes::ensemble::{LaneError, LaneRuns, PerTrajectory, solve_lanes};
 pub use newton::krylov::{KrylovOptions, Preconditioner};
@@ -62,6 +70,9 @@ pub use observer::{EveryStep, Observer, StepRecord};
 pub use options::{SolveOptions, StepSize};
 pub use radau::step::{Radau, Radau5, Radau9, Radau13, RadauIia};
 pub use rhs::Rhs;
+pub use rosenbrock::rodas5p::RODAS5P;
+pub use rosenbrock::step::Rosenbrock;
+pub use rosenbrock::tableau::RosenbrockTableau;
 pub use sde::adaptive::{AdaptiveEnsemble, AdaptiveOptions, simulate_adaptive};
 pub use sde::brownian_tree::BrownianTree;
 pub use sde::ensemble::{AfterStep, Ensemble, EnsembleOptions, TILE, simulate, simulate_weighted};

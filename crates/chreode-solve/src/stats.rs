@@ -17,6 +17,8 @@ pub struct Work {
     pub newton_failures: u64,
     /// Products with the Jacobian that GMRES took.
     pub linear_iterations: u64,
+    /// Changes of method, by [`AutoSwitch`](crate::AutoSwitch).
+    pub switches: u64,
 }
 
 impl Work {
@@ -29,6 +31,20 @@ impl Work {
             newton_iterations: self.newton_iterations - before.newton_iterations,
             newton_failures: self.newton_failures - before.newton_failures,
             linear_iterations: self.linear_iterations - before.linear_iterations,
+            switches: self.switches - before.switches,
+        }
+    }
+
+    /// What both did.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            evals: self.evals + other.evals,
+            jacobians: self.jacobians + other.jacobians,
+            factorisations: self.factorisations + other.factorisations,
+            newton_iterations: self.newton_iterations + other.newton_iterations,
+            newton_failures: self.newton_failures + other.newton_failures,
+            linear_iterations: self.linear_iterations + other.linear_iterations,
+            switches: self.switches + other.switches,
         }
     }
 }
@@ -72,18 +88,25 @@ pub struct Stats {
 impl Stats {
     /// One `tracing` event at the end of a run.
     pub(crate) fn log(&self, span: (f64, f64), error: Option<&SolveError>) {
-        let Work { evals, jacobians, factorisations, newton_iterations, newton_failures, linear_iterations } =
-            self.work;
+        let Work {
+            evals,
+            jacobians,
+            factorisations,
+            newton_iterations,
+            newton_failures,
+            linear_iterations,
+            switches,
+        } = self.work;
         let Self { accepted, rejected, field_failures, events, h_next, .. } = *self;
         let (start, end) = span;
         match error {
             None => tracing::debug!(
                 start, end, stopped = ?self.stopped, accepted, rejected, field_failures, events, evals, jacobians,
-                factorisations, newton_iterations, newton_failures, linear_iterations, h_next, "a run ended"
+                factorisations, newton_iterations, newton_failures, linear_iterations, switches, h_next, "a run ended"
             ),
             Some(error) => tracing::debug!(
                 start, end, %error, accepted, rejected, field_failures, events, evals, jacobians, factorisations,
-                newton_iterations, newton_failures, linear_iterations, "a run failed"
+                newton_iterations, newton_failures, linear_iterations, switches, "a run failed"
             ),
         }
     }

@@ -99,6 +99,11 @@ pub trait Stepper<T: Real> {
     fn failure(&self) -> Option<StepFailure> {
         None
     }
+
+    /// Whether it solves `M dy/dt = f` with a mass matrix of its own.
+    fn has_mass(&self) -> bool {
+        false
+    }
 }
 
 /// Why an implicit method found no solution for a step.

@@ -6,8 +6,9 @@ use std::f64::consts::{PI, TAU};
 
 use chreode_core::field;
 use chreode_solve::{
-    ALL_ERK, BOSH3, Bdf, Crossing, DOP853, Erk, ErkTableau, Event, Observer, Radau5, Rhs, SolveError,
-    SolveOptions, Stats, StepRecord, StepSize, Stepper, Stopped, TSIT5, VERN7, VERN9, solve_events,
+    ALL_ERK, BOSH3, Bdf, Crossing, DOP853, Erk, ErkTableau, Esdirk, Event, KENCARP4, Observer, RODAS5P,
+    Radau5, Rhs, Rosenbrock, SolveError, SolveOptions, Stats, StepRecord, StepSize, Stepper, Stopped, TSIT5,
+    VERN7, VERN9, solve_events,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -118,11 +119,12 @@ proptest! {
 
     /// A ball that loses a part of its speed, against its formula; the same by any method, explicit or implicit.
     #[test]
-    fn bounces(keep in 0.5..1.0_f64, which in 0_usize..4, start in 1.0..20.0_f64) {
+    fn bounces(keep in 0.5..1.0_f64, which in 0_usize..6, start in 1.0..20.0_f64) {
         let mut f = field(2, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| (dy[0], dy[1]) = (y[1], -2.0));
         let mut events = [Event::new(|_t, y: &[f64], _p| y[0]).reset(|_t, y, _p| y[1] *= -keep)];
-        let mut methods: [Box<dyn Stepper<f64>>; 4] =
-            [Box::new(Erk::new(&TSIT5, 1, 2)), Box::new(Erk::new(&VERN9, 1, 2)), Box::new(Radau5::new(1, 2)), Box::new(Bdf::new(1, 2))];
+        let mut methods: [Box<dyn Stepper<f64>>; 6] =
+            [Box::new(Erk::new(&TSIT5, 1, 2)), Box::new(Erk::new(&VERN9, 1, 2)), Box::new(Radau5::new(1, 2)), Box::new(Bdf::new(1, 2)),
+             Box::new(Rosenbrock::new(&RODAS5P, 1, 2)), Box::new(Esdirk::new(&KENCARP4, 1, 2))];
         let (mut y, mut log) = ([start, 0.0], Log::default());
         // Falls for √start, then rises and falls for 2 √start keep each time.
         let fall = start.sqrt();

@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_solve::{Bdf, Radau5, SolveOptions, Stepper, solve, solve_with_jacobian};
+use chreode_solve::{
+    AutoSwitch, Bdf, Erk, Esdirk, KENCARP4, RODAS5P, Radau5, Rosenbrock, SolveOptions, Stepper, TSIT5, solve,
+    solve_with_jacobian,
+};
 use chreode_testkit::{CountingAllocator, allocations_in, stiff_corpus};
 
 #[global_allocator]
@@ -18,7 +21,13 @@ fn stiff_runs() {
         let at = [0.3 * case.span.1, 0.6 * case.span.1];
         let d = case.y0.len();
         let options = SolveOptions { save_at: &at, ..SolveOptions::tolerance(1e-5, 1e-5 * case.floor) };
-        let steppers: [Box<dyn Stepper<f64>>; 2] = [Box::new(Radau5::new(1, d)), Box::new(Bdf::new(1, d))];
+        let steppers: [Box<dyn Stepper<f64>>; 5] = [
+            Box::new(Radau5::new(1, d)),
+            Box::new(Bdf::new(1, d)),
+            Box::new(Rosenbrock::new(&RODAS5P, 1, d)),
+            Box::new(Esdirk::new(&KENCARP4, 1, d)),
+            Box::new(AutoSwitch::new(Erk::new(&TSIT5, 1, d), Rosenbrock::new(&RODAS5P, 1, d))),
+        ];
         for mut stepper in steppers {
             for with_jacobian in [true, false] {
                 let mut sum = 0.0;

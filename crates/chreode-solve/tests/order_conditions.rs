@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_solve::{ALL_ERK, DenseOutput, ErkTableau};
+use chreode_solve::{ALL_ERK, DenseOutput, ErkTableau, EsdirkTableau, KENCARP4, RODAS5P, RosenbrockTableau};
 
 /// A rooted tree: the subtrees at its root, in a canonical order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -203,4 +203,123 @@ fn a_wrong_digit_is_seen() {
     let tree = &trees(2)[0];
     let (r, rounding) = residual(tree, m.a, &b, 1.0 / tree.density());
     assert!(r.abs() > 100.0 * rounding);
+}
+
+/// Stages by `α` and `Γ` instead of the form without products: `Γ = (I/γ - C)⁻¹`, `α = a Γ`, `b = m Γ`.
+struct Classical {
+    alpha: Vec<Vec<f64>>,
+    gamma: Vec<Vec<f64>>,
+}
+
+impl Classical {
+    fn of(m: &RosenbrockTableau) -> Self {
+        let s = m.stages();
+        let mut gamma = vec![vec![0.0; s]; s];
+        for i in 0..s {
+            for j in 0..=i {
+                let before: f64 = (j..i).map(|k| m.coupling[i][k] * gamma[k][j]).sum();
+                gamma[i][j] = m.gamma * (f64::from(i == j) + before);
+            }
+        }
+        let alpha = m.a.iter().map(|a| Self::times(a, &gamma)).collect();
+        Self { alpha, gamma }
+    }
+
+    fn times(w: &[f64], gamma: &[Vec<f64>]) -> Vec<f64> {
+        (0..gamma.len()).map(|j| w.iter().zip(gamma).map(|(w, row)| w * row[j]).sum()).collect()
+    }
+
+    /// `Φ_i`: by `α` where branches meet, by `α + Γ` where there is one branch [HW96, section IV.7]; and the same with absolute values.
+    fn weights(&self, tree: &Tree) -> (Vec<f64>, Vec<f64>) {
+        let single = tree.0.len() == 1;
+        let children: Vec<_> = tree.0.iter().map(|c| self.weights(c)).collect();
+        (0..self.alpha.len())
+            .map(|i| {
+                let row: Vec<f64> = self.alpha[i]
+                    .iter()
+                    .zip(&self.gamma[i])
+                    .map(|(a, g)| if single { a + g } else { *a })
+                    .collect();
+                let size: Vec<f64> =
+                    self.alpha[i].iter().zip(&self.gamma[i]).map(|(a, g)| a.abs() + g.abs()).collect();
+                let exact: f64 = children.iter().map(|phi| dot(&row, &phi.0)).product();
+                let large: f64 = children.iter().map(|phi| dot(&size, &phi.1)).product();
+                (exact, large)
+            })
+            .unzip()
+    }
+
+    /// `Σ_i w_i Φ_i(τ) - exact` for weights `m` of the stages `u`, and the rounding error that it may have.
+    fn residual(&self, tree: &Tree, m: &[f64], exact: f64) -> (f64, f64) {
+        let (phi, size) = self.weights(tree);
+        let w = Self::times(m, &self.gamma);
+        let size: f64 = w.iter().zip(&size).map(|(w, s)| w.abs() * s).sum();
+        // Coefficients have sixteen digits, and those of the form without products are up to a thousand times as large.
+        (dot(&w, &phi) - exact, 30.0 * f64::EPSILON * (1.0 + size))
+    }
+
+    fn has_order(&self, what: &str, order: u32, m: &[f64], exact: impl Fn(&Tree) -> f64) {
+        for tree in (1..=order).flat_map(trees) {
+            let (r, rounding) = self.residual(&tree, m, exact(&tree));
+            assert!(r.abs() < rounding, "{what} {tree:?}: {r:e} > {rounding:e}");
+            assert!(rounding < 1e-8, "{what} {tree:?}: {rounding:e}");
+        }
+        let worst =
+            trees(order + 1).iter().map(|t| self.residual(t, m, exact(t)).0.abs()).fold(0.0, f64::max);
+        println!("{what}: order {order}, largest condition of the next order {worst:.1e}");
+        assert!(worst > 1e-6, "{what} has a higher order than it says: {worst:e}");
+    }
+}
+
+/// Non-autonomous fields need no conditions of their own: nodes and `d` are the row sums (`RosenbrockTableau::is_consistent`).
+#[test]
+fn rosenbrock_methods() {
+    let m = &RODAS5P;
+    let classical = Classical::of(m);
+    classical.has_order(m.name, m.order, m.m, |tree| 1.0 / tree.density());
+    classical.has_order("RODAS5P's error estimate", m.embedded_order, m.m_err, |_| 0.0);
+    for theta in [0.25, 0.37, 0.8] {
+        let w: Vec<f64> = (0..m.stages())
+            .map(|i| {
+                let inside = m.dense.iter().rev().fold(0.0, |s, row| s * theta + row[i]);
+                theta * (m.m[i] + (1.0 - theta) * inside)
+            })
+            .collect();
+        let exact = |tree: &Tree| theta.powi(tree.order() as i32) / tree.density();
+        classical.has_order("RODAS5P's dense output", 4, &w, exact);
+    }
+    // Stiffly accurate: the last stage's equation is that of the step's end.
+    let last = m.stages() - 1;
+    assert_eq!(&m.m[..last], m.a[last]);
+    assert_eq!((m.m[last], m.c[last], m.d[last]), (1.0, 1.0, 0.0));
+    // An error in the tenth digit is seen.
+    let wrong: Vec<f64> = m.m.iter().enumerate().map(|(i, m)| if i == 2 { m + 1e-10 } else { *m }).collect();
+    let tree = &trees(1)[0];
+    let (r, rounding) = classical.residual(tree, &wrong, 1.0);
+    assert!(r.abs() > 10.0 * rounding, "{r:e} {rounding:e}");
+}
+
+#[test]
+fn diagonally_implicit_methods() {
+    let m: &EsdirkTableau = &KENCARP4;
+    let full: Vec<Vec<f64>> = (0..m.stages())
+        .map(|i| {
+            let mut row = m.a[i].to_vec();
+            row.push(if i == 0 { 0.0 } else { m.gamma });
+            row.resize(m.stages(), 0.0);
+            row
+        })
+        .collect();
+    let a: Vec<&[f64]> = full.iter().map(|row| &row[..]).collect();
+    has_order(m.name, m.order, &a, a[m.stages() - 1], |tree| 1.0 / tree.density());
+    has_order("KENCARP4's error estimate", m.embedded_order, &a, m.b_err, |_| 0.0);
+    for theta in [0.25, 0.37, 0.8] {
+        let horner = |row: &[f64]| theta * row.iter().rev().fold(0.0, |s, &c| s * theta + c);
+        let w: Vec<f64> = m.dense.iter().map(|row| horner(row)).collect();
+        has_order("KENCARP4's dense output", 3, &a, &w, |t| theta.powi(t.order() as i32) / t.density());
+    }
+    // Stage order 2.
+    for (row, c) in full.iter().zip(m.c) {
+        assert!((dot(row, m.c) - c * c / 2.0).abs() < 1e-14);
+    }
 }

@@ -4,8 +4,8 @@
 
 use chreode_core::{FieldError, Jacobian, Jvp, Sparsity, VectorField};
 use chreode_solve::{
-    Bdf, Erk, Observer, Radau5, Rhs, SolveError, SolveOptions, Stats, StepRecord, Stepper, TSIT5, solve,
-    solve_observed, solve_with_jacobian,
+    Bdf, Erk, Esdirk, KENCARP4, Observer, RODAS5P, Radau5, Rhs, Rosenbrock, SolveError, SolveOptions, Stats,
+    StepRecord, Stepper, TSIT5, solve, solve_observed, solve_with_jacobian,
 };
 use chreode_testkit::{
     BrusselatorLine, BrusselatorSquare, CountingAllocator, StiffField, allocations_in, stiff_squares,
@@ -93,7 +93,15 @@ fn same_runs<F: Jacobian<f64> + Clone>(f: &F, y0: &[f64], colors: u64) {
         let new = Bdf::new(n, d);
         Box::new(if let Some(s) = s { new.with_sparsity(s) } else { new })
     };
-    let makers: [&dyn Fn(Option<&Sparsity>) -> Box<dyn Stepper<f64>>; 2] = [&radau, &bdf];
+    let rodas = |s: Option<&Sparsity>| -> Box<dyn Stepper<f64>> {
+        let new = Rosenbrock::new(&RODAS5P, n, d);
+        Box::new(if let Some(s) = s { new.with_sparsity(s) } else { new })
+    };
+    let kencarp = |s: Option<&Sparsity>| -> Box<dyn Stepper<f64>> {
+        let new = Esdirk::new(&KENCARP4, n, d);
+        Box::new(if let Some(s) = s { new.with_sparsity(s) } else { new })
+    };
+    let makers: [&dyn Fn(Option<&Sparsity>) -> Box<dyn Stepper<f64>>; 4] = [&radau, &bdf, &rodas, &kencarp];
     for make in makers {
         let (exact, best) = run(f, y0, Tell::Jacobian, make);
         for tell in [Tell::Nothing, Tell::Sparsity, Tell::Products, Tell::ProductsAndSparsity] {
@@ -209,6 +217,10 @@ fn a_mass_matrix_of_any_form() {
         solved(&mut Radau5::new(1, d).with_mass_diagonal(&diagonal).with_sparsity(&chain.pattern)),
         solved(&mut Bdf::new(1, d).with_sparsity(&chain.pattern).with_mass(&dense)),
         solved(&mut Bdf::new(1, d).with_mass_diagonal(&diagonal)),
+        solved(&mut Rosenbrock::new(&RODAS5P, 1, d).with_mass_diagonal(&diagonal)),
+        solved(&mut Rosenbrock::new(&RODAS5P, 1, d).with_sparsity(&chain.pattern).with_mass(&dense)),
+        solved(&mut Esdirk::new(&KENCARP4, 1, d).with_mass(&dense)),
+        solved(&mut Esdirk::new(&KENCARP4, 1, d).with_mass_diagonal(&diagonal).with_sparsity(&chain.pattern)),
     ];
     for y in runs {
         let worst = y.iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
@@ -242,6 +254,13 @@ fn no_allocation_after_the_first_jacobian() {
     twice(&mut Rhs::Jacobian(&mut square), &square_start, &mut Radau5::new(1, d));
     twice(&mut Rhs::Field(&mut square), &square_start, &mut Bdf::new(1, d).with_sparsity(&pattern));
     twice(&mut Rhs::Field(&mut dense), &[1.0; 30], &mut Bdf::new(1, 30));
+    twice(
+        &mut Rhs::Jacobian(&mut StiffField::new(line)),
+        &line_start,
+        &mut Rosenbrock::new(&RODAS5P, 1, 120),
+    );
+    twice(&mut Rhs::Jacobian(&mut square), &square_start, &mut Esdirk::new(&KENCARP4, 1, d));
+    twice(&mut Rhs::Field(&mut dense), &[1.0; 30], &mut Esdirk::new(&KENCARP4, 1, 30));
 }
 
 /// A field whose sparsity is of another size.

@@ -486,6 +486,10 @@ impl<T: Real> Stepper<T> for Bdf<T> {
     fn failure(&self) -> Option<StepFailure> {
         self.failure
     }
+
+    fn has_mass(&self) -> bool {
+        self.linear.has_mass()
+    }
 }
 
 #[cfg(test)]

@@ -9,22 +9,49 @@ use super::tableau::{ErkTableau, MAX_STAGES};
 ///
 /// Methods of high order have many zeros, which would cost as much as the rest.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms<'a, T> {
-    pub(super) weights: &'a [T],
-    pub(super) rows: &'a [u8],
+pub(crate) struct Terms<'a, T> {
+    pub(crate) weights: &'a [T],
+    pub(crate) rows: &'a [u8],
 }
 
 impl<T: Real> Terms<'_, T> {
     /// `out = y + h Σ w k`; row `m` of `k` begins at `m * out.len()`. Without `y`, zero.
     #[inline]
-    pub(super) fn sum(self, y: Option<&[T]>, h: f64, k: &[T], out: &mut [T]) {
+    pub(crate) fn sum(self, y: Option<&[T]>, h: f64, k: &[T], out: &mut [T]) {
         weighted_sum(y, T::c(h), self.weights, self.rows, k, out);
+    }
+
+    /// The same, where the length of a row is `N` if the compiler is to know it, else 0.
+    #[inline(always)]
+    pub(crate) fn sum_of<const N: usize>(self, y: Option<&[T]>, h: f64, k: &[T], out: &mut [T]) {
+        if N == 0 {
+            return self.sum(y, h, k, out);
+        }
+        let (k, _) = k.as_chunks::<N>();
+        let mut sum = [T::ZERO; N];
+        for (&w, &row) in self.weights.iter().zip(self.rows) {
+            let k = &k[usize::from(row)];
+            for j in 0..N {
+                sum[j] += w * k[j];
+            }
+        }
+        let (h, out) = (T::c(h), &mut out[..N]);
+        if let Some(y) = y {
+            let y = &y[..N];
+            for j in 0..N {
+                out[j] = y[j] + h * sum[j];
+            }
+        } else {
+            for j in 0..N {
+                out[j] = h * sum[j];
+            }
+        }
     }
 }
 
 /// Every sum of a method, in its number type.
 #[derive(Debug, Clone)]
-pub(super) struct Plan<T> {
+pub(crate) struct Plan<T> {
     weights: Vec<T>,
     rows: Vec<u8>,
     /// Where each sum ends.
@@ -35,11 +62,15 @@ impl<T: Real> Plan<T> {
     /// In turn: the inputs of stages `0..`, that of the step's end, the error estimate, the lower one, the inputs of
     /// the stages that dense output needs. What a method lacks has no terms.
     pub(super) fn new(m: &ErkTableau) -> Self {
+        let stages = (0..=m.last_row()).map(|i| m.stage_weights(i));
+        let estimates = [m.b_err, m.lower.map_or(&[], |(_, weights)| weights)];
+        Self::of(stages.chain(estimates).chain(m.dense_stages().iter().copied()))
+    }
+
+    /// Of the given sums, in their order.
+    pub(crate) fn of<'a>(sums: impl Iterator<Item = &'a [f64]>) -> Self {
         let mut plan = Self { weights: vec![], rows: vec![], ends: vec![0] };
-        (0..=m.last_row()).for_each(|i| plan.push(m.stage_weights(i)));
-        plan.push(m.b_err);
-        plan.push(m.lower.map_or(&[], |(_, weights)| weights));
-        m.dense_stages().iter().for_each(|a| plan.push(a));
+        sums.for_each(|weights| plan.push(weights));
         plan
     }
 
@@ -53,7 +84,7 @@ impl<T: Real> Plan<T> {
     }
 
     #[inline(always)]
-    pub(super) fn terms(&self, i: usize) -> Terms<'_, T> {
+    pub(crate) fn terms(&self, i: usize) -> Terms<'_, T> {
         let range = self.ends[i]..self.ends[i + 1];
         Terms { weights: &self.weights[range.clone()], rows: &self.rows[range] }
     }
@@ -109,14 +140,14 @@ impl<T: Real> TinySum<T> {
 }
 
 /// Terms made on the spot, on the stack.
-pub(super) struct Gathered<T> {
+pub(crate) struct Gathered<T> {
     weights: [T; MAX_STAGES],
     rows: [u8; MAX_STAGES],
     len: usize,
 }
 
 impl<T: Real> Gathered<T> {
-    pub(super) fn new(weights: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn new(weights: impl Iterator<Item = f64>) -> Self {
         let mut all = Self { weights: [T::ZERO; MAX_STAGES], rows: [0; MAX_STAGES], len: 0 };
         for (w, row) in weights.zip(0_u8..).take(MAX_STAGES).filter(|(w, _)| *w != 0.0) {
             (all.weights[all.len], all.rows[all.len]) = (T::c(w), row);
@@ -125,7 +156,7 @@ impl<T: Real> Gathered<T> {
         all
     }
 
-    pub(super) fn terms(&self) -> Terms<'_, T> {
+    pub(crate) fn terms(&self) -> Terms<'_, T> {
         Terms { weights: &self.weights[..self.len], rows: &self.rows[..self.len] }
     }
 }

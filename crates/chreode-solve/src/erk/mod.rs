@@ -4,7 +4,7 @@
 //! `dense_output` the states between them, `combine` the weighted sums that both are made of.
 //! Not here: step size control and the time loop (`solve`); reverse mode (`chreode-adjoint`).
 
-mod combine;
+pub(crate) mod combine;
 mod dense_output;
 pub(crate) mod step;
 pub(crate) mod tableau;

@@ -4,10 +4,10 @@ use std::array::from_fn;
 
 use chreode_core::{FieldError, Real, Tolerance};
 
-use super::combine::{Plan, TinyPlan};
+use super::combine::{Gathered, Plan, TinyPlan};
 use super::dense_output::dense_into;
 use super::tableau::{DenseOutput, ErkTableau};
-use crate::error_norm::{worst_norm, worst_pair_norm};
+use crate::error_norm::{TINY, worst_norm, worst_pair_norm};
 use crate::initial_step::initial_step;
 use crate::rhs::Rhs;
 use crate::stats::Work;
@@ -117,6 +117,42 @@ impl<T: Real> Erk<T> {
             estimate.copy_from_slice(&sum.of(k).map(|sum| step * sum));
         }
         Ok(())
+    }
+}
+
+impl<T: Real> Erk<T> {
+    /// The latest stage before the derivative at the step's end that is evaluated at the end too.
+    pub(crate) fn stage_at_end(&self) -> Option<usize> {
+        self.tableau.c[..self.tableau.last_row()].iter().rposition(|&c| c == 1.0)
+    }
+
+    /// `h |λ|` of the proposed step: how much the field differs at two states at its end, over their distance, for the worst
+    /// trajectory; sizes are in units of the tolerance. Zero if the method has no two such states, or they differ by rounding alone.
+    ///
+    /// Where the field is stiff, repeated steps turn that difference toward the direction of the largest `|λ|` [HW96, section IV.2].
+    pub(crate) fn stiffness(&mut self, h: f64, tol: Tolerance<'_>) -> f64 {
+        let Some(stage) = self.stage_at_end() else { return 0.0 };
+        let (m, nd, last) = (self.tableau, self.nd, self.tableau.last_row());
+        let before = m.stage_weights(stage);
+        let difference = m.b.iter().enumerate().map(|(j, b)| b - before.get(j).copied().unwrap_or(0.0));
+        Gathered::new(difference).terms().sum(None, h, &self.k, &mut self.stage);
+        let (end, near) = (&self.k[last * nd..(last + 1) * nd], &self.k[stage * nd..(stage + 1) * nd]);
+        let mut worst = 0.0;
+        for (i, distance) in self.stage.chunks_exact(self.dim).enumerate() {
+            let (mut slopes, mut states, mut rounding) = (0.0, 0.0, 0.0);
+            for (j, distance) in distance.iter().enumerate() {
+                let k = i * self.dim + j;
+                let y = self.y1[k].f64().abs();
+                let scale = 1.0 / (tol.atol.of(j) + tol.rtol.of(j) * y + TINY);
+                slopes += ((end[k] - near[k]).f64() * scale).powi(2);
+                states += (distance.f64() * scale).powi(2);
+                rounding += (10.0 * T::EPSILON.f64() * y * scale).powi(2);
+            }
+            if states > rounding {
+                worst = f64::max(worst, slopes / states);
+            }
+        }
+        h.abs() * worst.sqrt()
     }
 }
 

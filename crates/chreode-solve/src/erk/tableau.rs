@@ -5,7 +5,7 @@ use chreode_core::Real;
 use super::combine::Gathered;
 
 /// Most stages, those of the dense output included: their weights are kept on the stack.
-pub(super) const MAX_STAGES: usize = 32;
+pub(crate) const MAX_STAGES: usize = 32;
 
 /// A Butcher tableau: `k_i = f(t + c_i h, y + h Σ_j a_ij k_j)`, `y₁ = y + h Σ_i b_i k_i`.
 ///

@@ -679,4 +679,8 @@ impl<T: Real, const LEAST: usize, const MOST: usize> Stepper<T> for RadauIia<T, 
     fn failure(&self) -> Option<StepFailure> {
         self.failure
     }
+
+    fn has_mass(&self) -> bool {
+        self.linear.has_mass()
+    }
 }

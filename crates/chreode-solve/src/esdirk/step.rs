@@ -1,0 +1,569 @@
+//! One step of a diagonally implicit method with an explicit first stage. Sources: [KC03], [HW96] section IV.8 (Newton
+//! iteration and step-size control), [HS96] (stage derivatives and error estimate).
+
+use chreode_core::{FieldError, Real, Sparsity, Tolerance};
+
+use super::tableau::EsdirkTableau;
+use crate::erk::combine::{Gathered, Plan};
+use crate::initial_step::initial_step;
+use crate::newton::linearisation::{JacobianAge, Linearisation};
+use crate::newton::weights::Weights;
+use crate::rhs::Rhs;
+use crate::stats::Work;
+use crate::stepper::{StepFailure, Stepper};
+
+/// Most Newton iterations of a stage.
+const MAX_ITERATIONS: u32 = 5;
+/// The same where the step cannot be made shorter.
+const MOST_OF_FIXED_STEPS: u32 = 50;
+/// What Newton's iteration may leave, relative to the tolerance of the error. This, the rate, the safety factor and the points that the
+/// second stage is predicted from were chosen by work against precision on the stiff problems of `chreode-testkit`: 0.84 of the work at
+/// equal error of 0.02, 0.1, 0.9 and three points.
+const LEFT_OF_NEWTON: f64 = 0.05;
+/// The Jacobian is kept while Newton's rate stays below this.
+const RATE_TO_KEEP: f64 = 0.01;
+const SAFETY: f64 = 0.8;
+/// The next step is at most so much longer, and at least so much of the last one.
+const MOST: f64 = 8.0;
+const LEAST: f64 = 0.2;
+/// A step would grow by less than this: it keeps its length, and the factorisation.
+const NOT_WORTH: f64 = 1.2;
+
+/// A diagonally implicit Runge-Kutta method with its work arrays: one real factorisation for all stages, so that it does well
+/// on middling accuracy where factorisations are what costs, also with a mass matrix (index-1 differential-algebraic
+/// equations).
+///
+/// The field is not evaluated at the states where steps end: if it refuses states beyond a bound, the bound must leave room for
+/// errors of the tolerance's size.
+///
+/// ```
+/// use chreode_core::field;
+/// use chreode_solve::{Esdirk, KENCARP4, SolveOptions, solve};
+/// // A fast variable that follows a slow one.
+/// let mut f = field(2, |t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]| {
+///     (dy[0], dy[1]) = (-y[1], 1e6 * (y[0] - y[1]) - t.sin());
+/// });
+/// let (mut y, mut kencarp) = ([1.0, 1.0], Esdirk::new(&KENCARP4, 1, 2));
+/// let options = SolveOptions::tolerance(1e-6, 1e-9);
+/// let stats = solve(&mut f, &[], &mut y, (0.0, 1.0), &mut kencarp, &options, &mut |_, _, _| {})?;
+/// assert!((y[0] - (-1.0_f64).exp()).abs() < 1e-5 && stats.accepted < 50);
+/// # Ok::<(), chreode_solve::SolveError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Esdirk<T: Real> {
+    tableau: &'static EsdirkTableau,
+    /// Rows of `a`, the error estimate, the predictors of the stages.
+    plan: Plan<T>,
+    d: usize,
+    nd: usize,
+    linear: Linearisation<T>,
+    jacobian: JacobianAge,
+    /// Step length of the factorisation; 0 for none.
+    factored: f64,
+    /// Stage derivatives of the step that is proposed, and of the last accepted one, as rows.
+    k: Vec<T>,
+    last_k: Vec<T>,
+    /// Length of the last accepted step; 0 if there is none to extrapolate.
+    last_h: f64,
+    /// Whether the first row of `k` is the derivative at the step's start.
+    started: bool,
+    proposed_h: f64,
+    /// What a stage adds to its implicit term.
+    psi: Vec<T>,
+    /// The implicit term, `h γ k_i`.
+    delta: Vec<T>,
+    residual: Vec<T>,
+    tmp: Vec<T>,
+    product: Vec<T>,
+    y1: Vec<T>,
+    weights: Weights<T>,
+    fixed: bool,
+    iterations: u32,
+    /// Of the last Newton iteration; the largest one of a step's stages.
+    rate: f64,
+    worst_rate: f64,
+    /// `rate / (1 - rate)` of the last iteration with this factorisation: what is left over the last correction.
+    eta: f64,
+    error_before: f64,
+    rejected: bool,
+    next_factor: f64,
+    failure: Option<StepFailure>,
+    work: Work,
+}
+
+impl<T: Real> Esdirk<T> {
+    /// Work arrays for `n` trajectories of `d` coordinates.
+    ///
+    /// # Panics
+    /// If the tableau is not [consistent](EsdirkTableau::is_consistent): a programming error, best caught at compile
+    /// time by `const _: () = assert!(..)`.
+    pub fn new(tableau: &'static EsdirkTableau, n: usize, d: usize) -> Self {
+        assert!(tableau.is_consistent(), "tableau {} is not consistent", tableau.name);
+        let (s, nd) = (tableau.stages(), n * d);
+        let zeros = || vec![T::ZERO; nd];
+        let predictors: Vec<Vec<f64>> = (2..s).map(|i| predictor(tableau.c, i)).collect();
+        let rows = tableau.a.iter().copied().chain([tableau.b_err]);
+        Self {
+            tableau,
+            plan: Plan::of(rows.chain(predictors.iter().map(|p| &p[..]))),
+            d,
+            nd,
+            linear: Linearisation::new(n, d, 0),
+            jacobian: JacobianAge::Expired,
+            factored: 0.0,
+            k: vec![T::ZERO; s * nd],
+            last_k: vec![T::ZERO; s * nd],
+            last_h: 0.0,
+            started: false,
+            proposed_h: 0.0,
+            psi: zeros(),
+            delta: zeros(),
+            residual: zeros(),
+            tmp: zeros(),
+            product: zeros(),
+            y1: zeros(),
+            weights: Weights::new(n, d),
+            fixed: false,
+            iterations: 0,
+            rate: 0.0,
+            worst_rate: 0.0,
+            eta: 1.0,
+            error_before: 1.0,
+            rejected: false,
+            next_factor: 1.0,
+            failure: None,
+            work: Work::default(),
+        }
+    }
+
+    /// Solves `M dy/dt = f` with this mass matrix, `[d, d]` row-major. It may be singular: its null rows are
+    /// algebraic equations (of index 1), which the start state must fulfil.
+    ///
+    /// # Panics
+    /// If `mass` has not `d²` elements.
+    #[must_use]
+    pub fn with_mass(mut self, mass: &[T]) -> Self {
+        assert_eq!(mass.len(), self.d * self.d, "Esdirk::with_mass: elements of the mass matrix");
+        self.linear.set_mass(mass);
+        self
+    }
+
+    /// As [`with_mass`](Self::with_mass), for a diagonal mass matrix, `[d]`.
+    ///
+    /// # Panics
+    /// If `mass` has not `d` elements.
+    #[must_use]
+    pub fn with_mass_diagonal(mut self, mass: &[T]) -> Self {
+        assert_eq!(mass.len(), self.d, "Esdirk::with_mass_diagonal: elements of the mass matrix");
+        self.linear.set_mass_diagonal(mass);
+        self
+    }
+
+    /// The sparsity of the Jacobian of fields that do not tell it themselves: differences then take one evaluation a colour,
+    /// and systems are solved in banded or sparse form where that is faster.
+    ///
+    /// # Panics
+    /// If the pattern has not `d` rows and columns.
+    #[must_use]
+    pub fn with_sparsity(mut self, pattern: &Sparsity) -> Self {
+        let size = (pattern.n_rows(), pattern.n_cols());
+        assert_eq!(size, (self.d, self.d), "Esdirk::with_sparsity: size of the pattern");
+        self.linear.set_sparsity(pattern);
+        self
+    }
+
+    /// The method.
+    pub fn tableau(&self) -> &'static EsdirkTableau {
+        self.tableau
+    }
+
+    /// Computes the Jacobian at `(t, y)`.
+    fn refresh(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        tol: Tolerance<'_>,
+    ) -> Result<(), FieldError> {
+        self.factored = 0.0;
+        self.work.evals += 1;
+        f.eval(t, y, p, &mut self.residual)?;
+        self.linear.refresh(f, t, y, p, &self.residual, tol, &mut self.work)?;
+        self.jacobian = JacobianAge::Fresh;
+        Ok(())
+    }
+
+    /// Factors for a step of length `h`; false if the matrix is singular.
+    fn factor_for(&mut self, h: f64) -> bool {
+        if (self.factored - h).abs() <= 1e-9 * h.abs() {
+            return true;
+        }
+        self.factored = 0.0;
+        if let Err(singular) = self.linear.factor(1.0 / (self.tableau.gamma * h), &mut self.work) {
+            self.next_factor = 0.5;
+            self.failure = Some(singular.into());
+            return false;
+        }
+        (self.factored, self.eta) = (h, 1.0);
+        true
+    }
+
+    /// Sets the first stage, `M k = f` at the step's start, where the mass matrix may be singular: the derivatives of the
+    /// algebraic variables are then those that keep their equations. Two tiny linearly implicit Euler steps show them; the first
+    /// one forgets what rounding left of the equations. False if the matrix is singular.
+    fn derivative_at_start(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        h: f64,
+        y: &[T],
+        p: &[T],
+    ) -> Result<bool, FieldError> {
+        let eps = T::EPSILON.f64();
+        let tiny = (eps.sqrt() * h.abs()).max(16.0 * eps * t.abs()).min(0.1 * h.abs()).copysign(h);
+        if !self.factor_for(tiny / self.tableau.gamma) {
+            return Ok(false);
+        }
+        self.tmp.copy_from_slice(y);
+        for step in 1..=2 {
+            self.work.evals += 1;
+            f.eval(t + f64::from(step) * tiny, &self.tmp, p, &mut self.residual)?;
+            self.linear.solve(&mut self.residual);
+            for (y, &change) in self.tmp.iter_mut().zip(&self.residual) {
+                *y += change;
+            }
+        }
+        let inverse = T::c(1.0 / tiny);
+        for (k, &change) in self.k.iter_mut().zip(&self.residual) {
+            *k = change * inverse;
+        }
+        Ok(true)
+    }
+
+    /// First guess of the implicit term of stage `i`.
+    #[inline(always)]
+    fn guess<const N: usize>(&mut self, i: usize, h: f64) {
+        let (m, nd) = (self.tableau, self.nd);
+        let scale = m.gamma * h;
+        if i >= 2 {
+            let row = m.stages() + 1 + (i - 2);
+            self.plan.terms(row).sum_of::<N>(None, scale, &self.k[..i * nd], &mut self.delta);
+        } else if self.last_h != 0.0 {
+            // The last step's derivatives, continued.
+            let (first, x) = (m.stages() - 2, 1.0 + h / self.last_h * m.c[1]);
+            let weights = Gathered::new(lagrange(&m.c[first..], x));
+            weights.terms().sum_of::<N>(None, scale, &self.last_k[first * nd..], &mut self.delta);
+        } else {
+            let scale = T::c(scale);
+            for (delta, &k) in self.delta.iter_mut().zip(&self.k) {
+                *delta = scale * k;
+            }
+        }
+    }
+
+    /// Simplified Newton iteration for the implicit term of a stage at `time`; true if it converged, else `failure` and
+    /// `next_factor` are set. `psi` and the guess are in place.
+    #[inline(always)]
+    fn newton<const N: usize>(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        time: f64,
+        h: f64,
+        p: &[T],
+    ) -> Result<bool, FieldError> {
+        let nd = if N > 0 { N } else { self.nd };
+        let rtol = self.weights.least_rtol().max(1e-300);
+        // Corrections of this size are rounding.
+        let floor = 10.0 * T::EPSILON.f64() / rtol;
+        let enough = floor.max(LEFT_OF_NEWTON);
+        let most = if self.fixed { MOST_OF_FIXED_STEPS } else { MAX_ITERATIONS };
+        let shift = T::c(1.0 / (self.tableau.gamma * h));
+        let last = self.eta.sqrt();
+        self.eta = last * last.sqrt(); // to the 3/4: it may have become worse
+        (self.rate, self.iterations) = (0.0, 0);
+        let mut before = 0.0;
+        for k in 1..=most {
+            self.iterations = k;
+            self.work.newton_iterations += 1;
+            self.work.evals += 1;
+            let (tmp, psi, delta) = (&mut self.tmp[..nd], &self.psi[..nd], &self.delta[..nd]);
+            for j in 0..nd {
+                tmp[j] = psi[j] + delta[j];
+            }
+            f.eval(time, tmp, p, &mut self.residual)?;
+            let has_mass = self.linear.has_mass();
+            if has_mass {
+                self.linear.apply_mass(&self.delta, &mut self.product);
+            }
+            let inner = if has_mass { &self.product[..nd] } else { &self.delta[..nd] };
+            let residual = &mut self.residual[..nd];
+            for j in 0..nd {
+                residual[j] -= shift * inner[j];
+            }
+            self.linear.solve(residual);
+            let size = self.weights.norm(residual);
+            if !size.is_finite() {
+                self.rate = f64::INFINITY;
+                return Ok(self.give_up(0.5));
+            }
+            if k > 1 {
+                self.rate = size / before;
+                self.worst_rate = self.rate.max(self.worst_rate);
+                if self.rate >= 1.0 && size > floor {
+                    return Ok(self.give_up(0.5));
+                }
+                self.eta = (self.rate / (1.0 - self.rate)).abs();
+                if !self.fixed && self.eta * size * self.rate.powi((MAX_ITERATIONS - k) as i32) > enough {
+                    return Ok(self.give_up(0.5));
+                }
+            }
+            let delta = &mut self.delta[..nd];
+            for j in 0..nd {
+                delta[j] += residual[j];
+            }
+            if self.eta * size < enough || size <= floor {
+                return Ok(true);
+            }
+            before = size;
+        }
+        Ok(self.give_up(0.5))
+    }
+
+    fn give_up(&mut self, factor: f64) -> bool {
+        self.work.newton_failures += 1;
+        self.next_factor = factor;
+        self.failure = Some(StepFailure::NewtonDiverged { iterations: self.iterations, rate: self.rate });
+        false
+    }
+
+    /// The implicit stages; false if one has no solution.
+    #[inline(always)]
+    fn stages<const N: usize>(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        t_end: f64,
+        y: &[T],
+        p: &[T],
+    ) -> Result<bool, FieldError> {
+        let (m, nd, h) = (self.tableau, self.nd, t_end - t);
+        let inverse = T::c(1.0 / (m.gamma * h));
+        self.worst_rate = 0.0;
+        for i in 1..m.stages() {
+            self.plan.terms(i).sum_of::<N>(Some(y), h, &self.k[..i * nd], &mut self.psi);
+            self.guess::<N>(i, h);
+            let time = if m.c[i] == 1.0 { t_end } else { t + m.c[i] * h };
+            if !self.newton::<N>(f, time, h, p)? {
+                return Ok(false);
+            }
+            // Not the field at the stage, which would multiply what Newton's iteration left by the stiffness.
+            for (k, &delta) in self.k[i * nd..].iter_mut().zip(&self.delta) {
+                *k = delta * inverse;
+            }
+        }
+        for ((y1, &psi), &delta) in self.y1.iter_mut().zip(&self.psi).zip(&self.delta) {
+            *y1 = psi + delta;
+        }
+        Ok(true)
+    }
+
+    /// [`step`](Stepper::step); `N` is the length of the state if the compiler is to know it, else 0.
+    fn step_of<const N: usize>(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        t_end: f64,
+        y: &[T],
+        p: &[T],
+        tol: Tolerance<'_>,
+    ) -> Result<f64, FieldError> {
+        let (m, h) = (self.tableau, t_end - t);
+        self.failure = None;
+        self.weights.follow(tol, |rtol, atol| (rtol, atol));
+        self.weights.set(y);
+        loop {
+            if self.jacobian == JacobianAge::Expired {
+                self.refresh(f, t, y, p, tol)?;
+            }
+            if !self.started {
+                if !self.derivative_at_start(f, t, h, y, p)? {
+                    return Ok(f64::INFINITY);
+                }
+                self.started = true;
+            }
+            if !self.factor_for(h) {
+                return Ok(f64::INFINITY);
+            }
+            if self.stages::<N>(f, t, t_end, y, p)? {
+                break;
+            }
+            if self.jacobian == JacobianAge::Fresh {
+                return Ok(f64::INFINITY);
+            }
+            self.jacobian = JacobianAge::Expired; // it was an old one: the same step with a new one
+        }
+        self.failure = None;
+        self.proposed_h = h;
+        if !self.y1.iter().fold(true, |ok, v| ok & v.is_finite()) {
+            return Ok(f64::NAN);
+        }
+        // What the stiff part of the error estimate would have grown to is undone by one more system.
+        self.plan.terms(m.stages()).sum_of::<N>(None, 1.0 / m.gamma, &self.k, &mut self.residual);
+        if self.linear.has_mass() {
+            self.tmp.copy_from_slice(&self.residual);
+            self.linear.apply_mass(&self.tmp, &mut self.residual);
+        }
+        self.linear.solve(&mut self.residual);
+        let err = self.weights.norm(&self.residual);
+        if !err.is_nan() {
+            self.control(h, err);
+        }
+        Ok(err)
+    }
+
+    /// Step-size control: the classical factor and the predictive one of Gustafsson, the smaller.
+    fn control(&mut self, h: f64, err: f64) {
+        let power = -1.0 / f64::from(self.tableau.embedded_order + 1);
+        let err = err.max(1e-10);
+        let mut factor = (SAFETY * err.powf(power)).clamp(LEAST, MOST);
+        if err <= 1.0 {
+            if self.last_h != 0.0 {
+                let predicted =
+                    SAFETY * (h / self.last_h).abs() * (err * err / self.error_before).powf(power);
+                factor = factor.min(predicted.clamp(LEAST, MOST));
+            }
+            if self.rejected {
+                factor = factor.min(1.0);
+            }
+            if (1.0..NOT_WORTH).contains(&factor) {
+                factor = 1.0;
+            }
+        }
+        self.next_factor = factor;
+    }
+}
+
+/// Values of the Lagrange polynomials of `nodes` at `x`.
+fn lagrange(nodes: &[f64], x: f64) -> impl Iterator<Item = f64> {
+    nodes.iter().map(move |&own| {
+        let others = nodes.iter().filter(|&&other| other != own);
+        others.map(|&other| (x - other) / (own - other)).product()
+    })
+}
+
+/// Weights of the derivatives of the stages before that at node `c[i]`, `i > 1`, which continue those at the three nearest nodes.
+fn predictor(c: &[f64], i: usize) -> Vec<f64> {
+    let distance = |j: usize| (c[j] - c[i]).abs();
+    let mut nearest: Vec<usize> = (0..i).collect();
+    nearest.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)));
+    nearest.truncate(3);
+    let nodes: Vec<f64> = nearest.iter().map(|&j| c[j]).collect();
+    let mut weights = vec![0.0; i];
+    nearest.iter().zip(lagrange(&nodes, c[i])).for_each(|(&j, w)| weights[j] = w);
+    weights
+}
+
+impl<T: Real> Stepper<T> for Esdirk<T> {
+    fn state_len(&self) -> usize {
+        self.nd
+    }
+
+    fn error_order(&self) -> Option<u32> {
+        Some(self.tableau.embedded_order + 1)
+    }
+
+    fn work(&self) -> Work {
+        self.work
+    }
+
+    fn fixed_steps(&mut self, fixed: bool) {
+        self.fixed = fixed;
+    }
+
+    fn start(&mut self, f: &mut Rhs<'_, T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
+        self.jacobian = JacobianAge::Expired;
+        (self.factored, self.last_h, self.eta, self.rejected) = (0.0, 0.0, 1.0, false);
+        self.work.evals += 1;
+        f.eval(t, y, p, &mut self.k[..self.nd])?;
+        self.started = !self.linear.has_mass();
+        Ok(())
+    }
+
+    fn initial_step(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        t_end: f64,
+        y: &[T],
+        p: &[T],
+        tol: Tolerance<'_>,
+    ) -> Result<f64, FieldError> {
+        self.work.evals += 1;
+        let order = self.tableau.embedded_order + 1;
+        let (f0, y1, f1) = (&self.k[..self.nd], &mut self.y1, &mut self.residual);
+        initial_step(f, t, t_end, y, p, f0, order, tol, y1, f1, &mut self.tmp)
+    }
+
+    fn step(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        t_end: f64,
+        y: &[T],
+        p: &[T],
+        tol: Tolerance<'_>,
+    ) -> Result<f64, FieldError> {
+        match self.nd {
+            1 => self.step_of::<1>(f, t, t_end, y, p, tol),
+            2 => self.step_of::<2>(f, t, t_end, y, p, tol),
+            3 => self.step_of::<3>(f, t, t_end, y, p, tol),
+            4 => self.step_of::<4>(f, t, t_end, y, p, tol),
+            _ => self.step_of::<0>(f, t, t_end, y, p, tol),
+        }
+    }
+
+    fn proposed(&self) -> &[T] {
+        &self.y1
+    }
+
+    fn dense(&mut self, theta: f64, h: f64, y: &[T]) -> &[T] {
+        let weights = self.tableau.dense.iter();
+        let weights = weights.map(|row| theta * row.iter().rev().fold(0.0, |s, &c| s * theta + c));
+        Gathered::new(weights).terms().sum(Some(y), h, &self.k, &mut self.tmp);
+        &self.tmp
+    }
+
+    fn accept(&mut self, y: &mut [T]) {
+        y.copy_from_slice(&self.y1);
+        std::mem::swap(&mut self.k, &mut self.last_k);
+        let last = self.last_k.len() - self.nd;
+        self.k[..self.nd].copy_from_slice(&self.last_k[last..]);
+        self.last_h = self.proposed_h;
+        self.jacobian = if self.worst_rate <= RATE_TO_KEEP { JacobianAge::Old } else { JacobianAge::Expired };
+        self.rejected = false;
+    }
+
+    fn reject(&mut self) {
+        self.rejected = true;
+        if self.jacobian == JacobianAge::Old {
+            self.jacobian = JacobianAge::Expired;
+        }
+    }
+
+    fn factor(&mut self, err: f64) -> Option<f64> {
+        if err <= 1.0 {
+            self.error_before = err.max(1e-2);
+        }
+        // After something that is not finite, or a field that refused, nothing is known.
+        (!err.is_nan()).then_some(self.next_factor)
+    }
+
+    fn failure(&self) -> Option<StepFailure> {
+        self.failure
+    }
+
+    fn has_mass(&self) -> bool {
+        self.linear.has_mass()
+    }
+}
