@@ -2,6 +2,7 @@
 //!
 //! # Where to start
 //! * [`solve`]: an ordinary differential equation, by any [`Stepper`]; [`Erk`] with [`TSIT5`] is the usual one.
+//! * [`Radau5`], [`Radau`] (many digits) and [`Bdf`] (large): stiff equations, mass matrices; [`Bdf::with_krylov`]: no matrices at all.
 //! * [`simulate`]: many trajectories of an SDE in parallel, saved at the times of a [`TimeGrid`], with or
 //!   without growth ([`simulate_weighted`]).
 //! * [`solve_lanes`]: many trajectories of one [`Dynamics`](chreode_core::Dynamics), in the lanes of vectors.
