@@ -1,7 +1,7 @@
 //! Work and precision of the stiff methods: one row a problem, method and tolerance, as
 //! `problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures,switches`.
 //!
-//! `cargo run --release -p chreode-solve --example work_precision -- [PROBLEM [METHOD [RTOL..]]]`; the error is
+//! `cargo run --release -p chreode-solve --example work_precision -- [PROBLEM [METHOD [RTOL..]]]`, METHOD one of radau, radau5, radau9, radau13, bdf; the error is
 //! `StiffCase::error`, the time includes making the stepper.
 
 use std::time::{Duration, Instant};

@@ -1,9 +1,10 @@
 //! Integrators of differential equations: ordinary ones with dense output, stochastic ones for ensembles.
 //!
 //! # Where to start
-//! * [`solve`]: an ordinary differential equation, by any [`Stepper`]: [`Erk`] with [`TSIT5`] is the usual one, [`Radau5`] and
-//!   [`Bdf`] are for stiff ones, [`AutoSwitch`] where one does not know. [`solve_with_jacobian`] for fields that know their
-//!   derivatives.
+//! * [`solve`]: an ordinary differential equation, by any [`Stepper`]: [`Erk`] with [`TSIT5`] is the usual one.
+//!   [`solve_with_jacobian`] for fields that know their derivatives.
+//! * [`Radau5`], [`Radau`] (many digits) and [`Bdf`] (large): stiff equations, mass matrices; [`Bdf::with_krylov`]: no matrices at
+//!   all. [`AutoSwitch`] where one does not know whether a problem is stiff.
 //! * [`solve_events`]: the same, and what happens at sign changes of functions of the state. [`EveryStep`] looks on.
 //! * [`simulate`]: many trajectories of an SDE in parallel, saved at the times of a [`TimeGrid`], with or
 //!   without growth ([`simulate_weighted`]); with steps of their own, [`simulate_adaptive`].

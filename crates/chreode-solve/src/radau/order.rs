@@ -17,7 +17,7 @@ pub(super) struct StageControl {
     most: usize,
     /// Accepted steps since the last change.
     steps: u32,
-    /// Newton's iteration has failed, with a new Jacobian, since the last accepted step.
+    /// Newton's iteration has diverged since the last accepted step.
     failed: bool,
 }
 
@@ -31,7 +31,7 @@ impl StageControl {
         *self = Self::new(self.least, self.most);
     }
 
-    /// Newton's iteration has failed though the Jacobian was new.
+    /// Newton's iteration has diverged.
     pub(super) fn failed(&mut self) {
         self.failed = true;
     }

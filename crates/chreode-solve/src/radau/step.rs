@@ -94,7 +94,7 @@ pub type Radau9<T> = RadauIia<T, 9, 9>;
 /// Radau IIA of order 13: many digits of smooth stiff problems.
 pub type Radau13<T> = RadauIia<T, 13, 13>;
 /// Radau IIA of order 5, 9 or 13, chosen step by step by how fast Newton's iteration converges: stiff problems that are to be solved to
-/// many digits. Loose tolerances keep it mostly at order 5. Order 13 factors three complex matrices beside a real one, and holds them.
+/// many digits. Loose tolerances keep it mostly at order 5, fixed steps always. Order 13 factors three complex matrices beside a real one, and holds them.
 pub type Radau<T> = RadauIia<T, 5, 13>;
 
 impl<T: Real, const LEAST: usize, const MOST: usize> RadauIia<T, LEAST, MOST> {
