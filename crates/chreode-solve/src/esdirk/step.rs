@@ -17,7 +17,7 @@ const MAX_ITERATIONS: u32 = 5;
 /// The same where the step cannot be made shorter.
 const MOST_OF_FIXED_STEPS: u32 = 50;
 /// What Newton's iteration may leave, relative to the tolerance of the error. This, the rate, the safety factor and the points that the
-/// second stage is predicted from were chosen by work against precision on the stiff problems of `chreode-testkit`: 0.84 of the work at
+/// second stage is predicted from were chosen by work against precision on the stiff problems of `chreode-testkit`: 0.80 of the work at
 /// equal error of 0.02, 0.1, 0.9 and three points.
 const LEFT_OF_NEWTON: f64 = 0.05;
 /// The Jacobian is kept while Newton's rate stays below this.
