@@ -26,6 +26,7 @@ mod error;
 mod error_norm;
 mod esdirk;
 mod event;
+mod implicit;
 mod initial_step;
 mod lanes;
 mod newton;
@@ -41,7 +42,6 @@ mod stepper;
 mod stops;
 
 pub use auto_switch::AutoSwitch;
-pub use bdf::step::Bdf;
 pub use chreode_core::{
     Bound, BrownianIncrements, Calculus, Diffusion, DiffusionJvp, Dynamics, FieldError, Jacobian, Jvp,
     NoiseKind, Number, Sparsity, Tolerance, VectorField, field, put, take,
@@ -62,17 +62,15 @@ pub use erk::tableaus::vern7::VERN7;
 pub use erk::tableaus::vern9::VERN9;
 pub use error::SolveError;
 pub use esdirk::kencarp4::KENCARP4;
-pub use esdirk::step::Esdirk;
 pub use esdirk::tableau::EsdirkTableau;
 pub use event::{Crossing, Event};
+pub use implicit::{Bdf, Esdirk, Radau, Radau5, Radau9, Radau13, Rosenbrock};
 pub use lanes::ensemble::{LaneError, LaneRuns, PerTrajectory, solve_lanes};
 pub use newton::krylov::{KrylovOptions, Preconditioner};
 pub use observer::{EveryStep, Observer, StepRecord};
 pub use options::{SolveOptions, StepSize};
-pub use radau::step::{Radau, Radau5, Radau9, Radau13, RadauIia};
 pub use rhs::Rhs;
 pub use rosenbrock::rodas5p::RODAS5P;
-pub use rosenbrock::step::Rosenbrock;
 pub use rosenbrock::tableau::RosenbrockTableau;
 pub use sde::adaptive::{AdaptiveEnsemble, AdaptiveOptions, simulate_adaptive};
 pub use sde::brownian_tree::BrownianTree;

@@ -1,9 +1,10 @@
 //! Steps of the numerical differentiation formulas, of variable order and step length. Source: [SR97].
 
-use chreode_core::{FieldError, Real, Sparsity, Tolerance};
+use chreode_core::{FieldError, Real, Tolerance};
 use chreode_linalg::GmresOutcome;
 
 use super::differences::{Differences, MAX_ORDER, alpha, error_constant};
+use crate::implicit::{Implicit, Multistep};
 use crate::initial_step::initial_step;
 use crate::newton::krylov::{ENOUGH_TO_GO_ON, Krylov, KrylovOptions, Preconditioner};
 use crate::newton::linearisation::{JacobianAge, Linearisation};
@@ -26,15 +27,9 @@ const LEAST: f64 = 0.2;
 /// A step would grow by less than this: it keeps its length, and the factorisation.
 const NOT_WORTH: f64 = 1.2;
 
-/// The numerical differentiation formulas (a BDF family) of orders 1 to 5 with their work arrays: the method of choice for
-/// large stiff problems and low to middle accuracy, also with a mass matrix (index-1 differential-algebraic equations).
-///
-/// L-stable up to order 2, A(α)-stable with α = 80°, 66°, 51° for orders 3 to 5. Order and step length vary; dense output
-/// has the order of the step. The field is not evaluated at the states where steps end: if it refuses states beyond a bound, the bound
-/// must leave room for errors of the tolerance's size.
+/// The numerical differentiation formulas with their work arrays.
 #[derive(Debug)]
-pub struct Bdf<T: Real> {
-    d: usize,
+pub(crate) struct BdfSteps<T: Real> {
     nd: usize,
     linear: Linearisation<T>,
     /// Solves the systems without matrices.
@@ -72,13 +67,12 @@ pub struct Bdf<T: Real> {
     work: Work,
 }
 
-impl<T: Real> Bdf<T> {
+impl<T: Real> BdfSteps<T> {
     /// Work arrays for `n` trajectories of `d` coordinates.
-    pub fn new(n: usize, d: usize) -> Self {
+    pub(crate) fn new(n: usize, d: usize) -> Self {
         let nd = n * d;
         let zeros = || vec![T::ZERO; nd];
         Self {
-            d,
             nd,
             linear: Linearisation::new(n, d, 0),
             krylov: None,
@@ -106,74 +100,6 @@ impl<T: Real> Bdf<T> {
             failure: None,
             work: Work::default(),
         }
-    }
-
-    /// Uses orders up to `order` (1 to 5) only: 2 keeps L-stability, where eigenvalues lie near the imaginary axis.
-    #[must_use]
-    pub fn with_max_order(mut self, order: usize) -> Self {
-        self.max_order = order.clamp(1, MAX_ORDER);
-        self
-    }
-
-    /// Solves `M dy/dt = f` with this mass matrix, `[d, d]` row-major. It may be singular: its null rows are
-    /// algebraic equations (of index 1), which the start state must fulfil.
-    ///
-    /// # Panics
-    /// If `mass` has not `d²` elements.
-    #[must_use]
-    pub fn with_mass(mut self, mass: &[T]) -> Self {
-        assert_eq!(mass.len(), self.d * self.d, "Bdf::with_mass: elements of the mass matrix");
-        self.linear.set_mass(mass);
-        self
-    }
-
-    /// As [`with_mass`](Self::with_mass), for a diagonal mass matrix, `[d]`.
-    ///
-    /// # Panics
-    /// If `mass` has not `d` elements.
-    #[must_use]
-    pub fn with_mass_diagonal(mut self, mass: &[T]) -> Self {
-        assert_eq!(mass.len(), self.d, "Bdf::with_mass_diagonal: elements of the mass matrix");
-        self.linear.set_mass_diagonal(mass);
-        self
-    }
-
-    /// The sparsity of the Jacobian of fields that do not tell it themselves: differences then take one evaluation a colour,
-    /// and systems are solved in banded or sparse form where that is faster.
-    ///
-    /// # Panics
-    /// If the pattern has not `d` rows and columns.
-    #[must_use]
-    pub fn with_sparsity(mut self, pattern: &Sparsity) -> Self {
-        let size = (pattern.n_rows(), pattern.n_cols());
-        assert_eq!(size, (self.d, self.d), "Bdf::with_sparsity: size of the pattern");
-        self.linear.set_sparsity(pattern);
-        self
-    }
-
-    /// Solves the Newton systems by GMRES, with no matrix: products with the Jacobian are the field's
-    /// ([`Rhs::Jvp`]) or, for any other field, differences of it. For systems too large for a factorisation; most stiff ones then need a
-    /// [preconditioner](Self::with_preconditioner).
-    #[must_use]
-    pub fn with_krylov(mut self, options: KrylovOptions) -> Self {
-        self.krylov = Some(Krylov::new(self.nd, options, None));
-        self
-    }
-
-    /// As [`with_krylov`](Self::with_krylov), with a preconditioner.
-    #[must_use]
-    pub fn with_preconditioner(
-        mut self,
-        options: KrylovOptions,
-        preconditioner: impl Preconditioner<T> + 'static,
-    ) -> Self {
-        self.krylov = Some(Krylov::new(self.nd, options, Some(Box::new(preconditioner))));
-        self
-    }
-
-    /// The order of the next step.
-    pub fn order(&self) -> usize {
-        self.order
     }
 
     /// Simplified Newton iteration for the correction (not simplified without matrices); why it failed, if it did.
@@ -347,7 +273,7 @@ impl<T: Real> Bdf<T> {
     }
 }
 
-impl<T: Real> Stepper<T> for Bdf<T> {
+impl<T: Real> Stepper<T> for BdfSteps<T> {
     fn state_len(&self) -> usize {
         self.nd
     }
@@ -492,6 +418,26 @@ impl<T: Real> Stepper<T> for Bdf<T> {
     }
 }
 
+impl<T: Real> Implicit<T> for BdfSteps<T> {
+    fn order(&self) -> usize {
+        self.order
+    }
+
+    fn system(&mut self) -> &mut Linearisation<T> {
+        &mut self.linear
+    }
+}
+
+impl<T: Real> Multistep<T> for BdfSteps<T> {
+    fn set_max_order(&mut self, order: usize) {
+        self.max_order = order.clamp(1, MAX_ORDER);
+    }
+
+    fn set_krylov(&mut self, options: KrylovOptions, preconditioner: Option<Box<dyn Preconditioner<T>>>) {
+        self.krylov = Some(Krylov::new(self.nd, options, preconditioner));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -502,7 +448,7 @@ mod tests {
         let exact = |t: f64| 1.0 / (1.7 + t * t);
         let (from, until) = (0.4, 1.9);
         let h = (until - from) / f64::from(n);
-        let mut bdf = Bdf::new(1, 1);
+        let mut bdf = BdfSteps::new(1, 1);
         (bdf.order, bdf.started) = (k, true);
         let past: Vec<f64> = (0..=k + 2).map(|i| exact(from - h * i as f64)).collect();
         bdf.history.set_from(&past, h);

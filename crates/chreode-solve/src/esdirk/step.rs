@@ -1,10 +1,11 @@
 //! One step of a diagonally implicit method with an explicit first stage. Sources: [KC03], [HW96] section IV.8 (Newton
 //! iteration and step-size control), [HS96] (stage derivatives and error estimate).
 
-use chreode_core::{FieldError, Real, Sparsity, Tolerance};
+use chreode_core::{FieldError, Real, Tolerance};
 
 use super::tableau::EsdirkTableau;
 use crate::erk::combine::{Gathered, Plan};
+use crate::implicit::Implicit;
 use crate::initial_step::initial_step;
 use crate::newton::linearisation::{JacobianAge, Linearisation};
 use crate::newton::weights::Weights;
@@ -29,32 +30,12 @@ const LEAST: f64 = 0.2;
 /// A step would grow by less than this: it keeps its length, and the factorisation.
 const NOT_WORTH: f64 = 1.2;
 
-/// A diagonally implicit Runge-Kutta method with its work arrays: one real factorisation for all stages, so that it does well
-/// on middling accuracy where factorisations are what costs, also with a mass matrix (index-1 differential-algebraic
-/// equations).
-///
-/// The field is not evaluated at the states where steps end: if it refuses states beyond a bound, the bound must leave room for
-/// errors of the tolerance's size.
-///
-/// ```
-/// use chreode_core::field;
-/// use chreode_solve::{Esdirk, KENCARP4, SolveOptions, solve};
-/// // A fast variable that follows a slow one.
-/// let mut f = field(2, |t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]| {
-///     (dy[0], dy[1]) = (-y[1], 1e6 * (y[0] - y[1]) - t.sin());
-/// });
-/// let (mut y, mut kencarp) = ([1.0, 1.0], Esdirk::new(&KENCARP4, 1, 2));
-/// let options = SolveOptions::tolerance(1e-6, 1e-9);
-/// let stats = solve(&mut f, &[], &mut y, (0.0, 1.0), &mut kencarp, &options, &mut |_, _, _| {})?;
-/// assert!((y[0] - (-1.0_f64).exp()).abs() < 1e-5 && stats.accepted < 50);
-/// # Ok::<(), chreode_solve::SolveError>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct Esdirk<T: Real> {
+/// The steps of an ESDIRK method with their work arrays.
+#[derive(Debug)]
+pub(crate) struct EsdirkSteps<T: Real> {
     tableau: &'static EsdirkTableau,
     /// Rows of `a`, the error estimate, the predictors of the stages.
     plan: Plan<T>,
-    d: usize,
     nd: usize,
     linear: Linearisation<T>,
     jacobian: JacobianAge,
@@ -91,13 +72,13 @@ pub struct Esdirk<T: Real> {
     work: Work,
 }
 
-impl<T: Real> Esdirk<T> {
+impl<T: Real> EsdirkSteps<T> {
     /// Work arrays for `n` trajectories of `d` coordinates.
     ///
     /// # Panics
     /// If the tableau is not [consistent](EsdirkTableau::is_consistent): a programming error, best caught at compile
     /// time by `const _: () = assert!(..)`.
-    pub fn new(tableau: &'static EsdirkTableau, n: usize, d: usize) -> Self {
+    pub(crate) fn new(tableau: &'static EsdirkTableau, n: usize, d: usize) -> Self {
         assert!(tableau.is_consistent(), "tableau {} is not consistent", tableau.name);
         let (s, nd) = (tableau.stages(), n * d);
         let zeros = || vec![T::ZERO; nd];
@@ -106,7 +87,6 @@ impl<T: Real> Esdirk<T> {
         Self {
             tableau,
             plan: Plan::of(rows.chain(predictors.iter().map(|p| &p[..]))),
-            d,
             nd,
             linear: Linearisation::new(n, d, 0),
             jacobian: JacobianAge::Expired,
@@ -134,47 +114,6 @@ impl<T: Real> Esdirk<T> {
             failure: None,
             work: Work::default(),
         }
-    }
-
-    /// Solves `M dy/dt = f` with this mass matrix, `[d, d]` row-major. It may be singular: its null rows are
-    /// algebraic equations (of index 1), which the start state must fulfil.
-    ///
-    /// # Panics
-    /// If `mass` has not `d²` elements.
-    #[must_use]
-    pub fn with_mass(mut self, mass: &[T]) -> Self {
-        assert_eq!(mass.len(), self.d * self.d, "Esdirk::with_mass: elements of the mass matrix");
-        self.linear.set_mass(mass);
-        self
-    }
-
-    /// As [`with_mass`](Self::with_mass), for a diagonal mass matrix, `[d]`.
-    ///
-    /// # Panics
-    /// If `mass` has not `d` elements.
-    #[must_use]
-    pub fn with_mass_diagonal(mut self, mass: &[T]) -> Self {
-        assert_eq!(mass.len(), self.d, "Esdirk::with_mass_diagonal: elements of the mass matrix");
-        self.linear.set_mass_diagonal(mass);
-        self
-    }
-
-    /// The sparsity of the Jacobian of fields that do not tell it themselves: differences then take one evaluation a colour,
-    /// and systems are solved in banded or sparse form where that is faster.
-    ///
-    /// # Panics
-    /// If the pattern has not `d` rows and columns.
-    #[must_use]
-    pub fn with_sparsity(mut self, pattern: &Sparsity) -> Self {
-        let size = (pattern.n_rows(), pattern.n_cols());
-        assert_eq!(size, (self.d, self.d), "Esdirk::with_sparsity: size of the pattern");
-        self.linear.set_sparsity(pattern);
-        self
-    }
-
-    /// The method.
-    pub fn tableau(&self) -> &'static EsdirkTableau {
-        self.tableau
     }
 
     /// Computes the Jacobian at `(t, y)`.
@@ -464,7 +403,7 @@ fn predictor(c: &[f64], i: usize) -> Vec<f64> {
     weights
 }
 
-impl<T: Real> Stepper<T> for Esdirk<T> {
+impl<T: Real> Stepper<T> for EsdirkSteps<T> {
     fn state_len(&self) -> usize {
         self.nd
     }
@@ -565,5 +504,15 @@ impl<T: Real> Stepper<T> for Esdirk<T> {
 
     fn has_mass(&self) -> bool {
         self.linear.has_mass()
+    }
+}
+
+impl<T: Real> Implicit<T> for EsdirkSteps<T> {
+    fn order(&self) -> usize {
+        self.tableau.order as usize
+    }
+
+    fn system(&mut self) -> &mut Linearisation<T> {
+        &mut self.linear
     }
 }

@@ -84,6 +84,7 @@ impl<T: Real> Linearisation<T> {
     /// Uses `mass`, `[d, d]` row-major, instead of the identity.
     pub(crate) fn set_mass(&mut self, mass: &[T]) {
         let d = self.d;
+        assert_eq!(mass.len(), d * d, "with_mass: elements of the mass matrix");
         let entries = mass.iter().enumerate().filter(|&(_, &m)| m != T::ZERO);
         self.mass = Some(entries.map(|(at, &m)| (at / d, at % d, m)).collect());
         let largest = |row: &[T]| row.iter().fold(T::ZERO, |most, m| most.max(m.abs()));
@@ -93,6 +94,7 @@ impl<T: Real> Linearisation<T> {
 
     /// Uses the diagonal mass matrix with these elements, `[d]`.
     pub(crate) fn set_mass_diagonal(&mut self, mass: &[T]) {
+        assert_eq!(mass.len(), self.d, "with_mass_diagonal: elements of the mass matrix");
         self.mass = Some(mass.iter().enumerate().map(|(i, &m)| (i, i, m)).collect());
         self.mass_rows = mass.iter().map(|m| m.abs()).collect();
         self.rebuild();
@@ -100,6 +102,11 @@ impl<T: Real> Linearisation<T> {
 
     /// The sparsity of the Jacobian of fields that tell none.
     pub(crate) fn set_sparsity(&mut self, pattern: &Sparsity) {
+        assert_eq!(
+            (pattern.n_rows(), pattern.n_cols()),
+            (self.d, self.d),
+            "with_sparsity: size of the pattern"
+        );
         self.given = Some(pattern.clone());
         self.rebuild();
     }

@@ -3,10 +3,11 @@
 //! The stage equations `Z = h (A ⊗ I) F(y + Z)` are transformed by the eigenvectors of `A⁻¹`: one real system of size `d` and a
 //! complex one for each pair of stages instead of one of all stages. The error estimate is of order 3, 5 or 7.
 
-use chreode_core::{FieldError, Real, SingularMatrix, Sparsity, Tolerance};
+use chreode_core::{FieldError, Real, SingularMatrix, Tolerance};
 
 use super::coefficients::{Coefficients, FIVE, SEVEN, THREE};
 use super::order::StageControl;
+use crate::implicit::Implicit;
 use crate::initial_step::initial_step;
 use crate::newton::linearisation::{JacobianAge, Linearisation};
 use crate::newton::weights::Weights;
@@ -25,31 +26,9 @@ const LEAST_FACTOR: f64 = 0.2;
 /// A step would grow by less than this: it keeps its length, and the factorisations.
 const NOT_WORTH: f64 = 1.2;
 
-/// Radau IIA methods of the orders from `LEAST` to `MOST`, which are 5, 9 or 13, with their work arrays: the methods of choice for
-/// stiff problems, also with a mass matrix (index-1 differential-algebraic equations). Use one of its names: [`Radau`] chooses orders,
-/// [`Radau5`], [`Radau9`] and [`Radau13`] have one.
-///
-/// L-stable; order `2 s - 1` at the steps' ends and `s + 1` inside a step (the collocation polynomial) with `s` = 3, 5 or 7 stages.
-/// Since the error estimate has order `s` only, it is held to `0.1 rtol^((s + 1) / (2 s))` (and `atol` in proportion), which brings
-/// the true error near `rtol`.
-///
-/// ```
-/// use chreode_core::field;
-/// use chreode_solve::{Radau5, SolveOptions, solve};
-/// // Robertson's reactions: rates differ by nine orders of magnitude.
-/// let mut robertson = field(3, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| {
-///     let (slow, fast, back) = (0.04 * y[0], 3e7 * y[1] * y[1], 1e4 * y[1] * y[2]);
-///     (dy[0], dy[1], dy[2]) = (back - slow, slow - back - fast, fast);
-/// });
-/// let mut y = [1.0, 0.0, 0.0];
-/// let options = SolveOptions::tolerance(1e-6, 1e-14);
-/// let stats = solve(&mut robertson, &[], &mut y, (0.0, 1e11), &mut Radau5::new(1, 3), &options, &mut |_, _, _| {})?;
-/// assert!((y[0] / 2.0833401e-8 - 1.0).abs() < 1e-4 && stats.accepted < 500);
-/// # Ok::<(), chreode_solve::SolveError>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct RadauIia<T: Real, const LEAST: usize, const MOST: usize> {
-    d: usize,
+/// Radau IIA methods of the orders from `LEAST` to `MOST`, which are 5, 9 or 13, with their work arrays.
+#[derive(Debug)]
+pub(crate) struct RadauSteps<T: Real, const LEAST: usize, const MOST: usize> {
     nd: usize,
     linear: Linearisation<T>,
     /// The field at the step's start, and at the end of the proposed one.
@@ -87,21 +66,11 @@ pub struct RadauIia<T: Real, const LEAST: usize, const MOST: usize> {
     work: Work,
 }
 
-/// Radau IIA of order 5: stiff problems that are to be solved to few or many digits.
-pub type Radau5<T> = RadauIia<T, 5, 5>;
-/// Radau IIA of order 9.
-pub type Radau9<T> = RadauIia<T, 9, 9>;
-/// Radau IIA of order 13: many digits of smooth stiff problems.
-pub type Radau13<T> = RadauIia<T, 13, 13>;
-/// Radau IIA of order 5, 9 or 13, chosen step by step by how fast Newton's iteration converges: stiff problems that are to be solved to
-/// many digits. Loose tolerances keep it mostly at order 5, fixed steps always. Order 13 factors three complex matrices beside a real one, and holds them.
-pub type Radau<T> = RadauIia<T, 5, 13>;
-
-impl<T: Real, const LEAST: usize, const MOST: usize> RadauIia<T, LEAST, MOST> {
+impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> {
     const STAGES: [usize; 2] = [LEAST.div_ceil(2), MOST.div_ceil(2)];
 
     /// Work arrays for `n` trajectories of `d` coordinates.
-    pub fn new(n: usize, d: usize) -> Self {
+    pub(crate) fn new(n: usize, d: usize) -> Self {
         const {
             assert!(matches!(LEAST, 5 | 9 | 13) && matches!(MOST, 5 | 9 | 13) && LEAST <= MOST);
         }
@@ -110,7 +79,6 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauIia<T, LEAST, MOST> {
         let [least, most] = Self::STAGES;
         let stages = || vec![zeros(); most];
         Self {
-            d,
             nd,
             linear: Linearisation::new(n, d, most / 2),
             f0: zeros(),
@@ -139,47 +107,6 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauIia<T, LEAST, MOST> {
             failure: None,
             work: Work::default(),
         }
-    }
-
-    /// Solves `M dy/dt = f` with this mass matrix, `[d, d]` row-major. It may be singular: its null rows are
-    /// algebraic equations (of index 1), which the start state must fulfil.
-    ///
-    /// # Panics
-    /// If `mass` has not `d²` elements.
-    #[must_use]
-    pub fn with_mass(mut self, mass: &[T]) -> Self {
-        assert_eq!(mass.len(), self.d * self.d, "RadauIia::with_mass: elements of the mass matrix");
-        self.linear.set_mass(mass);
-        self
-    }
-
-    /// As [`with_mass`](Self::with_mass), for a diagonal mass matrix, `[d]`.
-    ///
-    /// # Panics
-    /// If `mass` has not `d` elements.
-    #[must_use]
-    pub fn with_mass_diagonal(mut self, mass: &[T]) -> Self {
-        assert_eq!(mass.len(), self.d, "RadauIia::with_mass_diagonal: elements of the mass matrix");
-        self.linear.set_mass_diagonal(mass);
-        self
-    }
-
-    /// The sparsity of the Jacobian of fields that do not tell it themselves: differences then take one evaluation a colour,
-    /// and systems are solved in banded or sparse form where that is faster.
-    ///
-    /// # Panics
-    /// If the pattern has not `d` rows and columns.
-    #[must_use]
-    pub fn with_sparsity(mut self, pattern: &Sparsity) -> Self {
-        let size = (pattern.n_rows(), pattern.n_cols());
-        assert_eq!(size, (self.d, self.d), "RadauIia::with_sparsity: size of the pattern");
-        self.linear.set_sparsity(pattern);
-        self
-    }
-
-    /// The order of the next step.
-    pub fn order(&self) -> usize {
-        2 * self.control.stages - 1
     }
 
     /// Length of the state.
@@ -567,7 +494,7 @@ fn transform<T: Real, const S: usize, const R: usize>(
     }
 }
 
-impl<T: Real, const LEAST: usize, const MOST: usize> Stepper<T> for RadauIia<T, LEAST, MOST> {
+impl<T: Real, const LEAST: usize, const MOST: usize> Stepper<T> for RadauSteps<T, LEAST, MOST> {
     fn state_len(&self) -> usize {
         self.nd
     }
@@ -682,5 +609,15 @@ impl<T: Real, const LEAST: usize, const MOST: usize> Stepper<T> for RadauIia<T, 
 
     fn has_mass(&self) -> bool {
         self.linear.has_mass()
+    }
+}
+
+impl<T: Real, const LEAST: usize, const MOST: usize> Implicit<T> for RadauSteps<T, LEAST, MOST> {
+    fn order(&self) -> usize {
+        2 * self.control.stages - 1
+    }
+
+    fn system(&mut self) -> &mut Linearisation<T> {
+        &mut self.linear
     }
 }

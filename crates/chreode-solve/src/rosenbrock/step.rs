@@ -1,37 +1,20 @@
 //! One step of a Rosenbrock method. Source: [HW96] section IV.7.
 
-use chreode_core::{FieldError, Real, Sparsity, Tolerance};
+use chreode_core::{FieldError, Real, Tolerance};
 
 use super::tableau::RosenbrockTableau;
 use crate::erk::combine::{Gathered, Plan};
 use crate::error_norm::worst_norm;
+use crate::implicit::Implicit;
 use crate::initial_step::initial_step;
 use crate::newton::linearisation::Linearisation;
 use crate::rhs::Rhs;
 use crate::stats::Work;
 use crate::stepper::{StepFailure, Stepper};
 
-/// A Rosenbrock method with its work arrays: no iteration, but a Jacobian in every step. The method of choice for small
-/// stiff problems whose Jacobian is cheap, also with a mass matrix (index-1 differential-algebraic equations).
-///
-/// The order needs Jacobians that are right: from the field, from products with it, or from differences, whose errors
-/// matter below a tolerance of 1e-9 or so. `∂f/∂t` always comes from differences, one or two evaluations a step.
-///
-/// ```
-/// use chreode_core::field;
-/// use chreode_solve::{RODAS5P, Rosenbrock, SolveOptions, solve};
-/// // A fast variable that follows a slow one.
-/// let mut f = field(2, |t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]| {
-///     (dy[0], dy[1]) = (-y[1], 1e6 * (y[0] - y[1]) - t.sin());
-/// });
-/// let (mut y, mut rodas) = ([1.0, 1.0], Rosenbrock::new(&RODAS5P, 1, 2));
-/// let options = SolveOptions::tolerance(1e-6, 1e-9);
-/// let stats = solve(&mut f, &[], &mut y, (0.0, 1.0), &mut rodas, &options, &mut |_, _, _| {})?;
-/// assert!((y[0] - (-1.0_f64).exp()).abs() < 1e-5 && stats.accepted < 30);
-/// # Ok::<(), chreode_solve::SolveError>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct Rosenbrock<T: Real> {
+/// The steps of a Rosenbrock method with their work arrays.
+#[derive(Debug)]
+pub(crate) struct RosenbrockSteps<T: Real> {
     tableau: &'static RosenbrockTableau,
     /// Rows of `a`, rows of `coupling`, `m`, `m_err`.
     plan: Plan<T>,
@@ -58,13 +41,13 @@ pub struct Rosenbrock<T: Real> {
     work: Work,
 }
 
-impl<T: Real> Rosenbrock<T> {
+impl<T: Real> RosenbrockSteps<T> {
     /// Work arrays for `n` trajectories of `d` coordinates.
     ///
     /// # Panics
     /// If the tableau is not [consistent](RosenbrockTableau::is_consistent): a programming error, best caught at compile
     /// time by `const _: () = assert!(..)`.
-    pub fn new(tableau: &'static RosenbrockTableau, n: usize, d: usize) -> Self {
+    pub(crate) fn new(tableau: &'static RosenbrockTableau, n: usize, d: usize) -> Self {
         assert!(tableau.is_consistent(), "tableau {} is not consistent", tableau.name);
         let nd = n * d;
         let zeros = || vec![T::ZERO; nd];
@@ -90,47 +73,6 @@ impl<T: Real> Rosenbrock<T> {
             failure: None,
             work: Work::default(),
         }
-    }
-
-    /// Solves `M dy/dt = f` with this mass matrix, `[d, d]` row-major. It may be singular: its null rows are
-    /// algebraic equations (of index 1), which the start state must fulfil.
-    ///
-    /// # Panics
-    /// If `mass` has not `d²` elements.
-    #[must_use]
-    pub fn with_mass(mut self, mass: &[T]) -> Self {
-        assert_eq!(mass.len(), self.d * self.d, "Rosenbrock::with_mass: elements of the mass matrix");
-        self.linear.set_mass(mass);
-        self
-    }
-
-    /// As [`with_mass`](Self::with_mass), for a diagonal mass matrix, `[d]`.
-    ///
-    /// # Panics
-    /// If `mass` has not `d` elements.
-    #[must_use]
-    pub fn with_mass_diagonal(mut self, mass: &[T]) -> Self {
-        assert_eq!(mass.len(), self.d, "Rosenbrock::with_mass_diagonal: elements of the mass matrix");
-        self.linear.set_mass_diagonal(mass);
-        self
-    }
-
-    /// The sparsity of the Jacobian of fields that do not tell it themselves: differences then take one evaluation a colour,
-    /// and systems are solved in banded or sparse form where that is faster.
-    ///
-    /// # Panics
-    /// If the pattern has not `d` rows and columns.
-    #[must_use]
-    pub fn with_sparsity(mut self, pattern: &Sparsity) -> Self {
-        let size = (pattern.n_rows(), pattern.n_cols());
-        assert_eq!(size, (self.d, self.d), "Rosenbrock::with_sparsity: size of the pattern");
-        self.linear.set_sparsity(pattern);
-        self
-    }
-
-    /// The method.
-    pub fn tableau(&self) -> &'static RosenbrockTableau {
-        self.tableau
     }
 
     /// Sets `ft` to `∂f/∂t`, by a difference of second order into the step; no more than one evaluation if the field does not
@@ -235,7 +177,7 @@ impl<T: Real> Rosenbrock<T> {
     }
 }
 
-impl<T: Real> Stepper<T> for Rosenbrock<T> {
+impl<T: Real> Stepper<T> for RosenbrockSteps<T> {
     fn state_len(&self) -> usize {
         self.nd
     }
@@ -317,5 +259,15 @@ impl<T: Real> Stepper<T> for Rosenbrock<T> {
 
     fn has_mass(&self) -> bool {
         self.linear.has_mass()
+    }
+}
+
+impl<T: Real> Implicit<T> for RosenbrockSteps<T> {
+    fn order(&self) -> usize {
+        self.tableau.order as usize
+    }
+
+    fn system(&mut self) -> &mut Linearisation<T> {
+        &mut self.linear
     }
 }
