@@ -6,6 +6,9 @@ use chreode_linalg::{BandLu, Complex, Lu, Scalar, SparseLu};
 /// Up to this size all matrices are dense.
 pub(super) const DENSE_UP_TO: usize = 16;
 
+/// From this size on it is worth an effort to factor dense matrices less often.
+const DEAR_FROM: usize = 64;
+
 /// A solver of the form that suits its pattern.
 #[derive(Debug, Clone)]
 pub(super) enum Solver<S: Scalar> {
@@ -53,6 +56,15 @@ impl<S: Scalar> Solver<S> {
     /// Whether its values are dense, `[d, d]` row-major.
     pub(super) fn is_dense(&self) -> bool {
         matches!(self, Self::Dense(_))
+    }
+
+    /// Whether factoring takes tens of times as long as solving.
+    pub(super) fn is_dear(&self) -> bool {
+        match self {
+            Self::Dense(lu) => lu.n() >= DEAR_FROM,
+            Self::Band(_) => false,
+            Self::Sparse(_) => true,
+        }
     }
 
     pub(super) fn n(&self) -> usize {

@@ -17,14 +17,17 @@ use crate::stepper::{StepFailure, Stepper};
 
 /// Most Newton iterations where the step cannot be made shorter.
 const MOST_OF_FIXED_STEPS: u32 = 50;
-/// The Jacobian is kept while Newton's rate stays below this.
+/// The Jacobian is kept while Newton's rate stays below this; where a factorisation costs much more than an iteration, below the
+/// other.
 const RATE_TO_KEEP: f64 = 1e-3;
+const RATE_TO_KEEP_DEAR: f64 = 0.1;
 const SAFETY: f64 = 0.9;
 /// The next step is at most so much longer, and at least so much of the last one.
 const MOST_FACTOR: f64 = 8.0;
 const LEAST_FACTOR: f64 = 0.2;
-/// A step would grow by less than this: it keeps its length, and the factorisations.
-const NOT_WORTH: f64 = 1.2;
+/// A step would change by a factor within these bounds: it keeps its length, and the factorisations.
+const NOT_WORTH: [f64; 2] = [1.0, 1.2];
+const NOT_WORTH_DEAR: [f64; 2] = [0.9, 1.5];
 
 /// Radau IIA methods of the orders from `LEAST` to `MOST`, which are 5, 9 or 13, with their work arrays.
 #[derive(Debug)]
@@ -400,6 +403,10 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
         Ok(size.max(1e-10))
     }
 
+    fn rate_to_keep(&self) -> f64 {
+        if self.linear.is_dear() { RATE_TO_KEEP_DEAR } else { RATE_TO_KEEP }
+    }
+
     /// Step-size control: the classical factor and the predictive one of Gustafsson, the smaller.
     fn control<const S: usize>(&mut self, h: f64, err: f64) {
         let most = f64::from(2 * max_iterations(S));
@@ -414,7 +421,8 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
             if self.rejected {
                 factor = factor.min(1.0);
             }
-            if (1.0..NOT_WORTH).contains(&factor) && self.rate <= RATE_TO_KEEP {
+            let [least, most] = if self.linear.is_dear() { NOT_WORTH_DEAR } else { NOT_WORTH };
+            if (least..most).contains(&factor) && self.rate <= self.rate_to_keep() {
                 factor = 1.0;
             }
         } else if self.last_h == 0.0 {
@@ -580,7 +588,7 @@ impl<T: Real, const LEAST: usize, const MOST: usize> Stepper<T> for RadauSteps<T
         self.ratio = if self.last_h == 0.0 { 0.0 } else { self.proposed_h / self.last_h };
         (self.last_h, self.last_stages) = (self.proposed_h, self.control.stages);
         std::mem::swap(&mut self.f0, &mut self.f1);
-        self.jacobian = if self.rate <= RATE_TO_KEEP { JacobianAge::Old } else { JacobianAge::Expired };
+        self.jacobian = if self.rate <= self.rate_to_keep() { JacobianAge::Old } else { JacobianAge::Expired };
         self.rejected = false;
     }
 
