@@ -7,7 +7,11 @@
 //! | one digit, or a field with kinks | [`BOSH3`](crate::solve::BOSH3) |
 //! | a neural field in training | fixed steps of [`RK4`](crate::solve::RK4), or `TSIT5` |
 //! | stiff, up to some hundred coordinates | [`Radau5`](crate::solve::Radau5) |
-//! | stiff, and large or costly to evaluate | [`Bdf`](crate::solve::Bdf) |
+//! | stiff, eight digits and more | [`Radau`](crate::solve::Radau), which chooses orders 5, 9 and 13 |
+//! | stiff, and large or costly to evaluate | [`Bdf`](crate::solve::Bdf); too large for a matrix: [`Bdf::with_krylov`](crate::solve::Bdf::with_krylov) |
+//! | stiff and oscillating, with an exact Jacobian | [`Rosenbrock`](crate::solve::Rosenbrock) with [`RODAS5P`](crate::solve::RODAS5P) |
+//! | stiff, three digits, factorisations that dominate | [`Esdirk`](crate::solve::Esdirk) with [`KENCARP4`](crate::solve::KENCARP4), or `Bdf` |
+//! | stiff now and then, or you do not know | [`AutoSwitch`](crate::solve::AutoSwitch) of `TSIT5` and `Radau5` |
 //! | algebraic equations among differential ones (index 1) | `Radau5` or `Bdf` with a mass matrix |
 //! | thousands of trajectories of one small model | [`solve_lanes`](crate::solve::solve_lanes) |
 //! | with noise | [`SdeMethod`](crate::solve::SdeMethod) lists the methods; Euler-Maruyama for nets, SRIW1 for accurate paths |
