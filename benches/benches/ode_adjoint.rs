@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use chreode_adjoint::OdeAdjoint;
+use chreode_adjoint::{Checkpoints, OdeAdjoint};
 use chreode_solve::{Erk, SolveOptions, TSIT5, solve};
 use chreode_testkit::{LotkaVolterra, SmoothField};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -23,10 +23,10 @@ fn lotka_volterra(c: &mut Criterion) {
                 solve(&mut f, &P, &mut y, (0.0, 5.0), &mut erk, &options, &mut |_, _, _| {})
             });
         });
-        for every in [1, 8] {
-            let mut adjoint = OdeAdjoint::with_checkpoints(&TSIT5, n, 2, every);
+        for checkpoints in [Checkpoints::All, Checkpoints::Every(8), Checkpoints::States(8)] {
+            let Ok(mut adjoint) = OdeAdjoint::with_checkpoints(&TSIT5, n, 2, checkpoints) else { continue };
             let (mut y0_bar, mut p_bar) = (vec![0.0; 2 * n], [0.0; 4]);
-            group.bench_function(BenchmarkId::new(format!("both, every {every}"), n), |b| {
+            group.bench_function(BenchmarkId::new(format!("both, {checkpoints:?}"), n), |b| {
                 b.iter(|| {
                     let mut y = black_box(y0.clone());
                     adjoint.forward(&mut f, &P, &mut y, (0.0, 5.0), &options, &mut |_, _, _| {})?;

@@ -1,6 +1,6 @@
 //! Buffers are kept: a second pass of as many steps allocates nothing.
 
-use chreode_adjoint::OdeAdjoint;
+use chreode_adjoint::{Checkpoints, OdeAdjoint};
 use chreode_solve::{SolveOptions, TSIT5};
 use chreode_testkit::{CountingAllocator, LotkaVolterra, SmoothField, allocations_in};
 
@@ -9,11 +9,13 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
 fn forward_and_backward_again() {
-    for every in [1, 7] {
+    use Checkpoints::{All, Bytes, Every, States};
+    for (checkpoints, fixed) in [(All, false), (Every(7), false), (States(5), false), (States(5), true), (Bytes(100), true)] {
         let mut f = SmoothField(LotkaVolterra);
         let p = [1.5, 1.0, 0.75, 3.0];
-        let mut adjoint = OdeAdjoint::with_checkpoints(&TSIT5, 1, 2, every);
-        let options = SolveOptions { save_at: &[1.0, 2.0], ..SolveOptions::tolerance(1e-8, 1e-8) };
+        let mut adjoint = OdeAdjoint::with_checkpoints(&TSIT5, 1, 2, checkpoints).unwrap();
+        let options = if fixed { SolveOptions::fixed(0.01) } else { SolveOptions::tolerance(1e-8, 1e-8) };
+        let options = SolveOptions { save_at: &[1.0, 2.0], ..options };
         let (mut y0_bar, mut p_bar) = ([0.0; 2], [0.0; 4]);
         let bars: [&[f64]; 2] = [&[1.0, 0.0], &[0.0, 1.0]];
         let mut pass = || {
