@@ -31,14 +31,11 @@ impl Checkpoints {
     pub(crate) fn limit(self, state_bytes: usize) -> Result<Option<usize>, AdjointError> {
         let too_small = |what, got, least| Err(AdjointError::CheckpointsTooFew { what, got, least });
         match self {
-            Self::All => Ok(None),
             Self::Every(0) => too_small("steps between checkpoints", 0, 1),
-            Self::Every(_) => Ok(None),
+            Self::All | Self::Every(_) => Ok(None),
             Self::States(0) => too_small("states", 0, 1),
             Self::States(states) => Ok(Some(states)),
-            Self::Bytes(bytes) if bytes < state_bytes.max(1) => {
-                too_small("bytes", bytes, state_bytes.max(1))
-            }
+            Self::Bytes(bytes) if bytes < state_bytes.max(1) => too_small("bytes", bytes, state_bytes.max(1)),
             Self::Bytes(bytes) => Ok(Some(bytes / state_bytes.max(1))),
         }
     }
@@ -216,7 +213,8 @@ impl<T: Real> Store<T> {
 
     /// The last kept state, if there is one: the step it starts, and the state.
     pub(crate) fn last(&self) -> Option<(usize, &[T])> {
-        (self.kept() > 0).then(|| (self.kept[self.last].step, &self.states[self.last * self.len..][..self.len]))
+        (self.kept() > 0)
+            .then(|| (self.kept[self.last].step, &self.states[self.last * self.len..][..self.len]))
     }
 
     /// How many more states may be kept. With [`Checkpoints::Every`], those between two.

@@ -112,9 +112,8 @@ fn times() {
             .collect();
         let bars: Vec<&[f64]> = bars.iter().map(|b| &b[..]).collect();
         let (mut y0_bar, mut p_bar, mut time_bar) = ([0.0; 2], [0.0; 4], [f64::NAN; 3]);
-        let start = adjoint
-            .backward_with_times(&mut f, &P, &bars, &mut y0_bar, &mut p_bar, &mut time_bar)
-            .unwrap();
+        let start =
+            adjoint.backward_with_times(&mut f, &P, &bars, &mut y0_bar, &mut p_bar, &mut time_bar).unwrap();
         compare("times", &[start, time_bar[0], time_bar[1], time_bar[2]], &difference, 1e-6).unwrap();
     }
 }

@@ -7,7 +7,7 @@ use chreode_core::{FieldError, Real, VectorField, Vjp};
 use chreode_solve::{
     Bdf, DOP853, Erk, Radau5, Rhs, SolveOptions, Stepper, TSIT5, VERN7, solve_with_jacobian,
 };
-use chreode_testkit::{Case, LotkaVolterra, Smooth, SmoothField, corpus};
+use chreode_testkit::{LotkaVolterra, Smooth, SmoothField, corpus};
 use proptest::prelude::*;
 
 use ContinuousMethod::{Backsolve, Gauss, Interpolating};
@@ -19,8 +19,8 @@ const RADAU5_BY: Maker = |n, d| Box::new(Radau5::new(n, d));
 const BDF_BY: Maker = |n, d| Box::new(Bdf::new(n, d));
 
 /// Where backsolve may be used. Lorenz contracts volumes by `e^{-13.7}` in a unit of time, which backward expands.
-fn may(method: ContinuousMethod, case: &Case) -> bool {
-    method != Backsolve || case.name != "Lorenz"
+fn may(method: ContinuousMethod, name: &str) -> bool {
+    method != Backsolve || name != "Lorenz"
 }
 
 /// `sin` of each coordinate, by weights that differ.
@@ -85,7 +85,7 @@ fn error_falls_with_the_tolerance() {
             ("Radau5", (RADAU5_BY, RADAU5_BY)),
             ("Bdf back", (TSIT5_BY, BDF_BY)),
         ] {
-            for mut case in corpus().into_iter().filter(|case| may(method, case)) {
+            for mut case in corpus().into_iter().filter(|case| may(method, case.name)) {
                 let span = (case.span.0, case.span.0 + 1.0);
                 let exact = reference(&mut *case.field, &case.y0, &case.p, 1, span);
                 let errors = [1e-5, 1e-6, 1e-7, 1e-8].map(|tolerance| {
@@ -112,7 +112,8 @@ proptest! {
             let y0: Vec<f64> = (0..3 * d).map(|i| case.y0[i % d] + by[i]).collect();
             let span = if backward { (0.15, 0.0) } else { (case.span.0, case.span.0 + 0.8) };
             let exact = reference(&mut *case.field, &y0, &case.p, 3, span);
-            for method in [Interpolating, Gauss, Backsolve].into_iter().filter(|&m| may(m, &case)) {
+            let name = case.name;
+            for method in [Interpolating, Gauss, Backsolve].into_iter().filter(|&m| may(m, name)) {
                 let options = SolveOptions::tolerance(1e-10, 1e-10);
                 let start = (&y0[..], &case.p[..], 3);
                 let g = continuous(&mut *case.field, method, (TSIT5_BY, TSIT5_BY), start, span, &options).unwrap();
@@ -142,9 +143,10 @@ impl Smooth for Relaxation {
 /// What the documentation of backsolve says: where the flow forgets, it is wrong at any tolerance.
 #[test]
 fn backsolve_fails_where_the_flow_forgets() {
-    let (span, p) = ((0.0, 1.0), [200.0]);
-    let exact = reference(&mut SmoothField(Relaxation), &[2.0], &p, 1, span);
-    for back in [TSIT5_BY, RADAU5_BY] {
+    let span = (0.0, 1.0);
+    for (rate, back) in [(60.0, TSIT5_BY), (200.0, TSIT5_BY), (200.0, RADAU5_BY)] {
+        let p = [rate];
+        let exact = reference(&mut SmoothField(Relaxation), &[2.0], &p, 1, span);
         for tolerance in [1e-6, 1e-9, 1e-12] {
             let options = SolveOptions::tolerance(tolerance, tolerance);
             let run = |method| {
@@ -207,10 +209,14 @@ fn stiff() {
             let errors = [1e-5, 1e-6, 1e-7, 1e-8].map(|tolerance| {
                 let options = SolveOptions::tolerance(tolerance, tolerance);
                 let f = &mut SmoothField(VanDerPol);
-                error(&continuous(f, method, makers, (&y0, &p, 1), span, &options).unwrap(), &exact) / tolerance
+                error(&continuous(f, method, makers, (&y0, &p, 1), span, &options).unwrap(), &exact)
+                    / tolerance
             });
             println!("{method:?} {name}: {errors:.1?}");
-            assert!(errors[3] * 1e-8 < 1e-5 && errors[3] * 1e-8 < errors[0] * 1e-5, "{method:?} {name}: {errors:?}");
+            assert!(
+                errors[3] * 1e-8 < 1e-5 && errors[3] * 1e-8 < errors[0] * 1e-5,
+                "{method:?} {name}: {errors:?}"
+            );
         }
     }
 }
@@ -282,9 +288,8 @@ fn errors_and_empty_runs() {
         let short = adjoint.forward(rhs, &p[..3], &mut [1.0, 0.5], (1.0, 1.0), erk, &saving, nothing);
         assert!(matches!(short, Err(AdjointError::ShapeMismatch { expected: 4, got: 3, .. })));
         adjoint.forward(rhs, &p, &mut [1.0, 0.5], (1.0, 1.0), erk, &saving, nothing).unwrap();
-        let mut backward = |bar: &[f64]| {
-            adjoint.backward(&mut f, &p, &mut back, &options, &[bar], &mut y0_bar, &mut p_bar)
-        };
+        let mut backward =
+            |bar: &[f64]| adjoint.backward(&mut f, &p, &mut back, &options, &[bar], &mut y0_bar, &mut p_bar);
         backward(&[3.0, 4.0]).unwrap();
         let wrong = backward(&[3.0]);
         assert!(matches!(wrong, Err(AdjointError::ShapeMismatch { expected: 2, got: 1, .. })));

@@ -85,7 +85,9 @@ fn sensitivities(
     options: &SolveOptions<'_>,
 ) -> Vec<f64> {
     let (d, np) = (y0.len(), p.len());
-    let mut f = ForwardSensitivities::new(Boxed(f), &(0..d).collect::<Vec<_>>(), &(0..np).collect::<Vec<_>>()).unwrap();
+    let mut f =
+        ForwardSensitivities::new(Boxed(f), &(0..d).collect::<Vec<_>>(), &(0..np).collect::<Vec<_>>())
+            .unwrap();
     let mut z = vec![0.0; (1 + d + np) * d];
     f.start(y0, &mut z).unwrap();
     let mut method = method(z.len());
@@ -100,7 +102,11 @@ fn sensitivities(
 fn agree_with_the_discrete_adjoint() {
     for case in 0..corpus().len() {
         for (name, method, tolerance) in [
-            ("Tsit5", (|len| Box::new(Erk::new(&TSIT5, 1, len))) as fn(usize) -> Box<dyn Stepper<f64>>, 1e-11),
+            (
+                "Tsit5",
+                (|len| Box::new(Erk::new(&TSIT5, 1, len))) as fn(usize) -> Box<dyn Stepper<f64>>,
+                1e-11,
+            ),
             ("Dop853", |len| Box::new(Erk::new(&DOP853, 1, len)), 1e-12),
             ("Radau5", |len| Box::new(Radau5::new(1, len)), 1e-10),
             ("Bdf", |len| Box::new(Bdf::new(1, len)), 1e-11),
@@ -149,14 +155,23 @@ fn stiff() {
             *atol = 1e-13 / RATES[k / 3];
         }
         let options = SolveOptions::tolerance(1e-11, &atol);
-        let stats = solve_with_jacobian(&mut f, &RATES, &mut z, span, &mut *method, &options, &mut |_, _, _| {}).unwrap();
+        let stats =
+            solve_with_jacobian(&mut f, &RATES, &mut z, span, &mut *method, &options, &mut |_, _, _| {})
+                .unwrap();
         for k in 0..3 {
             let scaled = |v: f64| v * RATES[k];
             let given: Vec<f64> = z[3 + 3 * k..6 + 3 * k].iter().map(|&v| scaled(v)).collect();
             let difference: Vec<f64> = (0..3)
-                .map(|i| scaled(central_difference_by(&[RATES[k]], 1e-3 * (RATES[k] / RATES[k].max(0.1)), |x| end(x, k)[i])[0]))
+                .map(|i| {
+                    scaled(
+                        central_difference_by(&[RATES[k]], 1e-3 * (RATES[k] / RATES[k].max(0.1)), |x| {
+                            end(x, k)[i]
+                        })[0],
+                    )
+                })
                 .collect();
-            compare("column", &given, &difference, 1e-6).unwrap_or_else(|e| panic!("{name} {k}: {e} {stats:?}"));
+            compare("column", &given, &difference, 1e-6)
+                .unwrap_or_else(|e| panic!("{name} {k}: {e} {stats:?}"));
         }
     }
 }
@@ -171,7 +186,7 @@ proptest! {
         let mut f = ForwardSensitivities::new(SmoothField(LotkaVolterra), &[0, 1], &[]).unwrap();
         let z = [y[0], y[1], 0.0, 0.0, 0.0, 0.0];
         prop_assert!(check_jacobian(&mut f, 0.0, &z, &p, 1e-9).is_ok());
-        prop_assert_eq!(f.sparsity().map(|s| s.len()), Some(12));
+        prop_assert_eq!(f.sparsity().map(chreode_core::Sparsity::len), Some(12));
     }
 }
 

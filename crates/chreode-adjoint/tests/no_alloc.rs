@@ -10,7 +10,9 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 #[test]
 fn forward_and_backward_again() {
     use Checkpoints::{All, Bytes, Every, States};
-    for (checkpoints, fixed) in [(All, false), (Every(7), false), (States(5), false), (States(5), true), (Bytes(100), true)] {
+    for (checkpoints, fixed) in
+        [(All, false), (Every(7), false), (States(5), false), (States(5), true), (Bytes(100), true)]
+    {
         let mut f = SmoothField(LotkaVolterra);
         let p = [1.5, 1.0, 0.75, 3.0];
         let mut adjoint = OdeAdjoint::with_checkpoints(&TSIT5, 1, 2, checkpoints).unwrap();
