@@ -37,6 +37,12 @@ pub enum AdjointError {
         /// How many there are.
         len: usize,
     },
+    /// Two events changed or ended a run at the same time, where it has no derivative.
+    #[error("two events at t = {t}: the run has no derivative there")]
+    EventsTogether {
+        /// The time.
+        t: f64,
+    },
     /// A backward pass was asked for, but the last forward pass failed or there was none.
     #[error("backward pass without a completed forward pass")]
     NoForwardPass,

@@ -20,5 +20,6 @@ pub use checkpoint::{Checkpoints, recomputed_steps};
 pub use continuous::{ContinuousAdjoint, ContinuousMethod};
 pub use discrete::erk::OdeAdjoint;
 pub use discrete::euler_maruyama::SdeAdjoint;
+pub use discrete::event::EventVjp;
 pub use error::AdjointError;
 pub use forward::ForwardSensitivities;

@@ -7,10 +7,10 @@
 //! are kept (`checkpoint`).
 
 use chreode_core::{FieldError, Real, Tolerance, VectorField, Vjp};
-use chreode_solve::{
-    Erk, ErkTableau, Observer, Rhs, SolveOptions, Stats, StepRecord, StepSize, Stepper, solve_observed,
-};
+use chreode_solve::{Erk, ErkTableau, Rhs, SolveOptions, Stats, Stepper, solve_events};
 
+use super::event::{EventVjp, watch};
+use super::tape::{Recorder, Tape, known_steps};
 use crate::AdjointError;
 use crate::checkpoint::{Checkpoints, Store};
 use crate::error::{check_finite, check_len};
@@ -60,63 +60,8 @@ pub struct OdeAdjoint<T> {
     inputs: Vec<T>,
     input_bar: Vec<T>,
     lambda: Vec<T>,
-}
-
-/// What a forward run leaves behind.
-#[derive(Debug, Clone)]
-struct Tape<T> {
-    /// Start and end of each step.
-    steps: Vec<(f64, f64)>,
-    states: Store<T>,
-    /// Steps taken before each saved time, and that time.
-    saved: Vec<(usize, f64)>,
-    /// The last step, if the number of steps is known, and the state at its start: the reverse sweep begins there.
-    last: Option<usize>,
-    y_last: Vec<T>,
-}
-
-/// Passes the caller's saves on and fills the tape.
-struct Recorder<'a, T> {
-    tape: &'a mut Tape<T>,
-    save: &'a mut dyn FnMut(usize, f64, &[T]),
-}
-
-impl<T: Real> Observer<T> for Recorder<'_, T> {
-    fn step(&mut self, r: StepRecord<'_, T>) {
-        let step = self.tape.steps.len();
-        self.tape.states.offer(step, r.y);
-        if self.tape.last == Some(step) {
-            self.tape.y_last.copy_from_slice(r.y);
-        }
-        self.tape.steps.push((r.t, r.t_end));
-    }
-
-    fn save(&mut self, i: usize, t: f64, y: &[T]) {
-        self.tape.saved.push((self.tape.steps.len(), t));
-        (self.save)(i, t, y);
-    }
-}
-
-/// The number of steps of a run that lands on its saved times, if it is fixed before.
-fn known_steps(span: (f64, f64), options: &SolveOptions<'_>) -> Option<usize> {
-    let StepSize::Fixed(h) = options.step else { return None };
-    let sign = if span.1 >= span.0 { 1.0 } else { -1.0 };
-    let (mut from, mut steps) = (span.0, 0);
-    let (mut saves, mut breaks) = (options.save_at, options.discontinuities);
-    while sign * (span.1 - from) > 0.0 {
-        let mut stop = span.1;
-        for list in [&mut saves, &mut breaks] {
-            while let [first, rest @ ..] = *list
-                && sign * (first - from) <= 0.0
-            {
-                *list = rest;
-            }
-            stop = list.first().map_or(stop, |&at| if sign * (at - stop) < 0.0 { at } else { stop });
-        }
-        steps += ((stop - from).abs() / h * (1.0 - 1e-9)).ceil().max(1.0) as usize;
-        from = stop;
-    }
-    Some(steps)
+    /// Gradient of a root with respect to the parameters.
+    p_root: Vec<T>,
 }
 
 impl<T: Real> OdeAdjoint<T> {
@@ -152,16 +97,18 @@ impl<T: Real> OdeAdjoint<T> {
             erk: Erk::new(tableau, n, d),
             dim: d,
             nd,
-            tape: Tape { steps: Vec::new(), states, saved: Vec::new(), last: None, y_last: zeros(1) },
+            tape: Tape::new(states, nd),
             complete: false,
             recomputed: 0,
             y: zeros(1),
             y_end: zeros(1),
             ready: None,
-            k: zeros(stages),
+            // An event needs two rows, whatever the method.
+            k: zeros(stages.max(2)),
             inputs: zeros(stages),
             input_bar: zeros(stages),
             lambda: zeros(1),
+            p_root: Vec::new(),
         })
     }
 
@@ -179,15 +126,38 @@ impl<T: Real> OdeAdjoint<T> {
         options: &SolveOptions<'_>,
         save: &mut dyn FnMut(usize, f64, &[T]),
     ) -> Result<Stats, AdjointError> {
+        self.forward_events(f, p, y, span, options, &[], save)
+    }
+
+    /// As [`forward`](Self::forward), and watches for events, as [`chreode_solve::solve_events`] does. The states before and after
+    /// each that resets or ends are kept, beside any checkpoints.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and [`AdjointError::EventsTogether`] for two at the same time: there is no
+    /// derivative.
+    pub fn forward_events(
+        &mut self,
+        f: &mut dyn VectorField<T>,
+        p: &[T],
+        y: &mut [T],
+        span: (f64, f64),
+        options: &SolveOptions<'_>,
+        events: &[&dyn EventVjp<T>],
+        save: &mut dyn FnMut(usize, f64, &[T]),
+    ) -> Result<Stats, AdjointError> {
         self.complete = false;
         let options = SolveOptions { land_on_saves: true, ..*options };
-        self.tape.steps.clear();
-        self.tape.saved.clear();
-        let known = known_steps(span, &options);
-        self.tape.states.begin(known);
-        self.tape.last = known.and_then(|steps| steps.checked_sub(1));
-        let mut recorder = Recorder { tape: &mut self.tape, save };
-        let stats = solve_observed(&mut Rhs::Field(f), p, y, span, &mut self.erk, &options, &mut recorder)?;
+        let known = known_steps(span, &options).filter(|_| events.is_empty());
+        self.tape.begin(known, events.len());
+        let ends: Vec<bool> = events.iter().map(|e| e.terminal() || e.resets()).collect();
+        let mut watched: Vec<_> = events.iter().map(|&e| watch(e)).collect();
+        let mut recorder = Recorder { tape: &mut self.tape, save, ends: &ends, together: None };
+        let f = &mut Rhs::Field(f);
+        let stats = solve_events(f, p, y, span, &mut self.erk, &options, &mut watched, &mut recorder)?;
+        if let Some(t) = recorder.together {
+            return Err(AdjointError::EventsTogether { t });
+        }
+        self.tape.after_event(y);
         self.y_end.copy_from_slice(y);
         self.complete = true;
         Ok(stats)
@@ -226,7 +196,7 @@ impl<T: Real> OdeAdjoint<T> {
         y0_bar: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
-        self.sweep(f, p, state_bar, y0_bar, p_bar, None)
+        self.sweep(f, p, &[], state_bar, None, y0_bar, p_bar, None)
     }
 
     /// As [`backward`](Self::backward); also sets `time_bar[i]` to the gradient with respect to the time `save_at[i]`, and
@@ -249,17 +219,41 @@ impl<T: Real> OdeAdjoint<T> {
         if self.complete {
             check_len("time_bar", time_bar.len(), self.tape.saved.len())?;
         }
-        self.sweep(f, p, state_bar, y0_bar, p_bar, Some(time_bar))?;
+        self.sweep(f, p, &[], state_bar, None, y0_bar, p_bar, Some(time_bar))?;
         let Some(&(t, _)) = self.tape.steps.first() else { return Ok(T::ZERO) };
         f.eval(t, &self.y, p, &mut self.lambda)?;
         Ok(-dot(y0_bar, &self.lambda))
+    }
+
+    /// As [`backward`](Self::backward), through the last [`forward_events`](Self::forward_events), which had the same events.
+    ///
+    /// `end_bar` is the gradient with respect to the end of the run: the state there, after any reset, and the time, which
+    /// counts if a terminal event ended it. An event's time moves with the state, `∂t/∂y = -∇g / (∇g · f + ∂g/∂t)` for its root `g`,
+    /// and the adjoint state jumps accordingly [GFB99]. The step that an event cuts short is differentiated as if the method had
+    /// made it with that length, which is right to the order of its dense output; all others are exact.
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward); the adjoint state is not finite where the root is tangent to zero.
+    pub fn backward_events(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        events: &[&dyn EventVjp<T>],
+        state_bar: &[&[T]],
+        end_bar: (&[T], T),
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        self.sweep(f, p, events, state_bar, Some(end_bar), y0_bar, p_bar, None)
     }
 
     fn sweep(
         &mut self,
         f: &mut dyn Vjp<T>,
         p: &[T],
+        events: &[&dyn EventVjp<T>],
         state_bar: &[&[T]],
+        end_bar: Option<(&[T], T)>,
         y0_bar: &mut [T],
         p_bar: &mut [T],
         mut time_bar: Option<&mut [T]>,
@@ -268,6 +262,7 @@ impl<T: Real> OdeAdjoint<T> {
             return Err(AdjointError::NoForwardPass);
         }
         check_len("state_bar (saved times)", state_bar.len(), self.tape.saved.len())?;
+        check_len("events", events.len(), self.tape.events)?;
         check_len("dimension of the field", f.dim(), self.dim)?;
         check_len("y0_bar", y0_bar.len(), self.nd)?;
         check_len("p_bar", p_bar.len(), p.len())?;
@@ -278,8 +273,15 @@ impl<T: Real> OdeAdjoint<T> {
         self.y.copy_from_slice(&self.y_end);
         y0_bar.fill(T::ZERO);
         let a = y0_bar; // the adjoint state: where it ends is what is asked for
+        let mut end_time_bar = T::ZERO;
+        if let Some((bar, time_bar)) = end_bar {
+            check_len("end_bar", bar.len(), self.nd)?;
+            a.copy_from_slice(bar);
+            end_time_bar = time_bar;
+        }
         let mut saves = state_bar.len();
         for step in (0..self.tape.steps.len()).rev() {
+            self.event_back(f, p, events, step, end_time_bar, a, p_bar)?;
             self.jump(f, p, step + 1, &mut saves, state_bar, a, &mut time_bar)?;
             self.go_to(f, step, p)?;
             let (t, t_end) = self.tape.steps[step];
@@ -288,6 +290,42 @@ impl<T: Real> OdeAdjoint<T> {
         }
         self.jump(f, p, 0, &mut saves, state_bar, a, &mut time_bar)?;
         check_finite(a, self.dim, 0, self.tape.steps.first().map_or(f64::NAN, |s| s.0))
+    }
+
+    /// Pulls the adjoint state back through the event that ended `step`, if one did; `self.y` is then the state before it.
+    fn event_back(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        events: &[&dyn EventVjp<T>],
+        step: usize,
+        end_time_bar: T,
+        a: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        let Some((ending, before, after)) = self.tape.ending(step) else { return Ok(()) };
+        let (event, t) = (events[ending.index], ending.t);
+        let (slope, root_bar) = self.k.split_at_mut(self.nd);
+        self.p_root.resize(p.len(), T::ZERO);
+        // What a later time does: less of the flow after the event, more of that before it.
+        let mut later = if event.terminal() {
+            end_time_bar
+        } else {
+            f.eval(t, after, p, slope)?;
+            -dot(a, slope)
+        };
+        later += event.reset_vjp(t, before, p, a, &mut self.lambda, p_bar);
+        f.eval(t, before, p, slope)?;
+        later += dot(&self.lambda, slope);
+        let root_bar = &mut root_bar[..self.nd];
+        let root_t = event.root_gradient(t, before, p, root_bar, &mut self.p_root);
+        let by = -later / (dot(root_bar, slope) + root_t);
+        for ((a, &bar), &root) in a.iter_mut().zip(&self.lambda).zip(&*root_bar) {
+            *a = bar + by * root;
+        }
+        p_bar.iter_mut().zip(&self.p_root).for_each(|(p_bar, &root)| *p_bar += by * root);
+        self.y.copy_from_slice(before);
+        Ok(())
     }
 
     /// Adds the gradients of the saves that were made after `steps` steps, where the state is `self.y`.
@@ -344,6 +382,10 @@ impl<T: Real> OdeAdjoint<T> {
     fn advance(&mut self, f: &mut dyn Vjp<T>, from: usize, to: usize, p: &[T]) -> Result<(), FieldError> {
         let f = &mut Rhs::Field(f);
         for i in from..to {
+            if let Some((_, _, after)) = self.tape.ending(i) {
+                self.y.copy_from_slice(after); // not by a step alone
+                continue;
+            }
             let (t, t_end) = self.tape.steps[i];
             // The first stage is there unless this is the first step, or the first one after a discontinuity. Where a step
             // begins, the forward run evaluated the field at this time and state, so the bits agree.

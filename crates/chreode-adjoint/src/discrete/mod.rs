@@ -2,3 +2,5 @@
 
 pub(crate) mod erk;
 pub(crate) mod euler_maruyama;
+pub(crate) mod event;
+mod tape;
