@@ -1,6 +1,7 @@
 //! Gradients of solutions with respect to their start state, parameters and times.
 //!
 //! # Where to start
+//! * [`Sensitivity::auto`] says which of these suits a problem, and why.
 //! * [`OdeAdjoint`]: the exact gradient of a computed solution, back through its explicit Runge-Kutta steps, fixed or adaptive, with
 //!   jumps of the adjoint state at observations; [`Checkpoints`] bound its memory.
 //! * [`SdeAdjoint`]: the same for Euler-Maruyama paths, whose noise is drawn again.
@@ -15,6 +16,7 @@ mod continuous;
 mod discrete;
 mod error;
 mod forward;
+mod sensitivity;
 
 pub use checkpoint::{Checkpoints, recomputed_steps};
 pub use continuous::{ContinuousAdjoint, ContinuousMethod};
@@ -23,3 +25,4 @@ pub use discrete::euler_maruyama::SdeAdjoint;
 pub use discrete::event::EventVjp;
 pub use error::AdjointError;
 pub use forward::ForwardSensitivities;
+pub use sensitivity::{Sensitivity, Task};

@@ -40,7 +40,7 @@ pub trait EventVjp<T: Real> {
 }
 
 /// The event as the solver knows it.
-pub(super) fn watch<'a, T: Real>(event: &'a dyn EventVjp<T>) -> Event<'a, T> {
+pub(super) fn watch<T: Real>(event: &dyn EventVjp<T>) -> Event<'_, T> {
     let mut watched = Event::new(|t, y: &[T], p: &[T]| event.root(t, y, p)).crossing(event.crossing());
     if event.terminal() {
         watched = watched.terminal();
