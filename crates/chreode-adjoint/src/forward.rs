@@ -86,7 +86,7 @@ impl<T: Real, F: VectorField<T>> ForwardSensitivities<F, T> {
     /// # Errors
     /// [`AdjointError::ShapeMismatch`].
     pub fn start(&self, y0: &[T], z: &mut [T]) -> Result<(), AdjointError> {
-        let (d, width) = (self.d, self.width());
+        let (d, width) = (self.d.max(1), self.width().max(1));
         check_len("z", z.len(), y0.len() / d * width)?;
         check_len("start states (a multiple of the dimension)", y0.len(), y0.len() / d * d)?;
         z.fill(T::ZERO);
@@ -105,7 +105,7 @@ impl<T: Real, F: VectorField<T>> ForwardSensitivities<F, T> {
     /// # Errors
     /// [`AdjointError::ShapeMismatch`].
     pub fn pull(&self, z: &[T], state_bar: &[T], gradient: &mut [T]) -> Result<(), AdjointError> {
-        let (d, width) = (self.d, self.width());
+        let (d, width) = (self.d.max(1), self.width().max(1));
         check_len("state_bar", state_bar.len(), z.len() / width * d)?;
         check_len("gradient", gradient.len(), self.columns())?;
         for (z, bar) in z.chunks_exact(width).zip(state_bar.chunks_exact(d)) {
