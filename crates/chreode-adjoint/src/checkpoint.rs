@@ -11,7 +11,8 @@ use crate::AdjointError;
 
 /// Which states a forward run keeps; the reverse sweep computes the others again. The gradient has the same bits.
 ///
-/// The start and end of each step are always kept, 16 bytes a step beside what is counted here.
+/// Beside what is counted here are kept: the start and end of each step, 16 bytes a step; the last two states; the states
+/// before and after events; the method's work arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Checkpoints {
     /// The state at the start of every step: nothing is computed again.

@@ -5,6 +5,7 @@
 use chreode_adjoint::{AdjointError, Checkpoints, OdeAdjoint, recomputed_steps};
 use chreode_solve::{EULER, ErkTableau, RK4, SolveOptions, TSIT5};
 use chreode_testkit::{LotkaVolterra, SmoothField, central_difference_by, compare};
+use proptest::prelude::*;
 
 const P: [f64; 4] = [1.5, 1.0, 0.75, 3.0];
 const BARS: [&[f64]; 3] = [&[1.0, 0.2], &[-0.4, 1.0], &[0.3, 0.7]];
@@ -74,6 +75,36 @@ fn known_length_between_stops() {
         let all = run(&RK4, Checkpoints::All, &options, 3.0);
         let few = run(&RK4, Checkpoints::States(states), &options, 3.0);
         assert_eq!((few.bits, few.again), (all.bits, recomputed_steps(few.steps, states)), "{states}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The number of fixed steps is known before, wherever the run stops: else more steps would be taken again.
+    #[test]
+    fn known_length_wherever_it_stops(
+        mut times in prop::collection::vec(0.0..2.0_f64, 0..8),
+        mut breaks in prop::collection::vec(0.0..2.0_f64, 0..5),
+        h in 0.004..0.3_f64,
+        states in 1_usize..9,
+        backward: bool,
+    ) {
+        for list in [&mut times, &mut breaks] {
+            list.sort_by(f64::total_cmp);
+            list.dedup();
+            if backward {
+                list.reverse();
+            }
+        }
+        let mut adjoint = OdeAdjoint::with_checkpoints(&RK4, 1, 2, Checkpoints::States(states)).unwrap();
+        let mut f = SmoothField(LotkaVolterra);
+        let options = SolveOptions { save_at: &times, discontinuities: &breaks, ..SolveOptions::fixed(h) };
+        let span = if backward { (2.0, 0.0) } else { (0.0, 2.0) };
+        adjoint.forward(&mut f, &P, &mut [1.0, 0.5], span, &options, &mut |_, _, _| {}).unwrap();
+        let bars = vec![&[1.0, 2.0][..]; times.len()];
+        adjoint.backward(&mut f, &P, &bars, &mut [0.0; 2], &mut [0.0; 4]).unwrap();
+        prop_assert_eq!(adjoint.recomputed(), recomputed_steps(adjoint.steps().len(), states));
     }
 }
 
