@@ -3,8 +3,8 @@
 
 use std::hint::black_box;
 
-use chreode_adjoint::OdeAdjoint;
-use chreode_solve::{Erk, SolveOptions, TSIT5, solve};
+use chreode_adjoint::{Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint};
+use chreode_solve::{Erk, Rhs, SolveOptions, TSIT5, solve};
 use chreode_testkit::{LotkaVolterra, SmoothField};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
@@ -23,10 +23,10 @@ fn lotka_volterra(c: &mut Criterion) {
                 solve(&mut f, &P, &mut y, (0.0, 5.0), &mut erk, &options, &mut |_, _, _| {})
             });
         });
-        for every in [1, 8] {
-            let mut adjoint = OdeAdjoint::with_checkpoints(&TSIT5, n, 2, every);
+        for checkpoints in [Checkpoints::All, Checkpoints::Every(8), Checkpoints::States(8)] {
+            let Ok(mut adjoint) = OdeAdjoint::with_checkpoints(&TSIT5, n, 2, checkpoints) else { continue };
             let (mut y0_bar, mut p_bar) = (vec![0.0; 2 * n], [0.0; 4]);
-            group.bench_function(BenchmarkId::new(format!("both, every {every}"), n), |b| {
+            group.bench_function(BenchmarkId::new(format!("both, {checkpoints:?}"), n), |b| {
                 b.iter(|| {
                     let mut y = black_box(y0.clone());
                     adjoint.forward(&mut f, &P, &mut y, (0.0, 5.0), &options, &mut |_, _, _| {})?;
@@ -39,5 +39,35 @@ fn lotka_volterra(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lotka_volterra);
+/// The other ways to the same gradient, with a small memory and without any.
+fn other_ways(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ode_adjoint");
+    let (y0, mut f) = ([1.0, 0.5], SmoothField(LotkaVolterra));
+    let options = SolveOptions { save_at: &[5.0], ..SolveOptions::tolerance(1e-6, 1e-6) };
+    for method in [ContinuousMethod::Interpolating, ContinuousMethod::Gauss, ContinuousMethod::Backsolve] {
+        let mut adjoint = ContinuousAdjoint::new(method, 1, 2, 4);
+        let (mut ahead, mut back) = (Erk::new(&TSIT5, 1, 2), Erk::new(&TSIT5, 1, adjoint.backward_len()));
+        let (mut y0_bar, mut p_bar) = ([0.0; 2], [0.0; 4]);
+        group.bench_function(BenchmarkId::new(format!("continuous, {method:?}"), 1), |b| {
+            b.iter(|| {
+                let (mut y, rhs) = (black_box(y0), &mut Rhs::Field(&mut f));
+                adjoint.forward(rhs, &P, &mut y, (0.0, 5.0), &mut ahead, &options, &mut |_, _, _| {})?;
+                adjoint.backward(&mut f, &P, &mut back, &options, &[&y], &mut y0_bar, &mut p_bar)
+            });
+        });
+    }
+    if let Ok(mut f) = ForwardSensitivities::new(SmoothField(LotkaVolterra), &[0, 1], &[0, 1, 2, 3]) {
+        let (mut z, mut erk) = ([0.0; 14], Erk::new(&TSIT5, 1, 14));
+        group.bench_function(BenchmarkId::new("forward sensitivities, 6", 1), |b| {
+            b.iter(|| {
+                f.start(&black_box(y0), &mut z)?;
+                let stats = solve(&mut f, &P, &mut z, (0.0, 5.0), &mut erk, &options, &mut |_, _, _| {})?;
+                Ok::<_, chreode_adjoint::AdjointError>(stats)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, lotka_volterra, other_ways);
 criterion_main!(benches);

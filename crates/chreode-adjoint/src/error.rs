@@ -17,6 +17,32 @@ pub enum AdjointError {
         /// The length it has.
         got: usize,
     },
+    /// Too little room was given for the states of a run.
+    #[error("room for {got} {what} is too little: the least is {least}")]
+    CheckpointsTooFew {
+        /// What is counted.
+        what: &'static str,
+        /// How many were allowed.
+        got: usize,
+        /// How many are needed.
+        least: usize,
+    },
+    /// A coordinate or parameter that the field does not have.
+    #[error("there is no {what} {index}: the field has {len}")]
+    NoSuch {
+        /// What is numbered.
+        what: &'static str,
+        /// Its number.
+        index: usize,
+        /// How many there are.
+        len: usize,
+    },
+    /// Two events changed or ended a run at the same time, where it has no derivative.
+    #[error("two events at t = {t}: the run has no derivative there")]
+    EventsTogether {
+        /// The time.
+        t: f64,
+    },
     /// A backward pass was asked for, but the last forward pass failed or there was none.
     #[error("backward pass without a completed forward pass")]
     NoForwardPass,

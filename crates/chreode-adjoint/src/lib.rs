@@ -1,13 +1,28 @@
-//! Gradients of solutions with respect to their start state and parameters.
+//! Gradients of solutions with respect to their start state, parameters and times.
 //!
-//! All are discrete adjoints: the exact gradient of the computed solution, step by step in reverse, with jumps
-//! of the adjoint state at observation times. [`OdeAdjoint`] goes back through explicit Runge-Kutta runs, fixed
-//! or adaptive; [`SdeAdjoint`] through Euler-Maruyama paths, drawing their noise again.
+//! # Where to start
+//! * [`Sensitivity::auto`] says which of these suits a problem, and why.
+//! * [`OdeAdjoint`]: the exact gradient of a computed solution, back through its explicit Runge-Kutta steps, fixed or adaptive, with
+//!   jumps of the adjoint state at observations; [`Checkpoints`] bound its memory.
+//! * [`SdeAdjoint`]: the same for Euler-Maruyama paths, whose noise is drawn again.
+//! * [`ForwardSensitivities`]: derivatives with respect to a few numbers, solved beside the state by any method, stiff ones too.
+//! * [`ContinuousAdjoint`]: the adjoint equation solved backward, by any method for any forward run: not exact, and needed where
+//!   the method has no discrete adjoint here.
+//!
+//! Not here: derivatives of the fields themselves (`chreode-autodiff`, `chreode-model`), the solvers (`chreode-solve`).
 
+mod checkpoint;
+mod continuous;
+mod discrete;
 mod error;
-mod ode;
-mod sde;
+mod forward;
+mod sensitivity;
 
+pub use checkpoint::{Checkpoints, recomputed_steps};
+pub use continuous::{ContinuousAdjoint, ContinuousMethod};
+pub use discrete::erk::OdeAdjoint;
+pub use discrete::euler_maruyama::SdeAdjoint;
+pub use discrete::event::EventVjp;
 pub use error::AdjointError;
-pub use ode::OdeAdjoint;
-pub use sde::SdeAdjoint;
+pub use forward::ForwardSensitivities;
+pub use sensitivity::{Sensitivity, Task};

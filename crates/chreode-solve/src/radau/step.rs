@@ -588,7 +588,8 @@ impl<T: Real, const LEAST: usize, const MOST: usize> Stepper<T> for RadauSteps<T
         self.ratio = if self.last_h == 0.0 { 0.0 } else { self.proposed_h / self.last_h };
         (self.last_h, self.last_stages) = (self.proposed_h, self.control.stages);
         std::mem::swap(&mut self.f0, &mut self.f1);
-        self.jacobian = if self.rate <= self.rate_to_keep() { JacobianAge::Old } else { JacobianAge::Expired };
+        self.jacobian =
+            if self.rate <= self.rate_to_keep() { JacobianAge::Old } else { JacobianAge::Expired };
         self.rejected = false;
     }
 

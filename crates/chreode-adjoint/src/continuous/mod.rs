@@ -1,0 +1,276 @@
+//! Continuous adjoints: the adjoint equation, solved backward by any method with its own steps.
+//!
+//! The gradient is that of the solution, and has the error of two runs; that of the computed numbers is in `discrete`.
+
+mod field;
+mod track;
+
+use chreode_core::{Real, Vjp};
+use chreode_solve::{Observer, Rhs, SolveOptions, Stats, StepRecord, Stepper, solve_observed};
+
+use crate::AdjointError;
+use crate::error::{check_finite, check_len};
+use field::AdjointField;
+use track::{Recording, Track};
+
+/// Where the backward run has the state from, and how it sums the gradient with respect to the parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContinuousMethod {
+    /// The state from the forward run's dense output; `μ`, one value a parameter, is solved beside `λ` and its error counts.
+    Interpolating,
+    /// The state as before; the integral over each step of the backward run by five-point Gauss-Legendre quadrature on its
+    /// dense output [ND23]. The system to solve has the size of the state alone: for many parameters, and for stiff methods.
+    Gauss,
+    /// The state is solved backward too, and nothing is stored [CRBD18].
+    ///
+    /// Wrong where the flow forgets: what contracts forward by `e^{-c}` multiplies every error by `e^{c}` backward. With
+    /// a rate of 100 over one unit of time that is `1e43`, whatever the tolerance: dissipative, stiff and chaotic problems fail,
+    /// often with finite values that are plainly wrong. For short runs of mild problems alone.
+    Backsolve,
+}
+
+/// Gradients by the continuous adjoint equation for `n` trajectories of `d` coordinates, with jumps at saved times.
+///
+/// The backward run uses any [`Stepper`] of [`backward_len`](Self::backward_len) values, whatever the forward run used. Its
+/// error falls with both tolerances, and the dense output's order limits it (four for implicit methods and cubic Hermite
+/// interpolation). Where an exact gradient of the computed loss is needed, [`OdeAdjoint`](crate::OdeAdjoint) gives it.
+///
+/// Interpolating methods keep eight states a step of the forward run, Gauss quadrature also eight a step of the
+/// backward run between two saved times.
+///
+/// ```
+/// use chreode_adjoint::{ContinuousAdjoint, ContinuousMethod};
+/// use chreode_solve::{Erk, Rhs, SolveOptions, TSIT5};
+/// use chreode_testkit::{LotkaVolterra, SmoothField};
+/// let mut f = SmoothField(LotkaVolterra);
+/// let (p, mut y) = ([1.5, 1.0, 0.75, 3.0], [1.0, 0.5]);
+/// let mut adjoint = ContinuousAdjoint::new(ContinuousMethod::Gauss, 1, 2, 4);
+/// let (mut erk, options) = (Erk::new(&TSIT5, 1, 2), SolveOptions::tolerance(1e-8, 1e-8));
+/// let saving = SolveOptions { save_at: &[1.0, 2.0], ..options };
+/// adjoint.forward(&mut Rhs::Field(&mut f), &p, &mut y, (0.0, 2.0), &mut erk, &saving, &mut |_, _, _| {})?;
+/// let (mut y0_bar, mut p_bar) = ([0.0; 2], [0.0; 4]);
+/// let bars: [&[f64]; 2] = [&[1.0, 0.0], &[0.0, 1.0]];
+/// adjoint.backward(&mut f, &p, &mut erk, &options, &bars, &mut y0_bar, &mut p_bar)?;
+/// assert!(p_bar[0] > 0.0);
+/// # Ok::<(), chreode_adjoint::AdjointError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ContinuousAdjoint<T> {
+    method: ContinuousMethod,
+    d: usize,
+    nd: usize,
+    np: usize,
+    track: Track<T>,
+    adjoint_track: Track<T>,
+    /// What the backward run solves.
+    z: Vec<T>,
+    /// The last forward run: its span, saved times, discontinuities (last first) and end, if it succeeded.
+    span: (f64, f64),
+    saved: Vec<f64>,
+    breaks: Vec<f64>,
+    y_end: Vec<T>,
+    complete: bool,
+    y: Vec<T>,
+    lambda: Vec<T>,
+    y_bar: Vec<T>,
+    p_bar: Vec<T>,
+}
+
+/// Abscissae in `[-1, 1]` and weights of five-point Gauss-Legendre quadrature, exact to degree nine.
+const GAUSS: [(f64, f64); 5] = [
+    (-0.906_179_845_938_664, 0.236_926_885_056_189_08),
+    (-0.538_469_310_105_683_1, 0.478_628_670_499_366_47),
+    (0.0, 0.568_888_888_888_888_9),
+    (0.538_469_310_105_683_1, 0.478_628_670_499_366_47),
+    (0.906_179_845_938_664, 0.236_926_885_056_189_08),
+];
+
+/// Passes saved states on.
+struct Saves<'a, T> {
+    times: &'a mut Vec<f64>,
+    save: &'a mut dyn FnMut(usize, f64, &[T]),
+}
+
+impl<T: Real> Observer<T> for Saves<'_, T> {
+    fn step(&mut self, _record: StepRecord<'_, T>) {}
+    fn save(&mut self, i: usize, t: f64, y: &[T]) {
+        self.times.push(t);
+        (self.save)(i, t, y);
+    }
+}
+
+impl<T: Real> ContinuousAdjoint<T> {
+    /// Work arrays for `n` trajectories of `d` coordinates and `np` parameters.
+    pub fn new(method: ContinuousMethod, n: usize, d: usize, np: usize) -> Self {
+        let nd = n * d;
+        let zeros = |len| vec![T::ZERO; len];
+        let mut adjoint = Self {
+            method,
+            d,
+            nd,
+            np,
+            track: Track::new(nd),
+            adjoint_track: Track::new(nd),
+            z: Vec::new(),
+            span: (0.0, 0.0),
+            saved: Vec::new(),
+            breaks: Vec::new(),
+            y_end: zeros(nd),
+            complete: false,
+            y: zeros(nd),
+            lambda: zeros(nd),
+            y_bar: zeros(nd),
+            p_bar: zeros(np),
+        };
+        adjoint.z = zeros(adjoint.backward_len());
+        adjoint
+    }
+
+    /// Number of values that the backward run solves. With [`Gauss`](ContinuousMethod::Gauss) these are `n` trajectories of `d`
+    /// coordinates, with the other methods one trajectory: `n d` values of `λ`, one a parameter, and the state if that is
+    /// solved backward.
+    pub fn backward_len(&self) -> usize {
+        match self.method {
+            ContinuousMethod::Gauss => self.nd,
+            ContinuousMethod::Interpolating => self.nd + self.np,
+            ContinuousMethod::Backsolve => 2 * self.nd + self.np,
+        }
+    }
+
+    /// Solves as [`chreode_solve::solve_observed`] does, and keeps what the backward run needs. `save(i, t, y)` is called
+    /// at every saved time; the steps need not end there.
+    ///
+    /// # Errors
+    /// Those of [`chreode_solve::solve`].
+    pub fn forward(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        p: &[T],
+        y: &mut [T],
+        span: (f64, f64),
+        stepper: &mut dyn Stepper<T>,
+        options: &SolveOptions<'_>,
+        save: &mut dyn FnMut(usize, f64, &[T]),
+    ) -> Result<Stats, AdjointError> {
+        self.complete = false;
+        check_len("start states", y.len(), self.nd)?;
+        check_len("parameters", p.len(), self.np)?;
+        self.track.clear();
+        self.saved.clear();
+        self.breaks.clear();
+        self.breaks.extend(options.discontinuities.iter().rev());
+        let mut saves = Saves { times: &mut self.saved, save };
+        let stats = if self.method == ContinuousMethod::Backsolve {
+            solve_observed(f, p, y, span, stepper, options, &mut saves)?
+        } else {
+            let mut recording = Recording::new(stepper, &mut self.track);
+            solve_observed(f, p, y, span, &mut recording, options, &mut saves)?
+        };
+        self.y_end.copy_from_slice(y);
+        self.span = span;
+        self.complete = true;
+        Ok(stats)
+    }
+
+    /// Solves the adjoint equation of the last forward run, which had the same field and `p`.
+    ///
+    /// `state_bar[i]`, `[n, d]`, is the gradient of the objective with respect to the state at `save_at[i]`. Sets
+    /// `y0_bar`, `[n, d]`, and ADDS the gradient with respect to the parameters to `p_bar`. Of the options, saved times and
+    /// discontinuities are those of the forward run.
+    ///
+    /// # Errors
+    /// [`AdjointError::NoForwardPass`], [`AdjointError::ShapeMismatch`], [`AdjointError::NonFinite`], and
+    /// [`AdjointError::Solve`] where the backward run fails.
+    pub fn backward(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        stepper: &mut dyn Stepper<T>,
+        options: &SolveOptions<'_>,
+        state_bar: &[&[T]],
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        if !self.complete {
+            return Err(AdjointError::NoForwardPass);
+        }
+        check_len("state_bar (saved times)", state_bar.len(), self.saved.len())?;
+        check_len("dimension of the field", f.dim(), self.d)?;
+        check_len("parameters", p.len(), self.np)?;
+        check_len("y0_bar", y0_bar.len(), self.nd)?;
+        check_len("p_bar", p_bar.len(), p.len())?;
+        for bar in state_bar {
+            check_len("an element of state_bar", bar.len(), self.nd)?;
+        }
+        self.z.fill(T::ZERO);
+        // λ comes after the state, if that is solved, and before μ.
+        let at = if self.method == ContinuousMethod::Backsolve { self.nd } else { 0 };
+        self.z[..at].copy_from_slice(&self.y_end[..at]);
+        let (mut t, mut saves) = (self.span.1, state_bar.len());
+        loop {
+            while saves > 0 && self.saved[saves - 1] == t {
+                saves -= 1;
+                let lambda = &mut self.z[at..at + self.nd];
+                lambda.iter_mut().zip(state_bar[saves]).for_each(|(l, &bar)| *l += bar);
+            }
+            check_finite(&self.z[at..at + self.nd], self.d, 0, t)?;
+            if t == self.span.0 {
+                break;
+            }
+            let to = if saves > 0 { self.saved[saves - 1] } else { self.span.0 };
+            self.back(f, p, stepper, options, (t, to), p_bar)?;
+            t = to;
+        }
+        y0_bar.copy_from_slice(&self.z[at..at + self.nd]);
+        let mu = &self.z[at + self.nd..];
+        p_bar.iter_mut().zip(mu).for_each(|(p_bar, &mu)| *p_bar += mu);
+        Ok(())
+    }
+
+    /// Solves backward from one jump to the next.
+    fn back(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        stepper: &mut dyn Stepper<T>,
+        options: &SolveOptions<'_>,
+        span: (f64, f64),
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        let sign = if span.1 >= span.0 { 1.0 } else { -1.0 };
+        let from = self.breaks.partition_point(|&b| sign * (b - span.0) < 0.0);
+        let to = self.breaks.partition_point(|&b| sign * (b - span.1) <= 0.0);
+        let options = SolveOptions { save_at: &[], discontinuities: &self.breaks[from..to], ..*options };
+        let mut nothing = |_: usize, _: f64, _: &[T]| {};
+        let mut observer = Saves { times: &mut Vec::new(), save: &mut nothing };
+        let mut field = AdjointField {
+            method: self.method,
+            f: &mut *f,
+            track: &self.track,
+            nd: self.nd,
+            np: self.np,
+            y: &mut self.y,
+            p_bar: &mut self.p_bar,
+        };
+        let rhs = &mut Rhs::Field(&mut field);
+        if self.method != ContinuousMethod::Gauss {
+            solve_observed(rhs, p, &mut self.z, span, stepper, &options, &mut observer)?;
+            return Ok(());
+        }
+        self.adjoint_track.clear();
+        let mut recording = Recording::new(stepper, &mut self.adjoint_track);
+        solve_observed(rhs, p, &mut self.z, span, &mut recording, &options, &mut observer)?;
+        for (i, &(t, t_end)) in self.adjoint_track.pieces().iter().enumerate() {
+            let h = t_end - t;
+            for (x, weight) in GAUSS {
+                let theta = 0.5 + 0.5 * x;
+                self.adjoint_track.within(i, theta, &mut self.lambda);
+                self.track.at(t + theta * h, &mut self.y);
+                let scale = T::c(-0.5 * weight * h); // μ grows backward in time
+                self.lambda.iter_mut().for_each(|l| *l *= scale);
+                f.vjp(t + theta * h, &self.y, p, &self.lambda, &mut self.y_bar, p_bar)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! What the reverse of a run needs of it.
+
+use chreode_core::Real;
+use chreode_solve::{Observer, SolveOptions, StepRecord, StepSize};
+
+use crate::checkpoint::Store;
+
+/// What a forward run leaves behind.
+#[derive(Debug, Clone)]
+pub(super) struct Tape<T> {
+    /// Start and end of each step.
+    pub(super) steps: Vec<(f64, f64)>,
+    pub(super) states: Store<T>,
+    /// Steps taken before each saved time, and that time.
+    pub(super) saved: Vec<(usize, f64)>,
+    /// The last step, if the number of steps is known, and the state at its start: the reverse sweep begins there.
+    pub(super) last: Option<usize>,
+    pub(super) y_last: Vec<T>,
+    /// Number of events that were watched, those that ended a step, and the states, `[2, n, d]`, before and after each.
+    pub(super) events: usize,
+    pub(super) endings: Vec<Ending>,
+    pub(super) event_states: Vec<T>,
+}
+
+/// An event that ended a step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    pub(super) step: usize,
+    pub(super) index: usize,
+    pub(super) t: f64,
+}
+
+impl<T: Real> Tape<T> {
+    pub(super) fn new(states: Store<T>, nd: usize) -> Self {
+        Self {
+            steps: Vec::new(),
+            states,
+            saved: Vec::new(),
+            last: None,
+            y_last: vec![T::ZERO; nd],
+            events: 0,
+            endings: Vec::new(),
+            event_states: Vec::new(),
+        }
+    }
+
+    /// A run begins, of `steps` steps if that is known, which watches so many events.
+    pub(super) fn begin(&mut self, steps: Option<usize>, events: usize) {
+        self.steps.clear();
+        self.saved.clear();
+        self.states.begin(steps);
+        self.last = steps.and_then(|steps| steps.checked_sub(1));
+        self.events = events;
+        self.endings.clear();
+        self.event_states.clear();
+    }
+
+    /// The event that ended a step, if one did, and the states before and after it.
+    pub(super) fn ending(&self, step: usize) -> Option<(Ending, &[T], &[T])> {
+        let i = self.endings.binary_search_by_key(&step, |e| e.step).ok()?;
+        let nd = self.y_last.len();
+        let (before, after) = self.event_states[2 * i * nd..2 * (i + 1) * nd].split_at(nd);
+        Some((self.endings[i], before, after))
+    }
+
+    /// Keeps the state after the last event, unless it is there.
+    pub(super) fn after_event(&mut self, y: &[T]) {
+        if self.event_states.len() < 2 * self.endings.len() * y.len() {
+            self.event_states.extend_from_slice(y);
+        }
+    }
+}
+
+/// Passes the caller's saves on and fills the tape.
+pub(super) struct Recorder<'a, T> {
+    pub(super) tape: &'a mut Tape<T>,
+    pub(super) save: &'a mut dyn FnMut(usize, f64, &[T]),
+    /// Which events end a step; whether two did at once.
+    pub(super) ends: &'a [bool],
+    pub(super) together: Option<f64>,
+}
+
+impl<T: Real> Observer<T> for Recorder<'_, T> {
+    fn step(&mut self, r: StepRecord<'_, T>) {
+        let step = self.tape.steps.len();
+        if self.tape.endings.last().is_some_and(|e| e.step < step) {
+            self.tape.after_event(r.y);
+        }
+        self.tape.states.offer(step, r.y);
+        if self.tape.last == Some(step) {
+            self.tape.y_last.copy_from_slice(r.y);
+        }
+        self.tape.steps.push((r.t, r.t_end));
+    }
+
+    fn save(&mut self, i: usize, t: f64, y: &[T]) {
+        self.tape.saved.push((self.tape.steps.len(), t));
+        (self.save)(i, t, y);
+    }
+
+    fn event(&mut self, index: usize, t: f64, y: &[T]) {
+        if self.ends[index] {
+            let step = self.tape.steps.len(); // the one that it ends is told after it
+            if self.tape.endings.last().is_some_and(|e| e.step == step) {
+                self.together = Some(t);
+            } else {
+                self.tape.endings.push(Ending { step, index, t });
+                self.tape.event_states.extend_from_slice(y);
+            }
+        }
+    }
+}
+
+/// The number of steps of a run that lands on its saved times, if it is fixed before.
+pub(super) fn known_steps(span: (f64, f64), options: &SolveOptions<'_>) -> Option<usize> {
+    let StepSize::Fixed(h) = options.step else { return None };
+    let sign = if span.1 >= span.0 { 1.0 } else { -1.0 };
+    let (mut from, mut steps) = (span.0, 0);
+    let (mut saves, mut breaks) = (options.save_at, options.discontinuities);
+    while sign * (span.1 - from) > 0.0 {
+        let mut stop = span.1;
+        for list in [&mut saves, &mut breaks] {
+            while let [first, rest @ ..] = *list
+                && sign * (first - from) <= 0.0
+            {
+                *list = rest;
+            }
+            stop = list.first().map_or(stop, |&at| if sign * (at - stop) < 0.0 { at } else { stop });
+        }
+        steps += ((stop - from).abs() / h * (1.0 - 1e-9)).ceil().max(1.0) as usize;
+        from = stop;
+    }
+    Some(steps)
+}

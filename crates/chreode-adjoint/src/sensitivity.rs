@@ -1,0 +1,155 @@
+//! Which way to a gradient suits a problem, and why.
+
+use crate::{AdjointError, Checkpoints, ContinuousMethod, recomputed_steps};
+
+/// A way to a gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sensitivity {
+    /// [`ForwardSensitivities`](crate::ForwardSensitivities).
+    Forward,
+    /// [`OdeAdjoint`](crate::OdeAdjoint) with these checkpoints.
+    Discrete(Checkpoints),
+    /// [`ContinuousAdjoint`](crate::ContinuousAdjoint) by this method.
+    Continuous(ContinuousMethod),
+}
+
+/// What [`Sensitivity::auto`] is to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task {
+    /// Values of a state, `n d`.
+    pub state_len: usize,
+    /// Bytes of one value: 4 or 8.
+    pub value_bytes: usize,
+    /// Start coordinates and parameters to differentiate by.
+    pub unknowns: usize,
+    /// Functions of the solution to differentiate: one for a loss, the number of rows for a Jacobian.
+    pub objectives: usize,
+    /// Whether the problem needs an implicit method.
+    pub stiff: bool,
+    /// Steps of a run, about.
+    pub steps: usize,
+    /// Bytes that states may take.
+    pub bytes: usize,
+}
+
+impl Sensitivity {
+    /// The way that takes the least time within the memory, and why, in one sentence.
+    ///
+    /// Times are in units of one forward run, as measured on a chain of eight reactions with Tsit5 and Radau5: sensitivities take
+    /// about `8 + m` for `m` unknowns (stiff: `3 + 2 m`), whatever the number of objectives; an adjoint two for each objective
+    /// and the steps that are taken again (stiff: three). Backsolve is never chosen: nothing here says whether it may be.
+    ///
+    /// # Errors
+    /// [`AdjointError::CheckpointsTooFew`] if not one state fits into the memory.
+    ///
+    /// ```
+    /// use chreode_adjoint::{Checkpoints, Sensitivity, Task};
+    /// let loss = Task { state_len: 50, value_bytes: 8, unknowns: 1000, objectives: 1, stiff: false, steps: 500, bytes: 1 << 20 };
+    /// let (way, why) = Sensitivity::auto(&loss)?;
+    /// assert_eq!(way, Sensitivity::Discrete(Checkpoints::All));
+    /// assert!(why.contains("all 500 states"));
+    /// # Ok::<(), chreode_adjoint::AdjointError>(())
+    /// ```
+    pub fn auto(task: &Task) -> Result<(Self, String), AdjointError> {
+        let Task { unknowns, objectives, stiff, steps, bytes, .. } = *task;
+        let state = (task.state_len * task.value_bytes).max(1);
+        if bytes < state {
+            return Err(AdjointError::CheckpointsTooFew { what: "bytes", got: bytes, least: state });
+        }
+        let forward = if stiff { 3 + 2 * unknowns } else { 8 + unknowns } as f64;
+        let (way, adjoint, kept) = if stiff {
+            // Eight states a step of either run.
+            let needed = steps.saturating_mul(16 * state);
+            if needed > bytes {
+                let why = format!(
+                    "sensitivities beside the state (about {forward:.0} runs): the problem is stiff, and the adjoint's {needed} bytes \
+                     do not fit into {bytes}"
+                );
+                return Ok((Self::Forward, why));
+            }
+            let kept = format!("{needed} bytes of dense output");
+            (Self::Continuous(ContinuousMethod::Gauss), 3.0, kept)
+        } else if steps.saturating_mul(state) <= bytes {
+            (Self::Discrete(Checkpoints::All), 2.0, format!("all {steps} states"))
+        } else {
+            let states = bytes / state;
+            let again = recomputed_steps(steps, states);
+            let kept = format!("{states} of {steps} states in {bytes} bytes, {again} steps taken again");
+            (Self::Discrete(Checkpoints::Bytes(bytes)), 2.0 + again as f64 / steps as f64, kept)
+        };
+        let adjoint = 1.0 + adjoint * objectives as f64;
+        Ok(if forward < adjoint {
+            let why = format!(
+                "sensitivities beside the state: about {forward:.0} runs for {unknowns} unknowns, an adjoint {adjoint:.0} for \
+                 {objectives} objectives"
+            );
+            (Self::Forward, why)
+        } else {
+            let exact =
+                if stiff { "continuous adjoint, the problem is stiff" } else { "discrete adjoint, exact" };
+            let why = format!(
+                "{exact}: about {adjoint:.1} runs for {objectives} objectives, sensitivities {forward:.0} for {unknowns} \
+                 unknowns; keeps {kept}"
+            );
+            (way, why)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LOSS: Task = Task {
+        state_len: 10,
+        value_bytes: 8,
+        unknowns: 30,
+        objectives: 1,
+        stiff: false,
+        steps: 1000,
+        bytes: 100_000,
+    };
+
+    fn auto(task: Task) -> (Sensitivity, String) {
+        Sensitivity::auto(&task).unwrap()
+    }
+
+    #[test]
+    fn each_condition_changes_the_way() {
+        assert_eq!(auto(LOSS).0, Sensitivity::Discrete(Checkpoints::All));
+        let (way, why) = auto(Task { bytes: 8000, ..LOSS });
+        assert_eq!(way, Sensitivity::Discrete(Checkpoints::Bytes(8000)));
+        let again = recomputed_steps(1000, 100);
+        assert!(why.contains(&format!("100 of 1000 states in 8000 bytes, {again} steps")), "{why}");
+        // A Jacobian of many rows by few unknowns.
+        assert_eq!(auto(Task { objectives: 100, ..LOSS }).0, Sensitivity::Forward);
+        let stiff = Task { stiff: true, bytes: 2_000_000, ..LOSS };
+        assert_eq!(auto(stiff).0, Sensitivity::Continuous(ContinuousMethod::Gauss));
+        let (way, why) = auto(Task { bytes: 100_000, ..stiff });
+        assert_eq!(way, Sensitivity::Forward);
+        assert!(why.contains("1280000 bytes do not fit into 100000"), "{why}");
+        let error = Sensitivity::auto(&Task { bytes: 79, ..LOSS }).unwrap_err();
+        assert_eq!(error, AdjointError::CheckpointsTooFew { what: "bytes", got: 79, least: 80 });
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_chosen_fits(state_len in 1_usize..100, unknowns in 1_usize..50, objectives in 1_usize..50, stiff: bool, steps in 1_usize..3000, bytes in 1_usize..1_000_000) {
+            let task = Task { state_len, value_bytes: 8, unknowns, objectives, stiff, steps, bytes };
+            match Sensitivity::auto(&task) {
+                Ok((Sensitivity::Discrete(Checkpoints::All), _)) => prop_assert!(!stiff && steps * state_len * 8 <= bytes),
+                Ok((Sensitivity::Discrete(checkpoints), _)) => {
+                    prop_assert!(!stiff && checkpoints.limit(8 * state_len).unwrap().is_some_and(|states| states < steps));
+                }
+                Ok((Sensitivity::Continuous(method), _)) => {
+                    prop_assert!(stiff && method == ContinuousMethod::Gauss && 128 * steps * state_len <= bytes);
+                }
+                Ok((Sensitivity::Forward, why)) => prop_assert!(why.contains("sensitivities")),
+                Err(_) => prop_assert!(8 * state_len > bytes),
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Gradients through events that reset the state and end the run, against finite differences.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+use chreode_adjoint::{AdjointError, Checkpoints, EventVjp, OdeAdjoint};
+use chreode_core::Real;
+use chreode_solve::{Crossing, DOPRI5, ErkTableau, SolveOptions, Stopped, TSIT5, VERN7};
+use chreode_testkit::{Smooth, SmoothField, central_difference_by, compare};
+use proptest::prelude::*;
+
+/// A ball that falls with drag: height and speed; gravity, drag, what is left of the speed, slope of the floor in time.
+struct Ball;
+impl Smooth for Ball {
+    const DIM: usize = 2;
+    const N_PARAMS: usize = 4;
+    fn f<T: Real>(_t: f64, y: &[T], p: &[T], dy: &mut [T]) {
+        dy[0] = y[1];
+        dy[1] = -p[0] - p[1] * y[1] * y[1] * y[1];
+    }
+    fn df_dy<T: Real>(_t: f64, y: &[T], p: &[T], j: &mut [[T; 8]; 8]) {
+        j[0][1] = T::ONE;
+        j[1][1] = T::c(-3.0) * p[1] * y[1] * y[1];
+    }
+    fn df_dp<T: Real>(_t: f64, y: &[T], _p: &[T], j: &mut [[T; 8]; 8]) {
+        j[1][0] = -T::ONE;
+        j[1][1] = -y[1] * y[1] * y[1];
+    }
+}
+
+/// The ball meets the floor, which rises, and loses speed; the floor gives it a push that depends on the time.
+struct Bounce;
+impl EventVjp<f64> for Bounce {
+    fn root(&self, t: f64, y: &[f64], p: &[f64]) -> f64 {
+        y[0] - p[3] * t
+    }
+    fn root_gradient(&self, t: f64, _y: &[f64], p: &[f64], y_bar: &mut [f64], p_bar: &mut [f64]) -> f64 {
+        y_bar.copy_from_slice(&[1.0, 0.0]);
+        p_bar.copy_from_slice(&[0.0, 0.0, 0.0, -t]);
+        -p[3]
+    }
+    fn crossing(&self) -> Crossing {
+        Crossing::Falling
+    }
+    fn resets(&self) -> bool {
+        true
+    }
+    fn reset(&self, t: f64, y: &mut [f64], p: &[f64]) {
+        y[1] = -p[2] * y[1] + 0.3 * t.sin();
+    }
+    fn reset_vjp(
+        &self,
+        t: f64,
+        y: &[f64],
+        p: &[f64],
+        lambda: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> f64 {
+        y_bar.copy_from_slice(&[lambda[0], -p[2] * lambda[1]]);
+        p_bar[2] -= y[1] * lambda[1];
+        0.3 * t.cos() * lambda[1]
+    }
+}
+
+/// The run ends where the ball meets a ceiling that comes down.
+struct Ceiling(f64);
+impl EventVjp<f64> for Ceiling {
+    fn root(&self, t: f64, y: &[f64], p: &[f64]) -> f64 {
+        y[0] + self.0 * (t - 3.0) + 0.01 * p[0]
+    }
+    fn root_gradient(&self, _t: f64, _y: &[f64], _p: &[f64], y_bar: &mut [f64], p_bar: &mut [f64]) -> f64 {
+        y_bar.copy_from_slice(&[1.0, 0.0]);
+        p_bar.copy_from_slice(&[0.01, 0.0, 0.0, 0.0]);
+        self.0
+    }
+    fn crossing(&self) -> Crossing {
+        Crossing::Rising
+    }
+    fn terminal(&self) -> bool {
+        true
+    }
+}
+
+const SAVES: [f64; 3] = [0.4, 1.1, 1.9];
+
+/// Objective and its gradient in the start state and the parameters.
+fn objective(
+    method: &'static ErkTableau,
+    checkpoints: Checkpoints,
+    y0: &[f64],
+    p: &[f64],
+) -> (f64, Vec<f64>, usize) {
+    let mut f = SmoothField(Ball);
+    let ceiling = Ceiling(3.0);
+    let events: [&dyn EventVjp<f64>; 2] = [&Bounce, &ceiling];
+    let mut adjoint = OdeAdjoint::with_checkpoints(method, 1, 2, checkpoints).unwrap();
+    let options = SolveOptions { save_at: &SAVES, ..SolveOptions::tolerance(1e-12, 1e-12) };
+    let (mut y, mut value, mut bars) = (y0.to_vec(), 0.0, Vec::new());
+    let stats = adjoint
+        .forward_events(&mut f, p, &mut y, (0.0, 9.0), &options, &events, &mut |_, _, y| {
+            value += y[0].sin() + y[0] * y[1];
+            bars.push([y[0].cos() + y[1], y[0]]);
+        })
+        .unwrap();
+    let Stopped::Event { index: 1, t } = stats.stopped else { panic!("{stats:?}") };
+    value += 0.7 * y[0] + 0.2 * y[1] + (0.5 * t).sin();
+    let bars: Vec<&[f64]> = bars.iter().map(|b| &b[..]).collect();
+    let (mut y0_bar, mut p_bar) = ([0.0; 2], vec![0.0; 4]);
+    let end_bar = (&[0.7, 0.2][..], 0.5 * (0.5 * t).cos());
+    adjoint.backward_events(&mut f, p, &events, &bars, end_bar, &mut y0_bar, &mut p_bar).unwrap();
+    (value, [&y0_bar[..], &p_bar].concat(), stats.events as usize)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn resets_and_ends(by in prop::collection::vec(-1.0..1.0_f64, 6), states in 1_usize..30) {
+        let x: Vec<f64> = [4.0, 0.5, 9.81, 0.002, 0.75, 0.1].iter().zip(&by).map(|(x, by)| x * (1.0 + 0.02 * by)).collect();
+        for method in [&TSIT5, &VERN7, &DOPRI5] {
+            let (_, gradient, events) = objective(method, Checkpoints::All, &x[..2], &x[2..]);
+            prop_assert!(events == 3, "{} events", events);
+            let few = objective(method, Checkpoints::States(states), &x[..2], &x[2..]).1;
+            prop_assert_eq!(&few, &gradient);
+            let difference = central_difference_by(&x, 1e-4, |x| objective(method, Checkpoints::All, &x[..2], &x[2..]).0);
+            if let Err(e) = compare("gradient", &gradient, &difference, 1e-6) {
+                return Err(TestCaseError::fail(format!("{} {events} events: {e} {gradient:?} {difference:?}", method.name)));
+            }
+        }
+    }
+}
+
+#[test]
+fn errors() {
+    let mut f = SmoothField(Ball);
+    let (p, options) = ([9.81, 0.0, 0.7, 0.0], SolveOptions::default());
+    let mut adjoint = OdeAdjoint::new(&TSIT5, 1, 2);
+    let nothing = &mut |_: usize, _: f64, _: &[f64]| {};
+    // The same event twice.
+    let twice: [&dyn EventVjp<f64>; 2] = [&Bounce, &Bounce];
+    let together = adjoint.forward_events(&mut f, &p, &mut [1.0, 0.0], (0.0, 0.6), &options, &twice, nothing);
+    assert!(
+        matches!(together, Err(AdjointError::EventsTogether { t }) if (t - (2.0 / 9.81_f64).sqrt()).abs() < 1e-3)
+    );
+    // Backward without the events of the forward run.
+    adjoint.forward_events(&mut f, &p, &mut [1.0, 0.0], (0.0, 0.6), &options, &twice[..1], nothing).unwrap();
+    let without = adjoint.backward(&mut f, &p, &[], &mut [0.0; 2], &mut [0.0; 4]);
+    assert!(matches!(without, Err(AdjointError::ShapeMismatch { what: "events", expected: 1, got: 0 })));
+}

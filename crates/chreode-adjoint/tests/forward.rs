@@ -1,0 +1,219 @@
+//! Forward sensitivities against the discrete adjoint and against finite differences, by explicit and stiff methods.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+use chreode_adjoint::{AdjointError, ForwardSensitivities, OdeAdjoint};
+use chreode_core::{FieldError, Jacobian, Jvp, Real, VectorField, Vjp};
+use chreode_solve::{
+    Bdf, DOP853, Erk, Radau5, SolveOptions, Stepper, TSIT5, VERN7, solve, solve_with_jacobian,
+};
+use chreode_testkit::{
+    Differentiable, LotkaVolterra, Smooth, SmoothField, central_difference_by, check_jacobian, compare,
+    corpus,
+};
+use proptest::prelude::*;
+
+/// Robertson's reaction with its three rates as parameters.
+struct Robertson;
+impl Smooth for Robertson {
+    const DIM: usize = 3;
+    const N_PARAMS: usize = 3;
+    fn f<T: Real>(_t: f64, y: &[T], p: &[T], dy: &mut [T]) {
+        let (a, b, c) = (p[0] * y[0], p[1] * y[1] * y[2], p[2] * y[1] * y[1]);
+        dy.copy_from_slice(&[b - a, a - b - c, c]);
+    }
+    fn df_dy<T: Real>(_t: f64, y: &[T], p: &[T], j: &mut [[T; 8]; 8]) {
+        let c = T::c(2.0) * p[2] * y[1];
+        j[0][..3].copy_from_slice(&[-p[0], p[1] * y[2], p[1] * y[1]]);
+        j[1][..3].copy_from_slice(&[p[0], -p[1] * y[2] - c, -p[1] * y[1]]);
+        j[2][..3].copy_from_slice(&[T::ZERO, c, T::ZERO]);
+    }
+    fn df_dp<T: Real>(_t: f64, y: &[T], _p: &[T], j: &mut [[T; 8]; 8]) {
+        let (b, c) = (y[1] * y[2], y[1] * y[1]);
+        j[0][..3].copy_from_slice(&[-y[0], b, T::ZERO]);
+        j[1][..3].copy_from_slice(&[y[0], -b, -c]);
+        j[2][..3].copy_from_slice(&[T::ZERO, T::ZERO, c]);
+    }
+}
+
+const RATES: [f64; 3] = [0.04, 1e4, 3e7];
+
+/// A field of the corpus by value.
+struct Boxed(Box<dyn Differentiable<f64>>);
+impl VectorField<f64> for Boxed {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+    fn n_params(&self) -> usize {
+        self.0.n_params()
+    }
+    fn eval(&mut self, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        self.0.eval(t, y, p, dy)
+    }
+}
+impl Jvp<f64> for Boxed {
+    fn jvp(&mut self, t: f64, y: &[f64], p: &[f64], v: &[f64], jv: &mut [f64]) -> Result<(), FieldError> {
+        self.0.jvp(t, y, p, v, jv)
+    }
+}
+impl Jacobian<f64> for Boxed {
+    fn jacobian(&mut self, t: f64, y: &[f64], p: &[f64], values: &mut [f64]) -> Result<(), FieldError> {
+        self.0.jacobian(t, y, p, values)
+    }
+}
+impl Vjp<f64> for Boxed {
+    fn vjp(
+        &mut self,
+        t: f64,
+        y: &[f64],
+        p: &[f64],
+        lambda: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> Result<(), FieldError> {
+        self.0.vjp(t, y, p, lambda, y_bar, p_bar)
+    }
+}
+
+/// `S` at the end for every start coordinate and parameter, `[m, d]`.
+fn sensitivities(
+    f: Box<dyn Differentiable<f64>>,
+    y0: &[f64],
+    p: &[f64],
+    span: (f64, f64),
+    method: impl Fn(usize) -> Box<dyn Stepper<f64>>,
+    options: &SolveOptions<'_>,
+) -> Vec<f64> {
+    let (d, np) = (y0.len(), p.len());
+    let mut f =
+        ForwardSensitivities::new(Boxed(f), &(0..d).collect::<Vec<_>>(), &(0..np).collect::<Vec<_>>())
+            .unwrap();
+    let mut z = vec![0.0; (1 + d + np) * d];
+    f.start(y0, &mut z).unwrap();
+    let mut method = method(z.len());
+    solve_with_jacobian(&mut f, p, &mut z, span, method.as_mut(), options, &mut |_, _, _| {}).unwrap();
+    let mut gradient = vec![0.0; d + np];
+    let bar: Vec<f64> = (0..d).map(|i| 1.0 + i as f64).collect();
+    f.pull(&z, &bar, &mut gradient).unwrap();
+    gradient
+}
+
+#[test]
+fn agree_with_the_discrete_adjoint() {
+    for case in 0..corpus().len() {
+        for (name, method, tolerance) in [
+            (
+                "Tsit5",
+                (|len| Box::new(Erk::new(&TSIT5, 1, len))) as fn(usize) -> Box<dyn Stepper<f64>>,
+                1e-11,
+            ),
+            ("Dop853", |len| Box::new(Erk::new(&DOP853, 1, len)), 1e-12),
+            ("Radau5", |len| Box::new(Radau5::new(1, len)), 1e-10),
+            ("Bdf", |len| Box::new(Bdf::new(1, len)), 1e-11),
+        ] {
+            let mut c = corpus().swap_remove(case);
+            let span = (c.span.0, c.span.0 + 1.0);
+            let mut adjoint = OdeAdjoint::new(&VERN7, 1, c.y0.len());
+            let options = SolveOptions { save_at: &[span.1], ..SolveOptions::tolerance(1e-12, 1e-12) };
+            adjoint
+                .forward(&mut *c.field, &c.p, &mut c.y0.clone(), span, &options, &mut |_, _, _| {})
+                .unwrap();
+            let bar: Vec<f64> = (0..c.y0.len()).map(|i| 1.0 + i as f64).collect();
+            let (mut y0_bar, mut p_bar) = (vec![0.0; c.y0.len()], vec![0.0; c.p.len()]);
+            adjoint.backward(&mut *c.field, &c.p, &[&bar], &mut y0_bar, &mut p_bar).unwrap();
+            let options = SolveOptions::tolerance(tolerance, tolerance);
+            let forward = sensitivities(c.field, &c.y0, &c.p, span, method, &options);
+            let result = compare("gradient", &forward, &[y0_bar, p_bar].concat(), 1e-6);
+            result.unwrap_or_else(|e| panic!("{} {name}: {e}", c.name));
+        }
+    }
+}
+
+/// A stiff problem, each column for itself, since the rates differ by nine orders of magnitude.
+#[test]
+fn stiff() {
+    let (y0, span) = ([1.0, 0.0, 0.0], (0.0, 40.0));
+    let tight = SolveOptions::tolerance(1e-12, 1e-15);
+    let end = |x: &[f64], k: usize| {
+        let mut p = RATES;
+        p[k] = x[0];
+        let mut y = y0;
+        let (f, radau) = (&mut SmoothField(Robertson), &mut Radau5::new(1, 3));
+        solve_with_jacobian(f, &p, &mut y, span, radau, &tight, &mut |_, _, _| {}).unwrap();
+        y
+    };
+    for (name, mut method) in [
+        ("Radau5", Box::new(Radau5::new(1, 12)) as Box<dyn Stepper<f64>>),
+        ("Bdf", Box::new(Bdf::new(1, 12))),
+    ] {
+        let mut f = ForwardSensitivities::new(SmoothField(Robertson), &[], &[0, 1, 2]).unwrap();
+        let mut z = [0.0; 12];
+        f.start(&y0, &mut z).unwrap();
+        // The sensitivities to a rate scale as one over it.
+        let mut atol = [1e-14; 12];
+        for (atol, k) in atol[3..].iter_mut().zip(0..) {
+            *atol = 1e-13 / RATES[k / 3];
+        }
+        let options = SolveOptions::tolerance(1e-11, &atol);
+        let stats =
+            solve_with_jacobian(&mut f, &RATES, &mut z, span, &mut *method, &options, &mut |_, _, _| {})
+                .unwrap();
+        for k in 0..3 {
+            let scaled = |v: f64| v * RATES[k];
+            let given: Vec<f64> = z[3 + 3 * k..6 + 3 * k].iter().map(|&v| scaled(v)).collect();
+            let difference: Vec<f64> = (0..3)
+                .map(|i| {
+                    scaled(
+                        central_difference_by(&[RATES[k]], 1e-3 * (RATES[k] / RATES[k].max(0.1)), |x| {
+                            end(x, k)[i]
+                        })[0],
+                    )
+                })
+                .collect();
+            compare("column", &given, &difference, 1e-6)
+                .unwrap_or_else(|e| panic!("{name} {k}: {e} {stats:?}"));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_jacobian_is_the_block_of_the_field(y in prop::collection::vec(0.1..2.0_f64, 2)) {
+        let p = [1.5, 1.0, 0.75, 3.0];
+        // Columns that are zero: there the block that is left out is zero too.
+        let mut f = ForwardSensitivities::new(SmoothField(LotkaVolterra), &[0, 1], &[]).unwrap();
+        let z = [y[0], y[1], 0.0, 0.0, 0.0, 0.0];
+        prop_assert!(check_jacobian(&mut f, 0.0, &z, &p, 1e-9).is_ok());
+        prop_assert_eq!(f.sparsity().map(chreode_core::Sparsity::len), Some(12));
+    }
+}
+
+#[test]
+fn many_trajectories() {
+    let p = [1.5, 1.0, 0.75, 3.0];
+    let run = |y0: &[f64]| {
+        let mut f = ForwardSensitivities::new(SmoothField(LotkaVolterra), &[1], &[3]).unwrap();
+        let mut z = vec![0.0; 3 * y0.len()];
+        f.start(y0, &mut z).unwrap();
+        let erk = &mut Erk::new(&TSIT5, y0.len() / 2, 6);
+        solve(&mut f, &p, &mut z, (0.0, 1.0), erk, &SolveOptions::fixed(0.02), &mut |_, _, _| {}).unwrap();
+        z
+    };
+    assert_eq!(run(&[1.0, 0.5, 0.3, 0.9]), [run(&[1.0, 0.5]), run(&[0.3, 0.9])].concat());
+}
+
+#[test]
+fn errors() {
+    let none = |c: &[usize], p: &[usize]| {
+        ForwardSensitivities::<_, f64>::new(SmoothField(LotkaVolterra), c, p).unwrap_err()
+    };
+    assert_eq!(none(&[2], &[]), AdjointError::NoSuch { what: "coordinate", index: 2, len: 2 });
+    assert_eq!(none(&[0], &[4]).to_string(), "there is no parameter 4: the field has 4");
+    let f = ForwardSensitivities::<_, f64>::new(SmoothField(LotkaVolterra), &[0], &[]).unwrap();
+    assert_eq!((VectorField::<f64>::dim(&f), f.columns()), (4, 1));
+    let wrong = f.start(&[1.0, 2.0], &mut [0.0; 3]);
+    assert!(matches!(wrong, Err(AdjointError::ShapeMismatch { expected: 4, got: 3, .. })));
+    assert!(f.pull(&[0.0; 4], &[0.0; 2], &mut [0.0; 2]).is_err());
+}
