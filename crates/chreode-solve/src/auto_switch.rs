@@ -259,6 +259,10 @@ fn real_stability_bound<T: Real>(explicit: &Erk<T>) -> f64 {
 }
 
 impl<T: Real, S: Stepper<T>> Stepper<T> for AutoSwitch<T, S> {
+    fn dim(&self) -> usize {
+        self.explicit.dim()
+    }
+
     fn state_len(&self) -> usize {
         self.implicit.state_len()
     }

@@ -148,6 +148,29 @@ impl<T: Real> Events<'_, '_, T> {
         Some((index, theta, e.terminal || e.reset.is_some()))
     }
 
+    /// Looks at what changed its sign where the field jumps, from the last number before to `t`, the first one after, and tells it.
+    /// Such events count as those at the end of the step before, at `theta` = 1; false if there are none.
+    pub(crate) fn cross(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        tell: &mut dyn FnMut(usize, &[T]),
+    ) -> Result<bool, SolveError> {
+        let mut any = false;
+        for (index, e) in self.0.iter_mut().enumerate() {
+            e.end = finite((e.root)(t, y, p), index, t)?;
+            let changes = e.start != 0.0 && (e.start.signum() != e.end.signum() || e.end == 0.0);
+            let occurs = changes && counts(e.crossing, e.start, e.end);
+            (e.theta, e.pending) = (occurs.then_some(1.0), false);
+            if occurs {
+                any = true;
+                tell(index, y);
+            }
+        }
+        Ok(any)
+    }
+
     /// Changes the state as the events at `theta` ask for; returns the first of them that ends the run.
     pub(crate) fn reset(&mut self, theta: f64, t: f64, y: &mut [T], p: &[T]) -> Option<usize> {
         let mut last = None;

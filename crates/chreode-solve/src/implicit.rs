@@ -127,6 +127,9 @@ macro_rules! method {
             fn state_len(&self) -> usize {
                 self.0.state_len()
             }
+            fn dim(&self) -> usize {
+                self.0.dim()
+            }
             fn error_order(&self) -> Option<u32> {
                 self.0.error_order()
             }

@@ -15,8 +15,9 @@ pub enum StepSize {
         /// No step is longer.
         h_max: f64,
     },
-    /// Equal steps, no longer than this, between the times where the run must stop: its end, and the saved times
-    /// if it [lands](SolveOptions::land_on_saves) on them.
+    /// Equal steps, no longer than this, between the times where the run must stop: its end, discontinuities, and the saved
+    /// times if it [lands](SolveOptions::land_on_saves) on them. The tolerance then only says how far the iterations of implicit
+    /// methods go.
     Fixed(f64),
 }
 
@@ -39,7 +40,7 @@ pub struct SolveOptions<'a> {
     pub discontinuities: &'a [f64],
     /// Most steps, rejected ones included.
     pub max_steps: u64,
-    /// Step size control.
+    /// Step size control of explicit methods. (Implicit ones rule their own steps, by Newton's iteration too.)
     pub controller: Controller,
 }
 

@@ -141,6 +141,7 @@ fn run<T: Real>(
     let d = f.dim();
     rows(y.len(), d)?;
     check_len("state (the stepper's)", y.len(), stepper.state_len())?;
+    check_len("coordinates (the stepper's)", d, stepper.dim())?;
     check_params(p.len(), f.n_params())?;
     options.check(span, d)?;
     if matches!(options.step, StepSize::Adaptive { .. }) && stepper.error_order().is_none() {
@@ -164,23 +165,28 @@ fn run<T: Real>(
     stepper.fixed_steps(matches!(options.step, StepSize::Fixed(_)));
     stepper.start(f, t, y, p)?;
     events.start(t, y, p, None)?;
+    let stop = stops.next(saves.next());
     let (mut h, h_max) = match options.step {
         StepSize::Fixed(h) => (h, f64::INFINITY),
         StepSize::Adaptive { h0: Some(h0), h_max } => (h0.min(h_max), h_max),
         StepSize::Adaptive { h0: None, h_max } => {
-            (stepper.initial_step(f, t, t1, y, p, options.tolerance)?.min(h_max), h_max)
+            let h = stepper.initial_step(f, t, stop, y, p, options.tolerance)?;
+            (h.max(least_step(t)).min(h_max), h_max)
         }
     };
     let adaptive = matches!(options.step, StepSize::Adaptive { .. });
     let passes = |err: f64| if adaptive { err <= 1.0 } else { err.is_finite() };
     let mut control = Control::new(options.controller);
-    let mut segment = Segment::new(t, stops.next(saves.next()), h);
+    let mut segment = Segment::new(t, stop, h);
 
     while t != t1 {
         if stats.accepted + stats.rejected + stats.field_failures >= options.max_steps {
             return Err(SolveError::TooManySteps { t, max_steps: options.max_steps });
         }
         let (t_end, whole) = if adaptive { segment.reach(t, h, stops.sign) } else { segment.equal_step() };
+        if t_end == t {
+            return Err(SolveError::StepSizeTooSmall { t, h, h_min: least_step(t) });
+        }
         let mut outcome = stepper.step(f, t, t_end, y, p, options.tolerance);
         let mut look = false;
         if matches!(outcome, Ok(err) if passes(err)) {
@@ -211,7 +217,7 @@ fn run<T: Real>(
             }
             let factor = stepper.factor(err);
             h = tried * factor.unwrap_or_else(|| control.rejected(err, error_order));
-            let h_min = (16.0 * f64::EPSILON * t.abs()).max(1e-290);
+            let h_min = least_step(t);
             if h < h_min {
                 outcome?;
                 return Err(match stepper.failure() {
@@ -267,13 +273,29 @@ fn run<T: Real>(
             while saves.next().is_some_and(|at| !stops.before(t, at)) {
                 saves.tell(observer, y);
             }
+            let crossed = events.cross(t, y, p, &mut |index, y| {
+                observer.event(index, t, y);
+                stats.events += 1;
+            })?;
+            if crossed {
+                cut = Some(1.0);
+                let last = events.reset(1.0, t, y, p);
+                check_finite(y, d, 0, t)?;
+                if let Some(index) = last {
+                    stats.stopped = Stopped::Event { index, t };
+                    stats.h_next = stops.sign * h;
+                    return Ok(());
+                }
+            }
         }
         if restart && t != t1 {
             stepper.start(f, t, y, p)?;
             events.start(t, y, p, cut)?;
             control = Control::new(options.controller);
             if adaptive {
-                h = stepper.initial_step(f, t, t1, y, p, options.tolerance)?.min(h_max);
+                let stop = stops.next(saves.next());
+                h = stepper.initial_step(f, t, stop, y, p, options.tolerance)?;
+                h = h.max(least_step(t)).min(h_max);
             }
         } else if adaptive {
             let factor = stepper.factor(err).unwrap_or_else(|| control.accepted(err, error_order, whole));
@@ -324,6 +346,11 @@ impl Saves<'_> {
             self.tell(observer, step.state((at - step.t) / (step.t_end - step.t)));
         }
     }
+}
+
+/// The shortest step at `t`: some last digits of time.
+fn least_step(t: f64) -> f64 {
+    (16.0 * f64::EPSILON * t.abs()).max(1e-290)
 }
 
 /// The error of a step that ended at `t` in something that is not finite.

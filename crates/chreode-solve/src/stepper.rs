@@ -12,6 +12,9 @@ pub trait Stepper<T: Real> {
     /// Length `n * d` of the states it was made for.
     fn state_len(&self) -> usize;
 
+    /// Number `d` of coordinates of one trajectory.
+    fn dim(&self) -> usize;
+
     /// The power of `h` that the error of one step scales with, now; `None` without an error estimate: the method
     /// then runs with fixed steps only.
     fn error_order(&self) -> Option<u32>;

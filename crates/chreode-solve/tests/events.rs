@@ -355,3 +355,29 @@ fn discontinuities_in_odd_places() {
         assert!(matches!(r, Err(SolveError::InvalidTime { .. })));
     }
 }
+
+/// A dose at a time that is also a discontinuity: told once, given once, by every kind of method.
+#[test]
+fn events_at_discontinuities() {
+    for terminal in [false, true] {
+        let mut f =
+            field(1, |t, _y: &[f64], _p: &[f64], dy: &mut [f64]| dy[0] = if t < 1.0 { 1.0 } else { 0.0 });
+        let dose = Event::new(|t, _y: &[f64], _p| t - 1.0).reset(|_t, y, _p| y[0] += 10.0);
+        let mut events = [if terminal { dose.terminal() } else { dose }];
+        let options = SolveOptions { discontinuities: &[1.0], ..SolveOptions::tolerance(1e-6, 1e-6) };
+        for mut stepper in [
+            Box::new(Erk::new(&TSIT5, 1, 1)) as Box<dyn Stepper<f64>>,
+            Box::new(Radau5::new(1, 1)),
+            Box::new(Bdf::new(1, 1)),
+        ] {
+            let (mut y, mut log) = ([0.0], Log::default());
+            let rhs = &mut Rhs::Field(&mut f);
+            let stats =
+                solve_events(rhs, &[], &mut y, (0.0, 2.0), &mut *stepper, &options, &mut events, &mut log)
+                    .unwrap();
+            assert_eq!((log.events().len(), stats.events), (1, 1));
+            assert!((y[0] - 11.0).abs() < 1e-6 && (log.events()[0].1 - 1.0).abs() < 1e-15, "{y:?}");
+            assert_eq!(matches!(stats.stopped, Stopped::Event { index: 0, .. }), terminal);
+        }
+    }
+}

@@ -4,8 +4,8 @@
 
 use chreode_core::{FieldError, VectorField, field};
 use chreode_solve::{
-    DenseOutput, EULER, Erk, ErkTableau, HEUN, MIDPOINT, Observer, RK4, Rhs, SolveError, SolveOptions, Stats,
-    StepRecord, StepSize, TSIT5, solve, solve_observed,
+    Bdf, DenseOutput, EULER, Erk, ErkTableau, HEUN, MIDPOINT, Observer, RK4, Rhs, SolveError, SolveOptions,
+    Stats, StepRecord, StepSize, Stepper, TSIT5, solve, solve_observed,
 };
 use chreode_testkit::{Duffing, LotkaVolterra, Rational, SmoothField};
 use proptest::prelude::*;
@@ -347,4 +347,27 @@ fn nothing_to_do() {
         })
         .unwrap();
     assert_eq!((stats, saved), (Stats::default(), 1));
+}
+
+/// A step that no time can show is an error at once, and so is a method whose trajectories are not the field's.
+#[test]
+fn steps_and_sizes_that_cannot_be() {
+    let mut f = field(3, |_t, _y: &[f64], _p: &[f64], dy: &mut [f64]| dy.fill(1.0));
+    let mut run = |options: SolveOptions<'_>, stepper: &mut dyn Stepper<f64>| {
+        let mut y = [0.0; 3];
+        solve(&mut f, &[], &mut y, (1.7e12, 1.7e12 + 1e4), stepper, &options, &mut |_, _, _| {}).map(|_| y[0])
+    };
+    let end = run(SolveOptions::tolerance(1e-6, 1e-6), &mut Erk::new(&TSIT5, 1, 3)).unwrap();
+    assert!((end - 1e4).abs() < 1.0, "{end}");
+    for step in [StepSize::Fixed(1e-20), StepSize::Adaptive { h0: None, h_max: 1e-20 }] {
+        let error = run(SolveOptions { step, ..SolveOptions::default() }, &mut Erk::new(&TSIT5, 1, 3));
+        assert!(
+            matches!(error, Err(SolveError::StepSizeTooSmall { t, .. }) if t == 1.7e12),
+            "{step:?} {error:?}"
+        );
+    }
+    for stepper in [&mut Erk::new(&TSIT5, 3, 1) as &mut dyn Stepper<f64>, &mut Bdf::new(3, 1)] {
+        let error = run(SolveOptions::default(), stepper);
+        assert!(matches!(error, Err(SolveError::ShapeMismatch { expected: 1, got: 3, .. })), "{error:?}");
+    }
 }

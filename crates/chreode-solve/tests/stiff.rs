@@ -560,3 +560,55 @@ fn refused_states() {
         assert_eq!(result, Err(SolveError::Field(fatal)));
     }
 }
+
+/// Where the error estimate points to, a field may be undefined: a step is not accepted for that.
+#[test]
+fn estimates_that_leave_the_domain() {
+    let mut f = field(1, |t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]| {
+        dy[0] = (5.0 * t).sin().powi(2) + 1e-9 * y[0].sqrt();
+    });
+    let step = StepSize::Adaptive { h0: Some(1.0), h_max: f64::INFINITY };
+    let options = SolveOptions { step, ..SolveOptions::tolerance(1e-6, 1e-6) };
+    for (name, mut stepper) in methods(1, 1) {
+        let mut y = [0.01];
+        solve(&mut f, &[], &mut y, (0.0, 2.0), &mut *stepper, &options, &mut |_, _, _| {}).unwrap();
+        let exact = 0.01 + 1.0 - 20.0_f64.sin() / 20.0;
+        assert!((y[0] - exact).abs() < 1e-4, "{name}: {} {exact}", y[0]);
+    }
+}
+
+/// Newton's iteration goes on to rounding where nothing else is asked for, and a relative tolerance of zero is one.
+#[test]
+fn tolerances_of_zero() {
+    for (name, mut stepper) in methods(1, 2) {
+        let mut f = field(2, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| {
+            (dy[0], dy[1]) = (y[1], 30.0 * (1.0 - y[0] * y[0]) * y[1] - y[0]);
+        });
+        let mut ends = Vec::new();
+        for options in [
+            SolveOptions::tolerance(0.0, 1e-8),
+            SolveOptions::tolerance(1e-8, 1e-8),
+            SolveOptions { tolerance: chreode_core::Tolerance::new(0.0, 0.0), ..SolveOptions::fixed(2e-4) },
+        ] {
+            let mut y = [2.0, 0.0];
+            let stats =
+                solve(&mut f, &[], &mut y, (0.0, 10.0), &mut *stepper, &options, &mut |_, _, _| {}).unwrap();
+            ends.push((y[0], stats.accepted));
+        }
+        assert!(ends.iter().all(|end| (end.0 - ends[1].0).abs() < 1e-4), "{name}: {ends:?}");
+        assert!(ends[0].1 < 5 * ends[1].1, "{name}: {ends:?}");
+    }
+}
+
+/// A field that is not a number beyond a bound: runs come as near to it as steps can, by every method.
+#[test]
+fn fields_that_end() {
+    for (name, mut stepper) in methods(1, 1) {
+        let mut f = field(1, |t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]| {
+            dy[0] = if t > 1.0 { f64::NAN } else { -y[0] };
+        });
+        let (mut y, options) = ([1.0], SolveOptions::tolerance(1e-6, 1e-8));
+        let end = solve(&mut f, &[], &mut y, (0.0, 2.0), &mut *stepper, &options, &mut |_, _, _| {});
+        assert!(end.is_err() && (y[0] - (-1.0_f64).exp()).abs() < 1e-4, "{name}: {y:?} {end:?}");
+    }
+}

@@ -95,6 +95,14 @@ impl<T: Real> Stepper<T> for Recording<'_, T> {
         self.inner.state_len()
     }
 
+    fn dim(&self) -> usize {
+        self.inner.dim()
+    }
+
+    fn has_mass(&self) -> bool {
+        self.inner.has_mass()
+    }
+
     fn error_order(&self) -> Option<u32> {
         self.inner.error_order()
     }

@@ -115,7 +115,7 @@ impl<T: Real> Observer<T> for Recorder<'_, T> {
 pub(super) fn known_steps(span: (f64, f64), options: &SolveOptions<'_>) -> Option<usize> {
     let StepSize::Fixed(h) = options.step else { return None };
     let sign = if span.1 >= span.0 { 1.0 } else { -1.0 };
-    let (mut from, mut steps) = (span.0, 0);
+    let (mut from, mut steps) = (span.0, 0_usize);
     let (mut saves, mut breaks) = (options.save_at, options.discontinuities);
     while sign * (span.1 - from) > 0.0 {
         let mut stop = span.1;
@@ -127,7 +127,7 @@ pub(super) fn known_steps(span: (f64, f64), options: &SolveOptions<'_>) -> Optio
             }
             stop = list.first().map_or(stop, |&at| if sign * (at - stop) < 0.0 { at } else { stop });
         }
-        steps += ((stop - from).abs() / h * (1.0 - 1e-9)).ceil().max(1.0) as usize;
+        steps = steps.saturating_add(((stop - from).abs() / h * (1.0 - 1e-9)).ceil().max(1.0) as usize);
         from = stop;
     }
     Some(steps)

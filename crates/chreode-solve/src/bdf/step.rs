@@ -104,9 +104,8 @@ impl<T: Real> BdfSteps<T> {
 
     /// Simplified Newton iteration for the correction (not simplified without matrices); why it failed, if it did.
     fn newton(&mut self, f: &mut Rhs<'_, T>, t_end: f64, p: &[T]) -> Result<Option<StepFailure>, FieldError> {
-        let rtol = self.weights.least_rtol().max(1e-300);
         // Corrections of this size are rounding.
-        let floor = 10.0 * T::EPSILON.f64() / rtol;
+        let floor = 10.0 * self.weights.rounding(&self.y1);
         let enough = floor.max(LEFT_OF_NEWTON);
         let most = if self.fixed { MOST_OF_FIXED_STEPS } else { MAX_ITERATIONS };
         let shift = T::c(self.shift);
@@ -215,6 +214,8 @@ impl<T: Real> BdfSteps<T> {
             if expired || moved {
                 self.shift = 0.0;
                 if let Err(singular) = self.linear.factor(shift, &mut self.work) {
+                    // Also where the Jacobian is not finite: another state may have a better one.
+                    self.jacobian = JacobianAge::Expired;
                     return Ok(Some(singular.into()));
                 }
             }
@@ -276,6 +277,10 @@ impl<T: Real> BdfSteps<T> {
 impl<T: Real> Stepper<T> for BdfSteps<T> {
     fn state_len(&self) -> usize {
         self.nd
+    }
+
+    fn dim(&self) -> usize {
+        self.linear.dim()
     }
 
     fn error_order(&self) -> Option<u32> {

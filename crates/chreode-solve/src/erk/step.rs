@@ -161,6 +161,10 @@ impl<T: Real> Stepper<T> for Erk<T> {
         self.nd
     }
 
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
     fn error_order(&self) -> Option<u32> {
         self.tableau.error_order()
     }

@@ -212,9 +212,8 @@ impl<T: Real> EsdirkSteps<T> {
         p: &[T],
     ) -> Result<bool, FieldError> {
         let nd = if N > 0 { N } else { self.nd };
-        let rtol = self.weights.least_rtol().max(1e-300);
         // Corrections of this size are rounding.
-        let floor = 10.0 * T::EPSILON.f64() / rtol;
+        let floor = 10.0 * self.weights.rounding(&self.psi);
         let enough = floor.max(LEFT_OF_NEWTON);
         let most = if self.fixed { MOST_OF_FIXED_STEPS } else { MAX_ITERATIONS };
         let shift = T::c(1.0 / (self.tableau.gamma * h));
@@ -406,6 +405,10 @@ fn predictor(c: &[f64], i: usize) -> Vec<f64> {
 impl<T: Real> Stepper<T> for EsdirkSteps<T> {
     fn state_len(&self) -> usize {
         self.nd
+    }
+
+    fn dim(&self) -> usize {
+        self.linear.dim()
     }
 
     fn error_order(&self) -> Option<u32> {

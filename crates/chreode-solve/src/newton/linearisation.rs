@@ -121,6 +121,11 @@ impl<T: Real> Linearisation<T> {
         self.mass_rows.get(i).copied().unwrap_or(T::ONE)
     }
 
+    /// Number of coordinates of one trajectory.
+    pub(crate) fn dim(&self) -> usize {
+        self.d
+    }
+
     /// Whether a factorisation costs much more than evaluations and solves.
     pub(crate) fn is_dear(&self) -> bool {
         self.systems.as_ref().and_then(|s| s.real.first()).is_some_and(Solver::is_dear)

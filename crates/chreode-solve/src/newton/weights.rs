@@ -73,6 +73,16 @@ impl<T: Real> Weights<T> {
         }
     }
 
+    /// The rounding of numbers like `v`, `[n, d]`, in units of what may be wrong with them. A relative tolerance bounds it, for
+    /// whatever goes into `v`; without one, the largest coordinate tells.
+    pub(crate) fn rounding(&self, v: &[T]) -> f64 {
+        if self.least_rtol > T::EPSILON.f64() {
+            return T::EPSILON.f64() / self.least_rtol;
+        }
+        let largest = self.inverse.iter().zip(v).fold(T::ZERO, |most, (&w, &v)| most.max(w * v.abs()));
+        T::EPSILON.f64() * largest.f64()
+    }
+
     /// Root mean square of the weighted vector, `[n, d]`, of the worst trajectory; NaN if there is one in it.
     #[inline(always)]
     pub(crate) fn norm(&self, v: &[T]) -> f64 {

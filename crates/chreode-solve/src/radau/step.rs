@@ -172,7 +172,7 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
             5 => 40.0,
             _ => 300.0,
         };
-        let floor = magnified * T::EPSILON.f64() / rtol;
+        let floor = magnified * self.weights.rounding(y);
         // So that a few hundredths of the tolerance that the run was asked for are left of every step.
         let needed =
             if S == 3 { rtol.sqrt().max(1e-4) } else { rtol.powf((S as f64 - 1.0) / (S as f64 + 1.0)) };
@@ -398,9 +398,11 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
                 err[j] += base[j];
             }
             self.linear.solve(err);
-            size = self.weights.norm(err);
+            let second = self.weights.norm(err);
+            // Where it points to, the field may be undefined: the first estimate then stands.
+            size = if second.is_nan() { size } else { second };
         }
-        Ok(size.max(1e-10))
+        Ok(if size.is_nan() { size } else { size.max(1e-10) })
     }
 
     fn rate_to_keep(&self) -> f64 {
@@ -505,6 +507,10 @@ fn transform<T: Real, const S: usize, const R: usize>(
 impl<T: Real, const LEAST: usize, const MOST: usize> Stepper<T> for RadauSteps<T, LEAST, MOST> {
     fn state_len(&self) -> usize {
         self.nd
+    }
+
+    fn dim(&self) -> usize {
+        self.linear.dim()
     }
 
     fn error_order(&self) -> Option<u32> {

@@ -182,6 +182,10 @@ impl<T: Real> Stepper<T> for RosenbrockSteps<T> {
         self.nd
     }
 
+    fn dim(&self) -> usize {
+        self.linear.dim()
+    }
+
     fn error_order(&self) -> Option<u32> {
         Some(self.tableau.embedded_order + 1)
     }
