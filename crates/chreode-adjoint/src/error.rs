@@ -43,6 +43,12 @@ pub enum AdjointError {
         /// The time.
         t: f64,
     },
+    /// A method solves `M dy/dt = f`, whose continuous adjoint has other jumps.
+    #[error("continuous adjoints are of dy/dt = f: the {what} has a mass matrix")]
+    MassMatrix {
+        /// Which method.
+        what: &'static str,
+    },
     /// A backward pass was asked for, but the last forward pass failed or there was none.
     #[error("backward pass without a completed forward pass")]
     NoForwardPass,

@@ -298,3 +298,27 @@ fn errors_and_empty_runs() {
         assert_eq!((y0_bar, p_bar), ([3.0, 4.0], [0.0; 4]));
     }
 }
+
+/// A mass matrix changes the jumps of the adjoint state: it is refused, forward and backward, and not left out.
+#[test]
+fn mass_matrices_are_refused() {
+    let (p, options) =
+        ([1.5, 1.0, 0.75, 3.0], SolveOptions { save_at: &[1.0], ..SolveOptions::tolerance(1e-6, 1e-6) });
+    let with_mass = |d: usize| Radau5::new(1, d).with_mass_diagonal(&vec![2.0; d]);
+    for method in [Interpolating, Gauss, Backsolve] {
+        let mut adjoint = ContinuousAdjoint::new(method, 1, 2, 4);
+        let mut f = SmoothField(LotkaVolterra);
+        let mut run = |stepper: &mut dyn Stepper<f64>, adjoint: &mut ContinuousAdjoint<f64>| {
+            let (rhs, mut y) = (&mut Rhs::Field(&mut f), [1.0, 0.5]);
+            adjoint.forward(rhs, &p, &mut y, (0.0, 1.0), stepper, &options, &mut |_, _, _| {})
+        };
+        let refused = run(&mut with_mass(2), &mut adjoint);
+        assert!(matches!(refused, Err(AdjointError::MassMatrix { what: "forward method" })), "{refused:?}");
+        run(&mut Erk::new(&TSIT5, 1, 2), &mut adjoint).unwrap();
+        let mut backward = with_mass(adjoint.backward_len());
+        let (mut y0_bar, mut p_bar) = ([0.0; 2], [0.0; 4]);
+        let refused =
+            adjoint.backward(&mut f, &p, &mut backward, &options, &[&[1.0, 0.0]], &mut y0_bar, &mut p_bar);
+        assert!(matches!(refused, Err(AdjointError::MassMatrix { what: "backward method" })), "{refused:?}");
+    }
+}

@@ -287,7 +287,7 @@ fn f32_within_four_ulp_over_a_stride_of_all_numbers() {
 }
 
 #[test]
-#[ignore = "every f32: minutes"]
+#[ignore = "every f32 takes many minutes: cargo xtask ci sweep"]
 fn f32_within_four_ulp_everywhere() {
     sweep_f32(1);
 }

@@ -71,21 +71,27 @@ const STEPS: &[Step] = &[
     Step { name: "msrv", what: "the oldest supported Rust compiles it", run: msrv },
 ];
 
+/// Steps that take too long for every change: they run when they are named.
+const LONG_STEPS: &[Step] =
+    &[Step { name: "sweep", what: "tests that are ignored elsewhere for their length", run: tests::ignored }];
+
 /// The names of all steps, for the usage message.
 pub(crate) fn step_names() -> String {
-    STEPS.iter().map(|s| s.name).collect::<Vec<_>>().join(", ")
+    STEPS.iter().chain(LONG_STEPS).map(|s| s.name).collect::<Vec<_>>().join(", ")
 }
 
-/// Runs the steps (all, or those named), prints a summary, and says whether none failed.
+/// Runs the steps (all but the long ones, or those named), prints a summary, and says whether none failed.
 pub(crate) fn run(only: &[&str]) -> Result<bool> {
-    if let Some(unknown) = only.iter().find(|n| STEPS.iter().all(|s| s.name != **n)) {
+    if let Some(unknown) = only.iter().find(|n| STEPS.iter().chain(LONG_STEPS).all(|s| s.name != **n)) {
         anyhow::bail!("no step is called {unknown}; there are {}", step_names());
     }
     let mut context =
         Context { workspace: Workspace::load()?, tests_built: None, python: None, left_out: Vec::new() };
     let start = Instant::now();
     let mut results = Vec::new();
-    for step in STEPS.iter().filter(|s| only.is_empty() || only.contains(&s.name)) {
+    let named = STEPS.iter().chain(LONG_STEPS).filter(|s| only.contains(&s.name));
+    let steps: Vec<_> = if only.is_empty() { STEPS.iter().collect() } else { named.collect() };
+    for step in steps {
         println!("\n=== {}: {} ===", step.name, step.what);
         let begun = Instant::now();
         let outcome = (step.run)(&mut context).unwrap_or_else(|e| Outcome::Failed(format!("{e:#}")));

@@ -39,6 +39,30 @@ pub(super) fn test(context: &mut Context) -> Result<Outcome> {
     Ok(if passed { Outcome::Passed(counted) } else { Outcome::Failed(counted) })
 }
 
+/// The tests that are too long for every change.
+pub(super) fn ignored(_: &mut Context) -> Result<Outcome> {
+    let mut log = Log::default();
+    let mut command = cargo();
+    command.args([
+        "test",
+        "--release",
+        "--workspace",
+        "--no-fail-fast",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--",
+        "--ignored",
+    ]);
+    let passed = passes_with_lines(&mut command, |line| {
+        if log.take(line) {
+            println!("{line}");
+        }
+    })?;
+    let counted = log.counted();
+    Ok(if passed { Outcome::Passed(counted) } else { Outcome::Failed(counted) })
+}
+
 /// The examples in the documentation, which are the user guide too.
 pub(super) fn doctest(context: &mut Context) -> Result<Outcome> {
     if !tests_built(context)? {

@@ -141,7 +141,7 @@ impl<T: Real> ContinuousAdjoint<T> {
     /// at every saved time; the steps need not end there.
     ///
     /// # Errors
-    /// Those of [`chreode_solve::solve`].
+    /// Those of [`chreode_solve::solve`], and [`AdjointError::MassMatrix`].
     pub fn forward(
         &mut self,
         f: &mut Rhs<'_, T>,
@@ -153,6 +153,9 @@ impl<T: Real> ContinuousAdjoint<T> {
         save: &mut dyn FnMut(usize, f64, &[T]),
     ) -> Result<Stats, AdjointError> {
         self.complete = false;
+        if stepper.has_mass() {
+            return Err(AdjointError::MassMatrix { what: "forward method" });
+        }
         check_len("start states", y.len(), self.nd)?;
         check_len("parameters", p.len(), self.np)?;
         self.track.clear();
@@ -179,8 +182,8 @@ impl<T: Real> ContinuousAdjoint<T> {
     /// discontinuities are those of the forward run.
     ///
     /// # Errors
-    /// [`AdjointError::NoForwardPass`], [`AdjointError::ShapeMismatch`], [`AdjointError::NonFinite`], and
-    /// [`AdjointError::Solve`] where the backward run fails.
+    /// [`AdjointError::NoForwardPass`], [`AdjointError::ShapeMismatch`], [`AdjointError::MassMatrix`],
+    /// [`AdjointError::NonFinite`], and [`AdjointError::Solve`] where the backward run fails.
     pub fn backward(
         &mut self,
         f: &mut dyn Vjp<T>,
@@ -193,6 +196,9 @@ impl<T: Real> ContinuousAdjoint<T> {
     ) -> Result<(), AdjointError> {
         if !self.complete {
             return Err(AdjointError::NoForwardPass);
+        }
+        if stepper.has_mass() {
+            return Err(AdjointError::MassMatrix { what: "backward method" });
         }
         check_len("state_bar (saved times)", state_bar.len(), self.saved.len())?;
         check_len("dimension of the field", f.dim(), self.d)?;
