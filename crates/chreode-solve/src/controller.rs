@@ -90,11 +90,11 @@ impl Control {
 ///
 /// The library's `ln` and `exp` are 15 % of a run of the Lorenz system, and no step needs their last digits.
 fn log2(x: f64) -> f64 {
-    let bits = x.clamp(1e-30, 1e300).to_bits();
-    let exponent = (bits >> 52) as i64 - 1023;
-    // In 1..2; folded to 0.7..1.4, where the series is short.
-    let m = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
-    let (m, exponent) = if m > std::f64::consts::SQRT_2 { (0.5 * m, exponent + 1) } else { (m, exponent) };
+    // Power and rest, the rest in 0.7..1.4, where the series is short.
+    const LEAST: i64 = std::f64::consts::FRAC_1_SQRT_2.to_bits() as i64;
+    let bits = x.clamp(1e-30, 1e300).to_bits() as i64;
+    let exponent = (bits - LEAST) >> 52;
+    let m = f64::from_bits((bits - (exponent << 52)) as u64);
     let s = (m - 1.0) / (m + 1.0);
     let s2 = s * s;
     // 2 artanh(s) / ln 2

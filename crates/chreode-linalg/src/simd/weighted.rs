@@ -1,8 +1,9 @@
 //! Weighted sums of rows: the arithmetic of a Runge-Kutta step.
 
 use chreode_core::Real;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
+use super::dispatch::ARCH;
 use super::lane::is_f32;
 
 struct WeightedSum<'a, T> {
@@ -79,11 +80,11 @@ impl<T: Real> WeightedSum<'_, T> {
 // Compiled here, once: a generic function would be compiled again by every crate that calls it.
 #[inline(never)]
 fn run_f32(op: WeightedSum<'_, f32>) {
-    Arch::new().dispatch(op);
+    ARCH.dispatch(op);
 }
 #[inline(never)]
 fn run_f64(op: WeightedSum<'_, f64>) {
-    Arch::new().dispatch(op);
+    ARCH.dispatch(op);
 }
 
 /// `out = base + h Σ_m weights[m] · k[rows[m]]`, where row `i` of `k` begins at `i * out.len()`; without a base, zero.

@@ -1,7 +1,5 @@
 //! Weighted sums of stages: all the arithmetic of a step outside the field.
 
-use std::array::from_fn;
-
 use chreode_core::Real;
 use chreode_linalg::weighted_sum;
 
@@ -61,6 +59,9 @@ impl<T: Real> Plan<T> {
     }
 }
 
+/// Most values of a state that has a [`TinyPlan`].
+pub(super) const TINY: usize = 4;
+
 /// The sums of a method for a state of a few values, with the weights of all of them in one row.
 ///
 /// A sum has the weight of row 0, those of contiguous rows, where what is between has zeros, and its last one.
@@ -71,6 +72,8 @@ pub(super) struct TinyPlan<T> {
     /// The estimates of the error.
     pub(super) errors: Vec<TinySum<T>>,
     pub(super) weights: Vec<T>,
+    /// The numbers from zero on, in which the compiler must not see neighbours: see [`TinySum::of`].
+    pub(super) places: [usize; TINY],
 }
 
 #[derive(Debug, Clone)]
@@ -97,7 +100,7 @@ impl<T: Real> TinyPlan<T> {
         let estimates = [m.b_err, m.lower.map_or(&[], |(_, lower)| lower)];
         let errors = estimates.iter().filter(|w| !w.is_empty());
         let errors = errors.map(|w| TinySum::new(1.0, w, &mut weights)).collect();
-        Self { stages, errors, weights }
+        Self { stages, errors, weights, places: std::array::from_fn(|j| j) }
     }
 }
 
@@ -113,6 +116,9 @@ impl<T: Real> TinySum<T> {
     }
 
     /// `base + h Σ w k`, with the bits of [`weighted_sum`]; takes its weights from the front of those that are left.
+    ///
+    /// The field has just stored the newest row, value by value. A load of two of them at once would wait until both have
+    /// left the store buffer, as long as ten multiplications; one by one, at `places`, they are forwarded.
     #[inline(always)]
     pub(super) fn of<const D: usize>(
         &self,
@@ -120,20 +126,29 @@ impl<T: Real> TinySum<T> {
         base: Option<&[T; D]>,
         h: T,
         k: &[[T; D]],
+        places: &[usize; TINY],
     ) -> [T; D] {
         let (between, rest) = weights.split_at(self.len);
         *weights = rest;
-        let mut older = k[0].map(|k| self.first * k);
+        let mut older = k[0];
+        for x in &mut older {
+            *x = self.first * *x;
+        }
         for (&w, k) in between.iter().zip(&k[self.from..]) {
             for j in 0..D {
                 older[j] += w * k[j];
             }
         }
-        let (last, newest) = (h * self.last, &k[self.last_row]);
-        from_fn(|j| {
+        let (last, row) = (h * self.last, &k[self.last_row]);
+        let mut out = [T::ZERO; D];
+        for j in 0..D {
+            out[j] = row[places[j]];
+        }
+        for j in 0..D {
             let older = h * older[j];
-            base.map_or(older, |base| base[j] + older) + last * newest[j]
-        })
+            out[j] = base.map_or(older, |base| base[j] + older) + last * out[j];
+        }
+        out
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::array::from_fn;
 
-use chreode_core::{FieldError, Real, Tolerance};
+use chreode_core::{Bound, FieldError, Real, Tolerance};
 
-use super::combine::{Plan, TinyPlan};
+use super::combine::{Plan, TINY, TinyPlan};
 use super::dense_output::dense_into;
 use super::tableau::{DenseOutput, ErkTableau};
-use crate::error_norm::{worst_norm, worst_pair_norm};
+use crate::error_norm::{row_norm, worst_norm, worst_pair_norm};
 use crate::initial_step::initial_step;
 use crate::rhs::Rhs;
 use crate::stats::Work;
@@ -106,9 +106,9 @@ impl<T: Real> Erk<T> {
         let (dt, h) = (t_end - t, T::c(t_end - t));
         let (k, _) = self.k.as_chunks_mut::<D>();
         let y: [T; D] = from_fn(|j| y[j]);
-        let (mut input, mut weights) = (y, &self.tiny.weights[..]);
+        let (mut input, mut weights, places) = (y, &self.tiny.weights[..], &self.tiny.places);
         for (i, sum) in (1..).zip(&self.tiny.stages) {
-            input = sum.of(&mut weights, Some(&y), h, k);
+            input = sum.of(&mut weights, Some(&y), h, k, places);
             let at = if sum.node == 1.0 { t_end } else { t + sum.node * dt };
             let result = f.eval(at, &input, p, &mut k[i]);
             if result.is_err() {
@@ -120,14 +120,31 @@ impl<T: Real> Erk<T> {
         self.y1.copy_from_slice(&input);
         let mut errors = [[T::ZERO; D]; 2];
         for (error, sum) in errors.iter_mut().zip(&self.tiny.errors) {
-            *error = sum.of(&mut weights, None, h, k);
+            *error = sum.of(&mut weights, None, h, k, places);
         }
-        let [err, low] = &mut errors;
-        Ok(match self.tiny.errors.len() {
-            0 => norm_without_estimate(&input),
-            1 => worst_norm(err, &y, &input, self.dim, tol, &mut [T::ZERO; D]),
-            _ => worst_pair_norm(err, low, &y, &input, self.dim, tol, &mut [T::ZERO; D]),
+        let estimates = &mut errors[..self.tiny.errors.len()];
+        if self.dim == D
+            && let (Bound::Same(rtol), Bound::Same(atol)) = (tol.rtol, tol.atol)
+            && !estimates.is_empty()
+        {
+            return Ok(row_norm(estimates, &y, &input, rtol, atol));
+        }
+        let scratch = &mut [T::ZERO; D];
+        Ok(match estimates {
+            [err, low] => worst_pair_norm(err, low, &y, &input, self.dim, tol, scratch),
+            [err] => worst_norm(err, &y, &input, self.dim, tol, scratch),
+            _ => norm_without_estimate(&input),
         })
+    }
+
+    /// Takes a step of a state of `D` values.
+    #[inline(always)]
+    fn tiny_accept<const D: usize>(&mut self, y: &mut [T]) {
+        let (k, _) = self.k.as_chunks_mut::<D>();
+        k[0] = k[self.tableau.last_row()];
+        for j in 0..D {
+            y[j] = self.y1[j];
+        }
     }
 }
 
@@ -183,7 +200,7 @@ impl<T: Real> Stepper<T> for Erk<T> {
             1 => return self.tiny_step::<1>(f, t, t_end, y, p, tol),
             2 => return self.tiny_step::<2>(f, t, t_end, y, p, tol),
             3 => return self.tiny_step::<3>(f, t, t_end, y, p, tol),
-            4 => return self.tiny_step::<4>(f, t, t_end, y, p, tol),
+            TINY => return self.tiny_step::<TINY>(f, t, t_end, y, p, tol),
             _ => self.stages(f, t, t_end, y, p)?,
         }
         if self.tableau.b_err.is_empty() {
@@ -232,6 +249,13 @@ impl<T: Real> Stepper<T> for Erk<T> {
     }
 
     fn accept(&mut self, y: &mut [T]) {
+        match self.nd {
+            1 => return self.tiny_accept::<1>(y),
+            2 => return self.tiny_accept::<2>(y),
+            3 => return self.tiny_accept::<3>(y),
+            TINY => return self.tiny_accept::<TINY>(y),
+            _ => {}
+        }
         y.copy_from_slice(&self.y1);
         let last = self.tableau.last_row() * self.nd;
         self.k.copy_within(last..last + self.nd, 0);
