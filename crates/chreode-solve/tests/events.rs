@@ -7,7 +7,7 @@ use std::f64::consts::{PI, TAU};
 use chreode_core::field;
 use chreode_solve::{
     ALL_ERK, BOSH3, Bdf, Crossing, DOP853, Erk, ErkTableau, Event, Observer, Radau5, Rhs, SolveError,
-    SolveOptions, Stats, StepRecord, StepSize, Stepper, Stopped, TSIT5, VERN7, VERN9, solve_events,
+    SolveOptions, Stats, StepRecord, StepSize, Stepper, Stopped, TSIT5, VERN7, VERN8, VERN9, solve_events,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -64,7 +64,7 @@ fn turn(
     Ok((log, stats))
 }
 
-const PAIRS: [&ErkTableau; 5] = [&BOSH3, &TSIT5, &VERN7, &DOP853, &VERN9];
+const PAIRS: [&ErkTableau; 6] = [&BOSH3, &TSIT5, &VERN7, &DOP853, &VERN8, &VERN9];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
