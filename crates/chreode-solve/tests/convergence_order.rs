@@ -56,10 +56,8 @@ impl Observer<f64> for Errors<'_> {
 fn order(method: &ErkTableau, errors: impl Iterator<Item = (u32, f64)>) -> Option<f64> {
     // What rounding may make of sums with these weights.
     let floor = (4.0 * f64::EPSILON * method.b.iter().map(|b| b.abs()).sum::<f64>()).max(7e-15);
-    let points: Vec<_> = errors
-        .filter(|&(_, e)| e > floor)
-        .map(|(n, e)| (-f64::from(n).log2(), e.log2()))
-        .collect();
+    let points: Vec<_> =
+        errors.filter(|&(_, e)| e > floor).map(|(n, e)| (-f64::from(n).log2(), e.log2())).collect();
     (points.len() >= 3).then(|| observed_order(&points))
 }
 

@@ -137,7 +137,8 @@ mod tests {
         weighted_sum(Some(base), T::c(h), &w, rows, &k, &mut with);
         weighted_sum(None, T::c(h), &w, rows, &k, &mut without);
         for j in 0..n {
-            let mut terms: Vec<_> = w.iter().zip(rows).map(|(&w, &row)| (w, k[usize::from(row) * n + j])).collect();
+            let mut terms: Vec<_> =
+                w.iter().zip(rows).map(|(&w, &row)| (w, k[usize::from(row) * n + j])).collect();
             let (w, newest) = terms.pop().unwrap_or((T::ZERO, T::ZERO));
             let older = T::c(h) * terms.iter().fold(T::ZERO, |s, &(w, k)| s + w * k);
             let last = (T::c(h) * w) * newest;

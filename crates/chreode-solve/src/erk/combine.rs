@@ -35,7 +35,10 @@ impl<T: Real> Plan<T> {
     /// In turn: the inputs of stages `0..`, that of the step's end, the error estimate, the lower one, the inputs of
     /// the stages that dense output needs. What a method lacks has no terms.
     pub(super) fn new(m: &ErkTableau) -> Self {
-        let mut plan = Self { weights: vec![], rows: vec![], ends: vec![0] };
+        let most = m.rows() * (m.rows() + 3) / 2;
+        let mut ends = Vec::with_capacity(m.rows() + 4);
+        ends.push(0);
+        let mut plan = Self { weights: Vec::with_capacity(most), rows: Vec::with_capacity(most), ends };
         (0..=m.last_row()).for_each(|i| plan.push(m.stage_weights(i)));
         plan.push(m.b_err);
         plan.push(m.lower.map_or(&[], |(_, weights)| weights));

@@ -142,9 +142,7 @@ impl<T: Real> Erk<T> {
     fn tiny_accept<const D: usize>(&mut self, y: &mut [T]) {
         let (k, _) = self.k.as_chunks_mut::<D>();
         k[0] = k[self.tableau.last_row()];
-        for j in 0..D {
-            y[j] = self.y1[j];
-        }
+        y[..D].copy_from_slice(&self.y1[..D]);
     }
 }
 
