@@ -2,7 +2,7 @@
 
 use chreode_core::{FieldError, Jacobian, Sparsity, VectorField};
 use chreode_solve::{
-    Bdf, DOP853, Erk, ErkTableau, Radau5, SolveOptions, Stepper, TSIT5, VERN7, VERN9, solve,
+    Bdf, DOP853, DOPRI5, Erk, ErkTableau, Radau5, SolveOptions, Stepper, TSIT5, VERN7, VERN8, VERN9, solve,
     solve_with_jacobian,
 };
 
@@ -14,8 +14,10 @@ pub fn solvers(problem: &Problem) -> Vec<Solver> {
     match problem.data().kind {
         Kind::NonStiff => vec![
             Solver::ours("chreode Tsit5", |p, rtol, atol| explicit(&TSIT5, p, rtol, atol)),
+            Solver::ours("chreode Dopri5", |p, rtol, atol| explicit(&DOPRI5, p, rtol, atol)),
             Solver::ours("chreode Dop853", |p, rtol, atol| explicit(&DOP853, p, rtol, atol)),
             Solver::ours("chreode Vern7", |p, rtol, atol| explicit(&VERN7, p, rtol, atol)),
+            Solver::ours("chreode Vern8", |p, rtol, atol| explicit(&VERN8, p, rtol, atol)),
             Solver::ours("chreode Vern9", |p, rtol, atol| explicit(&VERN9, p, rtol, atol)),
         ],
         Kind::Stiff | Kind::Sparse => vec![

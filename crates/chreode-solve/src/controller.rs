@@ -65,9 +65,11 @@ impl Control {
 
     /// Factor after an accepted step; one that was cut short (not `whole`) leaves no trace.
     pub(crate) fn accepted(&mut self, err: f64, k: f64, whole: bool) -> f64 {
+        // What does not need the error first: the next step waits for this.
+        let [g0, g1, g2] = self.rule.gains.map(|g| -g / k);
+        let before = g1 * self.before[0] + g2 * self.before[1];
         let e = log2(err) - k * self.safety;
-        let [g0, g1, g2] = self.rule.gains;
-        let factor = exp2(-(g0 * e + g1 * self.before[0] + g2 * self.before[1]) / k);
+        let factor = exp2(before + g0 * e);
         if whole {
             self.before = [e.max(LUCKY), self.before[0]];
         }
@@ -88,27 +90,29 @@ impl Control {
 ///
 /// The library's `ln` and `exp` are 15 % of a run of the Lorenz system, and no step needs their last digits.
 fn log2(x: f64) -> f64 {
-    let bits = x.clamp(1e-30, 1e300).to_bits();
-    let exponent = (bits >> 52) as i64 - 1023;
-    // In 1..2; folded to 0.7..1.4, where the series is short.
-    let m = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
-    let (m, exponent) = if m > std::f64::consts::SQRT_2 { (0.5 * m, exponent + 1) } else { (m, exponent) };
+    // Power and rest, the rest in 0.7..1.4, where the series is short.
+    const LEAST: i64 = std::f64::consts::FRAC_1_SQRT_2.to_bits() as i64;
+    let bits = x.clamp(1e-30, 1e300).to_bits() as i64;
+    let exponent = (bits - LEAST) >> 52;
+    let m = f64::from_bits((bits - (exponent << 52)) as u64);
     let s = (m - 1.0) / (m + 1.0);
     let s2 = s * s;
     // 2 artanh(s) / ln 2
-    let series = 1.0 + s2 * (1.0 / 3.0 + s2 * (1.0 / 5.0 + s2 * (1.0 / 7.0)));
-    exponent as f64 + 2.0 * std::f64::consts::LOG2_E * s * series
+    let series = (1.0 + s2 * (1.0 / 3.0)) + (s2 * s2) * (1.0 / 5.0 + s2 * (1.0 / 7.0));
+    exponent as f64 + (2.0 * std::f64::consts::LOG2_E * s) * series
 }
 
 /// 2 to the power of a finite `x`, to 1e-7; the power is held in -1000..1000.
 fn exp2(x: f64) -> f64 {
+    /// Numbers of this size are whole, and count in their last bits.
+    const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
     let x = x.clamp(-1000.0, 1000.0);
-    let whole = (x + if x < 0.0 { -0.5 } else { 0.5 }) as i64;
-    let f = (x - whole as f64) * std::f64::consts::LN_2;
-    let taylor = 1.0
-        + f * (1.0
-            + f * (1.0 / 2.0 + f * (1.0 / 6.0 + f * (1.0 / 24.0 + f * (1.0 / 120.0 + f * (1.0 / 720.0))))));
-    taylor * f64::from_bits(((whole + 1023) as u64) << 52)
+    let rounded = x + WHOLE;
+    let f = (x - (rounded - WHOLE)) * std::f64::consts::LN_2;
+    let (f2, f4) = (f * f, (f * f) * (f * f));
+    let taylor = ((1.0 + f) + f2 * (1.0 / 2.0 + f * (1.0 / 6.0)))
+        + f4 * ((1.0 / 24.0 + f * (1.0 / 120.0)) + f2 * (1.0 / 720.0));
+    taylor * f64::from_bits(rounded.to_bits().wrapping_add(1023) << 52)
 }
 
 #[cfg(test)]

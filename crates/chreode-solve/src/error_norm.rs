@@ -62,6 +62,33 @@ pub(crate) fn worst_pair_norm<T: Real>(
     })
 }
 
+/// [`worst_norm`] of one estimate, or [`worst_pair_norm`] of two, for one trajectory of `D` coordinates, to rounding.
+///
+/// The end `b` of a step is known before its last stage: the division is done by then.
+#[inline(always)]
+pub(crate) fn row_norm<T: Real, const D: usize>(
+    estimates: &[[T; D]],
+    a: &[T; D],
+    b: &[T; D],
+    rtol: f64,
+    atol: f64,
+) -> f64 {
+    let (atol, rtol, d) = (T::c(atol + TINY), T::c(rtol), D as f64);
+    let mut sums = [T::ZERO; 2];
+    for (sum, v) in sums.iter_mut().zip(estimates) {
+        for j in 0..D {
+            let inverse = T::ONE / (atol + rtol * a[j].abs().max(b[j].abs()));
+            let r = v[j] * inverse + (a[j] + b[j]) * T::ZERO;
+            *sum += r * r;
+        }
+    }
+    let [high, low] = sums.map(T::f64);
+    if estimates.len() == 1 {
+        return (high * (1.0 / d)).sqrt();
+    }
+    if high == 0.0 { low * 0.0 } else { high / (d * (high + 0.01 * low)).sqrt() + low * 0.0 }
+}
+
 /// Sets `ratio` to `(v_j / scale_j)²`.
 #[inline(always)]
 fn squares<T: Real>(v: &[T], a: &[T], b: &[T], d: usize, tol: Tolerance<'_>, ratio: &mut [T]) {
@@ -166,6 +193,24 @@ mod tests {
         assert_eq!(norm(&zero, [1.0; 4]), 0.0);
         for bad in [f64::NAN, f64::INFINITY] {
             assert!(norm(&v, [0.0, 0.0, 0.0, bad]).is_nan() && norm(&[bad, 0.0, 0.0, 0.0], zero).is_nan());
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_norm_of_the_worst_of_one() {
+        let (a, b, low) = ([1.0, -3.0, 0.0], [1.5, 2.0, 0.0], [0.3, 0.0, -0.9]);
+        let tol = Tolerance::new(0.1, 0.2);
+        for bad in [0.25, 0.0, f64::NAN, f64::INFINITY] {
+            let v = [0.1, bad, -0.4];
+            let one = worst_norm(&v, &a, &b, 3, tol, &mut [0.0; 3]);
+            let two = worst_pair_norm(&v, &mut low.clone(), &a, &b, 3, tol, &mut [0.0; 3]);
+            for (is, must) in
+                [(row_norm(&[v], &a, &b, 0.1, 0.2), one), (row_norm(&[v, low], &a, &b, 0.1, 0.2), two)]
+            {
+                assert!((is - must).abs() < 1e-15 || is.to_bits() == must.to_bits(), "{is} {must}");
+            }
+            let end = [b[0], b[1], bad];
+            assert_eq!(row_norm(&[low], &a, &end, 0.1, 0.2).is_finite(), bad.is_finite());
         }
     }
 

@@ -59,6 +59,7 @@ pub use erk::tableaus::midpoint::MIDPOINT;
 pub use erk::tableaus::rk4::RK4;
 pub use erk::tableaus::tsit5::TSIT5;
 pub use erk::tableaus::vern7::VERN7;
+pub use erk::tableaus::vern8::VERN8;
 pub use erk::tableaus::vern9::VERN9;
 pub use error::SolveError;
 pub use esdirk::kencarp4::KENCARP4;

@@ -8,7 +8,7 @@ use chreode_core::field;
 use chreode_solve::{
     ALL_ERK, BOSH3, Bdf, Crossing, DOP853, Erk, ErkTableau, Esdirk, Event, KENCARP4, Observer, RODAS5P,
     Radau5, Rhs, Rosenbrock, SolveError, SolveOptions, Stats, StepRecord, StepSize, Stepper, Stopped, TSIT5,
-    VERN7, VERN9, solve_events,
+    VERN7, VERN8, VERN9, solve_events,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -65,7 +65,7 @@ fn turn(
     Ok((log, stats))
 }
 
-const PAIRS: [&ErkTableau; 5] = [&BOSH3, &TSIT5, &VERN7, &DOP853, &VERN9];
+const PAIRS: [&ErkTableau; 6] = [&BOSH3, &TSIT5, &VERN7, &DOP853, &VERN8, &VERN9];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]

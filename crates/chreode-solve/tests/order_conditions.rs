@@ -156,6 +156,7 @@ fn dense_outputs() {
             "TSIT5" | "DOPRI5" => 4,
             "VERN7" => 6,
             "DOP853" => 7,
+            "VERN8" => 8,
             "VERN9" => 9,
             _ => {
                 assert_eq!(m.dense, DenseOutput::Hermite, "{}", m.name);
@@ -191,7 +192,7 @@ fn dense_outputs() {
             }
         }
     }
-    assert_eq!(seen, 5);
+    assert_eq!(seen, 6);
 }
 
 /// What rounding is allowed to hide is far below a wrong tenth digit.

@@ -19,7 +19,7 @@ pub trait Kernel {
 }
 
 /// The machine's: a kernel may be as short as twenty nanoseconds, and finding it out again takes about as long.
-static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
+pub(super) static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 
 /// Runs a [`Kernel`].
 #[inline]

@@ -1,8 +1,9 @@
 //! Weighted sums of rows: the arithmetic of a Runge-Kutta step.
 
 use chreode_core::Real;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
+use super::dispatch::ARCH;
 use super::lane::is_f32;
 
 struct WeightedSum<'a, T> {
@@ -48,23 +49,29 @@ impl<T: Real> WeightedSum<'_, T> {
     #[inline(always)]
     fn block<const B: usize>(&mut self, start: usize) {
         let n = self.out.len();
+        let (Some((&last, weights)), Some((&last_row, rows))) =
+            (self.weights.split_last(), self.rows.split_last())
+        else {
+            return;
+        };
+        let k = |row: u8| &self.k[usize::from(row) * n + start..][..B];
         let mut sum = [T::ZERO; B];
-        for (&w, &row) in self.weights.iter().zip(self.rows) {
-            let from = usize::from(row) * n + start;
-            let k = &self.k[from..from + B];
+        for (&w, &row) in weights.iter().zip(rows) {
+            let k = k(row);
             for j in 0..B {
                 sum[j] += w * k[j];
             }
         }
+        let (last, k) = (self.h * last, k(last_row));
         let out = &mut self.out[start..start + B];
         if let Some(base) = self.base {
             let base = &base[start..start + B];
             for j in 0..B {
-                out[j] = base[j] + self.h * sum[j];
+                out[j] = (base[j] + self.h * sum[j]) + last * k[j];
             }
         } else {
             for j in 0..B {
-                out[j] = self.h * sum[j];
+                out[j] = self.h * sum[j] + last * k[j];
             }
         }
     }
@@ -73,24 +80,30 @@ impl<T: Real> WeightedSum<'_, T> {
 // Compiled here, once: a generic function would be compiled again by every crate that calls it.
 #[inline(never)]
 fn run_f32(op: WeightedSum<'_, f32>) {
-    Arch::new().dispatch(op);
+    ARCH.dispatch(op);
 }
 #[inline(never)]
 fn run_f64(op: WeightedSum<'_, f64>) {
-    Arch::new().dispatch(op);
+    ARCH.dispatch(op);
 }
 
 /// `out = base + h Σ_m weights[m] · k[rows[m]]`, where row `i` of `k` begins at `i * out.len()`; without a base, zero.
 ///
-/// Terms are added in their order, without fused operations: the bits depend neither on the instruction set nor on
-/// the place in the row.
+/// Terms are added in their order, without fused operations, and the last one for itself:
+/// `(base + h Σ others) + (h w) k`, so that all else is ready when the last row is made. The bits depend neither on the
+/// instruction set nor on the place in the row.
 ///
 /// # Panics
 /// If `weights` and `rows`, or `base` and `out`, differ in length, or if `k` lacks a row.
 pub fn weighted_sum<T: Real>(base: Option<&[T]>, h: T, weights: &[T], rows: &[u8], k: &[T], out: &mut [T]) {
     assert_eq!(weights.len(), rows.len(), "weighted sum: a weight for each row");
     assert!(base.is_none_or(|b| b.len() == out.len()), "weighted sum: base and result of different lengths");
-    if is_f32::<T>() {
+    if weights.is_empty() {
+        match base {
+            Some(base) => out.copy_from_slice(base),
+            None => out.fill(T::ZERO),
+        }
+    } else if is_f32::<T>() {
         run_f32(WeightedSum {
             base: base.map(bytemuck::cast_slice),
             h: h.f64() as f32,
@@ -124,11 +137,12 @@ mod tests {
         weighted_sum(Some(base), T::c(h), &w, rows, &k, &mut with);
         weighted_sum(None, T::c(h), &w, rows, &k, &mut without);
         for j in 0..n {
-            let mut sum = T::ZERO;
-            for (&w, &row) in w.iter().zip(rows) {
-                sum += w * k[usize::from(row) * n + j];
-            }
-            assert_eq!((with[j], without[j]), (base[j] + T::c(h) * sum, T::c(h) * sum), "{n} {j}");
+            let mut terms: Vec<_> =
+                w.iter().zip(rows).map(|(&w, &row)| (w, k[usize::from(row) * n + j])).collect();
+            let (w, newest) = terms.pop().unwrap_or((T::ZERO, T::ZERO));
+            let older = T::c(h) * terms.iter().fold(T::ZERO, |s, &(w, k)| s + w * k);
+            let last = (T::c(h) * w) * newest;
+            assert_eq!((with[j], without[j]), ((base[j] + older) + last, older + last), "{n} {j}");
         }
     }
 

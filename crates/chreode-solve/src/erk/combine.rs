@@ -90,52 +90,96 @@ impl<T: Real> Plan<T> {
     }
 }
 
-/// The sums of a method for a state of a few values: that of stage 0, then those of the contiguous stages up to the
-/// last that has a weight. What is between has none.
+/// Most values of a state that has a [`TinyPlan`].
+pub(super) const MOST_VALUES: usize = 4;
+
+/// The sums of a method for a state of a few values, with the weights of all of them in one row.
+///
+/// A sum has the weight of row 0, those of contiguous rows, where what is between has zeros, and its last one.
 #[derive(Debug, Clone)]
 pub(super) struct TinyPlan<T> {
-    sums: Vec<TinySum<T>>,
+    /// From the input of stage 1 to that of the step's end.
+    pub(super) stages: Vec<TinySum<T>>,
+    /// The estimates of the error.
+    pub(super) errors: Vec<TinySum<T>>,
+    pub(super) weights: Vec<T>,
+    /// The numbers from zero on, in which the compiler must not see neighbours: see [`TinySum::of`].
+    pub(super) places: [usize; MOST_VALUES],
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct TinySum<T> {
+    /// The node of a stage.
+    pub(super) node: f64,
     first: T,
-    /// Row of `weights[0]`.
+    /// The last weight and its row.
+    last: T,
+    last_row: usize,
+    /// Rows of the weights between.
     from: usize,
-    weights: Vec<T>,
+    len: usize,
 }
 
 impl<T: Real> TinyPlan<T> {
-    /// The first sums of a [`Plan`], from the input of stage 1 to the error estimates.
     pub(super) fn new(m: &ErkTableau) -> Self {
-        let inputs = (1..=m.last_row()).map(|i| m.stage_weights(i));
-        let sums =
-            inputs.chain([m.b_err]).chain(m.lower.map(|(_, weights)| weights)).filter(|w| !w.is_empty());
-        Self { sums: sums.map(TinySum::new).collect() }
-    }
-
-    #[inline(always)]
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, TinySum<T>> {
-        self.sums.iter()
+        let last = m.last_row();
+        let (mut stages, mut weights) = (Vec::with_capacity(last), Vec::with_capacity(last * (last + 3) / 2));
+        for i in 1..=last {
+            let node = m.c.get(i).copied().unwrap_or(1.0);
+            stages.push(TinySum::new(node, m.stage_weights(i), &mut weights));
+        }
+        let estimates = [m.b_err, m.lower.map_or(&[], |(_, lower)| lower)];
+        let errors = estimates.iter().filter(|w| !w.is_empty());
+        let errors = errors.map(|w| TinySum::new(1.0, w, &mut weights)).collect();
+        Self { stages, errors, weights, places: std::array::from_fn(|j| j) }
     }
 }
 
 impl<T: Real> TinySum<T> {
-    fn new(weights: &[f64]) -> Self {
-        let from = (1..weights.len()).find(|&i| weights[i] != 0.0).unwrap_or(weights.len());
-        let to = weights.iter().rposition(|&w| w != 0.0).map_or(from, |last| from.max(last + 1));
-        Self { first: T::c(weights[0]), from, weights: weights[from..to].iter().map(|&w| T::c(w)).collect() }
+    fn new(node: f64, row: &[f64], weights: &mut Vec<T>) -> Self {
+        let last_row = row.iter().rposition(|&w| w != 0.0).unwrap_or(0);
+        let last = row.get(last_row).copied().unwrap_or(0.0);
+        let from = (1..last_row).find(|&i| row[i] != 0.0).unwrap_or(last_row.max(1));
+        let between = row.get(from..last_row).unwrap_or(&[]);
+        weights.extend(between.iter().map(|&w| T::c(w)));
+        let first = if last_row == 0 { 0.0 } else { row[0] };
+        Self { node, first: T::c(first), last: T::c(last), last_row, from, len: between.len() }
     }
 
+    /// `base + h Σ w k`, with the bits of [`weighted_sum`]; takes its weights from the front of those that are left.
+    ///
+    /// The field has just stored the newest row, value by value. A load of two of them at once would wait until both have
+    /// left the store buffer, as long as ten multiplications; one by one, at `places`, they are forwarded.
     #[inline(always)]
-    pub(super) fn of<const D: usize>(&self, k: &[[T; D]]) -> [T; D] {
-        let mut s = k[0].map(|k| self.first * k);
-        for (&w, k) in self.weights.iter().zip(&k[self.from..]) {
+    pub(super) fn of<const D: usize>(
+        &self,
+        weights: &mut &[T],
+        base: Option<&[T; D]>,
+        h: T,
+        k: &[[T; D]],
+        places: &[usize; MOST_VALUES],
+    ) -> [T; D] {
+        let (between, rest) = weights.split_at(self.len);
+        *weights = rest;
+        let mut older = k[0];
+        for x in &mut older {
+            *x = self.first * *x;
+        }
+        for (&w, k) in between.iter().zip(&k[self.from..]) {
             for j in 0..D {
-                s[j] += w * k[j];
+                older[j] += w * k[j];
             }
         }
-        s
+        let (last, row) = (h * self.last, &k[self.last_row]);
+        let mut out = [T::ZERO; D];
+        for j in 0..D {
+            out[j] = row[places[j]];
+        }
+        for j in 0..D {
+            let older = h * older[j];
+            out[j] = base.map_or(older, |base| base[j] + older) + last * out[j];
+        }
+        out
     }
 }
 

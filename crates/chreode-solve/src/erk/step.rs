@@ -2,12 +2,12 @@
 
 use std::array::from_fn;
 
-use chreode_core::{FieldError, Real, Tolerance};
+use chreode_core::{Bound, FieldError, Real, Tolerance};
 
-use super::combine::{Gathered, Plan, TinyPlan};
+use super::combine::{Gathered, MOST_VALUES, Plan, TinyPlan};
 use super::dense_output::dense_into;
 use super::tableau::{DenseOutput, ErkTableau};
-use crate::error_norm::{TINY, worst_norm, worst_pair_norm};
+use crate::error_norm::{TINY, row_norm, worst_norm, worst_pair_norm};
 use crate::initial_step::initial_step;
 use crate::rhs::Rhs;
 use crate::stats::Work;
@@ -89,35 +89,66 @@ impl<T: Real> Erk<T> {
         Ok(())
     }
 
-    /// The same for a state of `D` values. Same bits as [`stages`](Self::stages).
+    /// A step of a state of `D` values, with the bits of any other; returns its error norm.
+    ///
+    /// States of few values are ruled by how soon each number is ready: all but the last term of a sum is added before the
+    /// last stage has arrived, and nothing passes through memory but the stages.
     #[inline(never)]
-    fn tiny_stages<const D: usize>(
+    fn tiny_step<const D: usize>(
         &mut self,
         f: &mut Rhs<'_, T>,
         t: f64,
         t_end: f64,
         y: &[T],
         p: &[T],
-    ) -> Result<(), FieldError> {
-        let (m, h) = (self.tableau, t_end - t);
-        let (last, step) = (m.last_row(), T::c(h));
+        tol: Tolerance<'_>,
+    ) -> Result<f64, FieldError> {
+        let (dt, h) = (t_end - t, T::c(t_end - t));
         let (k, _) = self.k.as_chunks_mut::<D>();
         let y: [T; D] = from_fn(|j| y[j]);
-        let mut sums = self.tiny.iter();
-        for (i, sum) in (1..=last).zip(&mut sums) {
-            let sum = sum.of(&k[..i]);
-            let input: [T; D] = from_fn(|j| y[j] + step * sum[j]);
-            if i == last {
-                self.y1.copy_from_slice(&input);
+        let (mut input, mut weights, places) = (y, &self.tiny.weights[..], &self.tiny.places);
+        for (i, sum) in (1..).zip(&self.tiny.stages) {
+            input = sum.of(&mut weights, Some(&y), h, k, places);
+            let at = if sum.node == 1.0 { t_end } else { t + sum.node * dt };
+            let result = f.eval(at, &input, p, &mut k[i]);
+            if result.is_err() {
+                self.evals += i as u64;
+                result?;
             }
-            self.evals += 1;
-            f.eval(m.stage_time(i, t, t_end), &input, p, &mut k[i])?;
         }
-        for (estimate, sum) in [&mut self.err, &mut self.lower].into_iter().zip(sums) {
-            estimate.copy_from_slice(&sum.of(k).map(|sum| step * sum));
+        self.evals += self.tiny.stages.len() as u64;
+        self.y1.copy_from_slice(&input);
+        let mut errors = [[T::ZERO; D]; 2];
+        for (error, sum) in errors.iter_mut().zip(&self.tiny.errors) {
+            *error = sum.of(&mut weights, None, h, k, places);
         }
-        Ok(())
+        let estimates = &mut errors[..self.tiny.errors.len()];
+        if self.dim == D
+            && let (Bound::Same(rtol), Bound::Same(atol)) = (tol.rtol, tol.atol)
+            && !estimates.is_empty()
+        {
+            return Ok(row_norm(estimates, &y, &input, rtol, atol));
+        }
+        let scratch = &mut [T::ZERO; D];
+        Ok(match estimates {
+            [err, low] => worst_pair_norm(err, low, &y, &input, self.dim, tol, scratch),
+            [err] => worst_norm(err, &y, &input, self.dim, tol, scratch),
+            _ => norm_without_estimate(&input),
+        })
     }
+
+    /// Takes a step of a state of `D` values.
+    #[inline(always)]
+    fn tiny_accept<const D: usize>(&mut self, y: &mut [T]) {
+        let (k, _) = self.k.as_chunks_mut::<D>();
+        k[0] = k[self.tableau.last_row()];
+        y[..D].copy_from_slice(&self.y1[..D]);
+    }
+}
+
+/// Zero, or NaN if the step's end is not finite.
+fn norm_without_estimate<T: Real>(y1: &[T]) -> f64 {
+    if y1.iter().fold(true, |ok, v| ok & v.is_finite()) { 0.0 } else { f64::NAN }
 }
 
 impl<T: Real> Erk<T> {
@@ -204,15 +235,14 @@ impl<T: Real> Stepper<T> for Erk<T> {
         tol: Tolerance<'_>,
     ) -> Result<f64, FieldError> {
         match self.nd {
-            1 => self.tiny_stages::<1>(f, t, t_end, y, p)?,
-            2 => self.tiny_stages::<2>(f, t, t_end, y, p)?,
-            3 => self.tiny_stages::<3>(f, t, t_end, y, p)?,
-            4 => self.tiny_stages::<4>(f, t, t_end, y, p)?,
+            1 => return self.tiny_step::<1>(f, t, t_end, y, p, tol),
+            2 => return self.tiny_step::<2>(f, t, t_end, y, p, tol),
+            3 => return self.tiny_step::<3>(f, t, t_end, y, p, tol),
+            MOST_VALUES => return self.tiny_step::<MOST_VALUES>(f, t, t_end, y, p, tol),
             _ => self.stages(f, t, t_end, y, p)?,
         }
         if self.tableau.b_err.is_empty() {
-            let finite = self.y1.iter().fold(true, |ok, v| ok & v.is_finite());
-            return Ok(if finite { 0.0 } else { f64::NAN });
+            return Ok(norm_without_estimate(&self.y1));
         }
         if self.tableau.lower.is_some() {
             return Ok(worst_pair_norm(
@@ -257,6 +287,13 @@ impl<T: Real> Stepper<T> for Erk<T> {
     }
 
     fn accept(&mut self, y: &mut [T]) {
+        match self.nd {
+            1 => return self.tiny_accept::<1>(y),
+            2 => return self.tiny_accept::<2>(y),
+            3 => return self.tiny_accept::<3>(y),
+            MOST_VALUES => return self.tiny_accept::<MOST_VALUES>(y),
+            _ => {}
+        }
         y.copy_from_slice(&self.y1);
         let last = self.tableau.last_row() * self.nd;
         self.k.copy_within(last..last + self.nd, 0);

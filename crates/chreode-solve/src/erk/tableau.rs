@@ -59,7 +59,7 @@ pub enum DenseOutput {
 }
 
 const fn near(x: f64, y: f64) -> bool {
-    (x - y).abs() < 1e-13
+    (x - y).abs() < 1e-13 * (1.0 + y.abs())
 }
 
 const fn sum(x: &[f64]) -> f64 {

@@ -3,7 +3,7 @@
 //! | the equation | take |
 //! |---|---|
 //! | smooth, any size, up to six digits | [`TSIT5`](crate::solve::TSIT5), the default |
-//! | smooth, seven digits and more | [`VERN7`](crate::solve::VERN7), [`DOP853`](crate::solve::DOP853); beyond ten [`VERN9`](crate::solve::VERN9) |
+//! | smooth, seven digits and more | [`VERN7`](crate::solve::VERN7), [`VERN8`](crate::solve::VERN8); beyond ten [`VERN9`](crate::solve::VERN9) |
 //! | one digit, or a field with kinks | [`BOSH3`](crate::solve::BOSH3) |
 //! | a neural field in training | fixed steps of [`RK4`](crate::solve::RK4), or `TSIT5` |
 //! | stiff, up to some hundred coordinates | [`Radau5`](crate::solve::Radau5) |

@@ -11,10 +11,11 @@ pub(crate) mod midpoint;
 pub(crate) mod rk4;
 pub(crate) mod tsit5;
 pub(crate) mod vern7;
+pub(crate) mod vern8;
 pub(crate) mod vern9;
 
 /// Every explicit Runge-Kutta method, by order.
-pub const ALL_ERK: [&ErkTableau; 10] = [
+pub const ALL_ERK: [&ErkTableau; 11] = [
     &euler::EULER,
     &heun::HEUN,
     &midpoint::MIDPOINT,
@@ -24,5 +25,6 @@ pub const ALL_ERK: [&ErkTableau; 10] = [
     &tsit5::TSIT5,
     &vern7::VERN7,
     &dop853::DOP853,
+    &vern8::VERN8,
     &vern9::VERN9,
 ];
