@@ -27,23 +27,29 @@ impl<T: Real> Terms<'_, T> {
         if N == 0 {
             return self.sum(y, h, k, out);
         }
+        let (Some((&last, weights)), Some((&last_row, rows))) =
+            (self.weights.split_last(), self.rows.split_last())
+        else {
+            return self.sum(y, h, k, out);
+        };
         let (k, _) = k.as_chunks::<N>();
         let mut sum = [T::ZERO; N];
-        for (&w, &row) in self.weights.iter().zip(self.rows) {
+        for (&w, &row) in weights.iter().zip(rows) {
             let k = &k[usize::from(row)];
             for j in 0..N {
                 sum[j] += w * k[j];
             }
         }
-        let (h, out) = (T::c(h), &mut out[..N]);
+        let h = T::c(h);
+        let (last, k, out) = (h * last, &k[usize::from(last_row)], &mut out[..N]);
         if let Some(y) = y {
             let y = &y[..N];
             for j in 0..N {
-                out[j] = y[j] + h * sum[j];
+                out[j] = (y[j] + h * sum[j]) + last * k[j];
             }
         } else {
             for j in 0..N {
-                out[j] = h * sum[j];
+                out[j] = h * sum[j] + last * k[j];
             }
         }
     }
