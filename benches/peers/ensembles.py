@@ -1,17 +1,5 @@
-"""Ensembles by diffrax on one thread: answers each line of input with one line, so that another program can take turns.
-
-`solvers` is answered with their names; `CASE SOLVER` with `CASE,SOLVER,cpu_s,wall_s,steps,ENDS`, as `src/ensembles.rs` does, which
-has the same ensembles. A solver is compiled at its first run, outside of the time that is told.
-"""
-import os
-import sys
-import time
-
-for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC", "PJRT_NPROC"):
-    os.environ[pool] = "1"
-os.environ["JAX_PLATFORMS"] = "cpu"
-if hasattr(os, "sched_setaffinity"):  # the pools take as many threads as there are processors
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+"""Ensembles by diffrax on one thread; `src/ensembles.rs` has the same. A solver is compiled outside of the time that is told."""
+from turns import serve  # first: it binds the threads
 
 import diffrax
 import jax
@@ -46,33 +34,26 @@ CASES = {
     ),
 }
 SOLVERS = {"tsit5": diffrax.Tsit5, "dopri5": diffrax.Dopri5}
-compiled = {}
 
 
-def solver_of(case, solver):
-    if (case, solver) not in compiled:
-        f, y0, t1, p = CASES[case]
-        term, y0, p = diffrax.ODETerm(f), jnp.asarray(y0), jnp.asarray(p)
-        control = diffrax.PIDController(rtol=1e-6, atol=1e-8)
+def prepare(case, solver):
+    f, y0, t1, p = CASES[case]
+    term, y0, p = diffrax.ODETerm(f), jnp.asarray(y0), jnp.asarray(p)
+    control = diffrax.PIDController(rtol=1e-6, atol=1e-8)
 
-        def one(p):
-            s = diffrax.diffeqsolve(
-                term, SOLVERS[solver](), 0.0, t1, None, y0, p, stepsize_controller=control, max_steps=10_000
-            )
-            return s.ys[-1], s.stats["num_steps"]
+    def one(p):
+        s = diffrax.diffeqsolve(
+            term, SOLVERS[solver](), 0.0, t1, None, y0, p, stepsize_controller=control, max_steps=10_000
+        )
+        return s.ys[-1], s.stats["num_steps"]
 
-        compiled[case, solver] = (jax.jit(jax.vmap(one)).lower(p).compile(), p)
-    return compiled[case, solver]
+    compiled = jax.jit(jax.vmap(one)).lower(p).compile()
+
+    def tell(result):
+        y, steps = result
+        return f"diffrax vmap {solver}", float(steps.mean()), np.asarray(y)[::EVERY].ravel()
+
+    return lambda: jax.block_until_ready(compiled(p)), tell
 
 
-for line in sys.stdin:
-    words = line.split()
-    if words == ["solvers"]:
-        print(" ".join(SOLVERS), flush=True)
-        continue
-    run, p = solver_of(*words)
-    cpu, wall = time.process_time(), time.perf_counter()
-    y, steps = jax.block_until_ready(run(p))
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    ends = " ".join(repr(float(x)) for x in np.asarray(y)[::EVERY].ravel())
-    print(f"{words[0]},diffrax vmap {words[1]},{cpu},{wall},{float(steps.mean())},{ends}", flush=True)
+serve(SOLVERS, prepare)

@@ -1,16 +1,13 @@
 //! Ensembles in lanes, one line of input a run, so that a program beside this one can take turns with it.
 //!
-//! The answer is `CASE,SOLVER,cpu_s,wall_s,steps,ENDS`: mean steps of a trajectory and the end states of every hundredth one, with
-//! blanks between. A case `NAME!` is solved with a tolerance so tight that it serves as reference, for those alone.
-
-use std::io::{BufRead, Write};
-use std::time::Instant;
+//! `CASE SOLVER` is answered as [`crate::turns`] says; the numbers that are told are the end states of every hundredth trajectory, the
+//! steps their mean. `CASE!` solves those alone.
 
 use chreode_core::{Dynamics, field};
 use chreode_solve::{Erk, PerTrajectory, SolveOptions, VERN9, solve, solve_lanes};
 use chreode_testkit::{Lorenz, LotkaVolterra};
 
-use crate::clock::cpu_time;
+use crate::turns::{Answer, Clock, serve_cases};
 
 /// Trajectories.
 const N: usize = 10_000;
@@ -47,19 +44,11 @@ fn lotka_volterra() -> Case {
 /// Reads cases, solves and answers, until the input ends.
 pub fn serve() -> Result<(), String> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|e| e.to_string())?;
-    for line in std::io::stdin().lock().lines() {
-        let line = line.map_err(|e| e.to_string())?;
-        let name = line.trim();
-        let (word, exact) = name.strip_suffix('!').map_or((name, false), |word| (word, true));
-        let answer = match word {
-            "lorenz" => one(&Lorenz, &lorenz(1.0), exact, &pool),
-            "lotka-volterra" => one(&LotkaVolterra, &lotka_volterra(), exact, &pool),
-            _ => Err(format!("no ensemble {word}")),
-        }?;
-        println!("{name},{answer}");
-        std::io::stdout().flush().map_err(|e| e.to_string())?;
-    }
-    Ok(())
+    serve_cases(&["tsit5"], |case, _, exact| match case {
+        "lorenz" => one(&Lorenz, &lorenz(1.0), exact, &pool),
+        "lotka-volterra" => one(&LotkaVolterra, &lotka_volterra(), exact, &pool),
+        _ => Err(format!("no ensemble {case}")),
+    })
 }
 
 fn one<D: Dynamics + Sync>(
@@ -67,10 +56,10 @@ fn one<D: Dynamics + Sync>(
     case: &Case,
     exact: bool,
     pool: &rayon::ThreadPool,
-) -> Result<String, String> {
+) -> Result<Answer, String> {
     let d = model.dim();
     let mut y = case.y0.repeat(N);
-    let (wall, start) = (Instant::now(), cpu_time());
+    let clock = Clock::start();
     let steps = if exact {
         let mut f = field(d, |t, y: &[f64], p: &[f64], dy: &mut [f64]| model.eval(t, y, p, dy));
         let np = model.n_params();
@@ -89,7 +78,6 @@ fn one<D: Dynamics + Sync>(
         let stats = runs.total().map_err(|e| e.to_string())?;
         (stats.accepted + stats.rejected) as f64 / N as f64
     };
-    let (cpu, wall) = ((cpu_time() - start).as_secs_f64(), wall.elapsed().as_secs_f64());
-    let ends: Vec<String> = y.chunks_exact(d).step_by(EVERY).flatten().map(|y| format!("{y:e}")).collect();
-    Ok(format!("chreode lanes Tsit5,{cpu},{wall},{steps},{}", ends.join(" ")))
+    let ends = y.chunks_exact(d).step_by(EVERY).flatten().copied().collect();
+    Ok(clock.stop("chreode lanes Tsit5".into(), steps, ends))
 }

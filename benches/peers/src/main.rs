@@ -4,16 +4,18 @@
 //! `peers list`: a line `problem,coordinates,stiff,SOLVER;SOLVER;..` for each problem.
 //! `peers run PROBLEM BUDGET_MS CAP_MS RTOLS SOLVERS`: a row for each solver and tolerance; `SOLVERS` are parts of names, or `-`
 //! for all.
-//! `peers ensembles`: answers each line `CASE` of its input with one run.
+//! `peers ensembles`, `peers gradient`: answer each line `CASE SOLVER` of their input with one run.
 
 mod clock;
 mod corpus;
 mod ensembles;
+mod gradient;
 mod measure;
 mod ours;
 mod peers;
 mod problem;
 mod solvers;
+mod turns;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,12 +27,15 @@ use solvers::Solver;
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let done = match args.as_slice() {
-        ["list"] => list(),
-        ["run", problem, budget, cap, rtols, solvers] => run(problem, budget, cap, rtols, solvers),
-        ["ensembles"] => ensembles::serve(),
-        _ => Err("usage: peers list | run PROBLEM BUDGET_MS CAP_MS RTOLS SOLVERS | ensembles".into()),
-    };
+    let done =
+        match args.as_slice() {
+            ["list"] => list(),
+            ["run", problem, budget, cap, rtols, solvers] => run(problem, budget, cap, rtols, solvers),
+            ["ensembles"] => ensembles::serve(),
+            ["gradient"] => gradient::serve(),
+            _ => Err("usage: peers list | run PROBLEM BUDGET_MS CAP_MS RTOLS SOLVERS | ensembles | gradient"
+                .into()),
+        };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

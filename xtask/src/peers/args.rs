@@ -9,10 +9,11 @@ use super::rows::Listed;
 pub(super) const USAGE: &str = "\
 usage: cargo xtask bench-peers ode [--problems A,B] [--solvers A,B] [--rtols 1e-4,1e-6] [--budget SECONDS]
                                    [--cap SECONDS] [-o FILE]
-       cargo xtask bench-peers ensembles [--python PATH] [--rounds N] [-o FILE]
+       cargo xtask bench-peers ensembles|gradient [--python PATH] [--rounds N] [-o FILE]
 
   ode         error, time, evaluations and steps of our solvers and the peers', and ratios at equal error
   ensembles   10,000 trajectories at once: our lanes and diffrax
+  gradient    through a neural equation: our discrete adjoint, diffrax's and torchdiffeq's
 
   --problems  parts of names; default: all
   --solvers   parts of names; default: all
@@ -20,7 +21,7 @@ usage: cargo xtask bench-peers ode [--problems A,B] [--solvers A,B] [--rtols 1e-
   --budget    CPU time for each solver and tolerance (0.1)
   --cap       CPU time that a single run may take (5, on problems of more than 100 coordinates 60)
   -o          writes the rows as CSV
-  --python    an interpreter with jax and diffrax (benches/peers/requirements.txt); without it they are left out
+  --python    an interpreter with benches/peers/requirements.txt; without it they are left out
   --rounds    turns of each (7)
 
 The first time, the peers are fetched from crates.io and built in the target folder, for some minutes.";
@@ -30,7 +31,8 @@ The first time, the peers are fetched from crates.io and built in the target fol
 pub(super) enum Task {
     Help,
     Ode(Ode),
-    Ensembles(Ensembles),
+    Ensembles(Turns),
+    Gradient(Turns),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +46,7 @@ pub(super) struct Ode {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Ensembles {
+pub(super) struct Turns {
     pub(super) python: Option<PathBuf>,
     pub(super) rounds: u32,
     pub(super) output: Option<PathBuf>,
@@ -59,10 +61,10 @@ const HUGE: [f64; 2] = [1e-4, 1e-6];
 pub(super) fn parse(args: &[&str]) -> Result<Task> {
     let mut ode =
         Ode { problems: Vec::new(), solvers: Vec::new(), rtols: None, budget: 0.1, cap: None, output: None };
-    let mut ensembles = Ensembles { python: None, rounds: 7, output: None };
+    let mut turns = Turns { python: None, rounds: 7, output: None };
     let (task, rest) = match args {
         [] | ["help" | "--help" | "-h"] => return Ok(Task::Help),
-        [task @ ("ode" | "ensembles"), rest @ ..] => (*task, rest),
+        [task @ ("ode" | "ensembles" | "gradient"), rest @ ..] => (*task, rest),
         [other, ..] => bail!("bench-peers has no {other}\n\n{USAGE}"),
     };
     let mut rest = rest.iter();
@@ -85,22 +87,26 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
             }
             ("ode", "--budget") => ode.budget = positive(name, value()?)?,
             ("ode", "--cap") => ode.cap = Some(positive(name, value()?)?),
-            ("ensembles", "--python") => ensembles.python = Some(value()?.into()),
-            ("ensembles", "--rounds") => {
+            ("ensembles" | "gradient", "--python") => turns.python = Some(value()?.into()),
+            ("ensembles" | "gradient", "--rounds") => {
                 let text = value()?;
-                ensembles.rounds =
+                turns.rounds =
                     text.parse().ok().filter(|&n| n > 0).with_context(|| {
                         format!("--rounds must be a whole number of at least 1, got {text}")
                     })?;
             }
             (_, "-o" | "--output") => {
                 let path = Some(PathBuf::from(value()?));
-                (ode.output, ensembles.output) = (path.clone(), path);
+                (ode.output, turns.output) = (path.clone(), path);
             }
             _ => bail!("bench-peers {task} has no {name}\n\n{USAGE}"),
         }
     }
-    Ok(if task == "ode" { Task::Ode(ode) } else { Task::Ensembles(ensembles) })
+    Ok(match task {
+        "ode" => Task::Ode(ode),
+        "ensembles" => Task::Ensembles(turns),
+        _ => Task::Gradient(turns),
+    })
 }
 
 fn words(list: &str) -> Result<Vec<String>> {

@@ -1,14 +1,14 @@
 //! Our solvers and those of other projects on the same problems, in one run.
 //!
 //! `build` makes the program of `benches/peers`, which measures; `args` reads what is asked; `rows` holds what was measured;
-//! `ratio` compares at equal error; `ensembles` takes turns with a Python program.
+//! `ratio` compares at equal error; `turns` takes turns with a Python program.
 //! Not here: the measurement itself and the solvers, which are no dependencies of the workspace (`benches/peers`).
 
 mod args;
 mod build;
-mod ensembles;
 mod ratio;
 mod rows;
+mod turns;
 
 use std::fs::File;
 use std::io::Write;
@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::ci::run::passes_with_lines;
 use crate::workspace::Workspace;
-use args::{Ensembles, Ode, Task};
+use args::{Ode, Task, Turns};
 use build::{Program, build};
 use rows::{Listed, Row};
 
@@ -31,7 +31,8 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
             Ok(true)
         }
         Task::Ode(ode) => self::ode(&ode),
-        Task::Ensembles(ensembles) => self::ensembles(&ensembles),
+        Task::Ensembles(asked) => take_turns(&turns::ENSEMBLES, &asked),
+        Task::Gradient(asked) => take_turns(&turns::GRADIENT, &asked),
     }
 }
 
@@ -110,14 +111,14 @@ fn load() -> String {
     averages.next().map(|one| format!(", load {one}")).unwrap_or_default()
 }
 
-fn ensembles(asked: &Ensembles) -> Result<bool> {
+fn take_turns(task: &turns::Task, asked: &Turns) -> Result<bool> {
     let csv = create(asked.output.as_ref())?;
     let workspace = Workspace::load()?;
-    let script = workspace.root.join("benches/peers/ensembles.py");
+    let script = workspace.root.join(format!("benches/peers/{}.py", task.name));
     if !script.is_file() {
         bail!("{} is missing", script.display());
     }
     let program = build(&workspace)?;
     println!("One thread each, CPU time, taking turns{}.", load());
-    ensembles::run(&program, &script, asked, csv)
+    turns::run(task, &program, &script, asked, csv)
 }
