@@ -20,9 +20,10 @@ mod sensitivity;
 
 pub use checkpoint::{Checkpoints, recomputed_steps};
 pub use continuous::{ContinuousAdjoint, ContinuousMethod};
-pub use discrete::erk::OdeAdjoint;
 pub use discrete::euler_maruyama::SdeAdjoint;
 pub use discrete::event::EventVjp;
+pub use discrete::method::OdeMethod;
+pub use discrete::sweep::OdeAdjoint;
 pub use error::AdjointError;
 pub use forward::ForwardSensitivities;
 pub use sensitivity::{Sensitivity, Task};

@@ -181,6 +181,10 @@ impl<D: Dynamics, T: Real> Jacobian<T> for Auto<D, T> {
 }
 
 impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
+    fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
+        Some(self)
+    }
+
     fn vjp(
         &mut self,
         t: f64,

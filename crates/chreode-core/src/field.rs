@@ -61,6 +61,12 @@ pub trait Vjp<T: Real>: VectorField<T> {
         y_bar: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), FieldError>;
+
+    /// The field with its Jacobian, if it has one: adjoints of implicit methods else compute it by `d` pull-backs. A field that
+    /// implements [`Jacobian`] too returns `Some(self)`.
+    fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
+        None
+    }
 }
 
 impl<T: Real, F: VectorField<T> + ?Sized> VectorField<T> for &mut F {

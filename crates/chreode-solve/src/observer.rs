@@ -13,6 +13,8 @@ pub struct StepRecord<'a, T> {
     pub y: &'a [T],
     /// State at its end, `[n, d]`.
     pub y_end: &'a [T],
+    /// [`Stepper::error_order`](crate::Stepper::error_order) of the step, which tells the order of a method that changes it.
+    pub error_order: Option<u32>,
 }
 
 /// Sees a run as it goes.

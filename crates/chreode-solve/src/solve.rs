@@ -201,7 +201,8 @@ fn run<T: Real>(
             Err(e) => return Err(e.into()),
         };
         let tried = (t_end - t).abs();
-        let error_order = f64::from(stepper.error_order().unwrap_or(1));
+        let step_order = stepper.error_order();
+        let error_order = f64::from(step_order.unwrap_or(1));
         if !passes(err) {
             stepper.reject();
             if outcome.is_ok() {
@@ -245,7 +246,7 @@ fn run<T: Real>(
         let theta = cut.unwrap_or(1.0);
         let end = step.time(theta);
         saves.tell_before(end, &stops, &mut step, observer);
-        observer.step(StepRecord { t, t_end: end, y, y_end: step.state(theta) });
+        observer.step(StepRecord { t, t_end: end, y, y_end: step.state(theta), error_order: step_order });
         if theta < 1.0 {
             y.copy_from_slice(stepper.dense(theta, t_end - t, y));
         } else {

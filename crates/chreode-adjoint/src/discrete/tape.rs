@@ -8,8 +8,9 @@ use crate::checkpoint::Store;
 /// What a forward run leaves behind.
 #[derive(Debug, Clone)]
 pub(super) struct Tape<T> {
-    /// Start and end of each step.
+    /// Start and end of each step, and the power of its length that its error scales with: for methods that change their order.
     pub(super) steps: Vec<(f64, f64)>,
+    pub(super) orders: Vec<u8>,
     pub(super) states: Store<T>,
     /// Steps taken before each saved time, and that time.
     pub(super) saved: Vec<(usize, f64)>,
@@ -20,6 +21,16 @@ pub(super) struct Tape<T> {
     pub(super) events: usize,
     pub(super) endings: Vec<Ending>,
     pub(super) event_states: Vec<T>,
+}
+
+/// A step of the forward run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    pub(super) t: f64,
+    pub(super) t_end: f64,
+    #[allow(dead_code, reason = "for methods that change their order")]
+    /// [`Stepper::error_order`](chreode_solve::Stepper::error_order) of the step; 0 for none.
+    pub(super) error_order: u8,
 }
 
 /// An event that ended a step.
@@ -34,6 +45,7 @@ impl<T: Real> Tape<T> {
     pub(super) fn new(states: Store<T>, nd: usize) -> Self {
         Self {
             steps: Vec::new(),
+            orders: Vec::new(),
             states,
             saved: Vec::new(),
             last: None,
@@ -47,12 +59,18 @@ impl<T: Real> Tape<T> {
     /// A run begins, of `steps` steps if that is known, which watches so many events.
     pub(super) fn begin(&mut self, steps: Option<usize>, events: usize) {
         self.steps.clear();
+        self.orders.clear();
         self.saved.clear();
         self.states.begin(steps);
         self.last = steps.and_then(|steps| steps.checked_sub(1));
         self.events = events;
         self.endings.clear();
         self.event_states.clear();
+    }
+
+    pub(super) fn step(&self, i: usize) -> Taken {
+        let (t, t_end) = self.steps[i];
+        Taken { t, t_end, error_order: self.orders[i] }
     }
 
     /// The event that ended a step, if one did, and the states before and after it.
@@ -91,6 +109,7 @@ impl<T: Real> Observer<T> for Recorder<'_, T> {
             self.tape.y_last.copy_from_slice(r.y);
         }
         self.tape.steps.push((r.t, r.t_end));
+        self.tape.orders.push(r.error_order.unwrap_or(0) as u8); // methods have orders below 20
     }
 
     fn save(&mut self, i: usize, t: f64, y: &[T]) {

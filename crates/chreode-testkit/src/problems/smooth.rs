@@ -65,6 +65,10 @@ impl<T: Real, S: Smooth> Jacobian<T> for SmoothField<S> {
 }
 
 impl<T: Real, S: Smooth> Vjp<T> for SmoothField<S> {
+    fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
+        Some(self)
+    }
+
     fn vjp(
         &mut self,
         t: f64,

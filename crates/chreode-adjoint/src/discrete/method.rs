@@ -1,0 +1,64 @@
+//! What the sweep asks of a method, and the methods to choose from.
+
+use chreode_core::{Real, Vjp};
+use chreode_solve::{ErkTableau, Rhs, SolveError, Stats, Stepper};
+
+use super::erk::ErkAdjoint;
+use super::tape::Taken;
+use crate::AdjointError;
+
+/// A method whose steps [`OdeAdjoint`](crate::OdeAdjoint) differentiates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum OdeMethod {
+    /// [`Erk`](chreode_solve::Erk).
+    Erk(&'static ErkTableau),
+}
+
+impl From<&'static ErkTableau> for OdeMethod {
+    fn from(tableau: &'static ErkTableau) -> Self {
+        Self::Erk(tableau)
+    }
+}
+
+impl OdeMethod {
+    /// Its steps, forward and backward, for `n` trajectories of `d` coordinates.
+    pub(super) fn steps<T: Real>(self, n: usize, d: usize) -> Box<dyn StepAdjoint<T>> {
+        match self {
+            Self::Erk(tableau) => Box::new(ErkAdjoint::new(tableau, n, d)),
+        }
+    }
+}
+
+/// A run of the forward method: what is done with the field as the method sees it.
+pub(super) type Run<'a, T> =
+    dyn FnMut(&mut Rhs<'_, T>, &mut dyn Stepper<T>) -> Result<Stats, SolveError> + 'a;
+
+/// The steps of a method as the sweep needs them.
+pub(super) trait StepAdjoint<T: Real>: std::fmt::Debug + Send {
+    /// Calls `run` with the method and the field as it wants it.
+    fn with_stepper(&mut self, f: &mut dyn Vjp<T>, run: &mut Run<'_, T>) -> Result<Stats, SolveError>;
+
+    /// Takes a step of the forward run again: `y` from its start to its end. `goes_on`: it begins where the last one that was taken
+    /// again ended, in the same state.
+    fn again(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        goes_on: bool,
+        p: &[T],
+        y: &mut [T],
+    ) -> Result<(), AdjointError>;
+
+    /// Pulls the adjoint state `a` back through a step from `y` to about `y_end`, and adds to `p_bar`.
+    fn back(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        p: &[T],
+        y: &[T],
+        y_end: &[T],
+        a: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError>;
+}

@@ -1,0 +1,407 @@
+//! The discrete adjoint of a run by any method, with fixed or adaptive steps.
+//!
+//! The forward run records when its steps began and ended, and some of the states between them. The reverse
+//! sweep takes steps again to come to the states between, and differentiates step by step.
+//! Nothing is interpolated: steps end where the solution is observed.
+//! Not here: how one step is taken again and differentiated (`method`, and a file for each family), the time loop
+//! (`chreode-solve`), stochastic equations (`euler_maruyama`), which states are kept (`checkpoint`).
+
+use chreode_core::{FieldError, Real, Vjp};
+use chreode_solve::{SolveOptions, Stats, solve_events};
+
+use super::event::{EventVjp, watch};
+use super::method::{OdeMethod, StepAdjoint};
+use super::tape::{Recorder, Tape, known_steps};
+use crate::AdjointError;
+use crate::checkpoint::{Checkpoints, Store};
+use crate::error::{check_finite, check_len};
+
+/// Gradients through a run of `n` trajectories of `d` coordinates by one of the methods of [`OdeMethod`].
+///
+/// [`forward`](Self::forward) solves and records, [`backward`](Self::backward) returns the gradient of any
+/// function of the states at the saved times. It is the exact gradient of the computed solution, for the steps
+/// that were taken: it does not differentiate the choice of the step sizes. Steps end at the saved times, so the
+/// adjoint state jumps there and no derivative of a dense output is needed.
+///
+/// # Memory
+/// By default every state is stored: one `[n, d]` a step. [`Checkpoints`] keep fewer, and take steps again; the gradient
+/// has the same bits. With a budget and fixed steps, whose number is known, the fewest possible are taken again
+/// ([`recomputed_steps`](crate::recomputed_steps)); with adaptive ones, each at most as often as there. Beside states, 17 bytes a
+/// step are kept. Buffers grow in the first run and are used again: later runs of no more steps allocate nothing.
+///
+/// ```
+/// use chreode_adjoint::OdeAdjoint;
+/// use chreode_solve::{SolveOptions, TSIT5};
+/// use chreode_testkit::{LotkaVolterra, SmoothField};
+/// let mut f = SmoothField(LotkaVolterra);
+/// let (p, mut y) = ([1.5, 1.0, 0.75, 3.0], [1.0, 0.5]);
+/// let mut adjoint = OdeAdjoint::new(&TSIT5, 1, 2);
+/// let options = SolveOptions { save_at: &[1.0, 2.0], ..SolveOptions::tolerance(1e-8, 1e-8) };
+/// adjoint.forward(&mut f, &p, &mut y, (0.0, 2.0), &options, &mut |_i, _t, _y| {})?;
+/// // Gradient of (prey at t = 1) + (predator at t = 2):
+/// let (mut y0_bar, mut p_bar) = ([0.0; 2], [0.0; 4]);
+/// adjoint.backward(&mut f, &p, &[&[1.0, 0.0], &[0.0, 1.0]], &mut y0_bar, &mut p_bar)?;
+/// assert!(p_bar[0] > 0.0); // more prey when it multiplies faster
+/// # Ok::<(), chreode_adjoint::AdjointError>(())
+/// ```
+#[derive(Debug)]
+pub struct OdeAdjoint<T> {
+    method: Box<dyn StepAdjoint<T>>,
+    dim: usize,
+    nd: usize,
+    tape: Tape<T>,
+    complete: bool,
+    recomputed: u64,
+    /// The state that the sweep has come to, that at the end of the step before, and that at the end of the run.
+    y: Vec<T>,
+    y_next: Vec<T>,
+    y_end: Vec<T>,
+    lambda: Vec<T>,
+    /// The field at an event, and the gradient of its root with respect to the state.
+    slope: Vec<T>,
+    root_bar: Vec<T>,
+    /// Gradient of a root with respect to the parameters.
+    p_root: Vec<T>,
+}
+
+impl<T: Real> OdeAdjoint<T> {
+    /// Work arrays for `n` trajectories of `d` coordinates; every state will be stored.
+    ///
+    /// # Panics
+    /// If a tableau is not consistent, as [`Erk::new`](chreode_solve::Erk::new).
+    pub fn new(method: impl Into<OdeMethod>, n: usize, d: usize) -> Self {
+        match Self::with_checkpoints(method, n, d, Checkpoints::All) {
+            Ok(adjoint) => adjoint,
+            Err(_) => unreachable!("storing every state has no limit that could be too small"),
+        }
+    }
+
+    /// As [`new`](Self::new), with a choice of the states that are stored.
+    ///
+    /// # Errors
+    /// [`AdjointError::CheckpointsTooFew`] if not even the start state may be kept, with the least that will do.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn with_checkpoints(
+        method: impl Into<OdeMethod>,
+        n: usize,
+        d: usize,
+        checkpoints: Checkpoints,
+    ) -> Result<Self, AdjointError> {
+        let nd = n * d;
+        let zeros = || vec![T::ZERO; nd];
+        let states = Store::new(checkpoints, nd)?;
+        Ok(Self {
+            method: method.into().steps(n, d),
+            dim: d,
+            nd,
+            tape: Tape::new(states, nd),
+            complete: false,
+            recomputed: 0,
+            y: zeros(),
+            y_next: zeros(),
+            y_end: zeros(),
+            lambda: zeros(),
+            slope: zeros(),
+            root_bar: zeros(),
+            p_root: Vec::new(),
+        })
+    }
+
+    /// Solves as [`chreode_solve::solve`] does, and records. `save(i, t, y)` is called at every saved time; steps
+    /// land on them whatever the options say.
+    ///
+    /// # Errors
+    /// Those of [`chreode_solve::solve`]; there is then nothing to go backward through.
+    pub fn forward(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        y: &mut [T],
+        span: (f64, f64),
+        options: &SolveOptions<'_>,
+        save: &mut dyn FnMut(usize, f64, &[T]),
+    ) -> Result<Stats, AdjointError> {
+        self.forward_events(f, p, y, span, options, &[], save)
+    }
+
+    /// As [`forward`](Self::forward), and watches for events, as [`chreode_solve::solve_events`] does. The states before and after
+    /// each that resets or ends are kept, beside any checkpoints.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and [`AdjointError::EventsTogether`] for two at the same time: there is no
+    /// derivative.
+    pub fn forward_events(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        y: &mut [T],
+        span: (f64, f64),
+        options: &SolveOptions<'_>,
+        events: &[&dyn EventVjp<T>],
+        save: &mut dyn FnMut(usize, f64, &[T]),
+    ) -> Result<Stats, AdjointError> {
+        self.complete = false;
+        let options = SolveOptions { land_on_saves: true, ..*options };
+        let known = known_steps(span, &options).filter(|_| events.is_empty());
+        self.tape.begin(known, events.len());
+        let ends: Vec<bool> = events.iter().map(|e| e.terminal() || e.resets()).collect();
+        let mut watched: Vec<_> = events.iter().map(|&e| watch(e)).collect();
+        let mut recorder = Recorder { tape: &mut self.tape, save, ends: &ends, together: None };
+        let stats = self.method.with_stepper(f, &mut |f, stepper| {
+            solve_events(f, p, y, span, stepper, &options, &mut watched, &mut recorder)
+        })?;
+        if let Some(t) = recorder.together {
+            return Err(AdjointError::EventsTogether { t });
+        }
+        self.tape.after_event(y);
+        self.y_end.copy_from_slice(y);
+        self.complete = true;
+        Ok(stats)
+    }
+
+    /// Start and end of the steps of the last forward run.
+    pub fn steps(&self) -> &[(f64, f64)] {
+        &self.tape.steps
+    }
+
+    /// States that are stored now: those that the last forward run kept; after a backward one, the start state.
+    pub fn stored_states(&self) -> usize {
+        self.tape.states.kept()
+    }
+
+    /// Steps that the last backward run took again.
+    pub fn recomputed(&self) -> u64 {
+        self.recomputed
+    }
+
+    /// Goes back through the last forward run, which had the same field and `p`. Going back once more takes its steps
+    /// again.
+    ///
+    /// `state_bar[i]`, `[n, d]`, is the gradient of the objective with respect to the state at `save_at[i]`. Sets
+    /// `y0_bar`, `[n, d]`, to the gradient with respect to the start state and ADDS that with respect to the
+    /// parameters, summed over the trajectories, to `p_bar`.
+    ///
+    /// # Errors
+    /// [`AdjointError::NoForwardPass`], [`AdjointError::ShapeMismatch`], [`AdjointError::Field`], and
+    /// [`AdjointError::NonFinite`] with the step at which the adjoint state stopped to be finite.
+    pub fn backward(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        state_bar: &[&[T]],
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        self.sweep(f, p, &[], state_bar, None, y0_bar, p_bar, None)
+    }
+
+    /// As [`backward`](Self::backward); also sets `time_bar[i]` to the gradient with respect to the time `save_at[i]`, and
+    /// returns that with respect to the start time.
+    ///
+    /// These are `state_bar[i] · f` at the observation and `-λ · f` at the start: derivatives of the solution, right to the
+    /// order of the method, and not of the rounding of its steps. The end of the run has a gradient only as an observation.
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward).
+    pub fn backward_with_times(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        state_bar: &[&[T]],
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+        time_bar: &mut [T],
+    ) -> Result<T, AdjointError> {
+        if self.complete {
+            check_len("time_bar", time_bar.len(), self.tape.saved.len())?;
+        }
+        self.sweep(f, p, &[], state_bar, None, y0_bar, p_bar, Some(time_bar))?;
+        let Some(&(t, _)) = self.tape.steps.first() else { return Ok(T::ZERO) };
+        f.eval(t, &self.y, p, &mut self.lambda)?;
+        Ok(-dot(y0_bar, &self.lambda))
+    }
+
+    /// As [`backward`](Self::backward), through the last [`forward_events`](Self::forward_events), which had the same events.
+    ///
+    /// `end_bar` is the gradient with respect to the end of the run: the state there, after any reset, and the time, which
+    /// counts if a terminal event ended it. An event's time moves with the state, `∂t/∂y = -∇g / (∇g · f + ∂g/∂t)` for its root `g`,
+    /// and the adjoint state jumps accordingly [GFB99]. The step that an event cuts short is differentiated as if the method had
+    /// made it with that length, which is right to the order of its dense output; all others are exact.
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward); the adjoint state is not finite where the root is tangent to zero.
+    pub fn backward_events(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        events: &[&dyn EventVjp<T>],
+        state_bar: &[&[T]],
+        end_bar: (&[T], T),
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        self.sweep(f, p, events, state_bar, Some(end_bar), y0_bar, p_bar, None)
+    }
+
+    fn sweep(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        events: &[&dyn EventVjp<T>],
+        state_bar: &[&[T]],
+        end_bar: Option<(&[T], T)>,
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+        mut time_bar: Option<&mut [T]>,
+    ) -> Result<(), AdjointError> {
+        if !self.complete {
+            return Err(AdjointError::NoForwardPass);
+        }
+        check_len("state_bar (saved times)", state_bar.len(), self.tape.saved.len())?;
+        check_len("events", events.len(), self.tape.events)?;
+        check_len("dimension of the field", f.dim(), self.dim)?;
+        check_len("y0_bar", y0_bar.len(), self.nd)?;
+        check_len("p_bar", p_bar.len(), p.len())?;
+        for bar in state_bar {
+            check_len("an element of state_bar", bar.len(), self.nd)?;
+        }
+        self.recomputed = 0;
+        self.y.copy_from_slice(&self.y_end);
+        y0_bar.fill(T::ZERO);
+        let a = y0_bar; // the adjoint state: where it ends is what is asked for
+        let mut end_time_bar = T::ZERO;
+        if let Some((bar, time_bar)) = end_bar {
+            check_len("end_bar", bar.len(), self.nd)?;
+            a.copy_from_slice(bar);
+            end_time_bar = time_bar;
+        }
+        let mut saves = state_bar.len();
+        for step in (0..self.tape.steps.len()).rev() {
+            self.event_back(f, p, events, step, end_time_bar, a, p_bar)?;
+            self.jump(f, p, step + 1, &mut saves, state_bar, a, &mut time_bar)?;
+            self.y_next.copy_from_slice(&self.y);
+            self.go_to(f, step, p)?;
+            let taken = self.tape.step(step);
+            self.method.back(f, taken, p, &self.y, &self.y_next, a, p_bar)?;
+            check_finite(a, self.dim, 0, taken.t)?;
+        }
+        self.jump(f, p, 0, &mut saves, state_bar, a, &mut time_bar)?;
+        check_finite(a, self.dim, 0, self.tape.steps.first().map_or(f64::NAN, |s| s.0))
+    }
+
+    /// Pulls the adjoint state back through the event that ended `step`, if one did; `self.y` is then the state before it.
+    fn event_back(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        events: &[&dyn EventVjp<T>],
+        step: usize,
+        end_time_bar: T,
+        a: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        let Some((ending, before, after)) = self.tape.ending(step) else { return Ok(()) };
+        let (event, t) = (events[ending.index], ending.t);
+        let (slope, root_bar) = (&mut self.slope, &mut self.root_bar);
+        self.p_root.resize(p.len(), T::ZERO);
+        // What a later time does: less of the flow after the event, more of that before it.
+        let mut later = if event.terminal() {
+            end_time_bar
+        } else {
+            f.eval(t, after, p, slope)?;
+            -dot(a, slope)
+        };
+        later += event.reset_vjp(t, before, p, a, &mut self.lambda, p_bar);
+        f.eval(t, before, p, slope)?;
+        later += dot(&self.lambda, slope);
+        let root_t = event.root_gradient(t, before, p, root_bar, &mut self.p_root);
+        let by = -later / (dot(root_bar, slope) + root_t);
+        for ((a, &bar), &root) in a.iter_mut().zip(&self.lambda).zip(&*root_bar) {
+            *a = bar + by * root;
+        }
+        p_bar.iter_mut().zip(&self.p_root).for_each(|(p_bar, &root)| *p_bar += by * root);
+        self.y.copy_from_slice(before);
+        Ok(())
+    }
+
+    /// Adds the gradients of the saves that were made after `steps` steps, where the state is `self.y`.
+    fn jump(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        steps: usize,
+        saves: &mut usize,
+        state_bar: &[&[T]],
+        a: &mut [T],
+        time_bar: &mut Option<&mut [T]>,
+    ) -> Result<(), FieldError> {
+        while *saves > 0 && self.tape.saved[*saves - 1].0 == steps {
+            *saves -= 1;
+            let bar = state_bar[*saves];
+            for (a, &bar) in a.iter_mut().zip(bar) {
+                *a += bar;
+            }
+            if let Some(time_bar) = time_bar {
+                f.eval(self.tape.saved[*saves].1, &self.y, p, &mut self.lambda)?;
+                time_bar[*saves] = dot(bar, &self.lambda);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings `self.y` to the start of `step`, from the last state kept before it; keeps others on the way as the
+    /// schedule says.
+    fn go_to(&mut self, f: &mut dyn Vjp<T>, step: usize, p: &[T]) -> Result<(), AdjointError> {
+        let Some((mut at, y)) = self.tape.states.last() else { return Ok(()) }; // the start is always kept
+        if at < step && self.tape.last == Some(step) && step + 1 == self.tape.steps.len() {
+            self.y.copy_from_slice(&self.tape.y_last);
+            return Ok(());
+        }
+        self.y.copy_from_slice(y);
+        let mut goes_on = false;
+        while at < step {
+            let next = self.tape.states.next(at, step + 1);
+            let to = next.unwrap_or(step);
+            self.advance(f, at, to, &mut goes_on, p)?;
+            at = to;
+            if next.is_some() {
+                self.tape.states.push(at, 0, &self.y);
+            }
+        }
+        if step > 0 && self.tape.states.last().is_some_and(|(at, _)| at == step) {
+            self.tape.states.pop();
+        }
+        Ok(())
+    }
+
+    /// Takes the steps `from..to` again. `goes_on`: whether the last one that was taken again led to the state.
+    fn advance(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        from: usize,
+        to: usize,
+        goes_on: &mut bool,
+        p: &[T],
+    ) -> Result<(), AdjointError> {
+        for i in from..to {
+            if let Some((_, _, after)) = self.tape.ending(i) {
+                self.y.copy_from_slice(after); // not by a step alone
+                *goes_on = false;
+                continue;
+            }
+            let taken = self.tape.step(i);
+            // Not over a discontinuity.
+            *goes_on &= i > 0 && self.tape.steps[i - 1].1 == taken.t;
+            self.method.again(f, taken, *goes_on, p, &mut self.y)?;
+            *goes_on = true;
+            self.recomputed += 1;
+        }
+        Ok(())
+    }
+}
+
+fn dot<T: Real>(a: &[T], b: &[T]) -> T {
+    a.iter().zip(b).fold(T::ZERO, |sum, (&a, &b)| sum + a * b)
+}
