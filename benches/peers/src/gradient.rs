@@ -63,6 +63,23 @@ impl<T: Real> Vjp<T> for Net<T> {
         self.0.vjp(y, p, lambda, y_bar, p_bar);
         Ok(())
     }
+    fn eval_kept(&mut self, slot: usize, _t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+        self.0.forward_kept(slot, y, p, dy);
+        Ok(())
+    }
+    fn vjp_kept(
+        &mut self,
+        slot: usize,
+        _t: f64,
+        _y: &[T],
+        p: &[T],
+        lambda: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        self.0.vjp_kept(slot, p, lambda, y_bar, p_bar);
+        Ok(())
+    }
 }
 
 /// Number `i` of stream `stream`, even in -1..1: the finaliser of SplitMix64.

@@ -62,6 +62,35 @@ pub trait Vjp<T: Real>: VectorField<T> {
         p_bar: &mut [T],
     ) -> Result<(), FieldError>;
 
+    /// As [`eval`](VectorField::eval); may keep in `slot` what [`vjp_kept`](Self::vjp_kept) then needs not compute again. The adjoint of
+    /// a Runge-Kutta step evaluates its stages first, and pulls back through all of them then: a slot for each.
+    ///
+    /// # Errors
+    /// As [`eval`](VectorField::eval).
+    fn eval_kept(&mut self, slot: usize, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+        let _ = slot;
+        self.eval(t, y, p, dy)
+    }
+
+    /// As [`vjp`](Self::vjp), with the time, state and parameters that [`eval_kept`](Self::eval_kept) had when it was last called with
+    /// this slot.
+    ///
+    /// # Errors
+    /// As [`vjp`](Self::vjp).
+    fn vjp_kept(
+        &mut self,
+        slot: usize,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        lambda: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        let _ = slot;
+        self.vjp(t, y, p, lambda, y_bar, p_bar)
+    }
+
     /// The field with its Jacobian, if it has one: adjoints of implicit methods else compute it by `d` pull-backs. A field that
     /// implements [`Jacobian`] too returns `Some(self)`.
     fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {

@@ -74,6 +74,32 @@ impl<T: Real> FreeDrift<T> {
         p_bar: &mut [T],
     ) {
         self.forward_tile(n, y, p);
+        self.backward_tile(n, p, f_bar, y_bar, p_bar);
+    }
+
+    /// Exchanges the layers in hand and those that are kept of a tile.
+    pub(crate) fn swap_kept(&mut self, slot: usize, tile: usize) {
+        self.net.swap_kept(slot, tile);
+    }
+
+    /// As [`vjp_tile`](Self::vjp_tile), with the layers that are kept of the tile.
+    pub(crate) fn vjp_kept_tile(
+        &mut self,
+        slot: usize,
+        tile: usize,
+        n: usize,
+        p: &[T],
+        f_bar: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) {
+        self.swap_kept(slot, tile);
+        self.backward_tile(n, p, f_bar, y_bar, p_bar);
+        self.swap_kept(slot, tile);
+    }
+
+    /// As [`vjp_tile`](Self::vjp_tile), after the forward pass of the tile.
+    fn backward_tile(&mut self, n: usize, p: &[T], f_bar: &[T], y_bar: &mut [T], p_bar: &mut [T]) {
         scale_rows(&self.unit, f_bar, self.net.output_and_bar(n).1);
         self.standardise.pull_back(self.net.backward_tile(n, p, p_bar), y_bar);
     }

@@ -139,8 +139,15 @@ impl<T: Real> NeuralSde<T> {
         Ok(())
     }
 
-    /// Sets drift and diffusion where they are asked for, tile by tile.
-    fn forward(&mut self, y: &[T], p: &[T], mut f: Option<&mut [T]>, mut g: Option<&mut [T]>) {
+    /// Sets drift and diffusion where they are asked for, tile by tile; a drift that is a net is kept in the slot, if there is one.
+    fn forward(
+        &mut self,
+        y: &[T],
+        p: &[T],
+        mut f: Option<&mut [T]>,
+        mut g: Option<&mut [T]>,
+        slot: Option<usize>,
+    ) {
         let d = self.config.dim();
         let (drift_p, noise_p) = (&p[self.drift_range.clone()], &p[self.noise_range.clone()]);
         for start in (0..y.len()).step_by(TILE * d) {
@@ -154,7 +161,12 @@ impl<T: Real> NeuralSde<T> {
             }
             if let Some(f) = f {
                 match &mut self.drift {
-                    Drift::Free(drift) => drift.drift_tile(n, y, drift_p, f),
+                    Drift::Free(drift) => {
+                        drift.drift_tile(n, y, drift_p, f);
+                        if let Some(slot) = slot {
+                            drift.swap_kept(slot, start / (TILE * d));
+                        }
+                    }
                     Drift::Potential(drift) => drift.drift_tile(n, y, drift_p, f),
                     Drift::Production(drift) => drift.drift(y, f),
                 }
@@ -178,7 +190,8 @@ impl<T: Real> NeuralSde<T> {
         }
     }
 
-    /// ADDS to `y_bar` and `p_bar` what comes from the adjoints that are given, tile by tile.
+    /// ADDS to `y_bar` and `p_bar` what comes from the adjoints that are given, tile by tile. A drift that was kept in the slot, if
+    /// there is one, is not computed again.
     fn backward(
         &mut self,
         y: &[T],
@@ -187,6 +200,7 @@ impl<T: Real> NeuralSde<T> {
         g_bar: Option<&[T]>,
         y_bar: &mut [T],
         p_bar: &mut [T],
+        slot: Option<usize>,
     ) {
         let d = self.config.dim();
         let (drift_range, noise_range) = (self.drift_range.clone(), self.noise_range.clone());
@@ -222,7 +236,12 @@ impl<T: Real> NeuralSde<T> {
                     drift.backward_tile(n, drift_p, y_bar, &mut p_bar[drift_range.clone()]);
                 }
                 (Drift::Free(drift), Some(f_bar)) => {
-                    drift.vjp_tile(n, y, drift_p, f_bar, y_bar, &mut p_bar[drift_range.clone()]);
+                    let p_bar = &mut p_bar[drift_range.clone()];
+                    if let Some(slot) = slot {
+                        drift.vjp_kept_tile(slot, start / (TILE * d), n, drift_p, f_bar, y_bar, p_bar);
+                    } else {
+                        drift.vjp_tile(n, y, drift_p, f_bar, y_bar, p_bar);
+                    }
                 }
                 (Drift::Potential(drift), Some(f_bar)) => {
                     drift.vjp_tile(n, y, drift_p, f_bar, y_bar, &mut p_bar[drift_range.clone()]);
@@ -258,7 +277,7 @@ impl<T: Real> VectorField<T> for NeuralSde<T> {
 
     fn eval(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         self.check(t, y, p, &[dy.len()])?;
-        self.forward(y, p, Some(dy), None);
+        self.forward(y, p, Some(dy), None, None);
         Ok(())
     }
 }
@@ -276,7 +295,30 @@ impl<T: Real> Vjp<T> for NeuralSde<T> {
         self.check(t, y, p, &[lambda.len(), y_bar.len()])?;
         self.check(t, y, p_bar, &[])?;
         y_bar.fill(T::ZERO);
-        self.backward(y, p, Some(lambda), None, y_bar, p_bar);
+        self.backward(y, p, Some(lambda), None, y_bar, p_bar, None);
+        Ok(())
+    }
+
+    fn eval_kept(&mut self, slot: usize, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+        self.check(t, y, p, &[dy.len()])?;
+        self.forward(y, p, Some(dy), None, Some(slot));
+        Ok(())
+    }
+
+    fn vjp_kept(
+        &mut self,
+        slot: usize,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        lambda: &[T],
+        y_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        self.check(t, y, p, &[lambda.len(), y_bar.len()])?;
+        self.check(t, y, p_bar, &[])?;
+        y_bar.fill(T::ZERO);
+        self.backward(y, p, Some(lambda), None, y_bar, p_bar, Some(slot));
         Ok(())
     }
 }
@@ -288,7 +330,7 @@ impl<T: Real> Diffusion<T> for NeuralSde<T> {
 
     fn diffusion(&mut self, t: f64, y: &[T], p: &[T], g: &mut [T]) -> Result<(), FieldError> {
         self.check(t, y, p, &[g.len()])?;
-        self.forward(y, p, None, Some(g));
+        self.forward(y, p, None, Some(g), None);
         Ok(())
     }
 
@@ -301,7 +343,7 @@ impl<T: Real> Diffusion<T> for NeuralSde<T> {
         g: &mut [T],
     ) -> Result<(), FieldError> {
         self.check(t, y, p, &[f.len(), g.len()])?;
-        self.forward(y, p, Some(f), Some(g));
+        self.forward(y, p, Some(f), Some(g), None);
         Ok(())
     }
 }
@@ -318,7 +360,7 @@ impl<T: Real> DiffusionVjp<T> for NeuralSde<T> {
     ) -> Result<(), FieldError> {
         self.check(t, y, p, &[g_bar.len(), y_bar.len()])?;
         self.check(t, y, p_bar, &[])?;
-        self.backward(y, p, None, Some(g_bar), y_bar, p_bar);
+        self.backward(y, p, None, Some(g_bar), y_bar, p_bar, None);
         Ok(())
     }
 
@@ -335,7 +377,7 @@ impl<T: Real> DiffusionVjp<T> for NeuralSde<T> {
         self.check(t, y, p, &[f_bar.len(), g_bar.len(), y_bar.len()])?;
         self.check(t, y, p_bar, &[])?;
         y_bar.fill(T::ZERO);
-        self.backward(y, p, Some(f_bar), Some(g_bar), y_bar, p_bar);
+        self.backward(y, p, Some(f_bar), Some(g_bar), y_bar, p_bar, None);
         Ok(())
     }
 }

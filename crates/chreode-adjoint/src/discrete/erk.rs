@@ -75,7 +75,7 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
             let input = &mut self.inputs[row(i)];
             m.stage_input(i, h, y, &self.k, input);
             if i + 1 < stages {
-                f.eval(m.stage_time(i, t, t_end), input, p, &mut self.k[row(i)])?;
+                f.eval_kept(i, m.stage_time(i, t, t_end), input, p, &mut self.k[row(i)])?;
             }
         }
         for i in (0..stages).rev() {
@@ -92,7 +92,12 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
             }
             self.lambda.iter_mut().for_each(|l| *l *= T::c(h));
             let time = m.stage_time(i, t, t_end);
-            f.vjp(time, &self.inputs[row(i)], p, &self.lambda, &mut self.input_bar[row(i)], p_bar)?;
+            let (input, bar) = (&self.inputs[row(i)], &mut self.input_bar[row(i)]);
+            if i + 1 < stages {
+                f.vjp_kept(i, time, input, p, &self.lambda, bar, p_bar)?;
+            } else {
+                f.vjp(time, input, p, &self.lambda, bar, p_bar)?;
+            }
         }
         for i in 0..stages {
             for (a, &bar) in a.iter_mut().zip(&self.input_bar[row(i)]) {

@@ -21,13 +21,30 @@ use super::{MlpShape, TILE};
 #[derive(Debug, Clone)]
 pub struct Mlp<T: Real> {
     shape: MlpShape,
-    /// Pre-activations and activations of each layer, `[TILE, width]`; `a[l]` goes into layer `l`.
-    z: Vec<Vec<T>>,
-    a: Vec<Vec<T>>,
+    layers: Layers<T>,
+    /// Of each slot, those of each tile.
+    kept: Vec<Vec<Layers<T>>>,
     /// Adjoints of the layer in hand and of the one before, `[TILE, widest]`.
     bar: Vec<T>,
     next_bar: Vec<T>,
     scratch: GemmScratch<T>,
+}
+
+/// What the layers made of a tile: pre-activations and activations of each, `[TILE, width]`; `a[l]` goes into layer `l`.
+#[derive(Debug, Clone)]
+struct Layers<T> {
+    z: Vec<Vec<T>>,
+    a: Vec<Vec<T>>,
+}
+
+impl<T: Real> Layers<T> {
+    fn new(shape: &MlpShape) -> Self {
+        let buffer = |width: usize| vec![T::ZERO; TILE * width];
+        Self {
+            z: shape.layers.iter().map(|l| buffer(l.shape.out)).collect(),
+            a: shape.layers.iter().map(|l| buffer(l.shape.inp)).collect(),
+        }
+    }
 }
 
 impl<T: Real> Mlp<T> {
@@ -37,8 +54,8 @@ impl<T: Real> Mlp<T> {
         let mut scratch = GemmScratch::new();
         scratch.reserve(TILE, shape.max_width());
         Self {
-            z: shape.layers.iter().map(|l| buffer(l.shape.out)).collect(),
-            a: shape.layers.iter().map(|l| buffer(l.shape.inp)).collect(),
+            layers: Layers::new(&shape),
+            kept: Vec::new(),
             bar: buffer(shape.max_width()),
             next_bar: buffer(shape.max_width()),
             scratch,
@@ -84,30 +101,90 @@ impl<T: Real> Mlp<T> {
         }
     }
 
+    /// As [`forward`](Self::forward), and keeps in `slot` what [`vjp_kept`](Self::vjp_kept) needs of the layers: about
+    /// `2 n Σ widths` numbers.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward).
+    pub fn forward_kept(&mut self, slot: usize, x: &[T], p: &[T], y: &mut [T]) {
+        let (inp, out) = (self.shape.inputs(), self.shape.outputs());
+        assert_eq!(x.len() * out, y.len() * inp, "x is [n, {inp}], y is [n, {out}]");
+        for (tile, (x, y)) in x.chunks(TILE * inp).zip(y.chunks_mut(TILE * out)).enumerate() {
+            let n = x.len() / inp;
+            self.input(n).copy_from_slice(x);
+            self.forward_tile(n, p);
+            y.copy_from_slice(self.output(n));
+            self.swap_kept(slot, tile);
+        }
+    }
+
+    /// As [`vjp`](Self::vjp) at the rows and parameters of the last [`forward_kept`](Self::forward_kept) with this slot, whose layers
+    /// are not computed again.
+    ///
+    /// ```
+    /// use chreode_linalg::Activation;
+    /// use chreode_model::{Mlp, MlpShape};
+    /// let mut net = Mlp::<f64>::new(MlpShape::new(1, &[2], 1, Activation::Tanh));
+    /// let (x, p) = ([3.0, -2.0], [1.0, -1.0, 0.1, 0.2, 1.0, 0.5, 0.5]);
+    /// let (mut y, mut x_bar, mut p_bar) = ([0.0; 2], [[0.0; 2]; 2], [[0.0; 7]; 2]);
+    /// net.forward_kept(0, &x, &p, &mut y);
+    /// net.forward(&[7.0], &p, &mut [0.0]);
+    /// net.vjp_kept(0, &p, &[1.0, 2.0], &mut x_bar[0], &mut p_bar[0]);
+    /// net.vjp(&x, &p, &[1.0, 2.0], &mut x_bar[1], &mut p_bar[1]);
+    /// assert_eq!((x_bar[0], p_bar[0]), (x_bar[1], p_bar[1]));
+    /// ```
+    ///
+    /// # Panics
+    /// If a slice does not have its length.
+    pub fn vjp_kept(&mut self, slot: usize, p: &[T], y_bar: &[T], x_bar: &mut [T], p_bar: &mut [T]) {
+        let (inp, out) = (self.shape.inputs(), self.shape.outputs());
+        assert_eq!(x_bar.len() * out, y_bar.len() * inp, "x_bar is [n, {inp}], y_bar is [n, {out}]");
+        let tiles = y_bar.chunks(TILE * out).zip(x_bar.chunks_mut(TILE * inp));
+        for (tile, (y_bar, x_bar)) in tiles.enumerate() {
+            let n = y_bar.len() / out;
+            self.swap_kept(slot, tile);
+            self.output_and_bar(n).1.copy_from_slice(y_bar);
+            x_bar.copy_from_slice(self.backward_tile(n, p, p_bar));
+            self.swap_kept(slot, tile);
+        }
+    }
+
+    /// Exchanges the layers in hand and those that are kept of a tile.
+    pub(crate) fn swap_kept(&mut self, slot: usize, tile: usize) {
+        if self.kept.len() <= slot {
+            self.kept.resize_with(slot + 1, Vec::new);
+        }
+        let tiles = &mut self.kept[slot];
+        while tiles.len() <= tile {
+            tiles.push(Layers::new(&self.shape));
+        }
+        std::mem::swap(&mut self.layers, &mut tiles[tile]);
+    }
+
     /// The inputs of a tile of `n` rows, to be written before [`Self::forward_tile`].
     pub(crate) fn input(&mut self, n: usize) -> &mut [T] {
-        &mut self.a[0][..n * self.shape.inputs()]
+        &mut self.layers.a[0][..n * self.shape.inputs()]
     }
 
     /// The outputs of the last [`Self::forward_tile`].
     pub(crate) fn output(&self, n: usize) -> &[T] {
-        &self.z[self.z.len() - 1][..n * self.shape.outputs()]
+        &self.layers.z[self.layers.z.len() - 1][..n * self.shape.outputs()]
     }
 
     /// The outputs, and their adjoints to be written before [`Self::backward_tile`].
     pub(crate) fn output_and_bar(&mut self, n: usize) -> (&[T], &mut [T]) {
         let len = n * self.shape.outputs();
-        (&self.z[self.z.len() - 1][..len], &mut self.bar[..len])
+        (&self.layers.z[self.layers.z.len() - 1][..len], &mut self.bar[..len])
     }
 
     pub(crate) fn forward_tile(&mut self, n: usize, p: &[T]) {
         let phi = self.shape.activation();
         for (l, layer) in self.shape.layers.iter().enumerate() {
-            let z = &mut self.z[l][..n * layer.shape.out];
-            let x = &self.a[l][..n * layer.shape.inp];
+            let z = &mut self.layers.z[l][..n * layer.shape.out];
+            let x = &self.layers.a[l][..n * layer.shape.inp];
             let b = layer.b.clone().map(|b| &p[b]);
             layer_forward(x, &p[layer.w.clone()], b, layer.shape, z, &mut self.scratch);
-            if let Some(a) = self.a.get_mut(l + 1) {
+            if let Some(a) = self.layers.a.get_mut(l + 1) {
                 phi.apply(z, &mut a[..n * layer.shape.out]);
             }
         }
@@ -118,11 +195,11 @@ impl<T: Real> Mlp<T> {
         let phi = self.shape.activation();
         for (l, layer) in self.shape.layers.iter().enumerate().rev() {
             let bar = &mut self.bar[..n * layer.shape.out];
-            if let Some(a) = self.a.get(l + 1) {
-                phi.backward(&self.z[l][..n * layer.shape.out], &a[..n * layer.shape.out], bar);
+            if let Some(a) = self.layers.a.get(l + 1) {
+                phi.backward(&self.layers.z[l][..n * layer.shape.out], &a[..n * layer.shape.out], bar);
             }
             let (w_bar, b_bar) = tensors_mut(p_bar, &layer.w, layer.b.as_ref());
-            let x = &self.a[l][..n * layer.shape.inp];
+            let x = &self.layers.a[l][..n * layer.shape.inp];
             layer_backward_params(bar, x, layer.shape, w_bar, b_bar, &mut self.scratch);
             let x_bar = &mut self.next_bar[..n * layer.shape.inp];
             layer_backward_input(bar, &p[layer.w.clone()], layer.shape, x_bar, &mut self.scratch);
