@@ -8,6 +8,7 @@ use crate::standardise::{Standardise, constants};
 use crate::{DriftKind, ModelConfig};
 
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there is one a model, and it is never moved")]
 pub(crate) enum Drift<T: Real> {
     Free(FreeDrift<T>),
     Potential(PotentialDrift<T>),
