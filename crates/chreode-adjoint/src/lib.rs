@@ -21,7 +21,7 @@ mod sensitivity;
 pub use checkpoint::{Checkpoints, recomputed_steps};
 pub use continuous::{ContinuousAdjoint, ContinuousMethod};
 pub use discrete::erk::OdeAdjoint;
-pub use discrete::euler_maruyama::SdeAdjoint;
+pub use discrete::sde::SdeAdjoint;
 pub use discrete::event::EventVjp;
 pub use error::AdjointError;
 pub use forward::ForwardSensitivities;
