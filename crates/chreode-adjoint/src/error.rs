@@ -28,7 +28,9 @@ pub enum AdjointError {
         least: usize,
     },
     /// A stochastic method whose steps are not differentiated here.
-    #[error("there is no discrete adjoint of {method}: Euler-Maruyama, Milstein and stochastic Heun have one")]
+    #[error(
+        "there is no discrete adjoint of {method}: Euler-Maruyama, Milstein and stochastic Heun have one"
+    )]
     NoDiscreteAdjoint {
         /// Name of the method.
         method: &'static str,

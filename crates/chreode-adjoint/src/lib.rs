@@ -19,10 +19,11 @@ mod forward;
 mod sensitivity;
 
 pub use checkpoint::{Checkpoints, recomputed_steps};
+pub use continuous::sde::SdeBacksolve;
 pub use continuous::{ContinuousAdjoint, ContinuousMethod};
 pub use discrete::erk::OdeAdjoint;
-pub use discrete::sde::SdeAdjoint;
 pub use discrete::event::EventVjp;
+pub use discrete::sde::SdeAdjoint;
 pub use error::AdjointError;
 pub use forward::ForwardSensitivities;
 pub use sensitivity::{Sensitivity, Task};

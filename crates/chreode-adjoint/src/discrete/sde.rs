@@ -189,6 +189,13 @@ impl<T: Real> SdeAdjoint<T> {
         let (d, n) = (self.d, y0.len() / self.d.max(1));
         let (len, steps) = (n * d, grid.steps());
         check_len("dimension of the SDE", sde.dim(), d)?;
+        if d == 0 {
+            return Err(AdjointError::ShapeMismatch {
+                what: "dimension of the SDE (at least)",
+                expected: 1,
+                got: 0,
+            });
+        }
         self.step.check(&*sde)?;
         check_len("start states (a multiple of the dimension)", y0.len(), len)?;
         at_most("trajectories (at most)", n, self.max_rows)?;

@@ -34,7 +34,14 @@ impl<T: Real> Milstein<T> {
     pub fn new(n: usize, sde: &dyn Diffusion<T>) -> Result<Self, SolveError> {
         SdeMethod::Milstein.check(sde)?;
         let zeros = || vec![T::ZERO; n * sde.dim()];
-        Ok(Self { drift: zeros(), g: zeros(), dw: zeros(), slope: zeros(), support: zeros(), derivative_free: false })
+        Ok(Self {
+            drift: zeros(),
+            g: zeros(),
+            dw: zeros(),
+            slope: zeros(),
+            support: zeros(),
+            derivative_free: false,
+        })
     }
 
     /// Whether to take Platen's difference although the equation has the derivative.
