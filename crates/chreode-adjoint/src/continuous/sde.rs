@@ -274,7 +274,7 @@ impl<T: Real> SdeBacksolve<T> {
 }
 
 impl<T: Real> Slopes<T> {
-    /// Sets `changes.0` to `f h + g Δw` and `changes.1` to half of `(∂f/∂x)ᵀ λ h + (∂g/∂x)ᵀ (λ Δw)`, its part of a Heun step;
+    /// Sets `change` to `f h + g Δw` and `lambda_change` to half of `(∂f/∂x)ᵀ λ h + (∂g/∂x)ᵀ (λ Δw)`, its part of a Heun step;
     /// adds the same in `∂p` to the gradient.
     fn at(
         &mut self,
@@ -283,11 +283,11 @@ impl<T: Real> Slopes<T> {
         h: f64,
         p: &[T],
         (y, lambda): (&[T], &[T]),
-        changes: (&mut [T], &mut [T]),
+        (change, lambda_change): (&mut [T], &mut [T]),
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
         let (d, layout, len, n) = (self.d, self.layout, y.len(), y.len() / self.d);
-        let (change, lambda_change) = (&mut changes.0[..len], &mut changes.1[..len]);
+        let (change, lambda_change) = (&mut change[..len], &mut lambda_change[..len]);
         let (f, g) = (&mut self.f[..len], &mut self.g[..n * layout.values(d)]);
         let (f_bar, g_bar) = (&mut self.f_bar[..len], &mut self.g_bar[..n * layout.values(d)]);
         let dw = &self.dw[..n * layout.motions(d)];

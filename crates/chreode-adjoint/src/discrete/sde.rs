@@ -222,7 +222,7 @@ impl<T: Real> SdeAdjoint<T> {
                     return Err(SolveError::NonFiniteWeight { t: t + h, trajectory }.into());
                 }
             }
-            self.step.forward(sde, noise, first_trajectory, k, (t, h), y, p)?;
+            self.step.forward(sde, *noise, first_trajectory, k, (t, h), y, p)?;
             clamp(self.non_negative, y);
             if grid.observed_after(k).is_some() {
                 let i = self.ends.len();
@@ -354,9 +354,9 @@ impl<T: Real> SdeAdjoint<T> {
                     *lambda = if y > T::ZERO { *lambda } else { T::ZERO };
                 }
             }
-            self.go_to(sde, noise, first_trajectory, grid, k, len, p)?;
+            self.go_to(sde, *noise, first_trajectory, grid, k, len, p)?;
             let (y, lambda) = (&self.y[..len], &mut self.lambda[..len]);
-            self.step.backward(sde, noise, first_trajectory, k, (t, h), y, p, lambda, p_bar)?;
+            self.step.backward(sde, *noise, first_trajectory, k, (t, h), y, p, lambda, p_bar)?;
             if let Some(growth) = growth.as_deref_mut() {
                 let rate_bar = &mut self.rate[..n];
                 let h_t = T::c(h);
@@ -375,7 +375,7 @@ impl<T: Real> SdeAdjoint<T> {
     fn go_to(
         &mut self,
         sde: &mut dyn DiffusionVjp<T>,
-        noise: &BrownianIncrements,
+        noise: BrownianIncrements,
         first_trajectory: u64,
         grid: &TimeGrid,
         k: usize,

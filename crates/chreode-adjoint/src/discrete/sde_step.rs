@@ -133,7 +133,7 @@ impl<T: Real> SdeStep<T> {
     }
 
     /// Draws the increments of step `k` for `n` trajectories.
-    fn draw(&mut self, noise: &BrownianIncrements, first_trajectory: u64, k: usize, h: f64, n: usize) {
+    fn draw(&mut self, noise: BrownianIncrements, first_trajectory: u64, k: usize, h: f64, n: usize) {
         let motions = self.layout.motions(self.d);
         noise.fill(k as u64, first_trajectory, motions, h, &mut self.dw[..n * motions]);
     }
@@ -142,7 +142,7 @@ impl<T: Real> SdeStep<T> {
     pub(super) fn forward(
         &mut self,
         sde: &mut dyn DiffusionVjp<T>,
-        noise: &BrownianIncrements,
+        noise: BrownianIncrements,
         first_trajectory: u64,
         k: usize,
         (t, h): (f64, f64),
@@ -168,7 +168,7 @@ impl<T: Real> SdeStep<T> {
     pub(super) fn backward(
         &mut self,
         sde: &mut dyn DiffusionVjp<T>,
-        noise: &BrownianIncrements,
+        noise: BrownianIncrements,
         first_trajectory: u64,
         k: usize,
         step: (f64, f64),
