@@ -103,7 +103,7 @@ fn methods(c: &mut Criterion) {
 type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
 
 /// Steps of the runs that compare methods, 64 paths each.
-const MANY: usize = 64;
+const MANY: usize = 60;
 
 fn starts(d: usize) -> Vec<f32> {
     normals::<f32>(TILE * d).iter().map(|z| 0.5 + 0.2 * z).collect()

@@ -133,7 +133,8 @@ fn approaches_the_exact_gradient_of_the_path() {
         loss
     });
     let mut sde = SpinSde { calculus: Calculus::Stratonovich };
-    let errors = STEPS.map(|h| distance(&backsolve(&mut sde, &p, h), &exact));
+    // Steps that the tree's intervals do not fit.
+    let errors = STEPS.map(|h| distance(&backsolve(&mut sde, &p, 0.9 * h), &exact));
     assert!(order(&errors) > 0.8, "{errors:?}");
     assert!(errors[4] < 2e-2, "{errors:?}");
 }

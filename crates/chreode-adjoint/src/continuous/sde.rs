@@ -23,8 +23,8 @@ use crate::error::{check_finite, check_len};
 ///
 /// [`forward`](Self::forward) runs stochastic Heun on a grid; [`backward`](Self::backward) starts from the end of that run or any
 /// other on the same tree, such as [`chreode_solve::simulate_adaptive`] with the tree's seed and span. Its own grid has the
-/// same observations and any steps. Memory is ten states, whatever the number of steps; the noise is read from the tree,
-/// about a hundred draws an interval.
+/// same observations and any steps. Memory is ten states, whatever the number of steps. The noise is read from the tree: ends of
+/// steps between observations move by up to 1/64 of a step to where that costs a draw for each halving down to a step.
 ///
 /// # Errors of the gradient
 /// It is that of the equation and not of the computed numbers, and approaches it path by path with the order of the
@@ -71,6 +71,9 @@ pub struct SdeBacksolve<T> {
     point: Vec<T>,
     lambda_point: Vec<T>,
 }
+
+/// How far ends of steps may be moved, in steps, to where the tree is cheap to read.
+const NEAR: f64 = 1.0 / 64.0;
 
 /// What is evaluated at one point: state and adjoint, with the increments of the step.
 #[derive(Debug, Clone)]
@@ -145,7 +148,7 @@ impl<T: Real> SdeBacksolve<T> {
         let n = self.check(sde, y.len(), p)?;
         let used = n * self.area.len();
         for k in 0..grid.steps() {
-            let (t, t_end) = ends(grid, k);
+            let (t, t_end) = ends(grid, tree, k);
             self.draw(tree, first_trajectory, n, (t, t_end))?;
             let noise = Increments { dw: &self.slopes.dw[..used], area: &[] };
             self.heun.advance(sde, noise, first_trajectory, t, t_end - t, y, p)?;
@@ -188,7 +191,7 @@ impl<T: Real> SdeBacksolve<T> {
         self.y[..len].copy_from_slice(y_end);
         self.lambda[..len].fill(T::ZERO);
         for k in (0..grid.steps()).rev() {
-            let (t, t_end) = ends(grid, k);
+            let (t, t_end) = ends(grid, tree, k);
             if let Some(i) = grid.observed_after(k) {
                 self.lambda.iter_mut().zip(state_bar[i]).for_each(|(l, &bar)| *l += bar);
                 check_finite(&self.lambda[..len], d, first_trajectory, t_end)?;
@@ -311,13 +314,19 @@ fn check_calculus<T: Real>(sde: &dyn Diffusion<T>) -> Result<(), SolveError> {
     if known { Ok(()) } else { Err(SolveError::UnsupportedNoise { method: "backsolve", noise, calculus }) }
 }
 
-/// Start and end of step `k`, with the same bits for neighbours.
-fn ends(grid: &TimeGrid, k: usize) -> (f64, f64) {
-    let end = match grid.observed_after(k) {
-        Some(i) => grid.observe()[i],
-        None => grid.step(k + 1).0,
+/// Start and end of step `k`: observations, and where the tree is cheap to read near the ends of the grid's other steps.
+fn ends<T: Real>(grid: &TimeGrid, tree: &BrownianTree<T>, k: usize) -> (f64, f64) {
+    let near = |k: usize| {
+        let (t, h) = grid.step(k);
+        tree.time_near(t, h * NEAR)
     };
-    (grid.step(k).0, end)
+    let start = match k.checked_sub(1).map(|before| grid.observed_after(before)) {
+        None => grid.t0(),
+        Some(Some(i)) => grid.observe()[i],
+        Some(None) => near(k),
+    };
+    let end = grid.observed_after(k).map_or_else(|| near(k + 1), |i| grid.observe()[i]);
+    (start, end)
 }
 
 fn state_finite<T: Real>(y: &[T], d: usize, first: u64, t: f64) -> Result<(), SolveError> {
