@@ -161,6 +161,24 @@ impl<T: Real> Store<T> {
         };
     }
 
+    /// Makes room for a run of `steps` known steps, so that neither direction allocates.
+    pub(crate) fn reserve(&mut self, steps: usize) {
+        let most = match (self.limit, self.checkpoints) {
+            (Some(limit), _) => limit.min(steps),
+            (None, Checkpoints::Every(k)) => steps.min(steps.div_ceil(k) + k - 1),
+            (None, _) => steps,
+        };
+        self.states.reserve_exact(most * self.len);
+        self.kept.reserve_exact(most);
+        self.free.reserve_exact(most);
+    }
+
+    /// The state at the start of `step` of the last run, if every one is kept and none was dropped: slots are in order.
+    pub(crate) fn of_all(&self, step: usize) -> Option<&[T]> {
+        let all = self.checkpoints == Checkpoints::All;
+        all.then(|| &self.states[step * self.len..][..self.len])
+    }
+
     /// Number of states kept now.
     pub(crate) fn kept(&self) -> usize {
         self.kept.len() - self.free.len()

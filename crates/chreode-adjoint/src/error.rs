@@ -27,6 +27,14 @@ pub enum AdjointError {
         /// How many are needed.
         least: usize,
     },
+    /// A stochastic method whose steps are not differentiated here.
+    #[error(
+        "there is no discrete adjoint of {method}: Euler-Maruyama, Milstein and stochastic Heun have one"
+    )]
+    NoDiscreteAdjoint {
+        /// Name of the method.
+        method: &'static str,
+    },
     /// A coordinate or parameter that the field does not have.
     #[error("there is no {what} {index}: the field has {len}")]
     NoSuch {

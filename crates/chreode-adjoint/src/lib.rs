@@ -4,10 +4,12 @@
 //! * [`Sensitivity::auto`] says which of these suits a problem, and why.
 //! * [`OdeAdjoint`]: the exact gradient of a computed solution, back through its explicit Runge-Kutta steps, fixed or adaptive, with
 //!   jumps of the adjoint state at observations; [`Checkpoints`] bound its memory.
-//! * [`SdeAdjoint`]: the same for Euler-Maruyama paths, whose noise is drawn again.
+//! * [`SdeAdjoint`]: the same for paths of Euler-Maruyama, Milstein and stochastic Heun, whose noise is drawn again.
 //! * [`ForwardSensitivities`]: derivatives with respect to a few numbers, solved beside the state by any method, stiff ones too.
 //! * [`ContinuousAdjoint`]: the adjoint equation solved backward, by any method for any forward run: not exact, and needed where
 //!   the method has no discrete adjoint here.
+//! * [`SdeBacksolve`]: the same for Stratonovich equations, along one Brownian path in both directions, with nothing stored: not
+//!   exact, and wrong where the flow forgets.
 //!
 //! Not here: derivatives of the fields themselves (`chreode-autodiff`, `chreode-model`), the solvers (`chreode-solve`).
 
@@ -19,10 +21,11 @@ mod forward;
 mod sensitivity;
 
 pub use checkpoint::{Checkpoints, recomputed_steps};
+pub use continuous::sde::SdeBacksolve;
 pub use continuous::{ContinuousAdjoint, ContinuousMethod};
-pub use discrete::euler_maruyama::SdeAdjoint;
 pub use discrete::event::EventVjp;
 pub use discrete::method::OdeMethod;
+pub use discrete::sde::SdeAdjoint;
 pub use discrete::sweep::OdeAdjoint;
 pub use error::AdjointError;
 pub use forward::ForwardSensitivities;

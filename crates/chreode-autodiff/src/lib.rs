@@ -1,8 +1,8 @@
 //! Derivatives of models that are written once, as a [`Dynamics`](chreode_core::Dynamics).
 //!
 //! Start with [`Auto`]: from one generic function it makes a field with Jacobian-vector products, the Jacobian (dense,
-//! or sparse by colours) and vector-Jacobian products, for one trajectory or many. What it is made of can be used by
-//! itself:
+//! or sparse by colours) and vector-Jacobian products, for one trajectory or many; [`AutoSde`] makes a stochastic equation
+//! from two. What they are made of can be used by itself:
 //!
 //! * [`Dual`]: numbers that carry derivatives forward, also nested (second derivatives).
 //! * [`Tape`] and [`Var`]: reverse mode for one call of any function, in memory that is used again.
@@ -19,10 +19,12 @@ mod dual;
 mod graph;
 mod program;
 mod scratch;
+mod sde;
 mod sweep;
 mod var;
 
 pub use auto::Auto;
 pub use dual::Dual;
 pub use program::{Program, Replay};
+pub use sde::{AutoSde, DimensionMismatch};
 pub use var::{Tape, Var};

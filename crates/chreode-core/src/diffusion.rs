@@ -105,6 +105,11 @@ pub trait DiffusionJvp<T: Real>: Diffusion<T> {
 
 /// A differentiable SDE.
 pub trait DiffusionVjp<T: Real>: Diffusion<T> + Vjp<T> {
+    /// The same SDE with pull-backs of products of the derivative of `g`, if it has them. Override it with `Some(self)`.
+    fn with_jvp_vjp(&mut self) -> Option<&mut dyn DiffusionJvpVjp<T>> {
+        None
+    }
+
     /// Adds `g_barᵀ ∂g/∂y` to `y_bar` (`[n, d]`) and `g_barᵀ ∂g/∂p` to `p_bar`, summed over the `n` rows.
     ///
     /// # Errors
@@ -136,4 +141,26 @@ pub trait DiffusionVjp<T: Real>: Diffusion<T> + Vjp<T> {
         self.vjp(t, y, p, f_bar, y_bar, p_bar)?;
         self.diffusion_vjp(t, y, p, g_bar, y_bar, p_bar)
     }
+}
+
+/// An SDE with second derivatives of its diffusion, as products: what the adjoint of Milstein's scheme needs, which has
+/// `∂g/∂y · g` in its step.
+pub trait DiffusionJvpVjp<T: Real>: DiffusionJvp<T> + DiffusionVjp<T> {
+    /// Pulls `gv_bar`, stored as `g` is, back through `gv = ∂g/∂y · v` of [`DiffusionJvp::diffusion_jvp`]: ADDS
+    /// `gv_barᵀ ∂gv/∂y` to `y_bar` and `gv_barᵀ ∂g/∂y` to `v_bar`, `[n, d]` each, and `gv_barᵀ ∂gv/∂p`, summed over the
+    /// rows, to `p_bar`.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the diffusion is undefined at a state.
+    fn diffusion_jvp_vjp(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        v: &[T],
+        gv_bar: &[T],
+        y_bar: &mut [T],
+        v_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError>;
 }

@@ -28,7 +28,7 @@ mod sparsity;
 mod tolerance;
 
 pub use atomic::write_atomically;
-pub use diffusion::{Calculus, Diffusion, DiffusionJvp, DiffusionVjp, NoiseKind};
+pub use diffusion::{Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, NoiseKind};
 pub use dynamics::{Dynamics, put, take};
 pub use error::FieldError;
 pub use field::{FieldResult, FnField, Jacobian, Jvp, VectorField, Vjp, field};

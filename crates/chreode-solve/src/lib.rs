@@ -78,7 +78,7 @@ pub use sde::brownian_tree::BrownianTree;
 pub use sde::ensemble::{AfterStep, Ensemble, EnsembleOptions, TILE, simulate, simulate_weighted};
 pub use sde::euler_maruyama::EulerMaruyama;
 pub use sde::milstein::Milstein;
-pub use sde::scheme::{Increments, SdeMethod, SdeScheme};
+pub use sde::scheme::{Increments, SdeMethod, SdeScheme, noise_term};
 pub use sde::sra1::Sra1;
 pub use sde::sriw1::Sriw1;
 pub use sde::stochastic_heun::StochasticHeun;

@@ -26,6 +26,21 @@ fn near(a: f64, b: f64) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// A near time lies in the span, as near as asked, and no interval between ends further up in the tree.
+    #[test]
+    fn near_times(share in -0.1..1.1_f64, log_distance in -40.0..1.0_f64) {
+        let tree = BrownianTree::<f64>::new(1, 1, SPAN).unwrap();
+        let (length, distance) = (SPAN.1 - SPAN.0, log_distance.exp2() * (SPAN.1 - SPAN.0));
+        let t = SPAN.0 + share * length;
+        let inside = t.clamp(SPAN.0, SPAN.1);
+        let near = tree.time_near(t, distance);
+        prop_assert!(SPAN.0 <= near && near <= SPAN.1);
+        prop_assert!((near - inside).abs() <= distance * (1.0 + 1e-3) + length * 0.5_f64.powi(48), "{} {}", near, inside);
+        // Intervals as long as the distance have an end that near.
+        let units = (near - SPAN.0) / length * (-log_distance).ceil().max(0.0).exp2();
+        prop_assert!((units - units.round()).abs() < 1e-3, "{}", units);
+    }
+
     /// Increments add up, and `∫ (W − W(from)) dt` of the parts gives that of the whole.
     #[test]
     fn one_path(seed: u64, trajectory: u64, motions in 1_usize..6, a in 1.0..5.0_f64, b in 1.0..5.0_f64, c in 1.0..5.0_f64) {

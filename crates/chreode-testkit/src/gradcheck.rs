@@ -3,7 +3,9 @@
 //! A 4-point central difference of step `h` has error of order `h⁴` and rounding error `ε / h`; with `h` near
 //! `1e-3` of the value's scale both are about `1e-12`, so agreement to `1e-6` is a real test.
 
-use chreode_core::{DiffusionJvp, DiffusionVjp, FieldError, GrowthVjp, Jacobian, Jvp, Sparsity, Vjp};
+use chreode_core::{
+    DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, GrowthVjp, Jacobian, Jvp, Sparsity, Vjp,
+};
 
 /// A derivative that is not what finite differences say.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,23 +142,51 @@ pub fn check_diffusion_vjp<F: DiffusionVjp<f64> + ?Sized>(
     let (mut y_bar, mut p_bar) = (vec![START; y.len()], vec![START; p.len()]);
     f.diffusion_vjp(t, y, p, g_bar, &mut y_bar, &mut p_bar)?;
     let (dy, dp) = differences(y, p, |y, p| {
-        let mut g = vec![0.0; y.len()];
+        let mut g = vec![0.0; g_bar.len()];
         f.diffusion(t, y, p, &mut g)?;
         Ok(dot(&g, g_bar))
     })?;
     compare("y_bar of the diffusion", &without_start(&y_bar), &dy, rtol)?;
     compare("p_bar of the diffusion", &without_start(&p_bar), &dp, rtol)?;
 
-    let f_bar: Vec<f64> = g_bar.iter().map(|g| 0.5 - g).collect();
+    let f_bar: Vec<f64> = (0..y.len()).map(|i| 0.5 - g_bar[i]).collect();
     let (mut y_bar, mut p_bar) = (vec![f64::NAN; y.len()], vec![START; p.len()]);
     f.drift_and_diffusion_vjp(t, y, p, &f_bar, g_bar, &mut y_bar, &mut p_bar)?;
     let (dy, dp) = differences(y, p, |y, p| {
-        let (mut dy, mut g) = (vec![0.0; y.len()], vec![0.0; y.len()]);
+        let (mut dy, mut g) = (vec![0.0; y.len()], vec![0.0; g_bar.len()]);
         f.drift_and_diffusion(t, y, p, &mut dy, &mut g)?;
         Ok(dot(&dy, &f_bar) + dot(&g, g_bar))
     })?;
     compare("y_bar of drift and diffusion", &y_bar, &dy, rtol)?;
     Ok(compare("p_bar of drift and diffusion", &without_start(&p_bar), &dp, rtol)?)
+}
+
+/// Checks [`DiffusionJvpVjp::diffusion_jvp_vjp`] at one point: all three gradients are added.
+///
+/// # Errors
+/// [`GradientMismatch`], or the SDE's error.
+pub fn check_diffusion_jvp_vjp<S: DiffusionJvpVjp<f64> + ?Sized>(
+    sde: &mut S,
+    t: f64,
+    y: &[f64],
+    p: &[f64],
+    v: &[f64],
+    gv_bar: &[f64],
+    rtol: f64,
+) -> Check {
+    let (mut y_bar, mut v_bar) = (vec![START; y.len()], vec![START; y.len()]);
+    let mut p_bar = vec![START; p.len()];
+    sde.diffusion_jvp_vjp(t, y, p, v, gv_bar, &mut y_bar, &mut v_bar, &mut p_bar)?;
+    let mut phi = |y: &[f64], v: &[f64], p: &[f64]| {
+        let mut gv = vec![0.0; gv_bar.len()];
+        sde.diffusion_jvp(t, y, p, v, &mut gv)?;
+        Ok(dot(&gv, gv_bar))
+    };
+    let (dy, dp) = differences(y, p, |y, p| phi(y, v, p))?;
+    let (dv, _) = differences(v, &[], |v, _| phi(y, v, p))?;
+    compare("y_bar of the derivative", &without_start(&y_bar), &dy, rtol)?;
+    compare("v_bar of the derivative", &without_start(&v_bar), &dv, rtol)?;
+    Ok(compare("p_bar of the derivative", &without_start(&p_bar), &dp, rtol)?)
 }
 
 /// Checks [`GrowthVjp::growth_vjp`] at one point, for `rate_bar` of `[n]`: both gradients are added.

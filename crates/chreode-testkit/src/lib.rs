@@ -9,8 +9,9 @@ mod problems;
 
 pub use alloc::{CountingAllocator, allocations_in};
 pub use gradcheck::{
-    GradientMismatch, central_difference, central_difference_by, check_diffusion_jvp, check_diffusion_vjp,
-    check_gradient, check_growth_vjp, check_jacobian, check_jvp, check_vjp, compare,
+    GradientMismatch, central_difference, central_difference_by, check_diffusion_jvp,
+    check_diffusion_jvp_vjp, check_diffusion_vjp, check_gradient, check_growth_vjp, check_jacobian,
+    check_jvp, check_vjp, compare,
 };
 pub use order::observed_order;
 pub use problems::arenstorf::Arenstorf;

@@ -1,10 +1,10 @@
 //! The corpus's own derivatives against finite differences, at random points; and that a wrong one is caught.
 
-use chreode_core::{Calculus, FieldError, VectorField, Vjp};
+use chreode_core::{Calculus, FieldError, NoiseKind, VectorField, Vjp};
 use chreode_testkit::{
-    BrusselatorLine, BrusselatorSquare, Case, SinhSde, SpinSde, StiffField, WellSde, check_diffusion_jvp,
-    check_diffusion_vjp, check_growth_vjp, check_jacobian, check_jvp, check_vjp, corpus, nonstiff,
-    stiff_corpus,
+    BrusselatorLine, BrusselatorSquare, Case, MixedSinhSde, RingSde, SinhSde, SpinSde, StiffField, WellSde,
+    check_diffusion_jvp, check_diffusion_jvp_vjp, check_diffusion_vjp, check_growth_vjp, check_jacobian,
+    check_jvp, check_vjp, corpus, nonstiff, stiff_corpus,
 };
 use proptest::prelude::*;
 
@@ -81,10 +81,36 @@ proptest! {
         ] {
             prop_assert!(check.is_ok(), "{:?}", check);
         }
-        let mut spin = SpinSde { calculus: Calculus::Ito };
+        let (pairs, pair_bars) = (&y[..4 * d / 2 * 2], &l[..4 * d / 2 * 2]);
+        let turned: Vec<f64> = pair_bars.iter().rev().map(|v| v + 0.1).collect();
+        for calculus in [Calculus::Ito, Calculus::Stratonovich] {
+            let mut spin = SpinSde { calculus };
+            let mut mixed = MixedSinhSde { mixing: vec![0.4, -0.2, 0.1, 0.3, 0.2, -0.5], motions: 3, calculus };
+            let g_bar: Vec<f64> = (0..3 * pairs.len()).map(|i| pair_bars[i / 3] + 0.1 * (i % 3) as f64).collect();
+            for check in [
+                check_vjp(&mut spin, t, pairs, &p[..2], pair_bars, RTOL),
+                check_diffusion_vjp(&mut spin, t, pairs, &p[..2], pair_bars, RTOL),
+                check_diffusion_jvp(&mut spin, t, pairs, &p[..2], pair_bars, RTOL),
+                check_diffusion_jvp_vjp(&mut spin, t, pairs, &p[..2], &turned, pair_bars, RTOL),
+                check_vjp(&mut mixed, t, pairs, &p[..1], pair_bars, RTOL),
+                check_diffusion_vjp(&mut mixed, t, pairs, &p[..1], &g_bar, RTOL),
+            ] {
+                prop_assert!(check.is_ok(), "{:?}", check);
+            }
+            for noise in [NoiseKind::Additive, NoiseKind::Separable, NoiseKind::Diagonal] {
+                let mut ring = RingSde { dim: d, noise, calculus };
+                for check in [
+                    check_vjp(&mut ring, t, y, &p[..1], l, RTOL),
+                    check_diffusion_vjp(&mut ring, t, y, &p[..1], l, RTOL),
+                ] {
+                    prop_assert!(check.is_ok(), "{:?}", check);
+                }
+            }
+        }
+        let v: Vec<f64> = l.iter().rev().map(|v| v + 0.1).collect();
         for check in [
             check_diffusion_jvp(&mut sinh, t, y, &p[..2], l, RTOL),
-            check_diffusion_jvp(&mut spin, t, &y[..4 * d / 2 * 2], &p[..2], &l[..4 * d / 2 * 2], RTOL),
+            check_diffusion_jvp_vjp(&mut sinh, t, y, &p[..2], &v, l, RTOL),
         ] {
             prop_assert!(check.is_ok(), "{:?}", check);
         }

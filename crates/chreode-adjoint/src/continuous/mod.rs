@@ -3,6 +3,7 @@
 //! The gradient is that of the solution, and has the error of two runs; that of the computed numbers is in `discrete`.
 
 mod field;
+pub(crate) mod sde;
 mod track;
 
 use chreode_core::{Real, Vjp};

@@ -2,8 +2,9 @@
 //! and one file a family of methods for how its step goes backward.
 
 mod erk;
-pub(crate) mod euler_maruyama;
 pub(crate) mod event;
 pub(crate) mod method;
+pub(crate) mod sde;
+pub(crate) mod sde_step;
 pub(crate) mod sweep;
 mod tape;

@@ -129,6 +129,27 @@ impl<T: Real> BrownianTree<T> {
         Ok(())
     }
 
+    /// The time within `distance` of `t` (of the span, if `t` is not in it) where the longest interval of the tree ends.
+    ///
+    /// A question costs a draw for each halving down to its two ends: about 96 for any times, and `2 log2(span / distance)` for
+    /// two of these.
+    ///
+    /// ```
+    /// let tree = chreode_solve::BrownianTree::<f64>::new(7, 1, (0.0, 10.0))?;
+    /// assert_eq!(tree.time_near(3.3, 0.2), 3.125); // 5/16 of the span
+    /// assert_eq!((tree.time_near(3.3, 0.0), tree.time_near(9.9, 0.2)), (3.3, 10.0));
+    /// # Ok::<(), chreode_solve::SolveError>(())
+    /// ```
+    pub fn time_near(&self, t: f64, distance: f64) -> f64 {
+        let units = distance / (self.t1 - self.t0) * (1_u64 << DEPTH) as f64;
+        let index = self.nearest(t.clamp(self.t0, self.t1));
+        let candidates = (1..=DEPTH).rev().map(|level| {
+            let half = 1_u64 << (level - 1);
+            (index + half) >> level << level
+        });
+        candidates.into_iter().find(|&at| at.abs_diff(index) as f64 <= units).map_or(t, |at| self.time(at))
+    }
+
     /// The multiple of the shortest interval that is nearest to `t`.
     pub(crate) fn nearest(&self, t: f64) -> u64 {
         ((t - self.t0) / (self.t1 - self.t0) * (1_u64 << DEPTH) as f64).round() as u64

@@ -23,6 +23,7 @@ pub struct Milstein<T> {
     /// `g′g`, or `g` at `support`.
     slope: Vec<T>,
     support: Vec<T>,
+    derivative_free: bool,
 }
 
 impl<T: Real> Milstein<T> {
@@ -33,7 +34,19 @@ impl<T: Real> Milstein<T> {
     pub fn new(n: usize, sde: &dyn Diffusion<T>) -> Result<Self, SolveError> {
         SdeMethod::Milstein.check(sde)?;
         let zeros = || vec![T::ZERO; n * sde.dim()];
-        Ok(Self { drift: zeros(), g: zeros(), dw: zeros(), slope: zeros(), support: zeros() })
+        Ok(Self {
+            drift: zeros(),
+            g: zeros(),
+            dw: zeros(),
+            slope: zeros(),
+            support: zeros(),
+            derivative_free: false,
+        })
+    }
+
+    /// Whether to take Platen's difference although the equation has the derivative.
+    pub fn set_derivative_free(&mut self, on: bool) {
+        self.derivative_free = on;
     }
 }
 
@@ -59,7 +72,8 @@ impl<T: Real> SdeScheme<T> for Milstein<T> {
         spread(noise.dw, d, dw);
         sde.drift_and_diffusion(t, y, p, drift, g)?;
         let (h_t, root) = (T::c(h), T::c(h.sqrt()));
-        if let Some(sde) = sde.with_jvp() {
+        let with_jvp = if self.derivative_free { None } else { sde.with_jvp() };
+        if let Some(sde) = with_jvp {
             sde.diffusion_jvp(t, y, p, g, slope)?;
         } else {
             for i in 0..len {

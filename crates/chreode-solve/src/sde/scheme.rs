@@ -70,7 +70,7 @@ pub trait SdeScheme<T: Real>: Send {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SdeMethod {
-    /// [`EulerMaruyama`]: the one that the adjoint differentiates.
+    /// [`EulerMaruyama`].
     #[default]
     EulerMaruyama,
     /// [`Milstein`].
@@ -194,8 +194,8 @@ pub(crate) fn spread<T: Copy>(per_motion: &[T], d: usize, out: &mut [T]) {
     }
 }
 
-/// Sets `out`, `[n, d]`, to `g Δw` for a `g` of this structure.
-pub(crate) fn noise_term<T: Real>(kind: NoiseKind, d: usize, g: &[T], dw: &[T], out: &mut [T]) {
+/// Sets `out`, `[n, d]`, to `g Δw` for a `g` of this structure, with `dw`, `[n, motions]`.
+pub fn noise_term<T: Real>(kind: NoiseKind, d: usize, g: &[T], dw: &[T], out: &mut [T]) {
     match kind {
         NoiseKind::General { motions } => {
             let rows = out.chunks_exact_mut(d).zip(g.chunks_exact(d * motions)).zip(dw.chunks_exact(motions));

@@ -1,6 +1,8 @@
 //! An Itô equation with state-dependent noise that is non-linear, non-autonomous and solved in closed form.
 
-use chreode_core::{Diffusion, DiffusionJvp, DiffusionVjp, FieldError, NoiseKind, Real, VectorField, Vjp};
+use chreode_core::{
+    Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, NoiseKind, Real, VectorField, Vjp,
+};
 
 /// `dX = (σ² X / 2 + a cos t √(1 + X²)) dt + σ √(1 + X²) dW` in each of `d` independent coordinates.
 ///
@@ -89,6 +91,9 @@ impl<T: Real> DiffusionJvp<T> for SinhSde {
 }
 
 impl<T: Real> DiffusionVjp<T> for SinhSde {
+    fn with_jvp_vjp(&mut self) -> Option<&mut dyn DiffusionJvpVjp<T>> {
+        Some(self)
+    }
     fn diffusion_vjp(
         &mut self,
         _t: f64,
@@ -102,6 +107,28 @@ impl<T: Real> DiffusionVjp<T> for SinhSde {
             let r = root(y);
             *y_bar += g * p[1] * y / r;
             p_bar[1] += g * r;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real> DiffusionJvpVjp<T> for SinhSde {
+    fn diffusion_jvp_vjp(
+        &mut self,
+        _t: f64,
+        y: &[T],
+        p: &[T],
+        v: &[T],
+        gv_bar: &[T],
+        y_bar: &mut [T],
+        v_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        for (i, (&y, &v)) in y.iter().zip(v).enumerate() {
+            let r = root(y);
+            y_bar[i] += gv_bar[i] * p[1] * v / (r * r * r);
+            v_bar[i] += gv_bar[i] * p[1] * y / r;
+            p_bar[1] += gv_bar[i] * y / r * v;
         }
         Ok(())
     }

@@ -1,25 +1,36 @@
-//! Discrete adjoint of Euler-Maruyama (Itô, diagonal or additive noise): the exact gradient of computed paths.
+//! The discrete adjoint of stochastic methods on a fixed grid: the exact gradient of computed paths.
 //!
-//! The forward pass keeps the states at the steps and nothing else. The backward pass draws every increment
-//! again by its key, and lets the model compute its activations again inside the VJP. For the step
-//! `y' = y + h f(y) + g(y) ⊙ ΔW`, `ln w' = ln w + h γ(y)` the adjoints `λ` of the states and `ω` of the
-//! log-weights go back by
-//!
-//! ```text
-//! λ = λ' + (∂f/∂y)ᵀ (h λ') + (∂g/∂y)ᵀ (λ' ⊙ ΔW) + (∂γ/∂y)ᵀ (h ω)          ω = ω'
-//! ```
-//!
-//! and the same products with `∂/∂p` are added to the parameters' adjoint. At an observation `λ` and `ω` jump by
-//! the loss's gradient there.
-//! Not here: many tiles in parallel and the sum over them (`chreode-train`).
+//! The forward pass keeps states at the start of steps, all or some. The backward pass draws every increment again by
+//! its key, takes steps again whose states are not kept, and lets the model compute its activations again inside the
+//! VJP. How a step of each method is pulled back is in `sde_step`. Beside the states' adjoint `λ`, the adjoint `ω` of
+//! the log-weights, `ln w' = ln w + h γ(y)`, adds `(∂γ/∂y)ᵀ (h ω)` to `λ` and the same in `∂p` to the parameters' adjoint.
+//! At an observation `λ` and `ω` jump by the loss's gradient there.
+//! Not here: many tiles in parallel and the sum over them (`chreode-train`), which states are kept (`checkpoint`).
 
-use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, NoiseKind, Real};
-use chreode_solve::{EulerMaruyama, SolveError, TimeGrid};
+use chreode_core::{BrownianIncrements, Diffusion, DiffusionVjp, GrowthVjp, Real};
+use chreode_solve::{SdeMethod, SolveError, TimeGrid};
 
+use super::sde_step::SdeStep;
 use crate::AdjointError;
+use crate::checkpoint::{Checkpoints, Store};
 use crate::error::{check_finite, check_len};
 
 /// Forward and backward pass of one tile of trajectories; allocates when it is made and never again.
+///
+/// [`new`](Self::new) is for Euler-Maruyama and diagonal noise; [`with_method`](Self::with_method) for the others:
+///
+/// | method | noise | needs beside [`DiffusionVjp`] |
+/// |---|---|---|
+/// | Euler-Maruyama | any (Itô) | |
+/// | Milstein | separable, scalar, additive (Itô) | second derivatives of `g` ([`DiffusionJvpVjp`](chreode_core::DiffusionJvpVjp)), else it is the scheme with Platen's difference in their place, which costs a second evaluation of `g` |
+/// | stochastic Heun | any (Stratonovich) | |
+///
+/// The gradient is that of the computed numbers, to rounding, in every case.
+///
+/// # Memory
+/// Kept are the states and log-weights at the observations, and of the steps' start states as many as [`Checkpoints`] say
+/// (each as large as `max_rows` trajectories). The length of the run is known, so a budget costs the least possible number
+/// of steps taken again ([`recomputed_steps`](crate::recomputed_steps)); the gradient has the same bits.
 ///
 /// ```
 /// # use chreode_core::{BrownianIncrements, Diffusion, DiffusionVjp, FieldError, NoiseKind, VectorField, Vjp};
@@ -63,48 +74,89 @@ use crate::error::{check_finite, check_len};
 pub struct SdeAdjoint<T> {
     max_rows: usize,
     d: usize,
+    max_steps: usize,
     non_negative: bool,
-    scheme: EulerMaruyama<T>,
-    /// States before each step and after the last, `[steps + 1, n, d]`; log-weights `[steps + 1, n]`.
-    states: Vec<T>,
+    step: SdeStep<T>,
+    /// States before steps, each of `max_rows` trajectories.
+    store: Store<T>,
+    /// The state before the last step, which the forward pass has in hand.
+    last: Vec<T>,
+    /// The state that a pass has come to, and in the backward pass that after the step.
+    y: Vec<T>,
+    after: Vec<T>,
+    /// States, `[observations, n, d]`, and log-weights, `[observations, n]`, at the observations.
+    observed: Vec<T>,
     log_weights: Vec<T>,
     /// The step after which each observation lies.
     ends: Vec<usize>,
     /// Rows and steps of the last forward pass, and whether it had growth; none before it and after an error.
     done: Option<(usize, usize, bool)>,
-    /// Adjoints of states and log-weights; work arrays of a step.
+    recomputed: u64,
+    /// Adjoints of states and log-weights; the log-weights before; rates of growth and their adjoints.
     lambda: Vec<T>,
     omega: Vec<T>,
-    dw: Vec<T>,
-    f_bar: Vec<T>,
-    g_bar: Vec<T>,
-    y_bar: Vec<T>,
+    log_w: Vec<T>,
     rate: Vec<T>,
 }
 
 impl<T: Real> SdeAdjoint<T> {
-    /// A workspace for up to `max_rows` trajectories of `d` coordinates on `grid`, or one with fewer steps.
+    /// Euler-Maruyama with diagonal noise for up to `max_rows` trajectories of `d` coordinates on `grid`, or one with no
+    /// more steps and observations; every state will be stored.
     pub fn new(max_rows: usize, d: usize, grid: &TimeGrid) -> Self {
+        let step = SdeStep::euler_maruyama(max_rows, d);
+        match Self::with_step(step, Checkpoints::All, max_rows, d, grid) {
+            Ok(adjoint) => adjoint,
+            Err(_) => unreachable!("storing every state has no limit that could be too small"),
+        }
+    }
+
+    /// As [`new`](Self::new), with a choice of the method, for the noise of this equation, and of the states that are
+    /// stored.
+    ///
+    /// # Errors
+    /// [`AdjointError::NoDiscreteAdjoint`] for SRIW1 and SRA1; [`AdjointError::Solve`] if the method cannot treat the
+    /// noise; [`AdjointError::CheckpointsTooFew`] if not even the start state may be kept, with the least that will do.
+    pub fn with_method(
+        method: SdeMethod,
+        checkpoints: Checkpoints,
+        max_rows: usize,
+        sde: &dyn Diffusion<T>,
+        grid: &TimeGrid,
+    ) -> Result<Self, AdjointError> {
+        Self::with_step(SdeStep::new(method, max_rows, sde)?, checkpoints, max_rows, sde.dim(), grid)
+    }
+
+    fn with_step(
+        step: SdeStep<T>,
+        checkpoints: Checkpoints,
+        max_rows: usize,
+        d: usize,
+        grid: &TimeGrid,
+    ) -> Result<Self, AdjointError> {
         let zeros = |len| vec![T::ZERO; len];
-        let len = max_rows * d;
-        let points = grid.steps() + 1;
-        Self {
+        let (len, observations) = (max_rows * d, grid.observe().len());
+        let mut store = Store::new(checkpoints, len)?;
+        store.reserve(grid.steps());
+        Ok(Self {
             max_rows,
             d,
+            max_steps: grid.steps(),
             non_negative: false,
-            scheme: EulerMaruyama::new(max_rows, d),
-            states: zeros(points * len),
-            log_weights: zeros(points * max_rows),
-            ends: Vec::with_capacity(points),
+            step,
+            store,
+            last: zeros(len),
+            y: zeros(len),
+            after: zeros(len),
+            observed: zeros(observations * len),
+            log_weights: zeros(observations * max_rows),
+            ends: Vec::with_capacity(observations),
             done: None,
+            recomputed: 0,
             lambda: zeros(len),
             omega: zeros(max_rows),
-            dw: zeros(len),
-            f_bar: zeros(len),
-            g_bar: zeros(len),
-            y_bar: zeros(len),
+            log_w: zeros(max_rows),
             rate: zeros(max_rows),
-        }
+        })
     }
 
     /// Puts negative coordinates to zero after every step, for states that are amounts.
@@ -135,45 +187,51 @@ impl<T: Real> SdeAdjoint<T> {
     ) -> Result<(), AdjointError> {
         self.done = None;
         let (d, n) = (self.d, y0.len() / self.d.max(1));
+        let (len, steps) = (n * d, grid.steps());
         check_len("dimension of the SDE", sde.dim(), d)?;
-        let noise_kind = sde.noise_kind();
-        if matches!(noise_kind, NoiseKind::Scalar | NoiseKind::General { .. }) {
-            let (method, calculus) = ("adjoint of Euler-Maruyama", sde.calculus());
-            return Err(SolveError::UnsupportedNoise { method, noise: noise_kind, calculus }.into());
+        if d == 0 {
+            return Err(AdjointError::ShapeMismatch {
+                what: "dimension of the SDE (at least)",
+                expected: 1,
+                got: 0,
+            });
         }
-        check_len("start states (a multiple of the dimension)", y0.len(), n * d)?;
+        self.step.check(&*sde)?;
+        check_len("start states (a multiple of the dimension)", y0.len(), len)?;
         at_most("trajectories (at most)", n, self.max_rows)?;
-        at_most("steps of the grid (at most)", (grid.steps() + 1) * n * d, self.states.len())?;
-        at_most("steps of the grid (at most)", (grid.steps() + 1) * n, self.log_weights.len())?;
-        self.states[..n * d].copy_from_slice(y0);
-        self.log_weights[..n].fill(T::ZERO);
+        at_most("steps of the grid (at most)", steps, self.max_steps)?;
+        let room = self.observed.len() / (self.max_rows * d).max(1);
+        at_most("observations (at most)", grid.observe().len(), room)?;
+        self.y[..len].copy_from_slice(y0);
+        self.log_w[..n].fill(T::ZERO);
         self.ends.clear();
-        for k in 0..grid.steps() {
+        self.store.begin(Some(steps));
+        for k in 0..steps {
             let (t, h) = grid.step(k);
-            let (before, after) = self.states[k * n * d..(k + 2) * n * d].split_at_mut(n * d);
-            let (log_w, next_log_w) = self.log_weights[k * n..(k + 2) * n].split_at_mut(n);
-            next_log_w.copy_from_slice(log_w);
+            self.store.offer(k, &self.y);
+            if k + 1 == steps {
+                self.last.copy_from_slice(&self.y);
+            }
+            let y = &mut self.y[..len];
             if let Some(growth) = growth.as_deref_mut() {
-                let rate = &mut self.rate[..n];
-                growth.growth(t, before, p, rate)?;
-                next_log_w.iter_mut().zip(rate).for_each(|(w, &mut rate)| *w += rate * T::c(h));
-                if let Some(row) = next_log_w.iter().position(|w| !w.is_finite()) {
+                let (rate, log_w) = (&mut self.rate[..n], &mut self.log_w[..n]);
+                growth.growth(t, y, p, rate)?;
+                log_w.iter_mut().zip(rate).for_each(|(w, &mut rate)| *w += rate * T::c(h));
+                if let Some(row) = log_w.iter().position(|w| !w.is_finite()) {
                     let trajectory = first_trajectory + row as u64;
                     return Err(SolveError::NonFiniteWeight { t: t + h, trajectory }.into());
                 }
             }
-            after.copy_from_slice(before);
-            self.scheme.step(&mut *sde, noise, first_trajectory, k as u64, t, h, after, p)?;
-            if self.non_negative {
-                for y in after.iter_mut() {
-                    *y = y.max(T::ZERO);
-                }
-            }
+            self.step.forward(sde, *noise, first_trajectory, k, (t, h), y, p)?;
+            clamp(self.non_negative, y);
             if grid.observed_after(k).is_some() {
-                self.ends.push(k + 1); // within its capacity: no more observations than steps
+                let i = self.ends.len();
+                self.observed[i * len..(i + 1) * len].copy_from_slice(y);
+                self.log_weights[i * n..(i + 1) * n].copy_from_slice(&self.log_w[..n]);
+                self.ends.push(k + 1);
             }
         }
-        self.done = Some((n, grid.steps(), growth.is_some()));
+        self.done = Some((n, steps, growth.is_some()));
         Ok(())
     }
 
@@ -184,7 +242,8 @@ impl<T: Real> SdeAdjoint<T> {
     pub fn observed(&self, i: usize) -> &[T] {
         let (n, ..) = self.done.unwrap_or_default();
         let len = n * self.d;
-        &self.states[self.ends[i] * len..(self.ends[i] + 1) * len]
+        assert!(i < self.ends.len(), "there is no observation {i}");
+        &self.observed[i * len..(i + 1) * len]
     }
 
     /// Log-weights at the `i`-th observation of the last forward pass, `[n]`.
@@ -193,7 +252,18 @@ impl<T: Real> SdeAdjoint<T> {
     /// If there was no such observation.
     pub fn log_weights(&self, i: usize) -> &[T] {
         let (n, ..) = self.done.unwrap_or_default();
-        &self.log_weights[self.ends[i] * n..(self.ends[i] + 1) * n]
+        assert!(i < self.ends.len(), "there is no observation {i}");
+        &self.log_weights[i * n..(i + 1) * n]
+    }
+
+    /// States of steps that are stored now, beside those at the observations.
+    pub fn stored_states(&self) -> usize {
+        self.store.kept()
+    }
+
+    /// Steps that the last backward pass took again.
+    pub fn recomputed(&self) -> u64 {
+        self.recomputed
     }
 
     /// Pulls a loss's gradient back to the start states (set) and the parameters (ADDED).
@@ -265,44 +335,87 @@ impl<T: Real> SdeAdjoint<T> {
             check_jump("adjoints of the log-weights", log_weight_bar, n)?;
         }
 
-        let (lambda, omega) = (&mut self.lambda[..len], &mut self.omega[..n]);
-        let (dw, y_bar) = (&mut self.dw[..len], &mut self.y_bar[..len]);
-        let (f_bar, g_bar) = (&mut self.f_bar[..len], &mut self.g_bar[..len]);
-        lambda.fill(T::ZERO);
-        omega.fill(T::ZERO);
+        self.recomputed = 0;
+        self.lambda[..len].fill(T::ZERO);
+        self.omega[..n].fill(T::ZERO);
         let mut observation = self.ends.len();
         for k in (0..steps).rev() {
             let (t, h) = grid.step(k);
-            let h_t = T::c(h);
+            let (lambda, omega) = (&mut self.lambda[..len], &mut self.omega[..n]);
             if observation > 0 && self.ends[observation - 1] == k + 1 {
                 observation -= 1;
                 let (state_bar, log_weight_bar) = jump(observation);
                 add(lambda, state_bar);
                 add(omega, log_weight_bar);
+                self.after[..len].copy_from_slice(&self.observed[observation * len..(observation + 1) * len]);
             }
             if self.non_negative {
-                let after = &self.states[(k + 1) * len..(k + 2) * len];
-                for (lambda, &y) in lambda.iter_mut().zip(after) {
+                for (lambda, &y) in lambda.iter_mut().zip(&self.after) {
                     *lambda = if y > T::ZERO { *lambda } else { T::ZERO };
                 }
             }
-            noise.fill(k as u64, first_trajectory, d, h, dw);
-            for i in 0..len {
-                f_bar[i] = h_t * lambda[i];
-                g_bar[i] = lambda[i] * dw[i];
-            }
-            let y = &self.states[k * len..(k + 1) * len];
-            sde.drift_and_diffusion_vjp(t, y, p, f_bar, g_bar, y_bar, p_bar)?;
-            lambda.iter_mut().zip(&*y_bar).for_each(|(lambda, &y_bar)| *lambda += y_bar);
+            self.go_to(sde, *noise, first_trajectory, grid, k, len, p)?;
+            let (y, lambda) = (&self.y[..len], &mut self.lambda[..len]);
+            self.step.backward(sde, *noise, first_trajectory, k, (t, h), y, p, lambda, p_bar)?;
             if let Some(growth) = growth.as_deref_mut() {
                 let rate_bar = &mut self.rate[..n];
-                rate_bar.iter_mut().zip(&*omega).for_each(|(r, &omega)| *r = h_t * omega);
+                let h_t = T::c(h);
+                rate_bar.iter_mut().zip(&self.omega).for_each(|(r, &omega)| *r = h_t * omega);
                 growth.growth_vjp(t, y, p, rate_bar, lambda, p_bar)?;
             }
             check_finite(lambda, d, first_trajectory, t)?;
+            std::mem::swap(&mut self.y, &mut self.after);
         }
-        y0_bar.copy_from_slice(lambda);
+        y0_bar.copy_from_slice(&self.lambda[..len]);
         Ok(())
+    }
+
+    /// Brings `self.y` to the start of step `k`, from the last state kept before it; keeps others on the way as the
+    /// schedule says.
+    fn go_to(
+        &mut self,
+        sde: &mut dyn DiffusionVjp<T>,
+        noise: BrownianIncrements,
+        first_trajectory: u64,
+        grid: &TimeGrid,
+        k: usize,
+        len: usize,
+        p: &[T],
+    ) -> Result<(), AdjointError> {
+        if let Some(y) = self.store.of_all(k) {
+            self.y[..len].copy_from_slice(&y[..len]);
+            return Ok(());
+        }
+        let Some((mut at, y)) = self.store.last() else { return Ok(()) }; // the start is always kept
+        if at < k && k + 1 == grid.steps() {
+            self.y.copy_from_slice(&self.last);
+            return Ok(());
+        }
+        self.y.copy_from_slice(y);
+        while at < k {
+            let next = self.store.next(at, k + 1);
+            let to = next.unwrap_or(k);
+            for i in at..to {
+                let y = &mut self.y[..len];
+                self.step.forward(sde, noise, first_trajectory, i, grid.step(i), y, p)?;
+                clamp(self.non_negative, y);
+                self.recomputed += 1;
+            }
+            at = to;
+            if next.is_some() {
+                self.store.push(at, 0, &self.y);
+            }
+        }
+        if k > 0 && self.store.last().is_some_and(|(at, _)| at == k) {
+            self.store.pop();
+        }
+        Ok(())
+    }
+}
+
+fn clamp<T: Real>(on: bool, y: &mut [T]) {
+    if on {
+        y.iter_mut().for_each(|y| *y = y.max(T::ZERO));
     }
 }
 
