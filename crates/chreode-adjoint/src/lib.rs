@@ -6,6 +6,7 @@
 //!   jumps of the adjoint state at observations; [`Checkpoints`] bound its memory.
 //! * [`SdeAdjoint`]: the same for Euler-Maruyama paths, whose noise is drawn again.
 //! * [`ForwardSensitivities`]: derivatives with respect to a few numbers, solved beside the state by any method, stiff ones too.
+//! * [`OdeHessian`]: products of the Hessian with vectors, by forward over adjoint, through explicit Runge-Kutta steps.
 //! * [`ContinuousAdjoint`]: the adjoint equation solved backward, by any method for any forward run: not exact, and needed where
 //!   the method has no discrete adjoint here.
 //!
@@ -16,6 +17,7 @@ mod continuous;
 mod discrete;
 mod error;
 mod forward;
+mod hessian;
 mod sensitivity;
 
 pub use checkpoint::{Checkpoints, recomputed_steps};
@@ -25,4 +27,5 @@ pub use discrete::euler_maruyama::SdeAdjoint;
 pub use discrete::event::EventVjp;
 pub use error::AdjointError;
 pub use forward::ForwardSensitivities;
+pub use hessian::{LossTangent, OdeHessian};
 pub use sensitivity::{Sensitivity, Task};

@@ -1,7 +1,7 @@
 //! Derivatives of models that are written once, as a [`Dynamics`](chreode_core::Dynamics).
 //!
 //! Start with [`Auto`]: from one generic function it makes a field with Jacobian-vector products, the Jacobian (dense,
-//! or sparse by colours) and vector-Jacobian products, for one trajectory or many. What it is made of can be used by
+//! or sparse by colours), vector-Jacobian products and their derivatives, for one trajectory or many. What it is made of can be used by
 //! itself:
 //!
 //! * [`Dual`]: numbers that carry derivatives forward, also nested (second derivatives).
@@ -10,7 +10,7 @@
 //!   backward on any number type.
 //!
 //! Reading path: `dual.rs`, `var.rs`, `graph.rs` (recording), `program.rs` (replay), `sweep.rs` (coloured sweeps),
-//! `auto.rs`. Not here: gradients through a solve (`chreode-adjoint`), the models themselves.
+//! `auto.rs`, `tangent.rs` (second derivatives). Not here: gradients through a solve (`chreode-adjoint`), the models themselves.
 
 mod auto;
 mod batch;
@@ -20,6 +20,7 @@ mod graph;
 mod program;
 mod scratch;
 mod sweep;
+mod tangent;
 mod var;
 
 pub use auto::Auto;
