@@ -92,6 +92,18 @@ impl Dynamics for Cascade {
     }
 }
 
+/// Eight reactions one after the other.
+const CHAIN: &[Reaction] = &[
+    (&[0], &[(0, -1.0), (1, 1.0)]),
+    (&[1], &[(1, -1.0), (2, 1.0)]),
+    (&[2], &[(2, -1.0), (3, 1.0)]),
+    (&[3], &[(3, -1.0), (4, 1.0)]),
+    (&[4], &[(4, -1.0), (5, 1.0)]),
+    (&[5], &[(5, -1.0), (6, 1.0)]),
+    (&[6], &[(6, -1.0), (7, 1.0)]),
+    (&[7], &[(7, -1.0)]),
+];
+
 const ROBERTSON: &[Reaction] =
     &[(&[0], &[(0, -1.0), (1, 1.0)]), (&[1, 2], &[(1, -1.0), (0, 1.0)]), (&[1, 1], &[(1, -1.0), (2, 1.0)])];
 
@@ -140,7 +152,8 @@ fn best(mut run: impl FnMut() -> Stats) -> (f64, Stats) {
 }
 
 type Method = (&'static str, bool, fn(usize) -> Box<dyn Stepper<f64>>);
-const METHODS: [Method; 4] = [
+const METHODS: [Method; 5] = [
+    ("Bdf, st.", true, |len| Box::new(Bdf::new(1, len).staggered())),
     ("Bdf", true, |len| Box::new(Bdf::new(1, len))),
     ("Radau5", true, |len| Box::new(Radau5::new(1, len))),
     ("KenCarp4", true, |len| Box::new(Esdirk::new(&KENCARP4, 1, len))),
@@ -148,6 +161,20 @@ const METHODS: [Method; 4] = [
 ];
 
 fn compare<D: Dynamics + Copy>(name: &str, model: D, y0: &[f64], p: &[f64], end: f64, methods: &[Method]) {
+    columns(name, model, y0, p, end, methods, 0, p.len());
+}
+
+/// Sensitivities to the first start coordinates and the first parameters.
+fn columns<D: Dynamics + Copy>(
+    name: &str,
+    model: D,
+    y0: &[f64],
+    p: &[f64],
+    end: f64,
+    methods: &[Method],
+    starts: usize,
+    rates: usize,
+) {
     if std::env::args().nth(1).is_some_and(|only| only != "--bench" && only != name) {
         return;
     }
@@ -165,12 +192,14 @@ fn compare<D: Dynamics + Copy>(name: &str, model: D, y0: &[f64], p: &[f64], end:
                 solve(&mut field, p, &mut y, span, stepper.as_mut(), &options, save).unwrap()
             }
         });
-        let all: Vec<usize> = (0..p.len()).collect();
-        let mut f = ForwardSensitivities::new(Auto::<D>::new(model), &[], &all).unwrap();
-        let mut z = vec![0.0; (1 + p.len()) * d];
+        let first = |n: usize| (0..n).collect::<Vec<_>>();
+        let mut f =
+            ForwardSensitivities::new(Auto::<D>::new(model), &first(starts), &first(rates)).unwrap();
+        let m = f.columns();
+        let mut z = vec![0.0; (1 + m) * d];
         // A sensitivity scales as one over its parameter.
         let mut atols = vec![atol; z.len()];
-        for (atols, p) in atols[d..].chunks_exact_mut(d).zip(p) {
+        for (atols, p) in atols[(1 + starts) * d..].chunks_exact_mut(d).zip(p) {
             atols.fill(atol / p);
         }
         let (options, mut stepper) = (SolveOptions::tolerance(rtol, &atols[..]), make(z.len()));
@@ -185,7 +214,7 @@ fn compare<D: Dynamics + Copy>(name: &str, model: D, y0: &[f64], p: &[f64], end:
         println!(
             "{name:9} {method:8} m = {:2}: {alone:7.3} ms alone, {with:8.3} ms with, ratio {:6.2}; steps {} {}, evals {} {}, \
              iterations {} {}, factorisations {} {}",
-            p.len(),
+            m,
             with / alone,
             state.accepted,
             all.accepted,
@@ -200,7 +229,7 @@ fn compare<D: Dynamics + Copy>(name: &str, model: D, y0: &[f64], p: &[f64], end:
 }
 
 fn main() {
-    let stiff = &METHODS[..3];
+    let stiff = &METHODS[..4];
     compare("Robertson", Reactions(3, ROBERTSON), &[1.0, 0.0, 0.0], &[0.04, 1e4, 3e7], 1e4, stiff);
     let rates = [1.71, 0.43, 8.32, 0.69, 0.035, 8.32, 280.0, 0.69, 0.69, 0.0007];
     compare("HIRES", Hires, &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0057], &rates, 321.8122, stiff);
@@ -211,4 +240,15 @@ fn main() {
     compare("POLLU", Reactions(20, POLLU), &start, &POLLU_RATES, 60.0, stiff);
     let rates: Vec<f64> = (0..20).map(|i| 1.0 + 0.1 * f64::from(i)).collect();
     compare("cascade", Cascade, &[0.1; 20], &rates, 20.0, &METHODS);
+    // Without and with one fast reaction.
+    let mut rates: Vec<f64> = (0..8).map(|i| 1.0 + 0.1 * f64::from(i)).collect();
+    let (mut start, chain) = ([0.0; 8], Reactions(8, CHAIN));
+    start[0] = 1.0;
+    for (starts, params) in [(0, 1), (0, 4), (8, 8)] {
+        columns("chain", chain, &start, &rates, 5.0, &METHODS[4..], starts, params);
+    }
+    rates[3] = 1e4;
+    for (starts, params) in [(0, 1), (0, 4), (8, 8)] {
+        columns("chain", chain, &start, &rates, 5.0, &METHODS[..3], starts, params);
+    }
 }

@@ -137,6 +137,14 @@ impl<T: Real, F: ParamJvp<T> + Jacobian<T>> Jacobian<T> for ForwardSensitivities
         (1 + self.m) * self.f.blocks()
     }
 
+    fn eval_first_block(&mut self, t: f64, z: &[T], p: &[T], dz: &mut [T]) -> Result<(), FieldError> {
+        let (d, width) = (self.d, self.width());
+        for (z, dz) in z.chunks_exact(width).zip(dz.chunks_exact_mut(width)) {
+            self.f.eval(t, &z[..d], p, &mut dz[..d])?;
+        }
+        Ok(())
+    }
+
     fn jacobian(&mut self, t: f64, z: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError> {
         self.f.jacobian(t, &z[..self.d], p, values)
     }

@@ -72,6 +72,7 @@ fn agree_with_the_discrete_adjoint() {
             ("Dop853", |len| Box::new(Erk::new(&DOP853, 1, len)), 1e-12),
             ("Radau5", |len| Box::new(Radau5::new(1, len)), 1e-10),
             ("Bdf", |len| Box::new(Bdf::new(1, len)), 1e-11),
+            ("Bdf, staggered", |len| Box::new(Bdf::new(1, len).staggered()), 1e-11),
         ] {
             let mut c = corpus().swap_remove(case);
             let span = (c.span.0, c.span.0 + 1.0);
@@ -107,6 +108,7 @@ fn stiff() {
     for (name, mut method) in [
         ("Radau5", Box::new(Radau5::new(1, 12)) as Box<dyn Stepper<f64>>),
         ("Bdf", Box::new(Bdf::new(1, 12))),
+        ("Bdf, staggered", Box::new(Bdf::new(1, 12).staggered())),
     ] {
         let mut f = ForwardSensitivities::new(SmoothField(Robertson), &[], &[0, 1, 2]).unwrap();
         let mut z = [0.0; 12];
@@ -162,6 +164,33 @@ fn many_trajectories() {
         z
     };
     assert_eq!(run(&[1.0, 0.5, 0.3, 0.9]), [run(&[1.0, 0.5]), run(&[0.3, 0.9])].concat());
+}
+
+/// One iteration less of all columns a step, for one factorisation more; two trajectories are alike.
+#[test]
+fn staggered_runs_iterate_for_the_state_alone() {
+    let p = RATES;
+    let run = |n: usize, staggered: bool| {
+        let mut f = ForwardSensitivities::new(SmoothField(Robertson), &[0], &[0, 1]).unwrap();
+        let (mut z, bdf) = (vec![0.0; n * 12], Bdf::new(n, 12));
+        f.start(&[1.0, 0.0, 0.0].repeat(n), &mut z).unwrap();
+        let mut bdf = if staggered { bdf.staggered() } else { bdf };
+        // Of the column of the second rate, which is small.
+        let mut atol = [1e-10; 12];
+        atol[9..].fill(1e-14);
+        let options = SolveOptions::tolerance(1e-7, &atol);
+        let nothing = &mut |_: usize, _: f64, _: &[f64]| {};
+        let stats = solve_with_jacobian(&mut f, &p, &mut z, (0.0, 40.0), &mut bdf, &options, nothing).unwrap();
+        (z, stats)
+    };
+    let ((direct, of_direct), (ordinary, of_ordinary)) = (run(1, true), run(1, false));
+    for (column, (a, b)) in direct.chunks(3).zip(ordinary.chunks(3)).enumerate() {
+        compare("column", a, b, 1e-4).unwrap_or_else(|e| panic!("{column}: {e}"));
+    }
+    assert!(of_direct.work.newton_iterations < of_ordinary.work.newton_iterations);
+    assert!(of_direct.work.factorisations >= of_direct.accepted);
+    let (two, of_two) = run(2, true);
+    assert_eq!((two, of_two.accepted), (direct.repeat(2), of_direct.accepted));
 }
 
 #[test]

@@ -45,6 +45,15 @@ pub trait Jacobian<T: Real>: VectorField<T> {
         1
     }
 
+    /// As [`eval`](VectorField::eval), but only the first block of each trajectory's `dy` is asked for: with sensitivities, the
+    /// state alone. Override it where that saves work.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the field is undefined at a state.
+    fn eval_first_block(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+        self.eval(t, y, p, dy)
+    }
+
     /// Sets `values` to `∂f_i/∂y_j` of ONE trajectory `y` (`[d]`): dense `[d, d]`, row `i`, column `j`; or the
     /// entries of [`sparsity`](Self::sparsity) in its order.
     ///

@@ -49,6 +49,15 @@ macro_rules! forward {
             fn blocks(&self) -> usize {
                 (**self).blocks()
             }
+            fn eval_first_block(
+                &mut self,
+                t: f64,
+                y: &[T],
+                p: &[T],
+                dy: &mut [T],
+            ) -> Result<(), FieldError> {
+                (**self).eval_first_block(t, y, p, dy)
+            }
             #[inline]
             fn jacobian(&mut self, t: f64, y: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError> {
                 (**self).jacobian(t, y, p, values)

@@ -292,6 +292,19 @@ impl<T: Real> Linearisation<T> {
         }
     }
 
+    /// Coordinates of a block, if the last Jacobian had more than one.
+    pub(crate) fn block(&self) -> Option<usize> {
+        self.systems.as_ref().map(|s| s.size).filter(|&size| size < self.d)
+    }
+
+    /// As [`solve`](Self::solve), for the first block of each trajectory.
+    pub(crate) fn solve_first_block(&mut self, b: &mut [T]) {
+        let s = systems(&mut self.systems);
+        for (b, solver) in b.chunks_exact_mut(self.d).zip(&mut s.real) {
+            solver.solve(&mut b[..s.size]);
+        }
+    }
+
     /// Factors `(re + i im) M - J` as complex factorisation number `k`.
     ///
     /// # Errors
