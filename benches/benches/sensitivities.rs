@@ -193,8 +193,7 @@ fn columns<D: Dynamics + Copy>(
             }
         });
         let first = |n: usize| (0..n).collect::<Vec<_>>();
-        let mut f =
-            ForwardSensitivities::new(Auto::<D>::new(model), &first(starts), &first(rates)).unwrap();
+        let mut f = ForwardSensitivities::new(Auto::<D>::new(model), &first(starts), &first(rates)).unwrap();
         let m = f.columns();
         let mut z = vec![0.0; (1 + m) * d];
         // A sensitivity scales as one over its parameter.

@@ -1,7 +1,8 @@
 //! Forward sensitivities: derivatives of the state with respect to a few numbers, solved beside the state.
 //!
 //! With `S_j = ∂y/∂x_j` for a parameter or a start coordinate `x_j`, `dS_j/dt = ∂f/∂y S_j + ∂f/∂x_j`. State and
-//! sensitivities are one system (the simultaneous way), which any method solves. Source: [MP96].
+//! sensitivities are one system (the simultaneous way), which any method solves. Source: [MP96]. `Bdf` can solve the columns
+//! after the state (the staggered direct way).
 //! Not here: many parameters, for which an adjoint costs less (`discrete`, `continuous`).
 
 use chreode_core::{FieldError, Jacobian, ParamJvp, Real, Sparsity, VectorField};
@@ -17,6 +18,7 @@ use crate::error::check_len;
 /// `∂f/∂y` once for the state and all columns ([`Jacobian::blocks`]): Newton's iteration leaves out how `∂f/∂y S_j` changes with
 /// `y`, which makes it no less exact, since that block lies below the diagonal. Rosenbrock methods do not iterate, and lose their
 /// order with such a Jacobian: give them the field by [`solve`](chreode_solve::solve), which takes differences.
+/// [`Bdf::staggered`](chreode_solve::Bdf::staggered) iterates for the state alone and solves the columns after it.
 ///
 /// ```
 /// use chreode_adjoint::ForwardSensitivities;
@@ -60,7 +62,7 @@ impl<T: Real, F: VectorField<T>> ForwardSensitivities<F, T> {
             directions[(coordinates.len() + j) * np + k] = T::ONE;
         }
         let (coordinates, m) = (coordinates.to_vec(), coordinates.len() + parameters.len());
-        Ok(Self { d, coordinates, m, directions, f })
+        Ok(Self { f, d, coordinates, m, directions })
     }
 
     /// Number `m` of sensitivities.

@@ -8,8 +8,7 @@ use chreode_solve::{
     Bdf, DOP853, Erk, Radau5, SolveOptions, Stepper, TSIT5, VERN7, solve, solve_with_jacobian,
 };
 use chreode_testkit::{
-    Differentiable, LotkaVolterra, Smooth, SmoothField, central_difference_by, compare,
-    corpus,
+    Differentiable, LotkaVolterra, Smooth, SmoothField, central_difference_by, compare, corpus,
 };
 
 /// Robertson's reaction with its three rates as parameters.
@@ -48,8 +47,7 @@ fn sensitivities(
 ) -> Vec<f64> {
     let (d, np) = (y0.len(), p.len());
     let mut f =
-        ForwardSensitivities::new(f, &(0..d).collect::<Vec<_>>(), &(0..np).collect::<Vec<_>>())
-            .unwrap();
+        ForwardSensitivities::new(f, &(0..d).collect::<Vec<_>>(), &(0..np).collect::<Vec<_>>()).unwrap();
     let mut z = vec![0.0; (1 + d + np) * d];
     f.start(y0, &mut z).unwrap();
     let mut method = method(z.len());
@@ -180,7 +178,8 @@ fn staggered_runs_iterate_for_the_state_alone() {
         atol[9..].fill(1e-14);
         let options = SolveOptions::tolerance(1e-7, &atol);
         let nothing = &mut |_: usize, _: f64, _: &[f64]| {};
-        let stats = solve_with_jacobian(&mut f, &p, &mut z, (0.0, 40.0), &mut bdf, &options, nothing).unwrap();
+        let stats =
+            solve_with_jacobian(&mut f, &p, &mut z, (0.0, 40.0), &mut bdf, &options, nothing).unwrap();
         (z, stats)
     };
     let ((direct, of_direct), (ordinary, of_ordinary)) = (run(1, true), run(1, false));

@@ -192,10 +192,8 @@ fn a_quadratic_is_exact() {
     let r = 1.0 - x + x * x / 2.0 - x * x * x / 6.0 + x.powi(4) / 24.0;
     let (r1, r2) = (-h * (1.0 - x + x * x / 2.0 - x * x * x / 6.0), h * h * (1.0 - x + x * x / 2.0));
     let (end, end1, end2) = (r * r, 2.0 * r * r1, 2.0 * (r1 * r1 + r * r2));
-    let expected = [
-        [end * end, 2.0 * y0 * end * end1],
-        [2.0 * y0 * end * end1, y0 * y0 * (end1 * end1 + end * end2)],
-    ];
+    let expected =
+        [[end * end, 2.0 * y0 * end * end1], [2.0 * y0 * end * end1, y0 * y0 * (end1 * end1 + end * end2)]];
     for (k, expected) in expected.iter().enumerate() {
         let unit = [f64::from(k == 0), f64::from(k == 1)];
         let (mut g, mut v) = ([[0.0]; 2], [[0.0]; 2]);
@@ -211,12 +209,13 @@ fn bad_input() {
     let mut f: Auto<_> = Auto::new(LotkaVolterra);
     let (p, options) = ([1.5, 1.0, 0.75, 3.0], SolveOptions { save_at: &[1.0], ..SolveOptions::fixed(0.1) });
     let mut hessian = OdeHessian::new(&RK4, 1, 2);
-    let product = |hessian: &mut OdeHessian<f64>, f: &mut Auto<LotkaVolterra>, v: &[f64], q: &[f64], by: f64| {
-        let (mut g, mut h) = (([0.0; 2], [0.0; 4]), ([0.0; 2], [0.0; 4]));
-        let mut loss = |_: usize, _: f64, _: &[f64], _: &[f64], b: &mut [f64], _: &mut [f64]| b[0] = by;
-        let (gradient, out) = ((&mut g.0[..], &mut g.1[..]), (&mut h.0[..], &mut h.1[..]));
-        hessian.product(f, &p, (v, q), &mut loss, gradient, out)
-    };
+    let product =
+        |hessian: &mut OdeHessian<f64>, f: &mut Auto<LotkaVolterra>, v: &[f64], q: &[f64], by: f64| {
+            let (mut g, mut h) = (([0.0; 2], [0.0; 4]), ([0.0; 2], [0.0; 4]));
+            let mut loss = |_: usize, _: f64, _: &[f64], _: &[f64], b: &mut [f64], _: &mut [f64]| b[0] = by;
+            let (gradient, out) = ((&mut g.0[..], &mut g.1[..]), (&mut h.0[..], &mut h.1[..]));
+            hessian.product(f, &p, (v, q), &mut loss, gradient, out)
+        };
     let none = product(&mut hessian, &mut f, &[0.0; 2], &[0.0; 4], 1.0);
     assert_eq!(none, Err(AdjointError::NoForwardPass));
     hessian.forward(&mut f, &p, &mut [1.0, 0.5], (0.0, 1.0), &options, &mut |_, _, _| {}).unwrap();

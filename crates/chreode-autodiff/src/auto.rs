@@ -2,9 +2,9 @@
 
 use std::marker::PhantomData;
 
+use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Real, Sparsity, VectorField, Vjp};
 #[cfg(doc)]
 use chreode_core::{ParamJvp, VjpTangent};
-use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Real, Sparsity, VectorField, Vjp};
 use chreode_linalg::{Coloring, dispatch};
 
 use crate::Dual;

@@ -112,6 +112,11 @@ proptest! {
     }
 }
 
+fn product<F: ParamJvp<f64>>(mut f: F, at: (&[f64], &[f64]), along: (&[f64], &[f64]), jv: &mut [f64]) {
+    assert_eq!((f.dim(), f.n_params()), (2, 4));
+    f.param_jvp(0.0, at.0, at.1, along.0, along.1, jv).unwrap();
+}
+
 /// Through references and boxes, as objects.
 #[test]
 fn forwarded() {
@@ -120,10 +125,6 @@ fn forwarded() {
     let (mut direct, mut boxed) = ([0.0; 2], [0.0; 2]);
     auto.param_jvp(0.0, &y, &p, &v, &q, &mut direct).unwrap();
     let mut object: Box<dyn ParamJvp<f64>> = Box::new(auto.clone());
-    fn product<F: ParamJvp<f64>>(mut f: F, at: (&[f64], &[f64]), along: (&[f64], &[f64]), jv: &mut [f64]) {
-        assert_eq!((f.dim(), f.n_params()), (2, 4));
-        f.param_jvp(0.0, at.0, at.1, along.0, along.1, jv).unwrap();
-    }
     product(&mut object, (&y, &p), (&v, &q), &mut boxed);
     assert_eq!(boxed, direct);
     assert_ne!(boxed, [0.0; 2]);

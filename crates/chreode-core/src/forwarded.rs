@@ -49,13 +49,7 @@ macro_rules! forward {
             fn blocks(&self) -> usize {
                 (**self).blocks()
             }
-            fn eval_first_block(
-                &mut self,
-                t: f64,
-                y: &[T],
-                p: &[T],
-                dy: &mut [T],
-            ) -> Result<(), FieldError> {
+            fn eval_first_block(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
                 (**self).eval_first_block(t, y, p, dy)
             }
             #[inline]

@@ -24,9 +24,9 @@ impl<F: Jacobian<f64>> Copies<F> {
     fn new(f: F, copies: usize, blocks: usize) -> Self {
         let d = f.dim();
         let entries = |at: usize| match f.sparsity() {
-            Some(s) => (0..d)
-                .flat_map(|j| s.column(j).iter().map(move |&i| (at + i, at + j)))
-                .collect::<Vec<_>>(),
+            Some(s) => {
+                (0..d).flat_map(|j| s.column(j).iter().map(move |&i| (at + i, at + j))).collect::<Vec<_>>()
+            }
             None => (0..d * d).map(|k| (at + k % d, at + k / d)).collect(),
         };
         let all: Vec<_> = (0..copies).flat_map(|c| entries(c * d)).collect();
@@ -51,7 +51,8 @@ impl<F: Jacobian<f64>> Jacobian<f64> for Copies<F> {
         self.blocks
     }
     fn jacobian(&mut self, t: f64, y: &[f64], p: &[f64], values: &mut [f64]) -> Result<(), FieldError> {
-        let (d, len) = (self.f.dim(), if self.blocks == 1 { values.len() / self.copies } else { values.len() });
+        let (d, len) =
+            (self.f.dim(), if self.blocks == 1 { values.len() / self.copies } else { values.len() });
         let (first, others) = values.split_at_mut(len);
         self.f.jacobian(t, &y[..d], p, first)?;
         others.chunks_exact_mut(len).for_each(|block| block.copy_from_slice(first));

@@ -218,7 +218,8 @@ fn learn(system: &System) -> Result<()> {
     println!("drawn in {}; {:.1} s", system.file, begin.elapsed().as_secs_f64());
 
     println!("root mean square error over the spread of the truth, within the data and one period beyond:");
-    let errors = [0, 1].map(|j| [0..GRID, GRID..2 * GRID].map(|window| relative(&learned, &truth, j, window)));
+    let errors =
+        [0, 1].map(|j| [0..GRID, GRID..2 * GRID].map(|window| relative(&learned, &truth, j, window)));
     for (name, [within, beyond]) in system.coordinates.into_iter().zip(errors) {
         println!("  {name}: {within:.3}, {beyond:.3}");
     }

@@ -161,7 +161,12 @@ impl Lines {
             .enumerate()
             .map(|(i, s)| {
                 let dash = if s.dashed { " dashed" } else { "" };
-                Key::new(if s.dots { "dot" } else { "line" }, format!("t{i} {}{dash}", colour_class(i)), s.name.clone(), s.note.clone())
+                Key::new(
+                    if s.dots { "dot" } else { "line" },
+                    format!("t{i} {}{dash}", colour_class(i)),
+                    s.name.clone(),
+                    s.note.clone(),
+                )
             })
             .collect();
         let legend = if self.series.len() > 1 || !self.series[0].note.is_empty() {
