@@ -1,12 +1,11 @@
 //! Forward sensitivities: derivatives of the state with respect to a few numbers, solved beside the state.
 //!
 //! With `S_j = ∂y/∂x_j` for a parameter or a start coordinate `x_j`, `dS_j/dt = ∂f/∂y S_j + ∂f/∂x_j`. State and
-//! sensitivities are one system (the simultaneous way), which any method solves. Source: [MP96].
+//! sensitivities are one system (the simultaneous way), which any method solves. Source: [MP96]. `Bdf` can solve the columns
+//! after the state (the staggered direct way).
 //! Not here: many parameters, for which an adjoint costs less (`discrete`, `continuous`).
 
-use std::sync::OnceLock;
-
-use chreode_core::{FieldError, Jacobian, Jvp, Real, Sparsity, VectorField, Vjp};
+use chreode_core::{FieldError, Jacobian, ParamJvp, Real, Sparsity, VectorField};
 
 use crate::AdjointError;
 use crate::error::check_len;
@@ -15,9 +14,11 @@ use crate::error::check_len;
 /// chosen parameter.
 ///
 /// It is a [`VectorField`] of `(1 + m) d` coordinates, `[y, S_1, .., S_m]`, for any method; the error estimate watches the
-/// sensitivities too. An evaluation costs one of the field, one product with `m` columns, and, if there are parameters, `d`
-/// pull-backs for each trajectory. Implicit methods get `∂f/∂y` for each block of the diagonal: Newton's iteration leaves
-/// out how `∂f/∂y S_j` changes with `y`, which makes it no less exact, since that block lies below the diagonal.
+/// sensitivities too. An evaluation costs one of the field and one product with `m` directions. Implicit methods factor
+/// `∂f/∂y` once for the state and all columns ([`Jacobian::blocks`]): Newton's iteration leaves out how `∂f/∂y S_j` changes with
+/// `y`, which makes it no less exact, since that block lies below the diagonal. Rosenbrock methods do not iterate, and lose their
+/// order with such a Jacobian: give them the field by [`solve`](chreode_solve::solve), which takes differences.
+/// [`Bdf::staggered`](chreode_solve::Bdf::staggered) iterates for the state alone and solves the columns after it.
 ///
 /// ```
 /// use chreode_adjoint::ForwardSensitivities;
@@ -39,14 +40,9 @@ pub struct ForwardSensitivities<F, T> {
     f: F,
     d: usize,
     coordinates: Vec<usize>,
-    parameters: Vec<usize>,
-    /// The state once for each column.
-    repeated: Vec<T>,
-    unit: Vec<T>,
-    y_bar: Vec<T>,
-    p_bar: Vec<T>,
-    block: Vec<T>,
-    sparsity: OnceLock<Sparsity>,
+    m: usize,
+    /// Direction of the parameters for each column: `[m, n_params]`.
+    directions: Vec<T>,
 }
 
 impl<T: Real, F: VectorField<T>> ForwardSensitivities<F, T> {
@@ -61,24 +57,17 @@ impl<T: Real, F: VectorField<T>> ForwardSensitivities<F, T> {
                 return Err(AdjointError::NoSuch { what, index, len });
             }
         }
-        let zeros = |len| vec![T::ZERO; len];
-        Ok(Self {
-            d,
-            coordinates: coordinates.to_vec(),
-            parameters: parameters.to_vec(),
-            repeated: zeros((coordinates.len() + parameters.len()) * d),
-            unit: zeros(d),
-            y_bar: zeros(d),
-            p_bar: zeros(np),
-            block: Vec::new(),
-            sparsity: OnceLock::new(),
-            f,
-        })
+        let mut directions = vec![T::ZERO; (coordinates.len() + parameters.len()) * np];
+        for (j, &k) in parameters.iter().enumerate() {
+            directions[(coordinates.len() + j) * np + k] = T::ONE;
+        }
+        let (coordinates, m) = (coordinates.to_vec(), coordinates.len() + parameters.len());
+        Ok(Self { f, d, coordinates, m, directions })
     }
 
     /// Number `m` of sensitivities.
     pub fn columns(&self) -> usize {
-        self.coordinates.len() + self.parameters.len()
+        self.m
     }
 
     /// Sets `z`, `[n, (1 + m) d]`, to the start states `y0`, `[n, d]`, with their sensitivities.
@@ -121,7 +110,7 @@ impl<T: Real, F: VectorField<T>> ForwardSensitivities<F, T> {
     }
 }
 
-impl<T: Real, F: Jvp<T> + Vjp<T>> VectorField<T> for ForwardSensitivities<F, T> {
+impl<T: Real, F: ParamJvp<T>> VectorField<T> for ForwardSensitivities<F, T> {
     fn dim(&self) -> usize {
         self.width()
     }
@@ -132,68 +121,33 @@ impl<T: Real, F: Jvp<T> + Vjp<T>> VectorField<T> for ForwardSensitivities<F, T> 
 
     fn eval(&mut self, t: f64, z: &[T], p: &[T], dz: &mut [T]) -> Result<(), FieldError> {
         let (d, width) = (self.d, self.width());
-        self.p_bar.resize(p.len(), T::ZERO); // a field may be given more than it reads
         for (z, dz) in z.chunks_exact(width).zip(dz.chunks_exact_mut(width)) {
             let ((y, s), (dy, ds)) = (z.split_at(d), dz.split_at_mut(d));
             self.f.eval(t, y, p, dy)?;
-            for row in self.repeated.chunks_exact_mut(d) {
-                row.copy_from_slice(y);
-            }
-            self.f.jvp(t, &self.repeated, p, s, ds)?;
-            if self.parameters.is_empty() {
-                continue;
-            }
-            let of_parameters = &mut ds[self.coordinates.len() * d..];
-            for i in 0..d {
-                self.unit[i] = T::ONE;
-                self.p_bar.fill(T::ZERO);
-                let pulled = self.f.vjp(t, y, p, &self.unit, &mut self.y_bar, &mut self.p_bar);
-                self.unit[i] = T::ZERO;
-                pulled?;
-                for (ds, &k) in of_parameters.chunks_exact_mut(d).zip(&self.parameters) {
-                    ds[i] += self.p_bar[k];
-                }
-            }
+            self.f.param_jvp(t, y, p, s, &self.directions, ds)?;
         }
         Ok(())
     }
 }
 
-impl<T: Real, F: Jvp<T> + Vjp<T> + Jacobian<T>> Jacobian<T> for ForwardSensitivities<F, T> {
-    /// The field's own pattern, or a full block, along the diagonal.
+impl<T: Real, F: ParamJvp<T> + Jacobian<T>> Jacobian<T> for ForwardSensitivities<F, T> {
     fn sparsity(&self) -> Option<&Sparsity> {
-        let (d, blocks) = (self.d, 1 + self.columns());
-        let build = || {
-            let mut entries = Vec::new();
-            for at in (0..blocks).map(|b| b * d) {
-                for j in 0..d {
-                    match self.f.sparsity() {
-                        Some(pattern) => entries.extend(pattern.column(j).iter().map(|&i| (at + i, at + j))),
-                        None => entries.extend((0..d).map(|i| (at + i, at + j))),
-                    }
-                }
-            }
-            // A field that tells a pattern of another size fails where the method checks it.
-            Sparsity::new(blocks * d, blocks * d, entries).unwrap_or_else(|_| Sparsity::banded(0, 0, 0))
-        };
-        Some(self.sparsity.get_or_init(build))
+        self.f.sparsity()
+    }
+
+    fn blocks(&self) -> usize {
+        (1 + self.m) * self.f.blocks()
+    }
+
+    fn eval_first_block(&mut self, t: f64, z: &[T], p: &[T], dz: &mut [T]) -> Result<(), FieldError> {
+        let (d, width) = (self.d, self.width());
+        for (z, dz) in z.chunks_exact(width).zip(dz.chunks_exact_mut(width)) {
+            self.f.eval(t, &z[..d], p, &mut dz[..d])?;
+        }
+        Ok(())
     }
 
     fn jacobian(&mut self, t: f64, z: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError> {
-        let d = self.d;
-        let y = &z[..d];
-        let len = values.len() / (1 + self.columns());
-        if self.f.sparsity().is_some() {
-            self.f.jacobian(t, y, p, &mut values[..len])?;
-        } else {
-            self.block.resize(len, T::ZERO);
-            self.f.jacobian(t, y, p, &mut self.block)?;
-            for (k, value) in values[..len].iter_mut().enumerate() {
-                *value = self.block[k % d * d + k / d]; // by columns
-            }
-        }
-        let (first, others) = values.split_at_mut(len);
-        others.chunks_exact_mut(len).for_each(|block| block.copy_from_slice(first));
-        Ok(())
+        self.f.jacobian(t, &z[..self.d], p, values)
     }
 }

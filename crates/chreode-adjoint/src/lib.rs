@@ -6,6 +6,7 @@
 //!   jumps of the adjoint state at observations; [`Checkpoints`] bound its memory.
 //! * [`SdeAdjoint`]: the same for paths of Euler-Maruyama, Milstein and stochastic Heun, whose noise is drawn again.
 //! * [`ForwardSensitivities`]: derivatives with respect to a few numbers, solved beside the state by any method, stiff ones too.
+//! * [`OdeHessian`]: products of the Hessian with vectors, by forward over adjoint, through explicit Runge-Kutta steps.
 //! * [`ContinuousAdjoint`]: the adjoint equation solved backward, by any method for any forward run: not exact, and needed where
 //!   the method has no discrete adjoint here.
 //! * [`SdeBacksolve`]: the same for Stratonovich equations, along one Brownian path in both directions, with nothing stored: not
@@ -18,6 +19,7 @@ mod continuous;
 mod discrete;
 mod error;
 mod forward;
+mod hessian;
 mod sensitivity;
 
 pub use checkpoint::{Checkpoints, recomputed_steps};
@@ -29,4 +31,5 @@ pub use discrete::sde::SdeAdjoint;
 pub use discrete::sweep::OdeAdjoint;
 pub use error::AdjointError;
 pub use forward::ForwardSensitivities;
+pub use hessian::{LossTangent, OdeHessian};
 pub use sensitivity::{Sensitivity, Task};

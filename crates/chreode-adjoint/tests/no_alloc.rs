@@ -1,7 +1,7 @@
 //! Buffers are kept: a second pass of as many steps allocates nothing.
 
-use chreode_adjoint::{Checkpoints, ContinuousAdjoint, ContinuousMethod, OdeAdjoint};
-use chreode_solve::{Erk, Rhs, SolveOptions, TSIT5};
+use chreode_adjoint::{Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint};
+use chreode_solve::{Bdf, Erk, Radau5, Rhs, SolveOptions, Stepper, TSIT5, solve_with_jacobian};
 use chreode_testkit::{CountingAllocator, LotkaVolterra, SmoothField, allocations_in};
 
 #[global_allocator]
@@ -54,5 +54,23 @@ fn continuous_again() {
         let (second, ()) = allocations_in(&mut pass);
         assert!(first > 0, "the counter works");
         assert_eq!(second, 0, "{method:?}");
+    }
+}
+
+#[test]
+fn sensitivities_again() {
+    let methods: [Box<dyn Stepper<f64>>; 3] =
+        [Box::new(Bdf::new(1, 14)), Box::new(Bdf::new(1, 14).staggered()), Box::new(Radau5::new(1, 14))];
+    for mut method in methods {
+        let mut f = ForwardSensitivities::new(SmoothField(LotkaVolterra), &[0, 1], &[0, 1, 2, 3]).unwrap();
+        let (p, options, mut z) = ([1.5, 1.0, 0.75, 3.0], SolveOptions::tolerance(1e-6, 1e-6), [0.0; 14]);
+        let mut pass = || {
+            f.start(&[1.0, 0.5], &mut z).unwrap();
+            let nothing = &mut |_: usize, _: f64, _: &[f64]| {};
+            solve_with_jacobian(&mut f, &p, &mut z, (0.0, 2.0), &mut *method, &options, nothing).unwrap();
+        };
+        let (first, ()) = allocations_in(&mut pass);
+        assert!(first > 0, "the counter works");
+        assert_eq!(allocations_in(&mut pass).0, 0);
     }
 }

@@ -3,6 +3,8 @@
 use std::marker::PhantomData;
 
 use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Real, Sparsity, VectorField, Vjp};
+#[cfg(doc)]
+use chreode_core::{ParamJvp, VjpTangent};
 use chreode_linalg::{Coloring, dispatch};
 
 use crate::Dual;
@@ -10,6 +12,7 @@ use crate::batch::{BatchVjp, LANES};
 use crate::program::{Program, Replay};
 use crate::scratch::Slot;
 use crate::sweep::{Memory, Plan, Read, Sweep};
+use crate::tangent::TangentMemory;
 
 /// Smallest dimension whose Jacobian may be sparse: below, dense factorisations are as fast.
 const LEAST_SPARSE: usize = 16;
@@ -21,8 +24,8 @@ const MOST_SWEEPS: usize = 2;
 /// trajectory, if that is all it takes, is then faster.
 const LONG: usize = 500;
 
-/// A model that was written once, as a [`VectorField`] with [`Jvp`], [`Jacobian`] and [`Vjp`], over states of `f32` or
-/// `f64`.
+/// A model that was written once, as a [`VectorField`] with [`Jvp`], [`ParamJvp`], [`Jacobian`], [`Vjp`] and
+/// [`VjpTangent`], over states of `f32` or `f64`.
 ///
 /// * Evaluations run the model on the states' own type, derivatives on `f64` whatever the states are.
 /// * The Jacobian comes from forward sweeps over eight directions each. From 16 coordinates on, if at most a quarter
@@ -30,6 +33,8 @@ const LONG: usize = 500;
 ///   share a direction.
 /// * Pull-backs of one trajectory take such sweeps where two suffice, else the recorded program backward; those of
 ///   eight trajectories or more replay the program over vectors, unless it is long and one sweep does it.
+/// * Products in many directions at one state take eight a sweep. Derivatives of pull-backs replay the program over
+///   [dual numbers](Dual).
 ///
 /// Nothing is allocated after the first call of each kind. Every worker takes a clone.
 ///
@@ -56,8 +61,8 @@ const LONG: usize = 500;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Auto<D, T = f64> {
-    model: D,
-    program: Program,
+    pub(crate) model: D,
+    pub(crate) program: Program,
     /// None if the Jacobian is dense.
     sparsity: Option<Sparsity>,
     jacobian: Plan,
@@ -68,6 +73,9 @@ pub struct Auto<D, T = f64> {
     replay: Replay<f64>,
     point: Vec<f64>,
     directed: Vec<Dual<f64, 1>>,
+    pub(crate) many_directions: Slot,
+    /// Made by the first second derivative.
+    pub(crate) tangent: Option<TangentMemory>,
     states: PhantomData<fn() -> T>,
 }
 
@@ -94,6 +102,8 @@ impl<D: Dynamics, T: Real> Auto<D, T> {
             replay: program.replay(),
             point: vec![0.0; 3 * d + 2 * np],
             directed: vec![Dual::c(0.0); 2 * d + np],
+            many_directions: Slot::default(),
+            tangent: None,
             states: PhantomData,
             model,
             program,
@@ -137,13 +147,21 @@ impl<D: Dynamics, T: Real> VectorField<T> for Auto<D, T> {
 
 impl<D: Dynamics, T: Real> Jvp<T> for Auto<D, T> {
     fn jvp(&mut self, t: f64, y: &[T], p: &[T], v: &[T], jv: &mut [T]) -> Result<(), FieldError> {
+        self.directed(t, y, p, v, &[], jv);
+        Ok(())
+    }
+}
+
+impl<D: Dynamics, T: Real> Auto<D, T> {
+    /// `∂f/∂y v + ∂f/∂p q` for `n` trajectories, one direction each; parameters without a `q` stay where they are.
+    pub(crate) fn directed(&mut self, t: f64, y: &[T], p: &[T], v: &[T], q: &[T], jv: &mut [T]) {
         let (d, np) = (self.program.d, self.program.np);
         if d == 0 {
-            return Ok(());
+            return;
         }
         let (inputs, dy) = self.directed.split_at_mut(d + np);
-        for (x, p) in inputs[d..].iter_mut().zip(p) {
-            *x = Dual::c(p.f64());
+        for (k, (x, p)) in inputs[d..].iter_mut().zip(p).enumerate() {
+            *x = Dual { v: p.f64(), d: [q.get(k).map_or(0.0, |q| q.f64())] };
         }
         let rows = y.chunks_exact(d).zip(v.chunks_exact(d));
         for ((y, v), jv) in rows.zip(jv.chunks_exact_mut(d)) {
@@ -155,7 +173,6 @@ impl<D: Dynamics, T: Real> Jvp<T> for Auto<D, T> {
                 *jv = T::c(dy.d[0]);
             }
         }
-        Ok(())
     }
 }
 

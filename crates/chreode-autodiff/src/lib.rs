@@ -1,8 +1,8 @@
 //! Derivatives of models that are written once, as a [`Dynamics`](chreode_core::Dynamics).
 //!
 //! Start with [`Auto`]: from one generic function it makes a field with Jacobian-vector products, the Jacobian (dense,
-//! or sparse by colours) and vector-Jacobian products, for one trajectory or many; [`AutoSde`] makes a stochastic equation
-//! from two. What they are made of can be used by itself:
+//! or sparse by colours), vector-Jacobian products and their derivatives, for one trajectory or many; [`AutoSde`] makes a stochastic
+//! equation from two. What they are made of can be used by itself:
 //!
 //! * [`Dual`]: numbers that carry derivatives forward, also nested (second derivatives).
 //! * [`Tape`] and [`Var`]: reverse mode for one call of any function, in memory that is used again.
@@ -10,7 +10,7 @@
 //!   backward on any number type.
 //!
 //! Reading path: `dual.rs`, `var.rs`, `graph.rs` (recording), `program.rs` (replay), `sweep.rs` (coloured sweeps),
-//! `auto.rs`. Not here: gradients through a solve (`chreode-adjoint`), the models themselves.
+//! `auto.rs`, `tangent.rs` (second derivatives). Not here: gradients through a solve (`chreode-adjoint`), the models themselves.
 
 mod auto;
 mod batch;
@@ -21,6 +21,7 @@ mod program;
 mod scratch;
 mod sde;
 mod sweep;
+mod tangent;
 mod var;
 
 pub use auto::Auto;

@@ -38,6 +38,22 @@ pub trait Jacobian<T: Real>: VectorField<T> {
         None
     }
 
+    /// Number of equal blocks, each of `d / blocks` coordinates, along the diagonal, beside which the Jacobian is zero (or may
+    /// be left out). [`sparsity`](Self::sparsity) and [`jacobian`](Self::jacobian) then tell of ONE block, which implicit
+    /// methods factor once for all.
+    fn blocks(&self) -> usize {
+        1
+    }
+
+    /// As [`eval`](VectorField::eval), but only the first block of each trajectory's `dy` is asked for: with sensitivities, the
+    /// state alone. Override it where that saves work.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the field is undefined at a state.
+    fn eval_first_block(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+        self.eval(t, y, p, dy)
+    }
+
     /// Sets `values` to `∂f_i/∂y_j` of ONE trajectory `y` (`[d]`): dense `[d, d]`, row `i`, column `j`; or the
     /// entries of [`sparsity`](Self::sparsity) in its order.
     ///
@@ -98,30 +114,42 @@ pub trait Vjp<T: Real>: VectorField<T> {
     }
 }
 
-impl<T: Real, F: VectorField<T> + ?Sized> VectorField<T> for &mut F {
-    fn dim(&self) -> usize {
-        (**self).dim()
-    }
-    fn n_params(&self) -> usize {
-        (**self).n_params()
-    }
-    #[inline]
-    fn eval(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
-        (**self).eval(t, y, p, dy)
-    }
+/// A vector field with products in directions of state and parameters: what sensitivities of a solution need.
+pub trait ParamJvp<T: Real>: Jvp<T> {
+    /// Sets `jv = ∂f/∂y · v + ∂f/∂p · q` for `m` directions at once: `v` and `jv` are `[m, n, d]`, `q` is `[m, n_params]`,
+    /// the states `y` are `[n, d]`. With one trajectory all its directions lie side by side.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the field is undefined at a state.
+    fn param_jvp(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        v: &[T],
+        q: &[T],
+        jv: &mut [T],
+    ) -> Result<(), FieldError>;
 }
 
-impl<T: Real, F: VectorField<T> + ?Sized> VectorField<T> for Box<F> {
-    fn dim(&self) -> usize {
-        (**self).dim()
-    }
-    fn n_params(&self) -> usize {
-        (**self).n_params()
-    }
-    #[inline]
-    fn eval(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
-        (**self).eval(t, y, p, dy)
-    }
+/// A vector field whose vector-Jacobian products can be differentiated: what second derivatives of a solution need.
+pub trait VjpTangent<T: Real>: Vjp<T> {
+    /// As [`Vjp::vjp`], and the derivative of what it gives when states, parameters and cotangents move. Each pair is a value and
+    /// its derivative: states `(y, v)`, `[n, d]`; parameters `(p, q)`, `[n_params]`; cotangents `λ`, `[n, d]`.
+    ///
+    /// Sets both of `y_bars`, `[n, d]`, and ADDS to both of `p_bars`, `[n_params]`, summed over the `n` trajectories.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the field is undefined at a state.
+    fn vjp_tangent(
+        &mut self,
+        t: f64,
+        y_v: (&[T], &[T]),
+        p_q: (&[T], &[T]),
+        lambdas: (&[T], &[T]),
+        y_bars: (&mut [T], &mut [T]),
+        p_bars: (&mut [T], &mut [T]),
+    ) -> Result<(), FieldError>;
 }
 
 /// What the closure of [`field`] may return: nothing, or a `Result`.

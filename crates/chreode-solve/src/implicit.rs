@@ -43,6 +43,7 @@ pub(crate) trait Implicit<T: Real>: Stepper<T> + Debug + Send {
 /// What [`Bdf`] can do more.
 pub(crate) trait Multistep<T: Real>: Implicit<T> {
     fn set_max_order(&mut self, order: usize);
+    fn set_staggered(&mut self);
     fn set_krylov(&mut self, options: KrylovOptions, preconditioner: Option<Box<dyn Preconditioner<T>>>);
 }
 
@@ -324,6 +325,15 @@ impl<T: Real> Bdf<T> {
     #[must_use]
     pub fn with_max_order(mut self, order: usize) -> Self {
         self.0.set_max_order(order);
+        self
+    }
+
+    /// Of a field whose Jacobian has equal blocks, iterates for the first block alone, and solves the others, which must be linear
+    /// in themselves, once with a Jacobian of the new state: sensitivities by the staggered direct method [CS85]. One Jacobian and
+    /// factorisation a step, instead of an iteration of all blocks. Other fields, and GMRES, are solved as ever.
+    #[must_use]
+    pub fn staggered(mut self) -> Self {
+        self.0.set_staggered();
         self
     }
 

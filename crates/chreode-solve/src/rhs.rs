@@ -49,6 +49,22 @@ impl<T: Real> Rhs<'_, T> {
     }
 }
 
+impl<T: Real> Rhs<'_, T> {
+    /// As [`Jacobian::eval_first_block`], where there is such a Jacobian.
+    pub(crate) fn eval_first_block(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        dy: &mut [T],
+    ) -> Result<(), FieldError> {
+        match self {
+            Self::Jacobian(f) => f.eval_first_block(t, y, p, dy),
+            _ => self.eval(t, y, p, dy),
+        }
+    }
+}
+
 impl<T> std::fmt::Debug for Rhs<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

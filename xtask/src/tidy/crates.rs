@@ -80,7 +80,8 @@ const PLAN: &[Row] = &[
 ];
 
 /// Edges beyond [`PLAN`] that tests alone may use: (package, what its tests use).
-const TESTS_MAY_USE: &[(&str, &str)] = &[("chreode-adjoint", "chreode-model")];
+const TESTS_MAY_USE: &[(&str, &str)] =
+    &[("chreode-adjoint", "chreode-autodiff"), ("chreode-adjoint", "chreode-model")];
 
 /// A dependency that one package alone may name, so that its types show in one place.
 const OWNERS: &[(&str, &str)] =

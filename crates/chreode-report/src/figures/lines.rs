@@ -5,9 +5,13 @@ use std::fmt::Write as _;
 use crate::figures::legend::{self, Key};
 use crate::figures::{Figure, left_out};
 use crate::format::number;
-use crate::frame::{Frame, Width};
+use crate::frame::{BELOW, Frame, Width};
 use crate::scale::{Scale, extent};
-use crate::svg::{coordinate, polyline};
+use crate::svg::{Anchor, Svg, coordinate, polyline, text_width};
+use crate::theme::stylesheet;
+
+/// Height of the legend in a file of its own.
+const LEGEND_ROW: f64 = 28.0;
 
 /// Longest series that is drawn point by point; longer ones keep least and greatest of each bucket.
 const MOST_POINTS: usize = 600;
@@ -18,6 +22,7 @@ pub struct Series {
     name: String,
     points: Vec<[f64; 2]>,
     dashed: bool,
+    dots: bool,
     band: Vec<[f64; 3]>,
     note: String,
 }
@@ -25,13 +30,20 @@ pub struct Series {
 impl Series {
     /// A curve through `points`; a point that is not finite makes a gap.
     pub fn new(name: impl Into<String>, points: Vec<[f64; 2]>) -> Self {
-        Self { name: name.into(), points, dashed: false, band: Vec::new(), note: String::new() }
+        Self { name: name.into(), points, dashed: false, dots: false, band: Vec::new(), note: String::new() }
     }
 
     /// Draws it dashed: a reference rather than a result.
     #[must_use]
     pub fn dashed(mut self) -> Self {
         self.dashed = true;
+        self
+    }
+
+    /// Draws its points alone: measurements.
+    #[must_use]
+    pub fn dots(mut self) -> Self {
+        self.dots = true;
         self
     }
 
@@ -103,32 +115,58 @@ impl Lines {
         self
     }
 
-    /// Draws it.
-    pub fn draw(&self) -> Figure {
-        let total: usize = self.series.iter().map(|s| s.points.len()).sum();
+    /// Draws it as a file of its own: an SVG of one width, with its legend below and its style inside.
+    pub fn svg(&self) -> String {
+        let series: Vec<_> = self.series.iter().map(|s| thin(&self.usable(s))).collect();
+        let (mut svg, below) = self.drawing(Width::Wide, &series, LEGEND_ROW);
+        svg.raw(&format!("<style>{}svg{{font-family:sans-serif}}</style>", stylesheet()));
+        let (mut x, y) = (14.0, below + 0.5 * LEGEND_ROW);
+        for (i, s) in self.series.iter().enumerate() {
+            let class = format!("t{i} {}", colour_class(i));
+            if s.dots {
+                svg.circle(&format!("{class} speck"), [x + 12.0, y - 4.0], 3.0, "");
+            } else {
+                let kind = if s.dashed { " dashed" } else { "" };
+                svg.line(&format!("{class} curve{kind}"), [x, y - 4.0], [x + 24.0, y - 4.0]);
+            }
+            let text = if s.note.is_empty() { s.name.clone() } else { format!("{} {}", s.name, s.note) };
+            svg.text("name", [x + 30.0, y], Anchor::Start, &text);
+            x += text_width(&text, 13.0) + 54.0;
+        }
+        svg.finish()
+    }
+
+    /// The points of a series, NaN where they cannot be drawn.
+    fn usable(&self, s: &Series) -> Vec<[f64; 2]> {
         let usable = |p: &[f64; 2]| {
             p[0].is_finite() && p[1].is_finite() && (!self.log_x || p[0] > 0.0) && (!self.log_y || p[1] > 0.0)
         };
-        let finite: usize = self.series.iter().map(|s| s.points.iter().filter(|p| usable(p)).count()).sum();
+        s.points.iter().map(|p| if usable(p) { *p } else { [f64::NAN; 2] }).collect()
+    }
+
+    /// Draws it.
+    pub fn draw(&self) -> Figure {
+        let usable: Vec<_> = self.series.iter().map(|s| self.usable(s)).collect();
+        let total: usize = usable.iter().map(Vec::len).sum();
+        let finite = usable.iter().flatten().filter(|p| p[0].is_finite()).count();
         let notes = left_out(total - finite, "point");
         if finite == 0 {
             return Figure::empty(notes);
         }
         // Gaps stay where points were unusable.
-        let series: Vec<Vec<[f64; 2]>> = self
-            .series
-            .iter()
-            .map(|s| {
-                thin(&s.points.iter().map(|p| if usable(p) { *p } else { [f64::NAN; 2] }).collect::<Vec<_>>())
-            })
-            .collect();
+        let series: Vec<_> = usable.iter().map(|points| thin(points)).collect();
         let keys: Vec<Key> = self
             .series
             .iter()
             .enumerate()
             .map(|(i, s)| {
                 let dash = if s.dashed { " dashed" } else { "" };
-                Key::new("line", format!("t{i} {}{dash}", colour_class(i)), s.name.clone(), s.note.clone())
+                Key::new(
+                    if s.dots { "dot" } else { "line" },
+                    format!("t{i} {}{dash}", colour_class(i)),
+                    s.name.clone(),
+                    s.note.clone(),
+                )
             })
             .collect();
         let legend = if self.series.len() > 1 || !self.series[0].note.is_empty() {
@@ -136,10 +174,11 @@ impl Lines {
         } else {
             String::new()
         };
-        Figure::chart(|width| self.at_width(width, &series), &legend, notes)
+        Figure::chart(|width| self.drawing(width, &series, 0.0).0.finish(), &legend, notes)
     }
 
-    fn at_width(&self, width: Width, series: &[Vec<[f64; 2]>]) -> String {
+    /// The chart with so much room below it, and where that room begins.
+    fn drawing(&self, width: Width, series: &[Vec<[f64; 2]>], room: f64) -> (Svg, f64) {
         let all = || series.iter().flatten().filter(|p| p[0].is_finite());
         let bands = || self.series.iter().flat_map(|s| &s.band).filter(|b| !self.log_y || b[1] > 0.0);
         let x = extent(all().map(|p| p[0])).unwrap_or((0.0, 1.0));
@@ -158,7 +197,8 @@ impl Lines {
 
         let names: Vec<&str> = self.series.iter().map(|s| s.name.as_str()).collect();
         let label = format!("Line chart of {}", names.join(", "));
-        let mut svg = frame.start(width, &label);
+        let below = bottom + BELOW;
+        let mut svg = Svg::new(width.units(), below + room, width.class(), &label);
         frame.axes(&mut svg, &self.labels[0], &self.labels[1], false);
         for (at, text) in self.marks.iter().filter(|m| (frame.x.lo..=frame.x.hi).contains(&m.0)) {
             frame.mark(&mut svg, *at, text);
@@ -174,16 +214,18 @@ impl Lines {
             } else {
                 ""
             };
-            svg.path(&format!("{class} curve{kind}"), &polyline(&places), "");
-            if points.len() <= 40 {
+            if !s.dots {
+                svg.path(&format!("{class} curve{kind}"), &polyline(&places), "");
+            }
+            if points.len() <= 40 || s.dots {
                 for (p, at) in points.iter().zip(&places).filter(|(p, _)| p[0].is_finite()) {
                     let title = format!("{}: {} at {}", s.name, number(p[1], 4), number(p[0], 4));
-                    let (kind, radius) = if s.dashed { ("speck", 2.4) } else { ("spot", 3.6) };
+                    let (kind, radius) = if s.dashed || s.dots { ("speck", 2.4) } else { ("spot", 3.6) };
                     svg.circle(&format!("{class} {kind}"), *at, radius, &title);
                 }
             }
         }
-        svg.finish()
+        (svg, below)
     }
 }
 
@@ -231,6 +273,17 @@ fn thin(points: &[[f64; 2]]) -> Vec<[f64; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_its_own_has_style_and_legend() {
+        let dots = Series::new("measured <b>", vec![[0.0, 1.0], [f64::NAN, 2.0], [2.0, 3.0]]).dots();
+        let svg = Lines::new(vec![Series::new("fit", vec![[0.0, 1.0], [2.0, 3.0]]), dots]).svg();
+        assert!(svg.starts_with("<svg xmlns=") && svg.ends_with("</svg>") && svg.contains("<style>"));
+        assert!(svg.contains(">fit</text>") && svg.contains(">measured &lt;b&gt;</text>"));
+        // Two measurements and their key, each a dot; one curve and its key.
+        assert_eq!(svg.matches("<circle class=\"t1 k1 speck\"").count(), 3);
+        assert_eq!((svg.matches("class=\"t0 k0 curve").count(), svg.matches("k1 curve").count()), (2, 0));
+    }
 
     #[test]
     fn thinning_keeps_spikes_and_gaps() {

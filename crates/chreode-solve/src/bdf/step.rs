@@ -38,6 +38,8 @@ pub(crate) struct BdfSteps<T: Real> {
     order: usize,
     /// Highest order that is used.
     max_order: usize,
+    /// Blocks after the first are solved after it.
+    staggered: bool,
     /// Steps of one length and order so far.
     equal_steps: usize,
     f0: Vec<T>,
@@ -79,6 +81,7 @@ impl<T: Real> BdfSteps<T> {
             history: Differences::new(nd),
             order: 1,
             max_order: MAX_ORDER,
+            staggered: false,
             equal_steps: 0,
             f0: zeros(),
             started: false,
@@ -108,7 +111,7 @@ impl<T: Real> BdfSteps<T> {
         let floor = 10.0 * self.weights.rounding(&self.y1);
         let enough = floor.max(LEFT_OF_NEWTON);
         let most = if self.fixed { MOST_OF_FIXED_STEPS } else { MAX_ITERATIONS };
-        let shift = T::c(self.shift);
+        let first = self.first_block();
         self.correction.fill(T::ZERO);
         let mut before = 0.0;
         let last = self.eta.sqrt();
@@ -117,23 +120,15 @@ impl<T: Real> BdfSteps<T> {
             self.iterations = k;
             self.work.newton_iterations += 1;
             self.work.evals += 1;
-            f.eval(t_end, &self.y1, p, &mut self.residual)?;
+            if first.is_some() {
+                f.eval_first_block(t_end, &self.y1, p, &mut self.residual)?;
+            } else {
+                f.eval(t_end, &self.y1, p, &mut self.residual)?;
+            }
             if let Some(krylov) = &mut self.krylov {
                 krylov.field_is(&self.residual);
             }
-            if self.linear.has_mass() {
-                for ((tmp, &psi), &c) in self.tmp.iter_mut().zip(&self.psi).zip(&self.correction) {
-                    *tmp = psi + c;
-                }
-                self.linear.apply_mass(&self.tmp, &mut self.product);
-                for (r, &m) in self.residual.iter_mut().zip(&self.product) {
-                    *r -= shift * m;
-                }
-            } else {
-                for ((r, &psi), &c) in self.residual.iter_mut().zip(&self.psi).zip(&self.correction) {
-                    *r -= shift * (psi + c);
-                }
-            }
+            self.subtract_derivative();
             if let Some(krylov) = &mut self.krylov {
                 let outcome = krylov.solve(
                     f,
@@ -151,10 +146,17 @@ impl<T: Real> BdfSteps<T> {
                     let GmresOutcome { iterations, residual, .. } = outcome;
                     return Ok(Some(StepFailure::Krylov { iterations, residual }));
                 }
+            } else if let Some(block) = first {
+                self.linear.solve_first_block(&mut self.residual);
+                let d = self.linear.dim();
+                self.residual.chunks_exact_mut(d).for_each(|r| r[block..].fill(T::ZERO));
             } else {
                 self.linear.solve(&mut self.residual);
             }
-            let size = self.weights.norm(&self.residual);
+            let mut size = self.weights.norm(&self.residual);
+            if let Some(block) = first {
+                size *= (self.linear.dim() as f64 / block as f64).sqrt(); // the mean over the first block alone
+            }
             if !size.is_finite() {
                 return Ok(Some(self.diverged(f64::INFINITY)));
             }
@@ -178,6 +180,58 @@ impl<T: Real> BdfSteps<T> {
             before = size;
         }
         Ok(Some(self.diverged(self.rate)))
+    }
+
+    /// The size of the first block, if the others are solved after it.
+    fn first_block(&self) -> Option<usize> {
+        if self.staggered && self.krylov.is_none() { self.linear.block() } else { None }
+    }
+
+    /// Of the field in `residual`, makes the residual of the formula.
+    fn subtract_derivative(&mut self) {
+        let shift = T::c(self.shift);
+        if self.linear.has_mass() {
+            for ((tmp, &psi), &c) in self.tmp.iter_mut().zip(&self.psi).zip(&self.correction) {
+                *tmp = psi + c;
+            }
+            self.linear.apply_mass(&self.tmp, &mut self.product);
+            for (r, &m) in self.residual.iter_mut().zip(&self.product) {
+                *r -= shift * m;
+            }
+        } else {
+            for ((r, &psi), &c) in self.residual.iter_mut().zip(&self.psi).zip(&self.correction) {
+                *r -= shift * (psi + c);
+            }
+        }
+    }
+
+    /// Solves for the blocks after the first, whose iteration has converged: they are linear in themselves.
+    fn solve_other_blocks(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t_end: f64,
+        p: &[T],
+        block: usize,
+        tol: Tolerance<'_>,
+    ) -> Result<Option<StepFailure>, FieldError> {
+        let (shift, d) = (self.shift, self.linear.dim());
+        self.work.evals += 1;
+        f.eval(t_end, &self.y1, p, &mut self.residual)?;
+        self.linear.refresh(f, t_end, &self.y1, p, &self.residual, tol, &mut self.work)?;
+        self.shift = 0.0;
+        if let Err(singular) = self.linear.factor(shift, &mut self.work) {
+            self.jacobian = JacobianAge::Expired;
+            return Ok(Some(singular.into()));
+        }
+        (self.shift, self.jacobian) = (shift, JacobianAge::Fresh);
+        self.subtract_derivative();
+        self.linear.solve(&mut self.residual);
+        self.residual.chunks_exact_mut(d).for_each(|r| r[..block].fill(T::ZERO));
+        for ((y, c), &r) in self.y1.iter_mut().zip(&mut self.correction).zip(&self.residual) {
+            *y += r;
+            *c += r;
+        }
+        Ok(None)
     }
 
     fn diverged(&self, rate: f64) -> StepFailure {
@@ -357,6 +411,13 @@ impl<T: Real> Stepper<T> for BdfSteps<T> {
             }
             self.jacobian = JacobianAge::Expired; // it was an old one: the same step with a new one
         }
+        if let Some(block) = self.first_block() {
+            self.failure = self.solve_other_blocks(f, t_end, p, block, tol)?;
+            if self.failure.is_some() {
+                self.next_factor = 0.5;
+                return Ok(f64::INFINITY);
+            }
+        }
         if !self.y1.iter().fold(true, |ok, v| ok & v.is_finite()) {
             return Ok(f64::NAN);
         }
@@ -434,6 +495,10 @@ impl<T: Real> Implicit<T> for BdfSteps<T> {
 }
 
 impl<T: Real> Multistep<T> for BdfSteps<T> {
+    fn set_staggered(&mut self) {
+        self.staggered = true;
+    }
+
     fn set_max_order(&mut self, order: usize) {
         self.max_order = order.clamp(1, MAX_ORDER);
     }

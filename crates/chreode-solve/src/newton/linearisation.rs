@@ -21,7 +21,8 @@ pub(crate) enum JacobianAge {
 
 /// The Jacobian `J` of `n` trajectories at one time, and factorisations of `s M - J` for real and complex shifts `s`.
 ///
-/// `M` is the mass matrix, the identity if there is none. Every trajectory has a matrix of its own. Matrices are dense,
+/// `M` is the mass matrix, the identity if there is none. Every trajectory has a matrix of its own; if it has equal
+/// blocks on its diagonal, as with sensitivities, the matrix is that of one block and solves for all. Matrices are dense,
 /// banded or sparse: by the sparsity that the field's Jacobian tells, or that was given. Those of more than a few
 /// coordinates are made when the first Jacobian is computed, since only then the field is seen.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub(crate) struct Linearisation<T: Real> {
 /// The matrices of one sparsity.
 #[derive(Debug, Clone)]
 struct Systems<T: Real> {
+    /// Coordinates of a block: those of a trajectory, if its Jacobian is one block.
+    size: usize,
     /// Of the Jacobian; `None` if it is dense.
     pattern: Option<Sparsity>,
     colored: Colored,
@@ -76,7 +79,7 @@ impl<T: Real> Linearisation<T> {
             f1: vec![T::ZERO; n * d],
         };
         if d <= DENSE_UP_TO {
-            new.systems = Some(new.build(None));
+            new.systems = Some(new.build(None, d));
         }
         new
     }
@@ -113,7 +116,7 @@ impl<T: Real> Linearisation<T> {
 
     /// Small systems are made at once, others when they are needed.
     fn rebuild(&mut self) {
-        self.systems = (self.d <= DENSE_UP_TO).then(|| self.build(self.given.as_ref()));
+        self.systems = (self.d <= DENSE_UP_TO).then(|| self.build(self.given.as_ref(), self.d));
     }
 
     /// The largest element of a row of the mass matrix, by modulus.
@@ -150,10 +153,13 @@ impl<T: Real> Linearisation<T> {
         }
     }
 
-    fn build(&self, pattern: Option<&Sparsity>) -> Systems<T> {
-        let (n, d) = (self.n, self.d);
-        let identity = || (0..d).map(|i| (i, i, T::ONE)).collect();
-        let mass: Vec<_> = self.mass.clone().unwrap_or_else(identity);
+    /// For blocks of `d` coordinates.
+    fn build(&self, pattern: Option<&Sparsity>, d: usize) -> Systems<T> {
+        let n = self.n;
+        let mass: Vec<_> = match &self.mass {
+            Some(mass) => mass.iter().copied().filter(|&(i, j, _)| i < d && j < d).collect(),
+            None => (0..d).map(|i| (i, i, T::ONE)).collect(),
+        };
         // Of the systems: the Jacobian's entries and those of the mass matrix, all of them inside.
         let system = pattern.and_then(|pattern| {
             let jac = (0..d).flat_map(|j| pattern.column(j).iter().map(move |&i| (i, j)));
@@ -176,6 +182,7 @@ impl<T: Real> Linearisation<T> {
         let len = sparse.map_or(d * d, Sparsity::len);
         let c = if self.complex_shifts > 0 { (len, d) } else { (0, 0) };
         Systems {
+            size: d,
             pattern: pattern.cloned(),
             colored: Colored::new(pattern, d),
             jac: vec![T::ZERO; n * pattern.map_or(d * d, Sparsity::len)],
@@ -189,10 +196,20 @@ impl<T: Real> Linearisation<T> {
         }
     }
 
+    /// Whether the mass matrix consists of equal blocks of `d` coordinates.
+    fn mass_has_blocks(&self, d: usize) -> bool {
+        let Some(mass) = &self.mass else { return true };
+        let first = mass.iter().filter(|&&(i, _, _)| i < d);
+        let blocks = (0..self.d).step_by(d.max(1));
+        let repeated = blocks.flat_map(|at| first.clone().map(move |&(i, j, m)| (at + i, at + j, m)));
+        repeated.eq(mass.iter().copied())
+    }
+
     /// Computes the Jacobian at `(t, y)`, where the field is `f0`.
     ///
     /// # Errors
-    /// The field's; [`FieldError::Fatal`] if the sparsity that it tells is not one of `d` rows and columns.
+    /// The field's; [`FieldError::Fatal`] if it tells a sparsity or a number of blocks that does not fit the state or the
+    /// mass matrix.
     pub(crate) fn refresh(
         &mut self,
         f: &mut Rhs<'_, T>,
@@ -205,19 +222,24 @@ impl<T: Real> Linearisation<T> {
     ) -> Result<(), FieldError> {
         work.jacobians += 1;
         let d = self.d;
-        let pattern = match f {
-            Rhs::Jacobian(f) => f.sparsity(),
-            _ => self.given.as_ref(),
+        let (pattern, blocks) = match f {
+            Rhs::Jacobian(f) => (f.sparsity(), f.blocks()),
+            _ => (self.given.as_ref(), 1),
         };
-        if pattern.is_some_and(|s| (s.n_rows(), s.n_cols()) != (d, d)) {
-            return Err(FieldError::Fatal {
-                t,
-                what: "the sparsity of its Jacobian has another size than its state",
-            });
+        let wrong = |what| Err(FieldError::Fatal { t, what });
+        if blocks == 0 || !d.is_multiple_of(blocks) {
+            return wrong("the blocks of its Jacobian do not divide its state");
+        }
+        let size = d / blocks;
+        if pattern.is_some_and(|s| (s.n_rows(), s.n_cols()) != (size, size)) {
+            return wrong("the sparsity of its Jacobian has another size than its state");
         }
         let systems = match self.systems.take() {
-            Some(systems) if systems.pattern.as_ref() == pattern => systems,
-            _ => self.build(pattern),
+            Some(systems) if systems.size == size && systems.pattern.as_ref() == pattern => systems,
+            _ if !self.mass_has_blocks(size) => {
+                return wrong("its Jacobian has equal blocks and the mass matrix has not");
+            }
+            _ => self.build(pattern, size),
         };
         let Systems { jac, colored, .. } = self.systems.insert(systems);
         if let Rhs::Jacobian(f) = f {
@@ -250,7 +272,8 @@ impl<T: Real> Linearisation<T> {
     /// If no Jacobian was computed.
     pub(crate) fn factor(&mut self, shift: f64, work: &mut Work) -> Result<(), SingularMatrix> {
         work.factorisations += 1;
-        let (d, shift, s) = (self.d, T::c(shift), systems(&mut self.systems));
+        let (shift, s) = (T::c(shift), systems(&mut self.systems));
+        let d = s.size;
         if self.mass.is_none() && s.pattern.is_none() {
             // Dense: from the Jacobian, with no matrix stored between.
             for (jac, solver) in s.jac.chunks_exact((d * d).max(1)).zip(&mut s.real) {
@@ -265,7 +288,20 @@ impl<T: Real> Linearisation<T> {
     pub(crate) fn solve(&mut self, b: &mut [T]) {
         let s = systems(&mut self.systems);
         for (b, solver) in b.chunks_exact_mut(self.d).zip(&mut s.real) {
-            solver.solve(b);
+            b.chunks_exact_mut(s.size).for_each(|b| solver.solve(b));
+        }
+    }
+
+    /// Coordinates of a block, if the last Jacobian had more than one.
+    pub(crate) fn block(&self) -> Option<usize> {
+        self.systems.as_ref().map(|s| s.size).filter(|&size| size < self.d)
+    }
+
+    /// As [`solve`](Self::solve), for the first block of each trajectory.
+    pub(crate) fn solve_first_block(&mut self, b: &mut [T]) {
+        let s = systems(&mut self.systems);
+        for (b, solver) in b.chunks_exact_mut(self.d).zip(&mut s.real) {
+            solver.solve(&mut b[..s.size]);
         }
     }
 
@@ -281,8 +317,8 @@ impl<T: Real> Linearisation<T> {
         work: &mut Work,
     ) -> Result<(), SingularMatrix> {
         work.factorisations += 1;
-        let (d, shift) = (self.d, Complex::new(T::c(re), T::c(im)));
-        let s = systems(&mut self.systems);
+        let (shift, s) = (Complex::new(T::c(re), T::c(im)), systems(&mut self.systems));
+        let d = s.size;
         let solvers = &mut s.complex[k * self.n..(k + 1) * self.n];
         if self.mass.is_none() && s.pattern.is_none() {
             for (jac, solver) in s.jac.chunks_exact((d * d).max(1)).zip(solvers) {
@@ -302,7 +338,9 @@ impl<T: Real> Linearisation<T> {
         let s = systems(&mut self.systems);
         let solvers = &mut s.complex[k * self.n..(k + 1) * self.n];
         for ((re, im), solver) in re.chunks_exact_mut(d).zip(im.chunks_exact_mut(d)).zip(solvers) {
-            solver.solve_parts(re, im, &mut s.complex_rhs);
+            for (re, im) in re.chunks_exact_mut(s.size).zip(im.chunks_exact_mut(s.size)) {
+                solver.solve_parts(re, im, &mut s.complex_rhs);
+            }
         }
     }
 }

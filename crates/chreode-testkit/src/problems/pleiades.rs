@@ -1,6 +1,6 @@
 //! Seven stars in a plane with several close encounters. Source: [HNW93] section II.10.
 
-use chreode_core::{FieldError, Jacobian, Jvp, Real, VectorField, Vjp};
+use chreode_core::{FieldError, Jacobian, Jvp, ParamJvp, Real, VectorField, Vjp};
 
 use super::smooth::Case;
 
@@ -107,6 +107,32 @@ impl<T: Real> Jvp<T> for Pleiades {
             let (jy, _) = derivatives(y, p);
             for (jv, row) in jv.iter_mut().zip(&jy) {
                 *jv = row.iter().zip(v).map(|(&j, &v)| j * v).sum();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real> ParamJvp<T> for Pleiades {
+    fn param_jvp(
+        &mut self,
+        _t: f64,
+        y: &[T],
+        p: &[T],
+        v: &[T],
+        q: &[T],
+        jv: &mut [T],
+    ) -> Result<(), FieldError> {
+        let len = y.len();
+        for (row, y) in y.chunks_exact(DIM).enumerate() {
+            let (jy, jm) = derivatives(y, p);
+            for (m, (v, jv)) in v.chunks_exact(len).zip(jv.chunks_exact_mut(len)).enumerate() {
+                let rows = row * DIM..(row + 1) * DIM;
+                let (v, q) = (&v[rows.clone()], &q[m * N..(m + 1) * N]);
+                for ((jv, jy), jm) in jv[rows].iter_mut().zip(&jy).zip(&jm) {
+                    let by_state: T = jy.iter().zip(v).map(|(&j, &v)| j * v).sum();
+                    *jv = by_state + jm.iter().zip(q).map(|(&j, &q)| j * q).sum();
+                }
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! From hand-written partial derivatives of one trajectory to every capability of a field.
 
-use chreode_core::{FieldError, Jacobian, Jvp, Real, VectorField, Vjp};
+use chreode_core::{FieldError, Jacobian, Jvp, ParamJvp, Real, VectorField, Vjp};
 
 /// Most coordinates or parameters that a [`Smooth`] problem may have.
 const MAX: usize = 8;
@@ -53,6 +53,33 @@ impl<T: Real, S: Smooth> Jvp<T> for SmoothField<S> {
     }
 }
 
+impl<T: Real, S: Smooth> ParamJvp<T> for SmoothField<S> {
+    fn param_jvp(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        v: &[T],
+        q: &[T],
+        jv: &mut [T],
+    ) -> Result<(), FieldError> {
+        let (d, np, directions) = (S::DIM, S::N_PARAMS, v.len() / y.len().max(1));
+        for (row, y) in y.chunks_exact(d).enumerate() {
+            let (mut jy, mut jp) = ([[T::ZERO; MAX]; MAX], [[T::ZERO; MAX]; MAX]);
+            S::df_dy(t, y, p, &mut jy);
+            S::df_dp(t, y, p, &mut jp);
+            for m in 0..directions {
+                let (at, q) = (m * v.len() / directions + row * d, &q[m * np..(m + 1) * np]);
+                for i in 0..d {
+                    let by_state: T = (0..d).map(|k| jy[i][k] * v[at + k]).sum();
+                    jv[at + i] = by_state + (0..np).map(|k| jp[i][k] * q[k]).sum();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl<T: Real, S: Smooth> Jacobian<T> for SmoothField<S> {
     fn jacobian(&mut self, t: f64, y: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError> {
         let mut j = [[T::ZERO; MAX]; MAX];
@@ -95,9 +122,9 @@ impl<T: Real, S: Smooth> Vjp<T> for SmoothField<S> {
     }
 }
 
-/// A field with every derivative that the traits of `chreode-core` know.
-pub trait Differentiable<T: Real>: Vjp<T> + Jvp<T> + Jacobian<T> {}
-impl<T: Real, F: Vjp<T> + Jvp<T> + Jacobian<T>> Differentiable<T> for F {}
+/// A field with every first derivative that the traits of `chreode-core` know.
+pub trait Differentiable<T: Real>: Vjp<T> + ParamJvp<T> + Jacobian<T> {}
+impl<T: Real, F: Vjp<T> + ParamJvp<T> + Jacobian<T>> Differentiable<T> for F {}
 
 /// An initial value problem with its answer.
 pub struct Case {

@@ -61,5 +61,5 @@
 //! assert!(losses[99] < 0.05 * losses[0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//! The example `neural_ode` fits a noisy, irregular series in this way, start state included, checks the gradient
-//! against differences, and continues the series by one period.
+//! The example `neural_ode` learns a spiral, predators and prey, and glycolysis from noisy, irregular series in this way, start
+//! states included, checks the gradients against differences, continues each series by one period, and draws it.
