@@ -2,12 +2,13 @@
 
 use chreode_core::{Real, Vjp};
 use chreode_solve::{
-    ErkTableau, EsdirkTableau, Radau, Radau5, Radau9, Radau13, Rhs, SolveError, Stats, Stepper,
+    ErkTableau, EsdirkTableau, Radau, Radau5, Radau9, Radau13, Rhs, RosenbrockTableau, SolveError, Stats, Stepper,
 };
 
 use super::erk::ErkAdjoint;
 use super::esdirk::EsdirkAdjoint;
 use super::radau::RadauAdjoint;
+use super::rosenbrock::RosenbrockAdjoint;
 use super::tape::Taken;
 use crate::AdjointError;
 
@@ -27,6 +28,8 @@ pub enum OdeMethod {
     Radau,
     /// [`Esdirk`](chreode_solve::Esdirk).
     Esdirk(&'static EsdirkTableau),
+    /// [`Rosenbrock`](chreode_solve::Rosenbrock).
+    Rosenbrock(&'static RosenbrockTableau),
 }
 
 impl From<&'static ErkTableau> for OdeMethod {
@@ -41,6 +44,12 @@ impl From<&'static EsdirkTableau> for OdeMethod {
     }
 }
 
+impl From<&'static RosenbrockTableau> for OdeMethod {
+    fn from(tableau: &'static RosenbrockTableau) -> Self {
+        Self::Rosenbrock(tableau)
+    }
+}
+
 impl OdeMethod {
     /// Its steps, forward and backward, for `n` trajectories of `d` coordinates.
     pub(super) fn steps<T: Real>(self, n: usize, d: usize) -> Box<dyn StepAdjoint<T>> {
@@ -51,6 +60,7 @@ impl OdeMethod {
             Self::Radau13 => Box::new(RadauAdjoint::new(Radau13::new(n, d), &[7], n, d)),
             Self::Radau => Box::new(RadauAdjoint::new(Radau::new(n, d), &[3, 5, 7], n, d)),
             Self::Esdirk(tableau) => Box::new(EsdirkAdjoint::new(tableau, n, d)),
+            Self::Rosenbrock(tableau) => Box::new(RosenbrockAdjoint::new(tableau, n, d)),
         }
     }
 }

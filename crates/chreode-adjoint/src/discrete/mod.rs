@@ -8,5 +8,6 @@ pub(crate) mod event;
 mod implicit;
 pub(crate) mod method;
 mod radau;
+mod rosenbrock;
 pub(crate) mod sweep;
 mod tape;

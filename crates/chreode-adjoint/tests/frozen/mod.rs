@@ -213,6 +213,35 @@ pub(crate) fn step(
             }
             y.copy_from_slice(&input);
         }
+        OdeMethod::Rosenbrock(m) => {
+            // ∂f/∂t by the solver's difference.
+            let size = (f64::EPSILON.cbrt() * h.abs()).max(64.0 * f64::EPSILON * t.abs()).min(0.5 * h.abs()).copysign(h);
+            let mut slope = |t: f64, y: &[f64], out: &mut Vec<f64>| f.eval(t, y, p, out).unwrap();
+            let mut at = [vec![0.0; d], vec![0.0; d], vec![0.0; d]];
+            let times = [t, t + 0.5 * size, t + size];
+            at.iter_mut().zip(times).for_each(|(out, t)| slope(t, y, out));
+            let (d1, d2) = (times[1] - t, times[2] - t);
+            let (w1, w2) = (d2 / (d1 * (d2 - d1)), -d1 / (d2 * (d2 - d1)));
+            let ft: Vec<f64> =
+                (0..d).map(|k| w1 * (at[1][k] - at[0][k]) + w2 * (at[2][k] - at[0][k])).collect();
+            let mut matrix = dense(f, t, y, p);
+            matrix.iter_mut().for_each(|x| *x = -*x);
+            (0..d).for_each(|k| matrix[k * d + k] += 1.0 / (h * m.gamma));
+            let mut lu = Lu::of(&matrix, d).unwrap();
+            let mut us: Vec<Vec<f64>> = Vec::new();
+            for i in 0..m.stages() {
+                let sum = |k: usize, w: &[f64]| w.iter().zip(&us).map(|(w, u)| w * u[k]).sum::<f64>();
+                let input: Vec<f64> = (0..d).map(|k| y[k] + sum(k, m.a[i])).collect();
+                let mut u = vec![0.0; d];
+                f.eval(if m.c[i] == 1.0 { t_end } else { t + m.c[i] * h }, &input, p, &mut u).unwrap();
+                (0..d).for_each(|k| u[k] += sum(k, m.coupling[i]) / h + h * m.d[i] * ft[k]);
+                lu.solve(&mut u);
+                us.push(u);
+            }
+            for k in 0..d {
+                y[k] += m.m.iter().zip(&us).map(|(m, u)| m * u[k]).sum::<f64>();
+            }
+        }
         other => panic!("{other:?}"),
     }
 }

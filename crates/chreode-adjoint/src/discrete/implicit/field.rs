@@ -24,10 +24,19 @@ impl<T: Real> Rows<T> {
         stepper: &mut dyn Stepper<T>,
         run: &mut Run<'_, T>,
     ) -> Result<Stats, SolveError> {
+        self.with_jacobian(f, |f| run(f, stepper))
+    }
+
+    /// Calls `with` with the field and its Jacobian.
+    pub(in crate::discrete) fn with_jacobian<R>(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        with: impl FnOnce(&mut Rhs<'_, T>) -> R,
+    ) -> R {
         if let Some(f) = f.as_jacobian() {
-            return run(&mut Rhs::Jacobian(f), stepper);
+            return with(&mut Rhs::Jacobian(f));
         }
-        run(&mut Rhs::Jacobian(&mut Pulled { f, rows: self }), stepper)
+        with(&mut Rhs::Jacobian(&mut Pulled { f, rows: self }))
     }
 
     /// Sets `values`, `[n, entries]`, to the Jacobians of all trajectories.
@@ -89,6 +98,6 @@ impl<T: Real> Jacobian<T> for Pulled<'_, T> {
 }
 
 /// The pattern of the field's Jacobian; none if it is dense.
-pub(super) fn pattern<'a, T: Real>(f: &'a mut dyn Vjp<T>) -> Option<&'a Sparsity> {
+pub(in crate::discrete) fn pattern<'a, T: Real>(f: &'a mut dyn Vjp<T>) -> Option<&'a Sparsity> {
     f.as_jacobian().and_then(|f| f.sparsity())
 }
