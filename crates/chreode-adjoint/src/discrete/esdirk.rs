@@ -43,7 +43,7 @@ impl<T: Real> EsdirkAdjoint<T> {
             later: None,
             y_later: zeros(1),
             y_last: zeros(1),
-            equations: StageEquations::new(vec![1.0 / tableau.gamma], n, d),
+            equations: StageEquations::new(vec![1.0 / tableau.gamma], None, n, d),
             inputs: zeros(s),
             k: zeros(s),
             input_bar: zeros(s),

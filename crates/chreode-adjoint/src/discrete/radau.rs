@@ -63,7 +63,7 @@ impl<T: Real> Collocation<T> {
         Self {
             c,
             sums: w.chunks_exact(s).map(|row| row.iter().sum()).collect(),
-            equations: StageEquations::new(w, n, d),
+            equations: StageEquations::new(w, Some(table), n, d),
             times: vec![0.0; s],
             inputs: zeros(),
             z: zeros(),

@@ -4,7 +4,7 @@
 //! residuals are pull-backs: what is held decides how long it takes, and not what comes out.
 
 use chreode_core::{Real, Vjp};
-use chreode_solve::{SolveError, StepFailure};
+use chreode_solve::{RadauTableau, SolveError, StepFailure};
 
 use super::field::{Rows, pattern};
 use super::system::StageSystem;
@@ -21,7 +21,7 @@ const MOST_FACTORISATIONS: u32 = 12;
 /// A coordinate this small beside the largest has no relative error.
 const FLOOR: f64 = 1e-10;
 
-/// The equations of `s` stages that `W`, `[s, s]`, couples.
+/// The equations of `s` stages that `W`, `[s, s]`, couples: of a Radau method if there is its table.
 #[derive(Debug)]
 pub(in crate::discrete) struct StageEquations<T: Real> {
     nd: usize,
@@ -39,13 +39,13 @@ pub(in crate::discrete) struct StageEquations<T: Real> {
 }
 
 impl<T: Real> StageEquations<T> {
-    pub(in crate::discrete) fn new(w: Vec<f64>, n: usize, d: usize) -> Self {
+    pub(in crate::discrete) fn new(w: Vec<f64>, table: Option<RadauTableau>, n: usize, d: usize) -> Self {
         let (s, nd) = (w.len().isqrt(), n * d);
         Self {
             nd,
             d,
             s,
-            system: StageSystem::new(w.clone(), n, d),
+            system: StageSystem::new(w.clone(), table, n, d),
             w,
             held: 0.0,
             rows: Rows::new(d),
@@ -63,7 +63,7 @@ impl<T: Real> StageEquations<T> {
             self.jac.resize(self.s * (self.nd / self.d.max(1)) * self.system.entries(), T::ZERO);
             self.held = 0.0;
         }
-        if self.held != h {
+        if self.system.decouple() || self.held != h {
             self.held = 0.0;
         }
     }
@@ -96,6 +96,15 @@ impl<T: Real> StageEquations<T> {
     ) -> Result<(), AdjointError> {
         let len = self.jac.len() / self.s;
         self.held = 0.0;
+        if let Some(i) = self.system.one_for_all() {
+            let jac = &mut self.jac[..len];
+            self.rows.jacobians(f, times[i], &inputs[i * self.nd..][..self.nd], p, jac)?;
+            if let Err(singular) = self.system.factor(h, jac) {
+                return Err(unsolved(times, h, singular.into()));
+            }
+            self.held = h;
+            return Ok(());
+        }
         for ((&t, y), jac) in
             times.iter().zip(inputs.chunks_exact(self.nd)).zip(self.jac.chunks_exact_mut(len.max(1)))
         {
@@ -165,6 +174,9 @@ impl<T: Real> StageEquations<T> {
                     let failure = StepFailure::NewtonDiverged { iterations, rate };
                     return Err(unsolved(times, h, failure));
                 }
+                if factorisations > 1 {
+                    self.system.couple();
+                }
                 self.refresh(f, times, h, inputs, p)?;
                 factorisations += 1;
                 before = f64::INFINITY;
@@ -231,6 +243,9 @@ impl<T: Real> StageEquations<T> {
             if rate >= SLOW || rate.is_nan() || size > 0.1 {
                 if factorisations >= MOST_FACTORISATIONS {
                     return Err(unsolved(times, h, StepFailure::NewtonDiverged { iterations: 0, rate }));
+                }
+                if factorisations > 0 {
+                    self.system.couple();
                 }
                 self.refresh(f, times, h, inputs, p)?;
                 factorisations += 1;
