@@ -92,10 +92,14 @@ fn implicit(c: &mut Criterion) {
         for (name, method) in methods {
             let bar = vec![1.0; d];
             let (mut y0_bar, mut p_bar) = (vec![0.0; d], [0.0; 3]);
-            for (what, checkpoints) in
-                [("forward", None), ("both", Some(Checkpoints::All)), ("both, again", Some(Checkpoints::Every(1000)))]
-            {
-                let Ok(mut adjoint) = OdeAdjoint::with_checkpoints(method, 1, d, checkpoints.unwrap_or_default()) else {
+            for (what, checkpoints) in [
+                ("forward", None),
+                ("both", Some(Checkpoints::All)),
+                ("both, again", Some(Checkpoints::Every(1000))),
+            ] {
+                let Ok(mut adjoint) =
+                    OdeAdjoint::with_checkpoints(method, 1, d, checkpoints.unwrap_or_default())
+                else {
                     continue;
                 };
                 group.bench_function(BenchmarkId::new(format!("{name}, {what}"), d), |b| {

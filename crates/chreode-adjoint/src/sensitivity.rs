@@ -119,7 +119,10 @@ mod tests {
         assert!(why.contains("about 7.0 runs for 1 objectives, sensitivities 63"), "{why}");
         assert_eq!(auto(Task { bytes: 8000, ..stiff }).0, Sensitivity::Discrete(Checkpoints::Bytes(8000)));
         // Steps of implicit methods that are taken again cost more: here than sensitivities.
-        assert_eq!(auto(Task { bytes: 800, unknowns: 5, ..LOSS }).0, Sensitivity::Discrete(Checkpoints::Bytes(800)));
+        assert_eq!(
+            auto(Task { bytes: 800, unknowns: 5, ..LOSS }).0,
+            Sensitivity::Discrete(Checkpoints::Bytes(800))
+        );
         assert_eq!(auto(Task { bytes: 800, unknowns: 5, ..stiff }).0, Sensitivity::Forward);
         // Few unknowns of a stiff problem, or many objectives.
         assert_eq!(auto(Task { unknowns: 1, ..stiff }).0, Sensitivity::Forward);

@@ -140,7 +140,8 @@ fn implicit_methods() {
         for checkpoints in [Checkpoints::All, Checkpoints::States(20)] {
             let (_, gradient, events) = objective(method, checkpoints, &x[..2], &x[2..]);
             assert_eq!(events, 3);
-            compare("gradient", &gradient, &exact, 1e-6).unwrap_or_else(|e| panic!("{method:?} {checkpoints:?}: {e}"));
+            compare("gradient", &gradient, &exact, 1e-6)
+                .unwrap_or_else(|e| panic!("{method:?} {checkpoints:?}: {e}"));
         }
     }
 }

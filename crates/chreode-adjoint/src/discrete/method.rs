@@ -4,7 +4,8 @@ use std::any::{Any, TypeId};
 
 use chreode_core::{Real, Vjp};
 use chreode_solve::{
-    ErkTableau, EsdirkTableau, Radau, Radau5, Radau9, Radau13, Rhs, RosenbrockTableau, SolveError, Stats, Stepper,
+    ErkTableau, EsdirkTableau, Radau, Radau5, Radau9, Radau13, Rhs, RosenbrockTableau, SolveError, Stats,
+    Stepper,
 };
 
 use super::erk::ErkAdjoint;

@@ -236,7 +236,39 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
 
 #[cfg(test)]
 mod tests {
+    use super::super::implicit::system::StageSystem;
     use super::*;
+
+    /// With the same Jacobian at all stages, decoupled and coupled systems have the same solutions, also transposed.
+    #[test]
+    fn decoupled_and_coupled_systems_agree() {
+        for s in [3, 5, 7] {
+            let (n, d, h) = (2, 20, 0.3);
+            let table = RadauTableau::with_stages(s).unwrap();
+            let mut system = StageSystem::<f64>::new(inverse(table.c), Some(table), n, d);
+            assert!(system.shape(None) && !system.shape(None));
+            let jac: Vec<f64> = (0..n * d * d).map(|i| (i as f64 * 1.7).sin()).collect();
+            let b: Vec<f64> = (0..s * n * d).map(|i| (i as f64 * 0.9).cos()).collect();
+            let solved = |system: &mut StageSystem<f64>| {
+                let (mut x, mut z) = (b.clone(), b.clone());
+                system.solve(&mut x);
+                system.solve_transpose(&mut z);
+                [x, z].concat()
+            };
+            assert_eq!(system.one_for_all(), Some(s / 2));
+            system.factor(h, &jac).unwrap();
+            let apart = solved(&mut system);
+            system.couple();
+            assert_eq!(system.one_for_all(), None);
+            system.factor(h, &jac.repeat(s)).unwrap();
+            let together = solved(&mut system);
+            assert!(system.decouple() && !system.decouple());
+            let scale = together.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+            for (a, b) in apart.iter().zip(&together) {
+                assert!((a - b).abs() < 1e-9 * scale, "{s} stages: {a} {b}");
+            }
+        }
+    }
 
     /// The product `T Λ T⁻¹` of the forward method.
     #[test]
