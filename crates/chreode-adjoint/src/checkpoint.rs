@@ -9,9 +9,10 @@ use chreode_core::Real;
 
 use crate::AdjointError;
 
-/// Which states a forward run keeps; the reverse sweep computes the others again. The gradient has the same bits.
+/// Which states a forward run keeps; the reverse sweep computes the others again. The gradient has the same bits, or, through methods
+/// that iterate, is the same to their tolerance ([`OdeAdjoint`](crate::OdeAdjoint)).
 ///
-/// Beside what is counted here are kept: the start and end of each step, 16 bytes a step; the last two states; the states
+/// Beside what is counted here are kept: the start, end and order of each step, 17 bytes a step; the last two states; the states
 /// before and after events; the method's work arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Checkpoints {

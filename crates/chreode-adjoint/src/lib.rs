@@ -2,8 +2,8 @@
 //!
 //! # Where to start
 //! * [`Sensitivity::auto`] says which of these suits a problem, and why.
-//! * [`OdeAdjoint`]: the exact gradient of a computed solution, back through its explicit Runge-Kutta steps, fixed or adaptive, with
-//!   jumps of the adjoint state at observations; [`Checkpoints`] bound its memory.
+//! * [`OdeAdjoint`]: the exact gradient of a computed solution, back through its steps, fixed or adaptive, explicit or implicit
+//!   ([`OdeMethod`]), with jumps of the adjoint state at observations; [`Checkpoints`] bound its memory.
 //! * [`SdeAdjoint`]: the same for paths of Euler-Maruyama, Milstein and stochastic Heun, whose noise is drawn again.
 //! * [`ForwardSensitivities`]: derivatives with respect to a few numbers, solved beside the state by any method, stiff ones too.
 //! * [`OdeHessian`]: products of the Hessian with vectors, by forward over adjoint, through explicit Runge-Kutta steps.

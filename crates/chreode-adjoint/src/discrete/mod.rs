@@ -2,8 +2,12 @@
 //! and one file a family of methods for how its step goes backward.
 
 mod erk;
+mod esdirk;
 pub(crate) mod event;
+mod implicit;
 pub(crate) mod method;
+mod radau;
+mod rosenbrock;
 pub(crate) mod sde;
 pub(crate) mod sde_step;
 pub(crate) mod sweep;

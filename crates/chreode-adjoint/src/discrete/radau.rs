@@ -1,0 +1,295 @@
+//! Steps of Radau IIA methods, again and backward.
+
+use chreode_core::{Real, Vjp};
+use chreode_solve::{RadauTableau, SolveError, Stats, Stepper};
+
+use super::implicit::field::Rows;
+use super::implicit::stages::StageEquations;
+use super::method::{Run, StepAdjoint};
+use super::tape::Taken;
+use crate::AdjointError;
+
+/// A Radau method and the steps of each order that it has.
+#[derive(Debug)]
+pub(super) struct RadauAdjoint<T: Real, S> {
+    stepper: S,
+    rows: Rows<T>,
+    orders: Vec<Collocation<T>>,
+    /// The step that was solved last, and the state at its start.
+    known: Option<Known>,
+    y_known: Vec<T>,
+}
+
+/// A step whose stages are known.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    t: f64,
+    h: f64,
+    /// Which of the orders has them.
+    order: usize,
+    /// Whether it was gone back through, or taken again.
+    back: bool,
+}
+
+/// Steps with one number of stages.
+#[derive(Debug)]
+struct Collocation<T: Real> {
+    c: &'static [f64],
+    /// Sums of the rows of `A⁻¹`.
+    sums: Vec<f64>,
+    equations: StageEquations<T>,
+    times: Vec<f64>,
+    inputs: Vec<T>,
+    z: Vec<T>,
+    bars: Vec<T>,
+    mu: Vec<T>,
+    /// First guess of the stages.
+    guess: Vec<T>,
+}
+
+/// `A⁻¹` of collocation at `c`: derivatives at the nodes of the polynomials that are 1 at one node, and 0 at the others and at 0.
+fn inverse(c: &[f64]) -> Vec<f64> {
+    let s = c.len();
+    let mut w = vec![0.0; s * s];
+    for i in 0..s {
+        for j in 0..s {
+            let others = || (0..s).filter(move |&m| m != j);
+            // x Π (x - c_m) over its value at c_j, differentiated at c_i.
+            let scale: f64 = c[j] * others().map(|m| c[j] - c[m]).product::<f64>();
+            w[i * s + j] = if i == j {
+                1.0 / c[j] + others().map(|m| 1.0 / (c[j] - c[m])).sum::<f64>()
+            } else {
+                c[i] * others().filter(|&m| m != i).map(|m| c[i] - c[m]).product::<f64>() / scale
+            };
+        }
+    }
+    w
+}
+
+impl<T: Real> Collocation<T> {
+    fn new(table: RadauTableau, n: usize, d: usize) -> Self {
+        let (c, s) = (table.c, table.c.len());
+        let w = inverse(c);
+        let zeros = || vec![T::ZERO; s * n * d];
+        Self {
+            c,
+            sums: w.chunks_exact(s).map(|row| row.iter().sum()).collect(),
+            equations: StageEquations::new(w, Some(table), n, d),
+            times: vec![0.0; s],
+            inputs: zeros(),
+            z: zeros(),
+            bars: zeros(),
+            mu: zeros(),
+            guess: zeros(),
+        }
+    }
+
+    /// Solves for the stages from `guess`.
+    fn stages(&mut self, f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T]) -> Result<(), AdjointError> {
+        let h = step.t_end - step.t;
+        self.equations.begin(f, h);
+        for (time, &c) in self.times.iter_mut().zip(self.c) {
+            *time = if c == 1.0 { step.t_end } else { step.t + c * h };
+        }
+        self.inputs.copy_from_slice(&self.guess);
+        self.equations.solve(f, &self.times, h, y, p, &mut self.inputs, &mut self.z)
+    }
+
+    /// Guesses that the stages lie on the line between both ends.
+    fn guess_line(&mut self, y: &[T], y_end: &[T]) {
+        for (&c, guess) in self.c.iter().zip(self.guess.chunks_exact_mut(y.len().max(1))) {
+            for ((guess, &y), &end) in guess.iter_mut().zip(y).zip(y_end) {
+                *guess = y + T::c(c) * (end - y);
+            }
+        }
+    }
+}
+
+/// Values of the Lagrange polynomials of the first `len` nodes at `x`.
+fn lagrange(node: impl Fn(usize) -> f64 + Copy, len: usize, x: f64) -> impl Iterator<Item = f64> {
+    (0..len).map(move |k| {
+        let others = (0..len).filter(move |&m| m != k);
+        others.map(|m| (x - node(m)) / (node(k) - node(m))).product()
+    })
+}
+
+impl<T: Real, S: Stepper<T>> RadauAdjoint<T, S> {
+    /// The adjoint of a method with these numbers of stages.
+    pub(super) fn new(stepper: S, stages: &[usize], n: usize, d: usize) -> Self {
+        let tables = stages.iter().filter_map(|&s| RadauTableau::with_stages(s));
+        Self {
+            stepper,
+            rows: Rows::new(d),
+            orders: tables.map(|table| Collocation::new(table, n, d)).collect(),
+            known: None,
+            y_known: vec![T::ZERO; n * d],
+        }
+    }
+
+    /// Which of the orders made the step.
+    fn order(&self, step: Taken) -> usize {
+        // The error estimate of `s` stages scales with the power `s + 1` of the step.
+        let own = |m: &Collocation<T>| m.c.len() + 1 == usize::from(step.error_order);
+        self.orders.iter().position(own).unwrap_or(0)
+    }
+
+    /// First guess of the stages. The polynomial through what is known of a neighbouring step of like length: of the step after this one,
+    /// which was gone back through before, its stages and both ends of this one; of the step before, which was taken again before, its
+    /// start and its stages. Else the line between both ends, or the start.
+    fn guess(&mut self, order: usize, step: Taken, y: &[T], y_end: Option<&[T]>) {
+        let h = step.t_end - step.t;
+        let known = self.known.take().and_then(|known| {
+            let q = known.h / h;
+            let fits = match y_end {
+                Some(end) => known.back && known.t == step.t_end && self.y_known == end && q < 8.0,
+                None => !known.back && q < 8.0,
+            };
+            (fits && q > if y_end.is_some() { 0.3 } else { 0.6 }).then_some((q, known.order))
+        });
+        let Some((q, from)) = known else {
+            return self.orders[order].guess_line(y, y_end.unwrap_or(y));
+        };
+        let nd = y.len().max(1);
+        let mut guess = std::mem::take(&mut self.orders[order].guess);
+        let last = &self.orders[from];
+        let (c, stages) = (last.c, last.inputs.chunks_exact(nd));
+        for (&x, guess) in self.orders[order].c.iter().zip(guess.chunks_exact_mut(nd)) {
+            guess.fill(T::ZERO);
+            let mut add = |weight: f64, values: &[T]| {
+                let weight = T::c(weight);
+                guess.iter_mut().zip(values).for_each(|(guess, &v)| *guess += weight * v);
+            };
+            if let Some(end) = y_end {
+                let node = |k: usize| if k < 2 { k as f64 } else { 1.0 + q * c[k - 2] };
+                let values = [y, end].into_iter().chain(stages.clone());
+                lagrange(node, c.len() + 2, x).zip(values).for_each(|(w, v)| add(w, v));
+            } else {
+                let node = |k: usize| if k == 0 { -q } else { q * (c[k - 1] - 1.0) };
+                let values = [&self.y_known[..]].into_iter().chain(stages.clone());
+                lagrange(node, c.len() + 1, x).zip(values).for_each(|(w, v)| add(w, v));
+            }
+        }
+        self.orders[order].guess = guess;
+    }
+}
+
+impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAdjoint<T, S> {
+    fn with_stepper(&mut self, f: &mut dyn Vjp<T>, run: &mut Run<'_, T>) -> Result<Stats, SolveError> {
+        self.rows.run(f, &mut self.stepper, run)
+    }
+
+    fn again(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        goes_on: bool,
+        p: &[T],
+        y: &mut [T],
+    ) -> Result<(), AdjointError> {
+        let (order, h) = (self.order(step), step.t_end - step.t);
+        self.known = self.known.filter(|_| goes_on);
+        self.guess(order, step, y, None);
+        let m = &mut self.orders[order];
+        if m.stages(f, step, p, y).is_err() {
+            m.guess_line(y, y);
+            m.stages(f, step, p, y)?;
+        }
+        self.y_known.copy_from_slice(y);
+        self.known = Some(Known { t: step.t, h, order, back: false });
+        y.copy_from_slice(&m.inputs[m.inputs.len() - y.len()..]);
+        Ok(())
+    }
+
+    fn back(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        p: &[T],
+        y: &[T],
+        y_end: &[T],
+        a: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        let (order, nd, h) = (self.order(step), y.len(), step.t_end - step.t);
+        self.guess(order, step, y, Some(y_end));
+        let m = &mut self.orders[order];
+        if m.stages(f, step, p, y).is_err() {
+            // The guess was a bad one, perhaps outside of the field's domain.
+            m.guess_line(y, y_end);
+            m.stages(f, step, p, y)?;
+        }
+        // The step's end is the last stage.
+        let last = m.bars.len() - nd;
+        m.bars[last..].copy_from_slice(a);
+        m.equations.solve_adjoint(f, &m.times, h, p, &m.inputs, &m.bars, &mut m.mu, p_bar)?;
+        // a + Σ J_jᵀ μ_j, but with no product that rounding would spoil.
+        a.fill(T::ZERO);
+        for (mu, &sum) in m.mu.chunks_exact(nd.max(1)).zip(&m.sums) {
+            let weight = T::c(sum / h);
+            a.iter_mut().zip(mu).for_each(|(a, &mu)| *a += weight * mu);
+        }
+        self.known = Some(Known { t: step.t, h, order, back: true });
+        self.y_known.copy_from_slice(y);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::implicit::system::StageSystem;
+    use super::*;
+
+    /// With the same Jacobian at all stages, decoupled and coupled systems have the same solutions, also transposed.
+    #[test]
+    fn decoupled_and_coupled_systems_agree() {
+        for s in [3, 5, 7] {
+            let (n, d, h) = (2, 20, 0.3);
+            let table = RadauTableau::with_stages(s).unwrap();
+            let mut system = StageSystem::<f64>::new(inverse(table.c), Some(table), n, d);
+            assert!(system.shape(None) && !system.shape(None));
+            let jac: Vec<f64> = (0..n * d * d).map(|i| (i as f64 * 1.7).sin()).collect();
+            let b: Vec<f64> = (0..s * n * d).map(|i| (i as f64 * 0.9).cos()).collect();
+            let solved = |system: &mut StageSystem<f64>| {
+                let (mut x, mut z) = (b.clone(), b.clone());
+                system.solve(&mut x);
+                system.solve_transpose(&mut z);
+                [x, z].concat()
+            };
+            assert_eq!(system.one_for_all(), Some(s / 2));
+            system.factor(h, &jac).unwrap();
+            let apart = solved(&mut system);
+            system.couple();
+            assert_eq!(system.one_for_all(), None);
+            system.factor(h, &jac.repeat(s)).unwrap();
+            let together = solved(&mut system);
+            assert!(system.decouple() && !system.decouple());
+            let scale = together.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+            for (a, b) in apart.iter().zip(&together) {
+                assert!((a - b).abs() < 1e-9 * scale, "{s} stages: {a} {b}");
+            }
+        }
+    }
+
+    /// The product `T Λ T⁻¹` of the forward method.
+    #[test]
+    fn inverse_is_that_of_the_method() {
+        for s in [3, 5, 7] {
+            let m = RadauTableau::with_stages(s).unwrap();
+            let mut lambda = vec![0.0; s * s];
+            lambda[0] = m.gamma;
+            for (q, &(alpha, beta)) in m.pairs.iter().enumerate() {
+                let (i, j) = (2 * q + 1, 2 * q + 2);
+                (lambda[i * s + i], lambda[i * s + j]) = (alpha, -beta);
+                (lambda[j * s + i], lambda[j * s + j]) = (beta, alpha);
+            }
+            let times = |a: &[f64], b: &[f64]| -> Vec<f64> {
+                let dot = |at: usize| (0..s).map(|k| a[at / s * s + k] * b[k * s + at % s]).sum();
+                (0..s * s).map(dot).collect()
+            };
+            let product = times(&times(m.t, &lambda), m.t_inv);
+            for (a, b) in inverse(m.c).iter().zip(product) {
+                assert!((a - b).abs() < 1e-10, "{s} stages: {a} {b}");
+            }
+        }
+    }
+}
