@@ -366,8 +366,8 @@ impl<T: Real, S: Stepper<T>> Stepper<T> for AutoSwitch<T, S> {
         self.current_mut().reject();
     }
 
-    fn factor(&mut self, err: f64) -> Option<f64> {
-        self.current_mut().factor(err)
+    fn step_ratio(&mut self, err: f64) -> Option<f64> {
+        self.current_mut().step_ratio(err)
     }
 
     fn failure(&self) -> Option<StepFailure> {

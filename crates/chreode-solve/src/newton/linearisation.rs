@@ -7,6 +7,7 @@ use super::differences::Colored;
 use super::structure::{DENSE_UP_TO, Solver};
 use crate::rhs::Rhs;
 use crate::stats::Work;
+use crate::stepper::StepFailure;
 
 /// What the Jacobian that a method holds is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +240,26 @@ impl<T: Real> Linearisation<T> {
         }
         work.evals += colored.jacobian(f, t, y, p, f0, &self.scale, &mut self.shifted, &mut self.f1, jac)?;
         Ok(())
+    }
+
+    /// The first value that is not finite of `field`, `[n, d]`, if that is the field at a finite `state`; else of the Jacobian.
+    pub(crate) fn fault(&self, t: f64, state: &[T], field: &[T]) -> Option<StepFailure> {
+        let d = self.d;
+        let place = |what, trajectory, coordinate| StepFailure::NotFinite { what, t, trajectory, coordinate };
+        if !state.iter().all(|y| y.is_finite()) {
+            return None;
+        }
+        if let Some(k) = field.iter().position(|v| !v.is_finite()) {
+            return Some(place("the field", (k / d) as u64, k % d));
+        }
+        let Systems { jac, pattern, .. } = self.systems.as_ref()?;
+        let k = jac.iter().position(|v| !v.is_finite())?;
+        let len = (jac.len() / self.n.max(1)).max(1);
+        let row = match pattern {
+            Some(pattern) => pattern.row_indices()[k % len],
+            None => k % len / d,
+        };
+        Some(place("the Jacobian of the field", (k / len) as u64, row))
     }
 
     /// Factors `shift M - J`.

@@ -130,7 +130,7 @@ impl<T: Real> RosenbrockSteps<T> {
         if self.factored != h {
             self.factored = 0.0;
             if let Err(singular) = self.linear.factor(1.0 / (m.gamma * h), &mut self.work) {
-                self.failure = Some(singular.into());
+                self.failure = Some(self.linear.fault(t, y, &self.f0).unwrap_or(singular.into()));
                 return Ok(f64::INFINITY);
             }
             self.factored = h;
