@@ -212,7 +212,7 @@ fn run<T: Real>(
             }
             if !adaptive {
                 return Err(match stepper.failure() {
-                    Some(failure) if !err.is_nan() => unsolved(t, tried, failure),
+                    Some(failure) if !err.is_nan() || is_named(failure) => unsolved(t, tried, failure),
                     _ => not_finite(f, t, t_end, y, stepper.proposed(), p),
                 });
             }
@@ -222,9 +222,9 @@ fn run<T: Real>(
             if h < h_min {
                 outcome?;
                 return Err(match stepper.failure() {
+                    Some(failure) if !err.is_nan() || is_named(failure) => unsolved(t, tried, failure),
                     _ if err.is_nan() => not_finite(f, t, t_end, y, stepper.proposed(), p),
-                    Some(failure) => unsolved(t, tried, failure),
-                    None => SolveError::StepSizeTooSmall { t, h, h_min },
+                    _ => SolveError::StepSizeTooSmall { t, h, h_min },
                 });
             }
             continue;
@@ -352,6 +352,11 @@ impl Saves<'_> {
 /// The shortest step at `t`: some last digits of time.
 fn least_step(t: f64) -> f64 {
     (16.0 * f64::EPSILON * t.abs()).max(1e-290)
+}
+
+/// Whether the method itself says what is not finite.
+fn is_named(failure: StepFailure) -> bool {
+    matches!(failure, StepFailure::NotFinite { .. })
 }
 
 /// The error of a step from `(t, y)` of length `h` that an implicit method could not make.

@@ -312,6 +312,10 @@ impl<T: Real> Stepper<T> for BdfSteps<T> {
         self.failure = None;
         self.weights.follow(tol, |rtol, atol| (rtol, atol));
         if !self.started {
+            if let Some(fault) = self.linear.field_fault(t, y, &self.f0) {
+                (self.failure, self.next_factor) = (Some(fault), 0.5); // nothing can be predicted from it
+                return Ok(f64::INFINITY);
+            }
             let derivative = (!self.linear.has_mass()).then_some(&self.f0[..]);
             self.history.restart(y, derivative, h);
             self.started = true;

@@ -242,24 +242,34 @@ impl<T: Real> Linearisation<T> {
         Ok(())
     }
 
-    /// The first value that is not finite of `field`, `[n, d]`, if that is the field at a finite `state`; else of the Jacobian.
-    pub(crate) fn fault(&self, t: f64, state: &[T], field: &[T]) -> Option<StepFailure> {
-        let d = self.d;
-        let place = |what, trajectory, coordinate| StepFailure::NotFinite { what, t, trajectory, coordinate };
+    /// The first value that is not finite of `field`, `[n, d]`, if that is the field at a finite `state`.
+    pub(crate) fn field_fault(&self, t: f64, state: &[T], field: &[T]) -> Option<StepFailure> {
         if !state.iter().all(|y| y.is_finite()) {
             return None;
         }
-        if let Some(k) = field.iter().position(|v| !v.is_finite()) {
-            return Some(place("the field", (k / d) as u64, k % d));
+        let k = field.iter().position(|v| !v.is_finite())?;
+        let (trajectory, coordinate) = ((k / self.d) as u64, k % self.d);
+        Some(StepFailure::NotFinite { what: "the field", t, trajectory, coordinate })
+    }
+
+    /// The same, and else the first one of the Jacobian that is held.
+    pub(crate) fn fault(&self, t: f64, state: &[T], field: &[T]) -> Option<StepFailure> {
+        if !state.iter().all(|y| y.is_finite()) {
+            return None;
+        }
+        let fault = self.field_fault(t, state, field);
+        if fault.is_some() {
+            return fault;
         }
         let Systems { jac, pattern, .. } = self.systems.as_ref()?;
         let k = jac.iter().position(|v| !v.is_finite())?;
         let len = (jac.len() / self.n.max(1)).max(1);
         let row = match pattern {
             Some(pattern) => pattern.row_indices()[k % len],
-            None => k % len / d,
+            None => k % len / self.d,
         };
-        Some(place("the Jacobian of the field", (k / len) as u64, row))
+        let (what, trajectory, coordinate) = ("the Jacobian of the field", (k / len) as u64, row);
+        Some(StepFailure::NotFinite { what, t, trajectory, coordinate })
     }
 
     /// Factors `shift M - J`.
