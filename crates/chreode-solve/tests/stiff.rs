@@ -572,7 +572,7 @@ fn what_is_not_finite_is_named() {
                     SolveError::NonFiniteDerivative { what, t, trajectory: 1, coordinate: 1 } => {
                         assert_eq!(what == "the field", in_field, "{name}");
                         assert!(
-                            t >= 0.5 && t < 0.51 || options != SolveOptions::tolerance(1e-6, 1e-6),
+                            (0.5..0.51).contains(&t) || options != SolveOptions::tolerance(1e-6, 1e-6),
                             "{name} {t}"
                         );
                     }
