@@ -120,10 +120,10 @@ mod tests {
         assert_eq!(auto(Task { bytes: 8000, ..stiff }).0, Sensitivity::Discrete(Checkpoints::Bytes(8000)));
         // Steps of implicit methods that are taken again cost more: here than sensitivities.
         assert_eq!(
-            auto(Task { bytes: 800, unknowns: 12, ..LOSS }).0,
+            auto(Task { bytes: 800, unknowns: 10, ..LOSS }).0,
             Sensitivity::Discrete(Checkpoints::Bytes(800))
         );
-        assert_eq!(auto(Task { bytes: 800, unknowns: 12, ..stiff }).0, Sensitivity::Forward);
+        assert_eq!(auto(Task { bytes: 800, unknowns: 10, ..stiff }).0, Sensitivity::Forward);
         // Few unknowns of a stiff problem, or many objectives.
         assert_eq!(auto(Task { unknowns: 1, ..stiff }).0, Sensitivity::Forward);
         let error = Sensitivity::auto(&Task { bytes: 79, ..LOSS }).unwrap_err();
