@@ -10,7 +10,7 @@
 //!
 //! * **Decompositions** in `f64`: [`Lu`], [`Cholesky`], [`qr()`], [`symmetric_eigen`], [`eigenvalues`],
 //!   [`svd()`], [`spectral_norm`].
-//! * **Large systems**: [`SparseLu`] (analysed once, factored often), [`BandLu`], [`Gmres`] for products alone, [`Coloring`]
+//! * **Large systems**: [`SparseLu`] (analysed once, factored often), [`BandLu`], the best of both and of [`Lu`] ([`StructuredLu`]), [`Gmres`] for products alone, [`Coloring`]
 //!   of a Jacobian's columns; [`inverse_norm_1`] for condition numbers of whatever was factored.
 //! * **Many small systems**: [`BatchLu`], one in each SIMD lane. **Exact**: [`left_null_space`] of integer matrices.
 //! * **Low rank**: [`truncated_svd`] of a [`LinearOperator`] (dense, sparse, centred and scaled), for PCA.
@@ -59,3 +59,4 @@ pub use simd::weighted::weighted_sum;
 pub use sparse::band::BandLu;
 pub use sparse::coloring::Coloring;
 pub use sparse::lu::SparseLu;
+pub use sparse::structured::StructuredLu;

@@ -70,6 +70,7 @@ pub use lanes::ensemble::{LaneError, LaneRuns, PerTrajectory, solve_lanes};
 pub use newton::krylov::{KrylovOptions, Preconditioner};
 pub use observer::{EveryStep, Observer, StepRecord};
 pub use options::{SolveOptions, StepSize};
+pub use radau::coefficients::RadauTableau;
 pub use rhs::Rhs;
 pub use rosenbrock::rodas5p::RODAS5P;
 pub use rosenbrock::tableau::RosenbrockTableau;

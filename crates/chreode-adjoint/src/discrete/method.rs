@@ -1,9 +1,14 @@
 //! What the sweep asks of a method, and the methods to choose from.
 
 use chreode_core::{Real, Vjp};
-use chreode_solve::{ErkTableau, Rhs, SolveError, Stats, Stepper};
+use chreode_solve::{
+    ErkTableau, EsdirkTableau, Radau, Radau5, Radau9, Radau13, Rhs, RosenbrockTableau, SolveError, Stats, Stepper,
+};
 
 use super::erk::ErkAdjoint;
+use super::esdirk::EsdirkAdjoint;
+use super::radau::RadauAdjoint;
+use super::rosenbrock::RosenbrockAdjoint;
 use super::tape::Taken;
 use crate::AdjointError;
 
@@ -13,6 +18,18 @@ use crate::AdjointError;
 pub enum OdeMethod {
     /// [`Erk`](chreode_solve::Erk).
     Erk(&'static ErkTableau),
+    /// [`Radau5`].
+    Radau5,
+    /// [`Radau9`].
+    Radau9,
+    /// [`Radau13`].
+    Radau13,
+    /// [`Radau`], of order 5, 9 or 13.
+    Radau,
+    /// [`Esdirk`](chreode_solve::Esdirk).
+    Esdirk(&'static EsdirkTableau),
+    /// [`Rosenbrock`](chreode_solve::Rosenbrock).
+    Rosenbrock(&'static RosenbrockTableau),
 }
 
 impl From<&'static ErkTableau> for OdeMethod {
@@ -21,11 +38,29 @@ impl From<&'static ErkTableau> for OdeMethod {
     }
 }
 
+impl From<&'static EsdirkTableau> for OdeMethod {
+    fn from(tableau: &'static EsdirkTableau) -> Self {
+        Self::Esdirk(tableau)
+    }
+}
+
+impl From<&'static RosenbrockTableau> for OdeMethod {
+    fn from(tableau: &'static RosenbrockTableau) -> Self {
+        Self::Rosenbrock(tableau)
+    }
+}
+
 impl OdeMethod {
     /// Its steps, forward and backward, for `n` trajectories of `d` coordinates.
     pub(super) fn steps<T: Real>(self, n: usize, d: usize) -> Box<dyn StepAdjoint<T>> {
         match self {
             Self::Erk(tableau) => Box::new(ErkAdjoint::new(tableau, n, d)),
+            Self::Radau5 => Box::new(RadauAdjoint::new(Radau5::new(n, d), &[3], n, d)),
+            Self::Radau9 => Box::new(RadauAdjoint::new(Radau9::new(n, d), &[5], n, d)),
+            Self::Radau13 => Box::new(RadauAdjoint::new(Radau13::new(n, d), &[7], n, d)),
+            Self::Radau => Box::new(RadauAdjoint::new(Radau::new(n, d), &[3, 5, 7], n, d)),
+            Self::Esdirk(tableau) => Box::new(EsdirkAdjoint::new(tableau, n, d)),
+            Self::Rosenbrock(tableau) => Box::new(RosenbrockAdjoint::new(tableau, n, d)),
         }
     }
 }

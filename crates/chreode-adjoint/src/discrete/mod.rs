@@ -2,8 +2,12 @@
 //! and one file a family of methods for how its step goes backward.
 
 mod erk;
+mod esdirk;
 pub(crate) mod euler_maruyama;
 pub(crate) mod event;
+mod implicit;
 pub(crate) mod method;
+mod radau;
+mod rosenbrock;
 pub(crate) mod sweep;
 mod tape;

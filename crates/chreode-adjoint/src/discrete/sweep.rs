@@ -166,6 +166,12 @@ impl<T: Real> OdeAdjoint<T> {
         &self.tape.steps
     }
 
+    /// Of each step of the last forward run, the power of its length that its error scales with, by which a method that changes its
+    /// order tells it: one more than the number of stages of a Radau method. 0 for methods without an error estimate.
+    pub fn error_orders(&self) -> &[u8] {
+        &self.tape.orders
+    }
+
     /// States that are stored now: those that the last forward run kept; after a backward one, the start state.
     pub fn stored_states(&self) -> usize {
         self.tape.states.kept()

@@ -28,7 +28,6 @@ pub(super) struct Tape<T> {
 pub(super) struct Taken {
     pub(super) t: f64,
     pub(super) t_end: f64,
-    #[allow(dead_code, reason = "for methods that change their order")]
     /// [`Stepper::error_order`](chreode_solve::Stepper::error_order) of the step; 0 for none.
     pub(super) error_order: u8,
 }

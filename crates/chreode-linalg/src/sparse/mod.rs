@@ -2,7 +2,7 @@
 //!
 //! Start with `lu` ([`SparseLu`]): `analysis` reads the pattern once, `fronts` factors values (`pivots` those of one
 //! front), `library` (faer) takes over
-//! where the pivots that the pattern allows would not be stable. Not here: matrix-free solvers (`krylov`).
+//! where the pivots that the pattern allows would not be stable. `structured` chooses between dense, banded and sparse. Not here: matrix-free solvers (`krylov`).
 
 pub(crate) mod analysis;
 pub(crate) mod band;
@@ -13,6 +13,7 @@ pub(crate) mod lu;
 mod matching;
 mod pivots;
 mod planes;
+pub(crate) mod structured;
 
 #[cfg(doc)]
 use lu::SparseLu;

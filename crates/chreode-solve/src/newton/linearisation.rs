@@ -1,10 +1,9 @@
 //! The Jacobian of a field along a run, and the linear systems made of it.
 
-use chreode_core::{FieldError, Real, SingularMatrix, Sparsity, Tolerance};
-use chreode_linalg::{Complex, Scalar};
+use chreode_core::{FieldError, LinearSolver, Real, SingularMatrix, Sparsity, Tolerance};
+use chreode_linalg::{Complex, Scalar, StructuredLu};
 
 use super::differences::Colored;
-use super::structure::{DENSE_UP_TO, Solver};
 use crate::rhs::Rhs;
 use crate::stats::Work;
 
@@ -53,8 +52,8 @@ struct Systems<T: Real> {
     jac_at: Vec<usize>,
     /// Where each entry of the mass matrix goes, and the entry.
     mass_at: Vec<(usize, T)>,
-    real: Vec<Solver<T>>,
-    complex: Vec<Solver<Complex<T>>>,
+    real: Vec<StructuredLu<T>>,
+    complex: Vec<StructuredLu<Complex<T>>>,
     matrix: Vec<T>,
     complex_matrix: Vec<Complex<T>>,
     complex_rhs: Vec<Complex<T>>,
@@ -75,7 +74,7 @@ impl<T: Real> Linearisation<T> {
             shifted: vec![T::ZERO; n * d],
             f1: vec![T::ZERO; n * d],
         };
-        if d <= DENSE_UP_TO {
+        if d <= StructuredLu::<T>::DENSE_UP_TO {
             new.systems = Some(new.build(None));
         }
         new
@@ -113,7 +112,7 @@ impl<T: Real> Linearisation<T> {
 
     /// Small systems are made at once, others when they are needed.
     fn rebuild(&mut self) {
-        self.systems = (self.d <= DENSE_UP_TO).then(|| self.build(self.given.as_ref()));
+        self.systems = (self.d <= StructuredLu::<T>::DENSE_UP_TO).then(|| self.build(self.given.as_ref()));
     }
 
     /// The largest element of a row of the mass matrix, by modulus.
@@ -128,7 +127,7 @@ impl<T: Real> Linearisation<T> {
 
     /// Whether a factorisation costs much more than evaluations and solves.
     pub(crate) fn is_dear(&self) -> bool {
-        self.systems.as_ref().and_then(|s| s.real.first()).is_some_and(Solver::is_dear)
+        self.systems.as_ref().and_then(|s| s.real.first()).is_some_and(StructuredLu::is_dear)
     }
 
     /// Whether there is a mass matrix.
@@ -159,7 +158,7 @@ impl<T: Real> Linearisation<T> {
             let jac = (0..d).flat_map(|j| pattern.column(j).iter().map(move |&i| (i, j)));
             Sparsity::new(d, d, jac.chain(mass.iter().map(|&(i, j, _)| (i, j)))).ok()
         });
-        let solver = Solver::of(system.as_ref(), d);
+        let solver = StructuredLu::of(system.as_ref(), d);
         let sparse = system.as_ref().filter(|_| !solver.is_dense());
         let place = |i: usize, j: usize| match sparse {
             Some(s) => s.col_starts()[j] + s.column(j).partition_point(|&k| k < i),
@@ -320,7 +319,7 @@ fn factor_all<T: Real, S: Scalar<Part = T>>(
     jac_at: &[usize],
     mass_at: &[(usize, T)],
     matrix: &mut [S],
-    solvers: &mut [Solver<S>],
+    solvers: &mut [StructuredLu<S>],
 ) -> Result<(), SingularMatrix> {
     matrix.fill(S::ZERO);
     for (jac, solver) in jac.chunks_exact(jac_at.len().max(1)).zip(solvers) {

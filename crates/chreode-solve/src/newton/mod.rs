@@ -6,5 +6,4 @@
 pub(crate) mod differences;
 pub(crate) mod krylov;
 pub(crate) mod linearisation;
-mod structure;
 pub(crate) mod weights;

@@ -59,6 +59,38 @@ impl<const S: usize> Coefficients<S> {
     }
 }
 
+/// Radau IIA with `s` stages, of order `2 s - 1`, as data: collocation at `c`, whose matrix `A` has the inverse
+/// `A⁻¹ = T Λ T⁻¹`, with a real eigenvalue and blocks `[[α, -β], [β, α]]` on the diagonal of `Λ` [HW96, section IV.8].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RadauTableau {
+    /// Nodes; the last one is 1.
+    pub c: &'static [f64],
+    /// The real eigenvalue.
+    pub gamma: f64,
+    /// `(α, β)`, for `(s - 1) / 2` complex pairs.
+    pub pairs: &'static [(f64, f64)],
+    /// `T`, `[s, s]` row-major.
+    pub t: &'static [f64],
+    /// `T⁻¹`, `[s, s]` row-major.
+    pub t_inv: &'static [f64],
+}
+
+impl RadauTableau {
+    /// The one with this number of stages: 3, 5 or 7, else none.
+    pub fn with_stages(stages: usize) -> Option<Self> {
+        fn of<const S: usize>(table: &'static Coefficients<S>) -> RadauTableau {
+            let (t, t_inv) = (table.t.as_flattened(), table.t_inv.as_flattened());
+            RadauTableau { c: &table.c, gamma: table.gamma, pairs: &table.pairs[..S / 2], t, t_inv }
+        }
+        match stages {
+            3 => Some(of(&THREE)),
+            5 => Some(of(&FIVE)),
+            7 => Some(of(&SEVEN)),
+            _ => None,
+        }
+    }
+}
+
 /// Order 5.
 #[rustfmt::skip]
 pub(super) static THREE: Coefficients<3> = Coefficients::new(

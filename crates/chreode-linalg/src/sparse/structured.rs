@@ -1,25 +1,35 @@
-//! In which form a system `s M - J` is solved.
+//! Systems in the form that suits their pattern: dense, banded or sparse.
 
 use chreode_core::{LinearSolver, Real, SingularMatrix, Sparsity};
-use chreode_linalg::{BandLu, Complex, Lu, Scalar, SparseLu};
+
+use super::band::BandLu;
+use super::lu::SparseLu;
+use crate::dense::lu::Lu;
+use crate::scalar::{Complex, Scalar};
 
 /// Up to this size all matrices are dense.
-pub(super) const DENSE_UP_TO: usize = 16;
+const DENSE_UP_TO: usize = 16;
 
 /// From this size on it is worth an effort to factor dense matrices less often.
 const DEAR_FROM: usize = 64;
 
-/// A solver of the form that suits its pattern.
+/// A solver of the form that suits its pattern, by an estimate of the time of one factorisation and a few solves.
 #[derive(Debug, Clone)]
-pub(super) enum Solver<S: Scalar> {
+pub enum StructuredLu<S: Scalar> {
+    /// `[n, n]`, row-major.
     Dense(Lu<S>),
+    /// A band, with its values in the pattern's order.
     Band(BandLu<S>),
+    /// Few entries, in the pattern's order.
     Sparse(Box<SparseLu<S>>),
 }
 
-impl<S: Scalar> Solver<S> {
+impl<S: Scalar> StructuredLu<S> {
+    /// Up to this size all matrices are dense.
+    pub const DENSE_UP_TO: usize = DENSE_UP_TO;
+
     /// The fastest by an estimate of one factorisation and a few solves. `None`: dense.
-    pub(super) fn of(pattern: Option<&Sparsity>, d: usize) -> Self {
+    pub fn of(pattern: Option<&Sparsity>, d: usize) -> Self {
         let Some(pattern) = pattern.filter(|_| d > DENSE_UP_TO) else {
             return Self::Dense(Lu::new(d));
         };
@@ -45,21 +55,21 @@ impl<S: Scalar> Solver<S> {
     }
 
     /// A solver of the same form for another type of elements.
-    pub(super) fn like<R: Scalar>(&self, pattern: Option<&Sparsity>) -> Solver<R> {
+    pub fn like<R: Scalar>(&self, pattern: Option<&Sparsity>) -> StructuredLu<R> {
         match (self, pattern) {
-            (Self::Band(_), Some(pattern)) => Solver::Band(BandLu::new(pattern)),
-            (Self::Sparse(lu), _) => Solver::Sparse(Box::new(lu.of_same_pattern())),
-            _ => Solver::Dense(Lu::new(self.n())),
+            (Self::Band(_), Some(pattern)) => StructuredLu::Band(BandLu::new(pattern)),
+            (Self::Sparse(lu), _) => StructuredLu::Sparse(Box::new(lu.of_same_pattern())),
+            _ => StructuredLu::Dense(Lu::new(self.n())),
         }
     }
 
     /// Whether its values are dense, `[d, d]` row-major.
-    pub(super) fn is_dense(&self) -> bool {
+    pub fn is_dense(&self) -> bool {
         matches!(self, Self::Dense(_))
     }
 
     /// Whether factoring takes tens of times as long as solving.
-    pub(super) fn is_dear(&self) -> bool {
+    pub fn is_dear(&self) -> bool {
         match self {
             Self::Dense(lu) => lu.n() >= DEAR_FROM,
             Self::Band(_) => false,
@@ -67,7 +77,22 @@ impl<S: Scalar> Solver<S> {
         }
     }
 
-    pub(super) fn n(&self) -> usize {
+    /// Factors a dense matrix from its entries, as [`Lu::factor_from`].
+    ///
+    /// # Errors
+    /// [`SingularMatrix`].
+    ///
+    /// # Panics
+    /// If the solver is not dense.
+    #[inline]
+    pub fn factor_from(&mut self, entry: impl Fn(usize, bool) -> S) -> Result<(), SingularMatrix> {
+        let Self::Dense(lu) = self else { panic!("entries of a dense matrix for a solver of another form") };
+        lu.factor_from(entry)
+    }
+}
+
+impl<S: Scalar> LinearSolver<S> for StructuredLu<S> {
+    fn n(&self) -> usize {
         match self {
             Self::Dense(lu) => lu.n(),
             Self::Band(lu) => lu.n(),
@@ -75,7 +100,7 @@ impl<S: Scalar> Solver<S> {
         }
     }
 
-    pub(super) fn factor(&mut self, values: &[S]) -> Result<(), SingularMatrix> {
+    fn factor(&mut self, values: &[S]) -> Result<(), SingularMatrix> {
         match self {
             Self::Dense(lu) => lu.factor(values),
             Self::Band(lu) => lu.factor(values),
@@ -83,30 +108,28 @@ impl<S: Scalar> Solver<S> {
         }
     }
 
-    /// Factors a dense matrix from its entries, as [`Lu::factor_from`].
-    ///
-    /// # Panics
-    /// If the solver is not dense.
     #[inline]
-    pub(super) fn factor_from(&mut self, entry: impl Fn(usize, bool) -> S) -> Result<(), SingularMatrix> {
-        let Self::Dense(lu) = self else { panic!("entries of a dense matrix for a solver of another form") };
-        lu.factor_from(entry)
-    }
-
-    #[inline]
-    pub(super) fn solve(&mut self, b: &mut [S]) {
+    fn solve(&mut self, b: &mut [S]) {
         match self {
             Self::Dense(lu) => lu.solve(b),
             Self::Band(lu) => lu.solve(b),
             Self::Sparse(lu) => lu.solve(b),
         }
     }
+
+    fn solve_transpose(&mut self, b: &mut [S]) {
+        match self {
+            Self::Dense(lu) => lu.solve_transpose(b),
+            Self::Band(lu) => lu.solve_transpose(b),
+            Self::Sparse(lu) => lu.solve_transpose(b),
+        }
+    }
 }
 
-impl<T: Real> Solver<Complex<T>> {
-    /// Solves for a right-hand side whose parts are apart, in place.
+impl<T: Real> StructuredLu<Complex<T>> {
+    /// Solves for a right-hand side whose parts are apart, in place; `whole` is scratch of the same length.
     #[inline]
-    pub(super) fn solve_parts(&mut self, re: &mut [T], im: &mut [T], whole: &mut [Complex<T>]) {
+    pub fn solve_parts(&mut self, re: &mut [T], im: &mut [T], whole: &mut [Complex<T>]) {
         if let Self::Dense(lu) = self {
             return lu.solve_parts(re, im);
         }

@@ -1,0 +1,165 @@
+//! Steps of diagonally implicit methods with an explicit first stage, again and backward.
+
+use chreode_core::{Real, Vjp};
+use chreode_solve::{Esdirk, EsdirkTableau, SolveError, Stats};
+
+use super::implicit::field::Rows;
+use super::implicit::stages::StageEquations;
+use super::method::{Run, StepAdjoint};
+use super::tape::Taken;
+use crate::AdjointError;
+
+#[derive(Debug)]
+pub(super) struct EsdirkAdjoint<T: Real> {
+    tableau: &'static EsdirkTableau,
+    stepper: Esdirk<T>,
+    rows: Rows<T>,
+    nd: usize,
+    equations: StageEquations<T>,
+    /// Stages, their derivatives, and adjoints of the stages: `[stages, n, d]` each.
+    inputs: Vec<T>,
+    k: Vec<T>,
+    input_bar: Vec<T>,
+    psi: Vec<T>,
+    delta: Vec<T>,
+    bar: Vec<T>,
+    lambda: Vec<T>,
+}
+
+impl<T: Real> EsdirkAdjoint<T> {
+    pub(super) fn new(tableau: &'static EsdirkTableau, n: usize, d: usize) -> Self {
+        let nd = n * d;
+        let zeros = |rows: usize| vec![T::ZERO; rows * nd];
+        let s = tableau.stages();
+        Self {
+            tableau,
+            stepper: Esdirk::new(tableau, n, d),
+            rows: Rows::new(d),
+            nd,
+            equations: StageEquations::new(vec![1.0 / tableau.gamma], n, d),
+            inputs: zeros(s),
+            k: zeros(s),
+            input_bar: zeros(s),
+            psi: zeros(1),
+            delta: zeros(1),
+            bar: zeros(1),
+            lambda: zeros(1),
+        }
+    }
+
+    fn time(&self, i: usize, step: Taken) -> f64 {
+        let c = self.tableau.c[i];
+        if c == 1.0 { step.t_end } else { step.t + c * (step.t_end - step.t) }
+    }
+
+    /// Solves stage by stage; `y_end` tells where they may lie, if it is known.
+    fn stages(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        p: &[T],
+        y: &[T],
+        y_end: Option<&[T]>,
+    ) -> Result<(), AdjointError> {
+        let (m, nd, h) = (self.tableau, self.nd, step.t_end - step.t);
+        self.equations.begin(f, h);
+        self.inputs[..nd].copy_from_slice(y);
+        f.eval(step.t, y, p, &mut self.k[..nd])?;
+        let inverse = T::c(1.0 / (m.gamma * h));
+        for i in 1..m.stages() {
+            self.psi.copy_from_slice(y);
+            for (j, &a) in m.a[i].iter().enumerate() {
+                let weight = T::c(h * a);
+                for (psi, &k) in self.psi.iter_mut().zip(&self.k[j * nd..]) {
+                    *psi += weight * k;
+                }
+            }
+            let (done, rest) = self.inputs.split_at_mut(i * nd);
+            let input = &mut rest[..nd];
+            match y_end {
+                Some(end) => {
+                    for ((input, &y), &end) in input.iter_mut().zip(y).zip(end) {
+                        *input = y + T::c(m.c[i]) * (end - y);
+                    }
+                }
+                None => input.copy_from_slice(&done[(i - 1) * nd..]),
+            }
+            let c = m.c[i];
+            let time = if c == 1.0 { step.t_end } else { step.t + c * h };
+            self.equations.solve(f, &[time], h, &self.psi, p, input, &mut self.delta)?;
+            for (k, &delta) in self.k[i * nd..].iter_mut().zip(&self.delta) {
+                *k = delta * inverse;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
+    fn with_stepper(&mut self, f: &mut dyn Vjp<T>, run: &mut Run<'_, T>) -> Result<Stats, SolveError> {
+        self.rows.run(f, &mut self.stepper, run)
+    }
+
+    fn again(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        _goes_on: bool,
+        p: &[T],
+        y: &mut [T],
+    ) -> Result<(), AdjointError> {
+        self.stages(f, step, p, y, None)?;
+        y.copy_from_slice(&self.inputs[self.inputs.len() - self.nd..]);
+        Ok(())
+    }
+
+    fn back(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        p: &[T],
+        y: &[T],
+        y_end: &[T],
+        a: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        self.stages(f, step, p, y, Some(y_end))?;
+        let (m, nd, h) = (self.tableau, self.nd, step.t_end - step.t);
+        let (s, row) = (m.stages(), |i: usize| i * nd..(i + 1) * nd);
+        for i in (0..s).rev() {
+            // Of k_i, but for what it does to its own stage: h (b_i a + Σ_{j > i} a_ji Ȳ_j).
+            let b = if i + 1 < s { m.a[s - 1][i] } else { m.gamma };
+            let b = T::c(b);
+            for (bar, &a) in self.bar.iter_mut().zip(&*a) {
+                *bar = b * a;
+            }
+            for j in i + 1..s {
+                let w = T::c(m.a[j][i]);
+                for (bar, &input_bar) in self.bar.iter_mut().zip(&self.input_bar[row(j)]) {
+                    *bar += w * input_bar;
+                }
+            }
+            if i == 0 {
+                self.bar.iter_mut().for_each(|bar| *bar *= T::c(h));
+                f.vjp(step.t, y, p, &self.bar, &mut self.input_bar[row(0)], p_bar)?;
+                break;
+            }
+            // λ - h γ Jᵀ λ is that; Ȳ = Jᵀ λ, with no product that rounding would spoil.
+            let (time, per_gamma, inverse) = (self.time(i, step), T::c(1.0 / m.gamma), T::c(1.0 / (m.gamma * h)));
+            self.bar.iter_mut().for_each(|bar| *bar *= per_gamma);
+            let input = &self.inputs[row(i)];
+            self.equations.solve_adjoint(f, &[time], h, p, input, &self.bar, &mut self.lambda, p_bar)?;
+            for ((input_bar, &lambda), &bar) in
+                self.input_bar[row(i)].iter_mut().zip(&self.lambda).zip(&self.bar)
+            {
+                *input_bar = lambda * inverse - bar;
+            }
+        }
+        for i in 0..s {
+            for (a, &bar) in a.iter_mut().zip(&self.input_bar[row(i)]) {
+                *a += bar;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,274 @@
+//! The equations `W Z / h = F(base + Z)` of a step's stages, solved to rounding, and the adjoint ones.
+//!
+//! Newton's iteration holds a factorisation as long as it converges fast, and so does the refinement of the adjoint stages, whose
+//! residuals are pull-backs: what is held decides how long it takes, and not what comes out.
+
+use chreode_core::{Real, Vjp};
+use chreode_solve::{SolveError, StepFailure};
+
+use super::field::{Rows, pattern};
+use super::system::StageSystem;
+use crate::AdjointError;
+
+/// Corrections of this many last digits are rounding.
+const ROUNDING: f64 = 8.0;
+/// Corrections fall by this factor at least, or the Jacobians are computed anew.
+const SLOW: f64 = 0.3;
+/// How often they are.
+const MOST_FACTORISATIONS: u32 = 12;
+/// A coordinate this small beside the largest has no relative error.
+const FLOOR: f64 = 1e-10;
+
+/// The equations of `s` stages that `W`, `[s, s]`, couples.
+#[derive(Debug)]
+pub(in crate::discrete) struct StageEquations<T: Real> {
+    nd: usize,
+    d: usize,
+    s: usize,
+    w: Vec<f64>,
+    system: StageSystem<T>,
+    /// Step length of the factorisation; 0 for none.
+    held: f64,
+    rows: Rows<T>,
+    jac: Vec<T>,
+    residual: Vec<T>,
+    products: Vec<T>,
+    p_bar: Vec<T>,
+}
+
+impl<T: Real> StageEquations<T> {
+    pub(in crate::discrete) fn new(w: Vec<f64>, n: usize, d: usize) -> Self {
+        let (s, nd) = (w.len().isqrt(), n * d);
+        Self {
+            nd,
+            d,
+            s,
+            system: StageSystem::new(w.clone(), n, d),
+            w,
+            held: 0.0,
+            rows: Rows::new(d),
+            jac: Vec::new(),
+            residual: vec![T::ZERO; s * nd],
+            products: vec![T::ZERO; s * nd],
+            p_bar: Vec::new(),
+        }
+    }
+
+    /// Forgets the factorisation, unless it is one for steps of length `h`.
+    pub(in crate::discrete) fn begin(&mut self, f: &mut dyn Vjp<T>, h: f64) {
+        if self.system.shape(pattern(f)) {
+            self.jac.clear();
+            self.jac.resize(self.s * (self.nd / self.d.max(1)) * self.system.entries(), T::ZERO);
+            self.held = 0.0;
+        }
+        if self.held != h {
+            self.held = 0.0;
+        }
+    }
+
+    /// Factors with the Jacobians at these stages.
+    fn refresh(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        times: &[f64],
+        h: f64,
+        inputs: &[T],
+        p: &[T],
+    ) -> Result<(), AdjointError> {
+        let len = self.jac.len() / self.s;
+        self.held = 0.0;
+        for ((&t, y), jac) in
+            times.iter().zip(inputs.chunks_exact(self.nd)).zip(self.jac.chunks_exact_mut(len.max(1)))
+        {
+            self.rows.jacobians(f, t, y, p, jac)?;
+        }
+        if let Err(singular) = self.system.factor(h, &self.jac) {
+            return Err(unsolved(times, h, singular.into()));
+        }
+        self.held = h;
+        Ok(())
+    }
+
+    /// Solves for stages `inputs = base + Z`, `[s, n, d]`, from a first guess of them; sets `z` to `Z`.
+    ///
+    /// # Errors
+    /// The field's, and [`SolveError::Unsolved`].
+    pub(in crate::discrete) fn solve(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        times: &[f64],
+        h: f64,
+        base: &[T],
+        p: &[T],
+        inputs: &mut [T],
+        z: &mut [T],
+    ) -> Result<(), AdjointError> {
+        let (s, nd, eps) = (self.s, self.nd, T::EPSILON.f64());
+        for (z, input) in z.chunks_exact_mut(nd).zip(inputs.chunks_exact(nd)) {
+            for ((z, &input), &base) in z.iter_mut().zip(input).zip(base) {
+                *z = input - base;
+            }
+        }
+        let (mut before, mut factorisations, mut iterations) = (f64::INFINITY, 0, 0);
+        if self.held == 0.0 {
+            self.refresh(f, times, h, inputs, p)?;
+            factorisations += 1;
+        }
+        loop {
+            iterations += 1;
+            for (i, residual) in self.residual.chunks_exact_mut(nd).enumerate() {
+                f.eval(times[i], &inputs[i * nd..][..nd], p, residual)?;
+                for j in 0..s {
+                    let w = T::c(self.w[i * s + j] / h);
+                    for (r, &z) in residual.iter_mut().zip(&z[j * nd..][..nd]) {
+                        *r -= w * z;
+                    }
+                }
+            }
+            self.system.solve(&mut self.residual);
+            for ((z, input), (&change, &base)) in
+                z.iter_mut().zip(&mut *inputs).zip(self.residual.iter().zip(base.iter().cycle()))
+            {
+                *z += change;
+                *input = base + *z;
+            }
+            let size = relative(&self.residual, inputs, self.d);
+            let rate = size / before;
+            if size <= ROUNDING * eps || rate > 0.0 && rate < SLOW && size * rate <= ROUNDING * eps {
+                return Ok(());
+            }
+            if !(rate < SLOW || before.is_infinite() && size < 0.1) {
+                if factorisations > 0 && size < eps.sqrt() && before.is_finite() {
+                    return Ok(()); // what is left is rounding
+                }
+                if factorisations >= MOST_FACTORISATIONS || !size.is_finite() {
+                    let failure = StepFailure::NewtonDiverged { iterations, rate };
+                    return Err(unsolved(times, h, failure));
+                }
+                self.refresh(f, times, h, inputs, p)?;
+                factorisations += 1;
+                before = f64::INFINITY;
+                continue;
+            }
+            before = size;
+        }
+    }
+
+    /// Solves `Σ_i w_ij μ_i / h - J_jᵀ μ_j = b_j` for the adjoint stages `mu`, where `J_j` is the Jacobian at stage `j`, and adds
+    /// `Σ_j μ_jᵀ ∂f/∂p` to `p_bar`. What is not finite is passed on.
+    ///
+    /// # Errors
+    /// The field's, and [`SolveError::Unsolved`].
+    pub(in crate::discrete) fn solve_adjoint(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        times: &[f64],
+        h: f64,
+        p: &[T],
+        inputs: &[T],
+        b: &[T],
+        mu: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        let (s, nd, eps) = (self.s, self.nd, T::EPSILON.f64());
+        let (mut before, mut factorisations) = (f64::INFINITY, 0);
+        if self.held == 0.0 {
+            self.refresh(f, times, h, inputs, p)?;
+            factorisations += 1;
+        }
+        self.p_bar.resize(p.len(), T::ZERO);
+        mu.copy_from_slice(b);
+        self.system.solve_transpose(mu);
+        loop {
+            self.p_bar.fill(T::ZERO);
+            for (j, residual) in self.residual.chunks_exact_mut(nd).enumerate() {
+                let row = j * nd..(j + 1) * nd;
+                let product = &mut self.products[row.clone()];
+                f.vjp(times[j], &inputs[row.clone()], p, &mu[row.clone()], product, &mut self.p_bar)?;
+                for ((r, &b), &product) in residual.iter_mut().zip(&b[row]).zip(&*product) {
+                    *r = b + product;
+                }
+                for i in 0..s {
+                    let w = T::c(self.w[i * s + j] / h);
+                    for (r, &mu) in residual.iter_mut().zip(&mu[i * nd..][..nd]) {
+                        *r -= w * mu;
+                    }
+                }
+            }
+            self.system.solve_transpose(&mut self.residual);
+            let size = dual(&self.residual, mu, inputs, self.d);
+            let rate = size / before;
+            let rounding = rate >= SLOW && factorisations > 0 && size < eps.sqrt();
+            if size <= ROUNDING * eps || rounding || !size.is_finite() {
+                p_bar.iter_mut().zip(&self.p_bar).for_each(|(sum, &p_bar)| *sum += p_bar);
+                return Ok(());
+            }
+            for (mu, &change) in mu.iter_mut().zip(&self.residual) {
+                *mu += change;
+            }
+            before = size;
+            if rate >= SLOW || rate.is_nan() || size > 0.1 {
+                if factorisations >= MOST_FACTORISATIONS {
+                    return Err(unsolved(times, h, StepFailure::NewtonDiverged { iterations: 0, rate }));
+                }
+                self.refresh(f, times, h, inputs, p)?;
+                factorisations += 1;
+                mu.copy_from_slice(b);
+                self.system.solve_transpose(mu);
+                before = f64::INFINITY;
+            }
+        }
+    }
+}
+
+/// The error of a step whose stages were not found.
+fn unsolved(times: &[f64], h: f64, failure: StepFailure) -> AdjointError {
+    let t = times.last().map_or(f64::NAN, |t| t - h);
+    SolveError::Unsolved { t, h: h.abs(), failure }.into()
+}
+
+/// The largest correction of a value beside it.
+fn relative<T: Real>(changes: &[T], values: &[T], d: usize) -> f64 {
+    let mut worst = 0.0_f64;
+    for (changes, values) in changes.chunks_exact(d.max(1)).zip(values.chunks_exact(d.max(1))) {
+        let floor = T::c(FLOOR) * values.iter().fold(T::ZERO, |most, v| most.max(v.abs()));
+        for (change, value) in changes.iter().zip(values) {
+            let size = change.abs();
+            if size != T::ZERO {
+                let size = (size / value.abs().max(floor)).f64();
+                if size.is_nan() {
+                    return size;
+                }
+                worst = worst.max(size);
+            }
+        }
+    }
+    worst
+}
+
+/// The largest correction of the adjoint stages beside the largest of them, as they are and times the values.
+fn dual<T: Real>(changes: &[T], mu: &[T], values: &[T], d: usize) -> f64 {
+    let mut worst = 0.0_f64;
+    for ((changes, mu), values) in
+        changes.chunks_exact(d.max(1)).zip(mu.chunks_exact(d.max(1))).zip(values.chunks_exact(d.max(1)))
+    {
+        let floor = T::c(FLOOR) * values.iter().fold(T::ZERO, |most, v| most.max(v.abs()));
+        let (mut plain, mut scaled) = ([T::ZERO; 2], [T::ZERO; 2]);
+        for ((change, mu), value) in changes.iter().zip(mu).zip(values) {
+            if !(change.is_finite() && mu.is_finite()) {
+                return f64::NAN;
+            }
+            let weight = value.abs().max(floor);
+            for (k, x) in [change.abs(), mu.abs()].into_iter().enumerate() {
+                plain[k] = plain[k].max(x);
+                scaled[k] = scaled[k].max(x * weight);
+            }
+        }
+        for [change, mu] in [plain, scaled] {
+            if change != T::ZERO {
+                worst = worst.max((change / mu).f64());
+            }
+        }
+    }
+    worst
+}

@@ -1,0 +1,176 @@
+//! Gradients through runs of implicit methods against finite differences of the same steps, solved again on their own.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+mod frozen;
+
+use chreode_adjoint::{Checkpoints, OdeAdjoint, OdeMethod};
+use chreode_core::{Jacobian, Vjp};
+use chreode_solve::{KENCARP4, RODAS5P, SolveOptions};
+use chreode_testkit::{BrusselatorLine, StiffCase, StiffField, stiff_corpus};
+use frozen::Rated;
+use rand::{RngExt, SeedableRng};
+
+/// A stiff problem with parameters, near which points are drawn.
+struct Problem {
+    name: &'static str,
+    f: Rated<f64>,
+    y0: Vec<f64>,
+    /// Sizes of the coordinates.
+    scale: Vec<f64>,
+    t_end: f64,
+    floor: f64,
+}
+
+/// The stiff corpus, over spans of some thirty to a hundred steps.
+fn problems() -> Vec<Problem> {
+    let mut all = Vec::new();
+    for case in stiff_corpus() {
+        let StiffCase { name, field, y0, floor, .. } = case;
+        let t_end = match name {
+            "Robertson" => 100.0,
+            "HIRES" => 30.0,
+            "OREGO" => 20.0,
+            "van der Pol 1e3" | "van der Pol 1e6" => 0.5,
+            "E5" => 1e3,
+            "POLLU" => 5.0,
+            "ring modulator" => 2e-6,
+            _ => continue, // below, smaller
+        };
+        all.push(Problem { name, f: Rated::new(field, y0.len().min(4)), scale: Vec::new(), y0, t_end, floor });
+    }
+    let line = BrusselatorLine { points: 12 };
+    let field: Box<dyn Jacobian<f64>> = Box::new(StiffField::new(line));
+    let f = Rated::new(field, 4);
+    all.push(Problem { name: "Brusselator 1-D", f, y0: line.start(), scale: Vec::new(), t_end: 3.0, floor: 1.0 });
+    for problem in &mut all {
+        let mut y = problem.y0.clone();
+        let options = SolveOptions::tolerance(1e-6, 1e-6 * problem.floor);
+        let mut adjoint = OdeAdjoint::new(OdeMethod::Radau5, 1, y.len());
+        let p = vec![1.0; problem.f.np()];
+        problem.scale = y.iter().map(|y| y.abs()).collect();
+        adjoint.forward(&mut problem.f, &p, &mut y, (0.0, problem.t_end), &options, &mut |_, _, _| {}).unwrap();
+        for (scale, y) in problem.scale.iter_mut().zip(&y) {
+            *scale = scale.max(y.abs());
+        }
+    }
+    all
+}
+
+fn name(method: OdeMethod) -> String {
+    match method {
+        OdeMethod::Esdirk(m) => m.name.to_string(),
+        OdeMethod::Rosenbrock(m) => m.name.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn methods() -> [OdeMethod; 6] {
+    use OdeMethod::{Radau, Radau5, Radau9, Radau13};
+    [Radau5, (&KENCARP4).into(), (&RODAS5P).into(), Radau9, Radau13, Radau]
+}
+
+/// Gradients in the start state and the parameters of `Σ_i weights_i · y(t_i)`, and the steps.
+fn gradient(
+    f: &mut dyn Vjp<f64>,
+    method: OdeMethod,
+    checkpoints: Checkpoints,
+    (y0, p): (&[f64], &[f64]),
+    at: &[f64],
+    options: &SolveOptions<'_>,
+    weights: &[Vec<f64>],
+) -> (Vec<f64>, Vec<f64>, OdeAdjoint<f64>) {
+    let mut adjoint = OdeAdjoint::with_checkpoints(method, 1, y0.len(), checkpoints).unwrap();
+    let (mut y, options) = (y0.to_vec(), SolveOptions { save_at: at, ..*options });
+    adjoint.forward(f, p, &mut y, (0.0, at[at.len() - 1]), &options, &mut |_, _, _| {}).unwrap();
+    let bars: Vec<&[f64]> = weights.iter().map(Vec::as_slice).collect();
+    let (mut y0_bar, mut p_bar) = (vec![0.0; y0.len()], vec![0.0; p.len()]);
+    adjoint.backward(f, p, &bars, &mut y0_bar, &mut p_bar).unwrap();
+    (y0_bar, p_bar, adjoint)
+}
+
+/// The largest difference, over the largest value, of gradients with respect to scaled variables.
+fn difference(a: &[f64], b: &[f64]) -> f64 {
+    let scale = b.iter().fold(0.0_f64, |s, v| s.max(v.abs()));
+    a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max)
+}
+
+#[test]
+fn frozen_steps() {
+    let mut rng = rand_pcg::Pcg64::seed_from_u64(7);
+    let mut worst = (0.0_f64, 0.0_f64);
+    for mut problem in problems() {
+        for method in methods() {
+            let points = if matches!(method, OdeMethod::Radau5 | OdeMethod::Esdirk(_) | OdeMethod::Rosenbrock(_)) { 2 } else { 1 };
+            for _ in 0..points {
+                let d = problem.y0.len();
+                let mut draw = |size: f64| size * rng.random_range(-1.0..1.0);
+                let y0: Vec<f64> = problem.y0.iter().map(|y| y * (1.0 + draw(0.05))).collect();
+                let p: Vec<f64> = (0..problem.f.np()).map(|_| 1.0 + draw(0.05)).collect();
+                let at = [0.4 * problem.t_end, problem.t_end];
+                let weights: Vec<Vec<f64>> =
+                    (0..2).map(|_| problem.scale.iter().map(|s| draw(1.0) / s.max(1e-30)).collect()).collect();
+                let options = SolveOptions::tolerance(1e-4, 1e-4 * problem.floor);
+                let f = &mut problem.f;
+                let (y0_bar, p_bar, adjoint) =
+                    gradient(f, method, Checkpoints::States(1), (&y0, &p), &at, &options, &weights);
+                let all = gradient(f, method, Checkpoints::All, (&y0, &p), &at, &options, &weights);
+                let steps: Vec<_> = adjoint.steps().iter().copied().zip(adjoint.error_orders().iter().copied()).collect();
+                let mut value = |x: &[f64]| {
+                    let mut y: Vec<f64> =
+                        (0..d).map(|i| y0[i] + x[i] * problem.scale[i]).collect();
+                    let p: Vec<f64> = p.iter().zip(&x[d..]).map(|(p, x)| p + x).collect();
+                    let mut sum = 0.0;
+                    for &((t, t_end), order) in &steps {
+                        frozen::step(f, method, (t, t_end), u32::from(order), &p, &mut y);
+                        for (at, weights) in at.iter().zip(&weights) {
+                            if *at == t_end {
+                                sum += y.iter().zip(weights).map(|(y, w)| y * w).sum::<f64>();
+                            }
+                        }
+                    }
+                    sum
+                };
+                let len = d + p.len();
+                // All coordinates of a small problem, some directions of others.
+                let directions: Vec<Vec<f64>> = if d <= 4 {
+                    (0..len).map(|i| (0..len).map(|k| f64::from(u8::from(k == i))).collect()).collect()
+                } else {
+                    (0..4).map(|_| (0..len).map(|_| draw(1.0)).collect()).collect()
+                };
+                let mut slopes = |h: f64| -> Vec<f64> {
+                    let mut slope = |direction: &Vec<f64>| {
+                        let mut by = |by: f64| {
+                            value(&direction.iter().map(|x| by * h * x).collect::<Vec<_>>())
+                        };
+                        (8.0 * (by(1.0) - by(-1.0)) - (by(2.0) - by(-2.0))) / (12.0 * h)
+                    };
+                    directions.iter().map(&mut slope).collect()
+                };
+                let scaled = |y0_bar: &[f64], p_bar: &[f64]| -> Vec<f64> {
+                    y0_bar.iter().zip(&problem.scale).map(|(a, s)| a * s).chain(p_bar.iter().copied()).collect()
+                };
+                let exact = scaled(&y0_bar, &p_bar);
+                let along = |g: &[f64]| -> Vec<f64> {
+                    directions.iter().map(|x| x.iter().zip(g).map(|(x, g)| x * g).sum()).collect()
+                };
+                // The fast phases of relaxation oscillations curve on scales that are not known before.
+                let mut error = f64::INFINITY;
+                for h in [1e-3, 1e-4, 1e-5, 1e-6] {
+                    if error > 1e-8 {
+                        error = error.min(difference(&along(&exact), &slopes(h)));
+                    }
+                }
+                let newton = difference(&scaled(&all.0, &all.1), &exact);
+                println!(
+                    "{:16} {:8} {:3} steps: from frozen steps {error:.1e}, from kept states {newton:.1e}",
+                    problem.name,
+                    name(method),
+                    steps.len()
+                );
+                worst.0 = worst.0.max(error);
+            }
+        }
+    }
+    assert!(worst.0 < 1e-6, "{worst:?}");
+}
