@@ -9,9 +9,11 @@ use chreode_core::Real;
 
 use crate::AdjointError;
 
-/// Which states a forward run keeps; the reverse sweep computes the others again. The gradient has the same bits.
+/// Which states a forward run keeps; the reverse sweep computes the others again. The gradient of an explicit method has the same
+/// bits; those of implicit ones differ by what Newton's iteration left, since their steps are taken again to rounding.
 ///
-/// Beside what is counted here are kept: the start and end of each step, 16 bytes a step; the last two states; the states
+/// A state of [`Bdf`](chreode_solve::Bdf) is kept with five differences, as much as six of other methods, except by
+/// [`All`](Self::All). Beside what is counted here are kept: the start and end of each step, 16 bytes a step; the last two states; the states
 /// before and after events; the method's work arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Checkpoints {
@@ -159,6 +161,16 @@ impl<T: Real> Store<T> {
             (_, Some(steps)) => Plan::Known { steps, next: 0 },
             (_, None) => Plan::Online { anchor: 0, dispensable: 0 },
         };
+    }
+
+    /// Makes those that were dropped since a run of `steps` steps be there again, if all were kept.
+    pub(crate) fn rewind(&mut self, steps: usize) {
+        if self.checkpoints == Checkpoints::All && steps > 0 {
+            // Slots were filled in the order of the steps, and a sweep fills none.
+            self.free.clear();
+            self.free.extend((steps..self.kept.len()).rev());
+            self.last = steps - 1;
+        }
     }
 
     /// Number of states kept now.

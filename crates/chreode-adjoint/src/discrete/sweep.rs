@@ -52,7 +52,7 @@ pub struct OdeAdjoint<T> {
     tape: Tape<T>,
     complete: bool,
     recomputed: u64,
-    /// The state that the sweep has come to, that at the end of the step before, and that at the end of the run.
+    /// The state that the sweep has come to (and what the method remembers there, if that is kept), that at the end of the step before, and that at the end of the run.
     y: Vec<T>,
     y_next: Vec<T>,
     y_end: Vec<T>,
@@ -91,15 +91,17 @@ impl<T: Real> OdeAdjoint<T> {
     ) -> Result<Self, AdjointError> {
         let nd = n * d;
         let zeros = || vec![T::ZERO; nd];
-        let states = Store::new(checkpoints, nd)?;
+        let method = method.into().steps(n, d);
+        let memory = if checkpoints == Checkpoints::All { 0 } else { method.memory() };
+        let states = Store::new(checkpoints, nd + memory)?;
         Ok(Self {
-            method: method.into().steps(n, d),
+            method,
             dim: d,
             nd,
-            tape: Tape::new(states, nd),
+            tape: Tape::new(states, nd, memory),
             complete: false,
             recomputed: 0,
-            y: zeros(),
+            y: vec![T::ZERO; nd + memory],
             y_next: zeros(),
             y_end: zeros(),
             lambda: zeros(),
@@ -172,7 +174,7 @@ impl<T: Real> OdeAdjoint<T> {
         &self.tape.orders
     }
 
-    /// States that are stored now: those that the last forward run kept; after a backward one, the start state.
+    /// States that are stored now: those that the last forward run kept; after a backward one all or the start state.
     pub fn stored_states(&self) -> usize {
         self.tape.states.kept()
     }
@@ -183,7 +185,7 @@ impl<T: Real> OdeAdjoint<T> {
     }
 
     /// Goes back through the last forward run, which had the same field and `p`. Going back once more takes its steps
-    /// again.
+    /// again, unless every state is stored.
     ///
     /// `state_bar[i]`, `[n, d]`, is the gradient of the objective with respect to the state at `save_at[i]`. Sets
     /// `y0_bar`, `[n, d]`, to the gradient with respect to the start state and ADDS that with respect to the
@@ -225,7 +227,7 @@ impl<T: Real> OdeAdjoint<T> {
         }
         self.sweep(f, p, &[], state_bar, None, y0_bar, p_bar, Some(time_bar))?;
         let Some(&(t, _)) = self.tape.steps.first() else { return Ok(T::ZERO) };
-        f.eval(t, &self.y, p, &mut self.lambda)?;
+        f.eval(t, &self.y[..self.nd], p, &mut self.lambda)?;
         Ok(-dot(y0_bar, &self.lambda))
     }
 
@@ -274,7 +276,9 @@ impl<T: Real> OdeAdjoint<T> {
             check_len("an element of state_bar", bar.len(), self.nd)?;
         }
         self.recomputed = 0;
-        self.y.copy_from_slice(&self.y_end);
+        self.tape.states.rewind(self.tape.steps.len());
+        self.method.begin();
+        self.y[..self.nd].copy_from_slice(&self.y_end);
         y0_bar.fill(T::ZERO);
         let a = y0_bar; // the adjoint state: where it ends is what is asked for
         let mut end_time_bar = T::ZERO;
@@ -287,13 +291,14 @@ impl<T: Real> OdeAdjoint<T> {
         for step in (0..self.tape.steps.len()).rev() {
             self.event_back(f, p, events, step, end_time_bar, a, p_bar)?;
             self.jump(f, p, step + 1, &mut saves, state_bar, a, &mut time_bar)?;
-            self.y_next.copy_from_slice(&self.y);
+            self.y_next.copy_from_slice(&self.y[..self.nd]);
             self.go_to(f, step, p)?;
             let taken = self.tape.step(step);
             self.method.back(f, taken, p, &self.y, &self.y_next, a, p_bar)?;
             check_finite(a, self.dim, 0, taken.t)?;
         }
         self.jump(f, p, 0, &mut saves, state_bar, a, &mut time_bar)?;
+        self.tape.states.rewind(self.tape.steps.len());
         check_finite(a, self.dim, 0, self.tape.steps.first().map_or(f64::NAN, |s| s.0))
     }
 
@@ -328,7 +333,7 @@ impl<T: Real> OdeAdjoint<T> {
             *a = bar + by * root;
         }
         p_bar.iter_mut().zip(&self.p_root).for_each(|(p_bar, &root)| *p_bar += by * root);
-        self.y.copy_from_slice(before);
+        self.y[..self.nd].copy_from_slice(before);
         Ok(())
     }
 
@@ -350,7 +355,7 @@ impl<T: Real> OdeAdjoint<T> {
                 *a += bar;
             }
             if let Some(time_bar) = time_bar {
-                f.eval(self.tape.saved[*saves].1, &self.y, p, &mut self.lambda)?;
+                f.eval(self.tape.saved[*saves].1, &self.y[..self.nd], p, &mut self.lambda)?;
                 time_bar[*saves] = dot(bar, &self.lambda);
             }
         }
@@ -393,7 +398,7 @@ impl<T: Real> OdeAdjoint<T> {
     ) -> Result<(), AdjointError> {
         for i in from..to {
             if let Some((_, _, after)) = self.tape.ending(i) {
-                self.y.copy_from_slice(after); // not by a step alone
+                self.y[..self.nd].copy_from_slice(after); // not by a step alone
                 *goes_on = false;
                 continue;
             }

@@ -82,6 +82,14 @@ impl<T: Real> BackwardDifferences<T> {
         &self.rows[j * self.nd..(j + 1) * self.nd]
     }
 
+    /// As [`row`](Self::row), to change.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row_mut(&mut self, j: usize) -> &mut [T] {
+        &mut self.rows[j * self.nd..(j + 1) * self.nd]
+    }
+
     /// The differences of orders 1 to [`MAX_ORDER`](Self::MAX_ORDER): what a step reads beside the state.
     pub fn memory(&self) -> &[T] {
         &self.rows[self.nd..(MAX_ORDER + 1) * self.nd]
