@@ -188,7 +188,7 @@ fn problems() -> Vec<Problem> {
             "Robertson" => 1e4,
             "HIRES" => 50.0,
             "OREGO" => 20.0,
-            "van der Pol 1e3" => 0.9,
+            "van der Pol 1e3" => 0.7, // before its jump, which no difference resolves
             "E5" => 1e3,
             "POLLU" => 10.0,
             "ring modulator" => 2e-6,
