@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_adjoint::{AdjointError, Checkpoints, EventVjp, OdeAdjoint};
+use chreode_adjoint::{AdjointError, Checkpoints, EventVjp, OdeAdjoint, OdeMethod};
 use chreode_core::Real;
-use chreode_solve::{Crossing, DOPRI5, ErkTableau, SolveOptions, Stopped, TSIT5, VERN7};
+use chreode_solve::{Crossing, DOPRI5, KENCARP4, RODAS5P, SolveOptions, Stopped, TSIT5, VERN7};
 use chreode_testkit::{Smooth, SmoothField, central_difference_by, compare};
 use proptest::prelude::*;
 
@@ -85,7 +85,7 @@ const SAVES: [f64; 3] = [0.4, 1.1, 1.9];
 
 /// Objective and its gradient in the start state and the parameters.
 fn objective(
-    method: &'static ErkTableau,
+    method: impl Into<OdeMethod>,
     checkpoints: Checkpoints,
     y0: &[f64],
     p: &[f64],
@@ -126,6 +126,21 @@ proptest! {
             if let Err(e) = compare("gradient", &gradient, &difference, 1e-6) {
                 return Err(TestCaseError::fail(format!("{} {events} events: {e} {gradient:?} {difference:?}", method.name)));
             }
+        }
+    }
+}
+
+/// Implicit methods, whose dense output is of lower order, give the same gradient to what that leaves.
+#[test]
+fn implicit_methods() {
+    let x = [4.0, 0.5, 9.81, 0.002, 0.75, 0.1];
+    let exact = objective(&VERN7, Checkpoints::All, &x[..2], &x[2..]).1;
+    let kencarp: OdeMethod = (&KENCARP4).into();
+    for method in [kencarp, (&RODAS5P).into(), OdeMethod::Radau5, OdeMethod::Radau9, OdeMethod::Radau] {
+        for checkpoints in [Checkpoints::All, Checkpoints::States(20)] {
+            let (_, gradient, events) = objective(method, checkpoints, &x[..2], &x[2..]);
+            assert_eq!(events, 3);
+            compare("gradient", &gradient, &exact, 1e-6).unwrap_or_else(|e| panic!("{method:?} {checkpoints:?}: {e}"));
         }
     }
 }

@@ -15,6 +15,9 @@ pub(super) struct RadauAdjoint<T: Real, S> {
     stepper: S,
     rows: Rows<T>,
     orders: Vec<Collocation<T>>,
+    /// The step that was gone back through last: its start and length, the state there, and which of `orders` has its stages.
+    later: Option<(f64, f64, usize)>,
+    y_later: Vec<T>,
 }
 
 /// Steps with one number of stages.
@@ -29,6 +32,8 @@ struct Collocation<T: Real> {
     z: Vec<T>,
     bars: Vec<T>,
     mu: Vec<T>,
+    /// First guess of the stages.
+    guess: Vec<T>,
 }
 
 /// `A⁻¹` of collocation at `c`: derivatives at the nodes of the polynomials that are 1 at one node, and 0 at the others and at 0.
@@ -58,49 +63,92 @@ impl<T: Real> Collocation<T> {
         Self {
             c,
             sums: w.chunks_exact(s).map(|row| row.iter().sum()).collect(),
-            equations: StageEquations::new(w, n, d),
+            equations: StageEquations::new(w, Some(table), n, d),
             times: vec![0.0; s],
             inputs: zeros(),
             z: zeros(),
             bars: zeros(),
             mu: zeros(),
+            guess: zeros(),
         }
     }
 
-    /// Solves for the stages; `y_end` tells where they may lie.
-    fn stages(
-        &mut self,
-        f: &mut dyn Vjp<T>,
-        step: Taken,
-        p: &[T],
-        y: &[T],
-        y_end: &[T],
-    ) -> Result<(), AdjointError> {
+    /// Solves for the stages from `guess`.
+    fn stages(&mut self, f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T]) -> Result<(), AdjointError> {
         let h = step.t_end - step.t;
         self.equations.begin(f, h);
-        for ((time, &c), input) in
-            self.times.iter_mut().zip(self.c).zip(self.inputs.chunks_exact_mut(y.len().max(1)))
-        {
+        for (time, &c) in self.times.iter_mut().zip(self.c) {
             *time = if c == 1.0 { step.t_end } else { step.t + c * h };
-            for ((input, &y), &end) in input.iter_mut().zip(y).zip(y_end) {
-                *input = y + T::c(c) * (end - y);
-            }
         }
+        self.inputs.copy_from_slice(&self.guess);
         self.equations.solve(f, &self.times, h, y, p, &mut self.inputs, &mut self.z)
     }
+
+    /// Guesses that the stages lie on the line between both ends.
+    fn guess_line(&mut self, y: &[T], y_end: &[T]) {
+        for (&c, guess) in self.c.iter().zip(self.guess.chunks_exact_mut(y.len().max(1))) {
+            for ((guess, &y), &end) in guess.iter_mut().zip(y).zip(y_end) {
+                *guess = y + T::c(c) * (end - y);
+            }
+        }
+    }
+}
+
+/// Weights of the values at `0`, `1`, and `1 + q c_j` in the polynomial through them, at `x`.
+fn weights(c: &[f64], q: f64, x: f64) -> impl Iterator<Item = f64> {
+    let nodes = move |k: usize| match k {
+        0 => 0.0,
+        1 => 1.0,
+        _ => 1.0 + q * c[k - 2],
+    };
+    let len = c.len() + 2;
+    (0..len).map(move |k| {
+        let others = (0..len).filter(move |&m| m != k);
+        others.map(|m| (x - nodes(m)) / (nodes(k) - nodes(m))).product()
+    })
 }
 
 impl<T: Real, S: Stepper<T>> RadauAdjoint<T, S> {
     /// The adjoint of a method with these numbers of stages.
     pub(super) fn new(stepper: S, stages: &[usize], n: usize, d: usize) -> Self {
         let tables = stages.iter().filter_map(|&s| RadauTableau::with_stages(s));
-        Self { stepper, rows: Rows::new(d), orders: tables.map(|table| Collocation::new(table, n, d)).collect() }
+        Self {
+            stepper,
+            rows: Rows::new(d),
+            orders: tables.map(|table| Collocation::new(table, n, d)).collect(),
+            later: None,
+            y_later: vec![T::ZERO; n * d],
+        }
     }
 
-    fn of(&mut self, step: Taken) -> &mut Collocation<T> {
+    /// Which of the orders made the step.
+    fn order(&self, step: Taken) -> usize {
         // The error estimate of `s` stages scales with the power `s + 1` of the step.
-        let at = self.orders.iter().position(|m| m.c.len() + 1 == usize::from(step.error_order));
-        &mut self.orders[at.unwrap_or(0)]
+        let own = |m: &Collocation<T>| m.c.len() + 1 == usize::from(step.error_order);
+        self.orders.iter().position(own).unwrap_or(0)
+    }
+
+    /// First guess of the stages: the polynomial through both ends and the stages of the step after this one, if that is known and of a
+    /// like length; else the line between both ends.
+    fn guess(&mut self, order: usize, step: Taken, y: &[T], y_end: &[T]) {
+        let h = step.t_end - step.t;
+        let later = self.later.filter(|later| later.0 == step.t_end && self.y_later == y_end);
+        let Some((q, from)) = later.map(|(_, length, from)| (length / h, from)).filter(|l| (0.3..8.0).contains(&l.0))
+        else {
+            return self.orders[order].guess_line(y, y_end);
+        };
+        let nd = y.len().max(1);
+        let mut guess = std::mem::take(&mut self.orders[order].guess);
+        let last = &self.orders[from];
+        for (&c, guess) in self.orders[order].c.iter().zip(guess.chunks_exact_mut(nd)) {
+            guess.fill(T::ZERO);
+            let values = [y, y_end].into_iter().chain(last.inputs.chunks_exact(nd));
+            for (weight, values) in weights(last.c, q, c).zip(values) {
+                let weight = T::c(weight);
+                guess.iter_mut().zip(values).for_each(|(guess, &v)| *guess += weight * v);
+            }
+        }
+        self.orders[order].guess = guess;
     }
 }
 
@@ -117,8 +165,11 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
         p: &[T],
         y: &mut [T],
     ) -> Result<(), AdjointError> {
-        let m = self.of(step);
-        m.stages(f, step, p, y, y)?;
+        let order = self.order(step);
+        self.later = None;
+        let m = &mut self.orders[order];
+        m.guess_line(y, y);
+        m.stages(f, step, p, y)?;
         y.copy_from_slice(&m.inputs[m.inputs.len() - y.len()..]);
         Ok(())
     }
@@ -133,8 +184,11 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
         a: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
-        let (m, nd, h) = (self.of(step), y.len(), step.t_end - step.t);
-        m.stages(f, step, p, y, y_end)?;
+        let (order, nd, h) = (self.order(step), y.len(), step.t_end - step.t);
+        self.guess(order, step, y, y_end);
+        self.later = None;
+        let m = &mut self.orders[order];
+        m.stages(f, step, p, y)?;
         // The step's end is the last stage.
         let last = m.bars.len() - nd;
         m.bars[last..].copy_from_slice(a);
@@ -145,6 +199,8 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
             let weight = T::c(sum / h);
             a.iter_mut().zip(mu).for_each(|(a, &mu)| *a += weight * mu);
         }
+        self.later = Some((step.t, h, order));
+        self.y_later.copy_from_slice(y);
         Ok(())
     }
 }

@@ -46,7 +46,7 @@ impl<T: Real> RosenbrockAdjoint<T> {
             rows: Rows::new(d),
             d,
             nd,
-            system: StageSystem::new(vec![1.0 / tableau.gamma], n, d),
+            system: StageSystem::new(vec![1.0 / tableau.gamma], None, n, d),
             jac: Vec::new(),
             ft: zeros(1),
             differences: None,

@@ -4,7 +4,7 @@
 //! residuals are pull-backs: what is held decides how long it takes, and not what comes out.
 
 use chreode_core::{Real, Vjp};
-use chreode_solve::{SolveError, StepFailure};
+use chreode_solve::{RadauTableau, SolveError, StepFailure};
 
 use super::field::{Rows, pattern};
 use super::system::StageSystem;
@@ -12,6 +12,8 @@ use crate::AdjointError;
 
 /// Corrections of this many last digits are rounding.
 const ROUNDING: f64 = 8.0;
+/// Up to this number of unknowns a factorisation costs less than what a better one saves.
+const SMALL: usize = 16;
 /// Corrections fall by this factor at least, or the Jacobians are computed anew.
 const SLOW: f64 = 0.3;
 /// How often they are.
@@ -19,7 +21,7 @@ const MOST_FACTORISATIONS: u32 = 12;
 /// A coordinate this small beside the largest has no relative error.
 const FLOOR: f64 = 1e-10;
 
-/// The equations of `s` stages that `W`, `[s, s]`, couples.
+/// The equations of `s` stages that `W`, `[s, s]`, couples: of a Radau method if there is its table.
 #[derive(Debug)]
 pub(in crate::discrete) struct StageEquations<T: Real> {
     nd: usize,
@@ -37,13 +39,13 @@ pub(in crate::discrete) struct StageEquations<T: Real> {
 }
 
 impl<T: Real> StageEquations<T> {
-    pub(in crate::discrete) fn new(w: Vec<f64>, n: usize, d: usize) -> Self {
+    pub(in crate::discrete) fn new(w: Vec<f64>, table: Option<RadauTableau>, n: usize, d: usize) -> Self {
         let (s, nd) = (w.len().isqrt(), n * d);
         Self {
             nd,
             d,
             s,
-            system: StageSystem::new(w.clone(), n, d),
+            system: StageSystem::new(w.clone(), table, n, d),
             w,
             held: 0.0,
             rows: Rows::new(d),
@@ -61,9 +63,26 @@ impl<T: Real> StageEquations<T> {
             self.jac.resize(self.s * (self.nd / self.d.max(1)) * self.system.entries(), T::ZERO);
             self.held = 0.0;
         }
-        if self.held != h {
+        if self.system.decouple() || self.held != h {
             self.held = 0.0;
         }
+    }
+
+    /// Whether factorisations cost little.
+    pub(in crate::discrete) fn is_small(&self) -> bool {
+        self.s * self.d <= SMALL
+    }
+
+    /// Factors with the Jacobians at these stages, if nothing is held.
+    pub(in crate::discrete) fn prepare(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        times: &[f64],
+        h: f64,
+        inputs: &[T],
+        p: &[T],
+    ) -> Result<(), AdjointError> {
+        if self.held == 0.0 { self.refresh(f, times, h, inputs, p) } else { Ok(()) }
     }
 
     /// Factors with the Jacobians at these stages.
@@ -77,6 +96,15 @@ impl<T: Real> StageEquations<T> {
     ) -> Result<(), AdjointError> {
         let len = self.jac.len() / self.s;
         self.held = 0.0;
+        if let Some(i) = self.system.one_for_all() {
+            let jac = &mut self.jac[..len];
+            self.rows.jacobians(f, times[i], &inputs[i * self.nd..][..self.nd], p, jac)?;
+            if let Err(singular) = self.system.factor(h, jac) {
+                return Err(unsolved(times, h, singular.into()));
+            }
+            self.held = h;
+            return Ok(());
+        }
         for ((&t, y), jac) in
             times.iter().zip(inputs.chunks_exact(self.nd)).zip(self.jac.chunks_exact_mut(len.max(1)))
         {
@@ -104,13 +132,14 @@ impl<T: Real> StageEquations<T> {
         z: &mut [T],
     ) -> Result<(), AdjointError> {
         let (s, nd, eps) = (self.s, self.nd, T::EPSILON.f64());
+        let enough = eps.powf(0.75);
         for (z, input) in z.chunks_exact_mut(nd).zip(inputs.chunks_exact(nd)) {
             for ((z, &input), &base) in z.iter_mut().zip(input).zip(base) {
                 *z = input - base;
             }
         }
         let (mut before, mut factorisations, mut iterations) = (f64::INFINITY, 0, 0);
-        if self.held == 0.0 {
+        if self.held == 0.0 || self.is_small() {
             self.refresh(f, times, h, inputs, p)?;
             factorisations += 1;
         }
@@ -132,18 +161,21 @@ impl<T: Real> StageEquations<T> {
                 *z += change;
                 *input = base + *z;
             }
-            let size = relative(&self.residual, inputs, self.d);
+            let (size, plain) = relative(&self.residual, inputs, self.d);
             let rate = size / before;
-            if size <= ROUNDING * eps || rate > 0.0 && rate < SLOW && size * rate <= ROUNDING * eps {
+            if size <= ROUNDING * eps || rate > 0.0 && rate < SLOW && size * rate <= enough {
                 return Ok(());
             }
             if !(rate < SLOW || before.is_infinite() && size < 0.1) {
-                if factorisations > 0 && size < eps.sqrt() && before.is_finite() {
+                if factorisations > 0 && before.is_finite() && (size < eps.sqrt() || plain < 100.0 * eps) {
                     return Ok(()); // what is left is rounding
                 }
                 if factorisations >= MOST_FACTORISATIONS || !size.is_finite() {
                     let failure = StepFailure::NewtonDiverged { iterations, rate };
                     return Err(unsolved(times, h, failure));
+                }
+                if factorisations > 1 {
+                    self.system.couple();
                 }
                 self.refresh(f, times, h, inputs, p)?;
                 factorisations += 1;
@@ -171,8 +203,9 @@ impl<T: Real> StageEquations<T> {
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
         let (s, nd, eps) = (self.s, self.nd, T::EPSILON.f64());
+        let enough = eps.powf(0.75);
         let (mut before, mut factorisations) = (f64::INFINITY, 0);
-        if self.held == 0.0 {
+        if self.held == 0.0 || self.is_small() {
             self.refresh(f, times, h, inputs, p)?;
             factorisations += 1;
         }
@@ -199,17 +232,20 @@ impl<T: Real> StageEquations<T> {
             let size = dual(&self.residual, mu, inputs, self.d);
             let rate = size / before;
             let rounding = rate >= SLOW && factorisations > 0 && size < eps.sqrt();
-            if size <= ROUNDING * eps || rounding || !size.is_finite() {
-                p_bar.iter_mut().zip(&self.p_bar).for_each(|(sum, &p_bar)| *sum += p_bar);
-                return Ok(());
-            }
             for (mu, &change) in mu.iter_mut().zip(&self.residual) {
                 *mu += change;
+            }
+            if size <= enough || rounding || !size.is_finite() {
+                p_bar.iter_mut().zip(&self.p_bar).for_each(|(sum, &p_bar)| *sum += p_bar);
+                return Ok(());
             }
             before = size;
             if rate >= SLOW || rate.is_nan() || size > 0.1 {
                 if factorisations >= MOST_FACTORISATIONS {
                     return Err(unsolved(times, h, StepFailure::NewtonDiverged { iterations: 0, rate }));
+                }
+                if factorisations > 0 {
+                    self.system.couple();
                 }
                 self.refresh(f, times, h, inputs, p)?;
                 factorisations += 1;
@@ -227,23 +263,24 @@ fn unsolved(times: &[f64], h: f64, failure: StepFailure) -> AdjointError {
     SolveError::Unsolved { t, h: h.abs(), failure }.into()
 }
 
-/// The largest correction of a value beside it.
-fn relative<T: Real>(changes: &[T], values: &[T], d: usize) -> f64 {
-    let mut worst = 0.0_f64;
+/// The largest correction of a value beside it, and beside the trajectory's largest.
+fn relative<T: Real>(changes: &[T], values: &[T], d: usize) -> (f64, f64) {
+    let (mut worst, mut plain) = (T::ZERO, T::ZERO);
     for (changes, values) in changes.chunks_exact(d.max(1)).zip(values.chunks_exact(d.max(1))) {
-        let floor = T::c(FLOOR) * values.iter().fold(T::ZERO, |most, v| most.max(v.abs()));
+        let largest = values.iter().fold(T::ZERO, |most, v| most.max(v.abs()));
+        let floor = T::c(FLOOR) * largest;
         for (change, value) in changes.iter().zip(values) {
             let size = change.abs();
+            if !size.is_finite() {
+                return (f64::NAN, f64::NAN);
+            }
             if size != T::ZERO {
-                let size = (size / value.abs().max(floor)).f64();
-                if size.is_nan() {
-                    return size;
-                }
-                worst = worst.max(size);
+                worst = worst.max(size / value.abs().max(floor));
+                plain = plain.max(size / largest);
             }
         }
     }
-    worst
+    (worst.f64(), plain.f64())
 }
 
 /// The largest correction of the adjoint stages beside the largest of them, as they are and times the values.

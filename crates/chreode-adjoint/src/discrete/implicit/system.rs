@@ -2,6 +2,9 @@
 
 use chreode_core::{LinearSolver, Real, SingularMatrix, Sparsity};
 use chreode_linalg::StructuredLu;
+use chreode_solve::RadauTableau;
+
+use super::decoupled::Decoupled;
 
 /// A factorisation for each of `n` trajectories.
 ///
@@ -13,9 +16,14 @@ pub(in crate::discrete) struct StageSystem<T: Real> {
     s: usize,
     /// `[s, s]`, row-major.
     w: Vec<f64>,
+    /// The method, if its stages may be decoupled; the systems for that, if they pay; whether they are used.
+    table: Option<RadauTableau>,
+    decoupled: Option<Decoupled<T>>,
+    apart: bool,
     built: bool,
     /// Of one Jacobian; `None` if it is dense.
     pattern: Option<Sparsity>,
+    entries: usize,
     /// Where each entry of the Jacobian at a stage goes, `[s, entries]`; each element of `W`, and it.
     jac_at: Vec<usize>,
     w_at: Vec<(usize, f64)>,
@@ -25,16 +33,20 @@ pub(in crate::discrete) struct StageSystem<T: Real> {
 }
 
 impl<T: Real> StageSystem<T> {
-    /// For stages that `w`, `[s, s]`, couples.
-    pub(in crate::discrete) fn new(w: Vec<f64>, n: usize, d: usize) -> Self {
+    /// For stages that `w`, `[s, s]`, couples, by the method of `table` if they may be decoupled.
+    pub(in crate::discrete) fn new(w: Vec<f64>, table: Option<RadauTableau>, n: usize, d: usize) -> Self {
         let s = w.len().isqrt();
         Self {
             n,
             d,
             s,
             w,
+            table,
+            decoupled: None,
+            apart: false,
             built: false,
             pattern: None,
+            entries: 0,
             jac_at: Vec::new(),
             w_at: Vec::new(),
             matrix: Vec::new(),
@@ -48,7 +60,36 @@ impl<T: Real> StageSystem<T> {
         if self.built && self.pattern.as_ref() == pattern {
             return false;
         }
+        self.pattern = pattern.cloned();
+        self.decoupled = self.table.and_then(|table| Decoupled::new(table, pattern, self.n, self.d));
+        self.apart = self.decoupled.is_some();
+        self.lu.clear();
+        self.entries = pattern.map_or(self.d * self.d, Sparsity::len);
+        self.built = true;
+        true
+    }
+
+    /// A step begins: its stages are decoupled where that pays. True if they were not before.
+    pub(in crate::discrete) fn decouple(&mut self) -> bool {
+        let before = self.apart;
+        self.apart = self.decoupled.is_some();
+        before != self.apart
+    }
+
+    /// One Jacobian was not enough: stages are coupled until the next step.
+    pub(in crate::discrete) fn couple(&mut self) {
+        self.apart = false;
+    }
+
+    /// The stage whose Jacobian serves for all; none if each has its own.
+    pub(in crate::discrete) fn one_for_all(&self) -> Option<usize> {
+        self.apart.then_some(self.s / 2)
+    }
+
+    /// Makes the coupled systems.
+    fn build(&mut self) {
         let (d, s) = (self.d, self.s);
+        let pattern = self.pattern.as_ref();
         let own: Vec<(usize, usize)> = match pattern {
             Some(p) => (0..d).flat_map(|j| p.column(j).iter().map(move |&i| (i, j))).collect(),
             None => (0..d * d).map(|at| (at / d, at % d)).collect(),
@@ -69,22 +110,25 @@ impl<T: Real> StageSystem<T> {
         self.w_at = couplings.map(place).zip(self.w.iter().copied().cycle()).collect();
         self.matrix = vec![T::ZERO; sparse.map_or(d * s * d * s, Sparsity::len)];
         self.lu = vec![lu; self.n];
-        self.pattern = pattern.cloned();
-        self.built = true;
-        true
     }
 
     /// Values of one Jacobian.
     pub(in crate::discrete) fn entries(&self) -> usize {
-        self.jac_at.len() / self.s
+        self.entries
     }
 
-    /// Factors for a step of length `h`, with the Jacobians `jac`, `[s, n, entries]`.
+    /// Factors for a step of length `h`, with the Jacobians `jac`: `[s, n, entries]`, or `[n, entries]` of one for all.
     ///
     /// # Errors
     /// [`SingularMatrix`].
     pub(in crate::discrete) fn factor(&mut self, h: f64, jac: &[T]) -> Result<(), SingularMatrix> {
-        let entries = self.entries();
+        if let Some(decoupled) = self.decoupled.as_mut().filter(|_| self.apart) {
+            return decoupled.factor(h, jac);
+        }
+        if self.lu.is_empty() {
+            self.build();
+        }
+        let entries = self.entries;
         for (trajectory, lu) in self.lu.iter_mut().enumerate() {
             self.matrix.fill(T::ZERO);
             for (i, places) in self.jac_at.chunks_exact(entries.max(1)).enumerate() {
@@ -103,12 +147,18 @@ impl<T: Real> StageSystem<T> {
 
     /// Solves in place, `[s, n, d]`.
     pub(in crate::discrete) fn solve(&mut self, b: &mut [T]) {
-        self.each(b, StructuredLu::solve);
+        match self.decoupled.as_mut().filter(|_| self.apart) {
+            Some(decoupled) => decoupled.solve(b, false),
+            None => self.each(b, StructuredLu::solve),
+        }
     }
 
     /// Solves with the transpose in place, `[s, n, d]`.
     pub(in crate::discrete) fn solve_transpose(&mut self, b: &mut [T]) {
-        self.each(b, StructuredLu::solve_transpose);
+        match self.decoupled.as_mut().filter(|_| self.apart) {
+            Some(decoupled) => decoupled.solve(b, true),
+            None => self.each(b, StructuredLu::solve_transpose),
+        }
     }
 
     fn each(&mut self, b: &mut [T], solve: impl Fn(&mut StructuredLu<T>, &mut [T])) {

@@ -1,0 +1,265 @@
+//! Runs of implicit methods as a whole: other routes to the same gradient, checkpoints, trajectories, Jacobians, precision, errors.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+mod frozen;
+
+use chreode_adjoint::{AdjointError, Checkpoints, ForwardSensitivities, OdeAdjoint, OdeMethod};
+use chreode_core::{Jacobian, Real, Vjp};
+use chreode_solve::{KENCARP4, RODAS5P, Radau5, SolveOptions, VERN7, solve_with_jacobian};
+use chreode_testkit::{
+    BrusselatorLine, CountingAllocator, Hires, Smooth, SmoothField, StiffField, allocations_in, corpus,
+};
+use frozen::Rated;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+fn methods() -> [OdeMethod; 6] {
+    use OdeMethod::{Radau, Radau5, Radau9, Radau13};
+    [Radau5, Radau9, Radau13, Radau, (&KENCARP4).into(), (&RODAS5P).into()]
+}
+
+/// Gradient in the start states, then in the parameters, of `Σ_i Σ_k weight_k y_k(t_i)`.
+fn gradient<T: Real>(
+    f: &mut dyn Vjp<T>,
+    adjoint: &mut OdeAdjoint<T>,
+    (y0, p): (&[T], &[T]),
+    at: &[f64],
+    options: &SolveOptions<'_>,
+    weights: &[T],
+) -> Result<Vec<f64>, AdjointError> {
+    let (mut y, options) = (y0.to_vec(), SolveOptions { save_at: at, ..*options });
+    adjoint.forward(f, p, &mut y, (0.0, at[at.len() - 1]), &options, &mut |_, _, _| {})?;
+    let bars = vec![weights; at.len()];
+    let (mut y0_bar, mut p_bar) = (vec![T::ZERO; y0.len()], vec![T::ZERO; p.len()]);
+    adjoint.backward(f, p, &bars, &mut y0_bar, &mut p_bar)?;
+    Ok(y0_bar.iter().chain(&p_bar).map(|v| v.f64()).collect())
+}
+
+fn difference(a: &[f64], b: &[f64]) -> f64 {
+    let scale = b.iter().fold(0.0_f64, |s, v| s.max(v.abs()));
+    a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max)
+}
+
+/// Three trajectories at once, with observations inside, against an explicit method.
+#[test]
+fn other_methods_agree() {
+    for method in methods() {
+        for mut case in corpus() {
+            let d = case.y0.len();
+            let y0: Vec<f64> = (0..3 * d).map(|i| case.y0[i % d] + 0.05 * i as f64).collect();
+            let weights: Vec<f64> = (0..3 * d).map(|i| 1.0 + 0.3 * i as f64).collect();
+            let (at, f) = ([0.3, 0.7, 1.0], &mut *case.field);
+            let start = (&y0[..], &case.p[..]);
+            let tight = SolveOptions::tolerance(1e-13, 1e-13);
+            let exact =
+                gradient(f, &mut OdeAdjoint::new(&VERN7, 3, d), start, &at, &tight, &weights).unwrap();
+            let options = SolveOptions::tolerance(1e-10, 1e-10);
+            let given =
+                gradient(f, &mut OdeAdjoint::new(method, 3, d), start, &at, &options, &weights).unwrap();
+            let error = difference(&given, &exact);
+            assert!(error < 1e-7, "{method:?} {}: {error:e}", case.name);
+        }
+    }
+}
+
+/// Robertson's reactions with their rates as parameters, in units of those rates.
+struct Robertson;
+impl Smooth for Robertson {
+    const DIM: usize = 3;
+    const N_PARAMS: usize = 3;
+    fn f<T: Real>(_t: f64, y: &[T], p: &[T], dy: &mut [T]) {
+        let slow = T::c(0.04) * p[0] * y[0];
+        let back = T::c(1e4) * p[1] * y[1] * y[2];
+        let fast = T::c(3e7) * p[2] * y[1] * y[1];
+        (dy[0], dy[1], dy[2]) = (back - slow, slow - back - fast, fast);
+    }
+    fn df_dy<T: Real>(_t: f64, y: &[T], p: &[T], j: &mut [[T; 8]; 8]) {
+        let slow = T::c(0.04) * p[0];
+        let (by_1, by_2) = (T::c(1e4) * p[1] * y[2], T::c(1e4) * p[1] * y[1]);
+        let fast = T::c(6e7) * p[2] * y[1];
+        (j[0][0], j[0][1], j[0][2]) = (-slow, by_1, by_2);
+        (j[1][0], j[1][1], j[1][2]) = (slow, -by_1 - fast, -by_2);
+        j[2][1] = fast;
+    }
+    fn df_dp<T: Real>(_t: f64, y: &[T], _p: &[T], j: &mut [[T; 8]; 8]) {
+        let (slow, back) = (T::c(0.04) * y[0], T::c(1e4) * y[1] * y[2]);
+        let fast = T::c(3e7) * y[1] * y[1];
+        (j[0][0], j[0][1]) = (-slow, back);
+        (j[1][0], j[1][1], j[1][2]) = (slow, -back, -fast);
+        j[2][2] = fast;
+    }
+}
+
+#[test]
+fn forward_sensitivities_agree() {
+    let (y0, p, t_end) = ([1.0, 0.0, 0.0], [1.0; 3], 40.0);
+    let mut f = ForwardSensitivities::new(SmoothField(Robertson), &[0], &[0, 1, 2]).unwrap();
+    let mut z = [0.0; 15];
+    f.start(&y0, &mut z).unwrap();
+    let options = SolveOptions::tolerance(1e-11, 1e-15);
+    solve_with_jacobian(&mut f, &p, &mut z, (0.0, t_end), &mut Radau5::new(1, 15), &options, &mut |_, _, _| {})
+        .unwrap();
+    let (weights, mut exact) = ([1.0, 1e4, -0.5], [0.0; 4]);
+    f.pull(&z, &weights, &mut exact).unwrap();
+    for method in methods() {
+        let mut adjoint = OdeAdjoint::new(method, 1, 3);
+        let options = SolveOptions::tolerance(1e-9, 1e-13);
+        let field = &mut SmoothField(Robertson);
+        let g = gradient(field, &mut adjoint, (&y0, &p), &[t_end], &options, &weights).unwrap();
+        let error = difference(&[g[0], g[3], g[4], g[5]], &exact);
+        assert!(error < 1e-6, "{method:?}: {error:e}");
+    }
+}
+
+/// The stiff reactions of a plant's light response, with rates as parameters, and a start.
+fn hires<T: Real>() -> (Rated<T>, Vec<T>, Vec<T>) {
+    let f = Rated::new(Box::new(StiffField::new(Hires)), 4);
+    let y0 = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0057];
+    (f, y0.map(T::c).to_vec(), [1.0, 1.02, 0.97, 1.01].map(T::c).to_vec())
+}
+
+/// Steps that are taken again are solved to rounding, kept states to the tolerance of Newton's iteration. A Rosenbrock method has no
+/// iteration: its bits are the same.
+#[test]
+fn checkpoints_agree() {
+    let (mut f, y0, p) = hires::<f64>();
+    for method in methods() {
+        let mut run = |checkpoints, tolerance: f64| {
+            let mut adjoint = OdeAdjoint::with_checkpoints(method, 1, 8, checkpoints).unwrap();
+            let options = SolveOptions::tolerance(tolerance, 1e-4 * tolerance);
+            let start = (&y0[..], &p[..]);
+            gradient(&mut f, &mut adjoint, start, &[3.0, 20.0], &options, &[1.0; 8]).unwrap()
+        };
+        for tolerance in [1e-4, 1e-8] {
+            let all = run(Checkpoints::All, tolerance);
+            for checkpoints in [Checkpoints::Every(5), Checkpoints::States(4), Checkpoints::Bytes(500)] {
+                let some = run(checkpoints, tolerance);
+                let error = difference(&some, &all);
+                assert!(error < 5.0 * tolerance, "{method:?} {checkpoints:?} {tolerance:e}: {error:e}");
+                if let OdeMethod::Rosenbrock(_) = method {
+                    assert_eq!(some, all);
+                }
+            }
+        }
+    }
+}
+
+/// Sparse Jacobians, and dense ones by pull-backs of a field that shows none.
+#[test]
+fn every_kind_of_jacobian_agrees() {
+    for method in methods() {
+        let run = |points: usize, shows: bool| -> Vec<f64> {
+            let line = BrusselatorLine { points };
+            let mut f = Rated::new(Box::new(StiffField::new(line)), 3);
+            f.shows = shows;
+            let (y0, d) = (line.start(), 2 * points);
+            let weights: Vec<f64> = (0..2 * d).map(|i| (i as f64).sin()).collect();
+            let mut adjoint = OdeAdjoint::new(method, 2, d);
+            let y0 = [&y0[..], &y0.iter().map(|y| 1.1 * y).collect::<Vec<_>>()].concat();
+            let options = SolveOptions { land_on_saves: true, ..SolveOptions::fixed(0.1) };
+            gradient(&mut f, &mut adjoint, (&y0, &[1.0, 1.1, 0.9]), &[0.5], &options, &weights).unwrap()
+        };
+        let error = difference(&run(20, true), &run(20, false));
+        assert!(error < 1e-10, "{method:?}: {error:e}");
+    }
+}
+
+#[test]
+fn single_precision() {
+    for method in methods() {
+        fn run<T: Real>(method: OdeMethod) -> Vec<f64> {
+            let (mut f, y0, p) = hires::<T>();
+            let options = SolveOptions::fixed(0.2);
+            gradient(&mut f, &mut OdeAdjoint::new(method, 1, 8), (&y0, &p), &[2.0, 5.0], &options, &[T::ONE; 8])
+                .unwrap()
+        }
+        let error = difference(&run::<f32>(method), &run::<f64>(method));
+        assert!(error < 1e-3, "{method:?}: {error:e}");
+    }
+}
+
+#[test]
+fn nothing_is_allocated_in_a_second_pass() {
+    for method in methods() {
+        for checkpoints in [Checkpoints::All, Checkpoints::States(5)] {
+            let (mut f, y0, p) = hires::<f64>();
+            let mut adjoint = OdeAdjoint::with_checkpoints(method, 1, 8, checkpoints).unwrap();
+            let options = SolveOptions { save_at: &[2.0, 5.0], ..SolveOptions::tolerance(1e-5, 1e-9) };
+            let bars: [&[f64]; 2] = [&[1.0; 8]; 2];
+            let (mut y, mut y0_bar, mut p_bar) = (y0.clone(), [0.0; 8], [0.0; 4]);
+            let mut pass = || {
+                y.copy_from_slice(&y0);
+                adjoint.forward(&mut f, &p, &mut y, (0.0, 5.0), &options, &mut |_, _, _| {}).unwrap();
+                adjoint.backward(&mut f, &p, &bars, &mut y0_bar, &mut p_bar).unwrap();
+            };
+            let (first, ()) = allocations_in(&mut pass);
+            let (second, ()) = allocations_in(&mut pass);
+            assert!(first > 0, "the counter works");
+            assert_eq!(second, 0, "{method:?} {checkpoints:?}");
+        }
+    }
+}
+
+#[test]
+fn errors() {
+    for method in methods() {
+        // What is not finite is named with its trajectory.
+        let mut f = SmoothField(Robertson);
+        let y0 = [1.0, 0.0, 0.0].repeat(2);
+        let mut adjoint = OdeAdjoint::new(method, 2, 3);
+        let mut weights = [1.0; 6];
+        weights[4] = f64::NAN;
+        let options = SolveOptions::tolerance(1e-6, 1e-10);
+        let result = gradient(&mut f, &mut adjoint, (&y0, &[1.0; 3]), &[1.0], &options, &weights);
+        let steps = adjoint.steps();
+        let start = steps[steps.len() - 1].0;
+        match result {
+            Err(AdjointError::NonFinite { t, trajectory: 1, .. }) => assert_eq!(t, start),
+            other => panic!("{method:?}: {other:?}"),
+        }
+        // A length that does not fit.
+        let short = gradient(&mut f, &mut adjoint, (&y0, &[1.0; 3]), &[1.0], &options, &weights[..5]);
+        assert!(matches!(short, Err(AdjointError::ShapeMismatch { expected: 6, got: 5, .. })), "{short:?}");
+    }
+}
+
+#[test]
+fn costs() {
+    use std::time::Instant;
+    let best = |n: usize, run: &mut dyn FnMut()| {
+        (0..n).map(|_| { let t = Instant::now(); run(); t.elapsed().as_secs_f64() }).fold(f64::INFINITY, f64::min)
+    };
+    for points in [0, 8, 30, 500] {
+        for method in methods() {
+            let (mut f, y0, p, t_end) = if points == 0 {
+                let (f, y0, p) = hires::<f64>();
+                (f, y0, p, 100.0)
+            } else {
+                let line = BrusselatorLine { points };
+                let mut f = Rated::new(Box::new(StiffField::new(line)) as Box<dyn Jacobian<f64>>, 3);
+                f.shows = points == 500;
+                (f, line.start(), vec![1.0; 3], 3.0)
+            };
+            let d = y0.len();
+            let mut adjoint = OdeAdjoint::new(method, 1, d);
+            let mut y = y0.clone();
+            let options = SolveOptions { save_at: &[t_end], ..SolveOptions::tolerance(1e-6, 1e-6) };
+            let n = if points < 100 { 20 } else { 3 };
+            let forward = best(n, &mut || {
+                y.copy_from_slice(&y0);
+                adjoint.forward(&mut f, &p, &mut y, (0.0, t_end), &options, &mut |_, _, _| {}).unwrap();
+            });
+            let (mut y0_bar, mut p_bar) = (vec![0.0; d], vec![0.0; p.len()]);
+            let weights = vec![1.0; d];
+            let both = best(n, &mut || {
+                y.copy_from_slice(&y0);
+                adjoint.forward(&mut f, &p, &mut y, (0.0, t_end), &options, &mut |_, _, _| {}).unwrap();
+                adjoint.backward(&mut f, &p, &[&weights], &mut y0_bar, &mut p_bar).unwrap();
+            });
+            let name = format!("{method:?}");
+            println!("d {d:4} {:30} {:4} steps forward {:.3} ms, backward/forward {:.2}", name.split_at(name.len().min(30)).0, adjoint.steps().len(), 1e3*forward, both/forward - 1.0);
+        }
+    }
+}
