@@ -15,9 +15,9 @@ use frozen::Rated;
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-fn methods() -> [OdeMethod; 6] {
-    use OdeMethod::{Radau, Radau5, Radau9, Radau13};
-    [Radau5, Radau9, Radau13, Radau, (&KENCARP4).into(), (&RODAS5P).into()]
+fn methods() -> [OdeMethod; 7] {
+    use OdeMethod::{Bdf, Radau, Radau5, Radau9, Radau13};
+    [Bdf, Radau5, Radau9, Radau13, Radau, (&KENCARP4).into(), (&RODAS5P).into()]
 }
 
 /// Gradient in the start states, then in the parameters, of `Σ_i Σ_k weight_k y_k(t_i)`.

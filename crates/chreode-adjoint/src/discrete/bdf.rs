@@ -48,7 +48,7 @@ impl<T: Real> BdfAdjoint<T> {
             stepper: Bdf::new(n, d),
             rows: Rows::new(d),
             nd,
-            equations: StageEquations::new(vec![1.0], n, d),
+            equations: StageEquations::new(vec![1.0], None, n, d),
             past: BackwardDifferences::new(nd),
             bars: BackwardDifferences::new(nd),
             fresh: true,
