@@ -161,6 +161,7 @@ impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
 
         self.bars.advance_transpose(k, &mut self.correction);
         self.equations.begin(f, per_shift);
+        self.equations.renew(f);
         let (times, c_bar) = (&[step.t_end], &self.correction);
         self.equations.solve_adjoint(f, times, per_shift, p, &self.end, c_bar, &mut self.mu, p_bar)?;
         let (y_bar, psi_bar) = (&mut self.predicted, &mut self.psi);
