@@ -3,9 +3,12 @@
 
 use std::hint::black_box;
 
-use chreode_adjoint::{Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint};
-use chreode_solve::{Erk, Rhs, SolveOptions, TSIT5, solve};
-use chreode_testkit::{LotkaVolterra, SmoothField};
+use chreode_adjoint::{
+    Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint, OdeMethod,
+};
+use chreode_autodiff::Auto;
+use chreode_solve::{Erk, KENCARP4, RODAS5P, Rhs, SolveOptions, TSIT5, solve};
+use chreode_testkit::{BrusselatorLine, LotkaVolterra, SmoothField};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
 const P: [f64; 4] = [1.5, 1.0, 0.75, 3.0];
@@ -69,5 +72,53 @@ fn other_ways(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lotka_volterra, other_ways);
+/// Backward through implicit methods, whose stages are solved again (but not those of Bdf), beside the forward run alone; with every state stored, and with each
+/// step taken once more.
+fn implicit(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ode_adjoint_implicit");
+    group.sample_size(10);
+    for points in [8, 100] {
+        let line = BrusselatorLine { points };
+        let (y0, p, d) = (line.start(), line.parameters(), 2 * points);
+        let mut f: Auto<_> = Auto::new(line);
+        let options = SolveOptions { save_at: &[3.0], ..SolveOptions::tolerance(1e-6, 1e-6) };
+        let methods: [(&str, OdeMethod); 6] = [
+            ("Bdf", OdeMethod::Bdf),
+            ("Radau5", OdeMethod::Radau5),
+            ("Radau9", OdeMethod::Radau9),
+            ("Radau13", OdeMethod::Radau13),
+            ("KenCarp4", (&KENCARP4).into()),
+            ("Rodas5P", (&RODAS5P).into()),
+        ];
+        for (name, method) in methods {
+            let bar = vec![1.0; d];
+            let (mut y0_bar, mut p_bar) = (vec![0.0; d], [0.0; 3]);
+            for (what, checkpoints) in [
+                ("forward", None),
+                ("both", Some(Checkpoints::All)),
+                ("both, again", Some(Checkpoints::Every(1000))),
+            ] {
+                let Ok(mut adjoint) =
+                    OdeAdjoint::with_checkpoints(method, 1, d, checkpoints.unwrap_or_default())
+                else {
+                    continue;
+                };
+                group.bench_function(BenchmarkId::new(format!("{name}, {what}"), d), |b| {
+                    b.iter(|| {
+                        let mut y = black_box(y0.clone());
+                        adjoint.forward(&mut f, &p, &mut y, (0.0, 3.0), &options, &mut |_, _, _| {})?;
+                        if checkpoints.is_none() {
+                            return Ok(());
+                        }
+                        p_bar.fill(0.0);
+                        adjoint.backward(&mut f, &p, &[&bar], &mut y0_bar, &mut p_bar)
+                    });
+                });
+            }
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, lotka_volterra, other_ways, implicit);
 criterion_main!(benches);

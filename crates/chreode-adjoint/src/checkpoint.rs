@@ -9,11 +9,11 @@ use chreode_core::Real;
 
 use crate::AdjointError;
 
-/// Which states a forward run keeps; the reverse sweep computes the others again. The gradient of an explicit method has the same
-/// bits; those of implicit ones differ by what Newton's iteration left, since their steps are taken again to rounding.
+/// Which states a forward run keeps; the reverse sweep computes the others again. The gradient has the same bits, or, through methods
+/// that iterate, is the same to their tolerance ([`OdeAdjoint`](crate::OdeAdjoint)).
 ///
-/// A state of [`Bdf`](chreode_solve::Bdf) is kept with five differences, as much as six of other methods, except by
-/// [`All`](Self::All). Beside what is counted here are kept: the start and end of each step, 16 bytes a step; the last two states; the states
+/// A state of [`Bdf`](chreode_solve::Bdf) takes the room of six, with its differences, except by [`All`](Self::All).
+/// Beside what is counted here are kept: the start, end and order of each step, 17 bytes a step; the last two states; the states
 /// before and after events; the method's work arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Checkpoints {

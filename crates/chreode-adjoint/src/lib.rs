@@ -2,8 +2,8 @@
 //!
 //! # Where to start
 //! * [`Sensitivity::auto`] says which of these suits a problem, and why.
-//! * [`OdeAdjoint`]: the exact gradient of a computed solution, back through its explicit Runge-Kutta steps, fixed or adaptive, with
-//!   jumps of the adjoint state at observations; [`Checkpoints`] bound its memory.
+//! * [`OdeAdjoint`]: the exact gradient of a computed solution, back through its steps, fixed or adaptive, explicit or implicit
+//!   ([`OdeMethod`]), with jumps of the adjoint state at observations; [`Checkpoints`] bound its memory.
 //! * [`SdeAdjoint`]: the same for Euler-Maruyama paths, whose noise is drawn again.
 //! * [`ForwardSensitivities`]: derivatives with respect to a few numbers, solved beside the state by any method, stiff ones too.
 //! * [`ContinuousAdjoint`]: the adjoint equation solved backward, by any method for any forward run: not exact, and needed where

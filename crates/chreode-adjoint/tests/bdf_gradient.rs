@@ -9,7 +9,8 @@ use chreode_core::{LinearSolver, Real, Vjp};
 use chreode_linalg::Lu;
 use chreode_solve::{SolveOptions, Tolerance};
 use chreode_testkit::{
-    BrusselatorLine, LotkaVolterra, SmoothField, StiffCase, StiffField, central_difference, compare, stiff_corpus,
+    BrusselatorLine, LotkaVolterra, SmoothField, StiffCase, StiffField, central_difference, compare,
+    stiff_corpus,
 };
 use frozen::Rated;
 use rand::{RngExt, SeedableRng};
@@ -87,9 +88,7 @@ impl Ndf {
                 matrix.iter_mut().for_each(|j| *j *= -h);
                 (0..d).for_each(|i| matrix[i * d + i] += gamma * (1.0 - kappa));
                 let mut change: Vec<f64> = (0..d)
-                    .map(|i| {
-                        h * slope[i] - (gamma * y[i] - rest[i]) + kappa * gamma * (y[i] - predicted[i])
-                    })
+                    .map(|i| h * slope[i] - (gamma * y[i] - rest[i]) + kappa * gamma * (y[i] - predicted[i]))
                     .collect();
                 lu.factor(&matrix).unwrap();
                 lu.solve(&mut change);
@@ -196,7 +195,14 @@ fn problems() -> Vec<Problem> {
             "ring modulator" => 2e-6,
             _ => continue, // below, smaller
         };
-        all.push(Problem { name, f: Rated::new(field, y0.len().min(4)), scale: Vec::new(), y0, t_end, floor });
+        all.push(Problem {
+            name,
+            f: Rated::new(field, y0.len().min(4)),
+            scale: Vec::new(),
+            y0,
+            t_end,
+            floor,
+        });
     }
     let line = BrusselatorLine { points: 12 };
     let f = Rated::new(Box::new(StiffField::new(line)), 4);
@@ -259,8 +265,7 @@ fn check(
     } else {
         (0..4).map(|_| (0..len).map(|_| draw(1.0)).collect()).collect()
     };
-    let along: Vec<f64> =
-        directions.iter().map(|x| x.iter().zip(&exact).map(|(x, g)| x * g).sum()).collect();
+    let along: Vec<f64> = directions.iter().map(|x| x.iter().zip(&exact).map(|(x, g)| x * g).sum()).collect();
     // Fast phases of relaxation oscillations curve on scales that are not known before.
     let mut error = f64::INFINITY;
     for h in [1e-3, 1e-4, 1e-5, 1e-6] {
@@ -304,7 +309,8 @@ fn fixed_steps() {
     for sign in [1.0, -1.0] {
         for breaks in [&[][..], &[0.35 * sign, 1.0 * sign]] {
             let at = [0.3, 0.7, 1.5].map(|t| sign * t);
-            let weights: Vec<Vec<f64>> = (0..3).map(|i| (0..4).map(|j| f64::from(3 * i + j).cos()).collect()).collect();
+            let weights: Vec<Vec<f64>> =
+                (0..3).map(|i| (0..4).map(|j| f64::from(3 * i + j).cos()).collect()).collect();
             let options = SolveOptions {
                 discontinuities: breaks,
                 tolerance: Tolerance::new(1e-12, 1e-12),
@@ -376,7 +382,8 @@ fn again_and_again() {
 /// A state is kept with five differences.
 #[test]
 fn too_small_a_budget() {
-    let least = |checkpoints| OdeAdjoint::<f64>::with_checkpoints(OdeMethod::Bdf, 10, 3, checkpoints).map(|_| ());
+    let least =
+        |checkpoints| OdeAdjoint::<f64>::with_checkpoints(OdeMethod::Bdf, 10, 3, checkpoints).map(|_| ());
     let error = AdjointError::CheckpointsTooFew { what: "bytes", got: 1439, least: 1440 };
     assert_eq!(least(Checkpoints::Bytes(1439)), Err(error));
     assert_eq!(least(Checkpoints::Bytes(1440)), Ok(()));

@@ -165,7 +165,8 @@ impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
         let (times, c_bar) = (&[step.t_end], &self.correction);
         self.equations.solve_adjoint(f, times, per_shift, p, &self.end, c_bar, &mut self.mu, p_bar)?;
         let (y_bar, psi_bar) = (&mut self.predicted, &mut self.psi);
-        for (((y_bar, psi_bar), &mu), &c_bar) in y_bar.iter_mut().zip(&mut *psi_bar).zip(&self.mu).zip(c_bar) {
+        for (((y_bar, psi_bar), &mu), &c_bar) in y_bar.iter_mut().zip(&mut *psi_bar).zip(&self.mu).zip(c_bar)
+        {
             *psi_bar = -shift * mu;
             *y_bar = shift * mu - c_bar; // Jᵀ μ, with no product that rounding would spoil
         }

@@ -176,7 +176,8 @@ impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
                 break;
             }
             // λ - h γ Jᵀ λ is that; Ȳ = Jᵀ λ, with no product that rounding would spoil.
-            let (time, per_gamma, inverse) = (self.time(i, step), T::c(1.0 / m.gamma), T::c(1.0 / (m.gamma * h)));
+            let (time, per_gamma, inverse) =
+                (self.time(i, step), T::c(1.0 / m.gamma), T::c(1.0 / (m.gamma * h)));
             self.bar.iter_mut().for_each(|bar| *bar *= per_gamma);
             let input = &self.inputs[row(i)];
             self.equations.solve_adjoint(f, &[time], h, p, input, &self.bar, &mut self.lambda, p_bar)?;

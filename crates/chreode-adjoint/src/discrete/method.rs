@@ -1,8 +1,11 @@
 //! What the sweep asks of a method, and the methods to choose from.
 
+use std::any::{Any, TypeId};
+
 use chreode_core::{Real, Vjp};
 use chreode_solve::{
-    ErkTableau, EsdirkTableau, Radau, Radau5, Radau9, Radau13, Rhs, RosenbrockTableau, SolveError, Stats, Stepper,
+    ErkTableau, EsdirkTableau, Radau, Radau5, Radau9, Radau13, Rhs, RosenbrockTableau, SolveError, Stats,
+    Stepper,
 };
 
 use super::bdf::BdfAdjoint;
@@ -13,7 +16,8 @@ use super::rosenbrock::RosenbrockAdjoint;
 use super::tape::Taken;
 use crate::AdjointError;
 
-/// A method whose steps [`OdeAdjoint`](crate::OdeAdjoint) differentiates.
+/// A method whose steps [`OdeAdjoint`](crate::OdeAdjoint) differentiates. References to tableaus are methods too: `&TSIT5`, `&KENCARP4`,
+/// `&RODAS5P`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum OdeMethod {
@@ -54,8 +58,28 @@ impl From<&'static RosenbrockTableau> for OdeMethod {
 }
 
 impl OdeMethod {
-    /// Its steps, forward and backward, for `n` trajectories of `d` coordinates.
+    /// Its steps, forward and backward, for `n` trajectories of `d` coordinates. They are compiled in this crate, for both precisions,
+    /// and not again in every crate that takes a gradient.
     pub(super) fn steps<T: Real>(self, n: usize, d: usize) -> Box<dyn StepAdjoint<T>> {
+        #[inline(never)]
+        fn single(method: OdeMethod, n: usize, d: usize) -> Box<dyn StepAdjoint<f32>> {
+            method.make(n, d)
+        }
+        #[inline(never)]
+        fn double(method: OdeMethod, n: usize, d: usize) -> Box<dyn StepAdjoint<f64>> {
+            method.make(n, d)
+        }
+        let made: Box<dyn Any> = if TypeId::of::<T>() == TypeId::of::<f32>() {
+            Box::new(single(self, n, d))
+        } else {
+            Box::new(double(self, n, d))
+        };
+        #[allow(clippy::expect_used, reason = "`Real` is sealed: f32 and f64 alone have it")]
+        let made = made.downcast().expect("one of both is for this type");
+        *made
+    }
+
+    fn make<T: Real>(self, n: usize, d: usize) -> Box<dyn StepAdjoint<T>> {
         match self {
             Self::Erk(tableau) => Box::new(ErkAdjoint::new(tableau, n, d)),
             Self::Radau5 => Box::new(RadauAdjoint::new(Radau5::new(n, d), &[3], n, d)),

@@ -15,9 +15,20 @@ pub(super) struct RadauAdjoint<T: Real, S> {
     stepper: S,
     rows: Rows<T>,
     orders: Vec<Collocation<T>>,
-    /// The step that was gone back through last: its start and length, the state there, and which of `orders` has its stages.
-    later: Option<(f64, f64, usize)>,
-    y_later: Vec<T>,
+    /// The step that was solved last, and the state at its start.
+    known: Option<Known>,
+    y_known: Vec<T>,
+}
+
+/// A step whose stages are known.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    t: f64,
+    h: f64,
+    /// Which of the orders has them.
+    order: usize,
+    /// Whether it was gone back through, or taken again.
+    back: bool,
 }
 
 /// Steps with one number of stages.
@@ -94,17 +105,11 @@ impl<T: Real> Collocation<T> {
     }
 }
 
-/// Weights of the values at `0`, `1`, and `1 + q c_j` in the polynomial through them, at `x`.
-fn weights(c: &[f64], q: f64, x: f64) -> impl Iterator<Item = f64> {
-    let nodes = move |k: usize| match k {
-        0 => 0.0,
-        1 => 1.0,
-        _ => 1.0 + q * c[k - 2],
-    };
-    let len = c.len() + 2;
+/// Values of the Lagrange polynomials of the first `len` nodes at `x`.
+fn lagrange(node: impl Fn(usize) -> f64 + Copy, len: usize, x: f64) -> impl Iterator<Item = f64> {
     (0..len).map(move |k| {
         let others = (0..len).filter(move |&m| m != k);
-        others.map(|m| (x - nodes(m)) / (nodes(k) - nodes(m))).product()
+        others.map(|m| (x - node(m)) / (node(k) - node(m))).product()
     })
 }
 
@@ -116,8 +121,8 @@ impl<T: Real, S: Stepper<T>> RadauAdjoint<T, S> {
             stepper,
             rows: Rows::new(d),
             orders: tables.map(|table| Collocation::new(table, n, d)).collect(),
-            later: None,
-            y_later: vec![T::ZERO; n * d],
+            known: None,
+            y_known: vec![T::ZERO; n * d],
         }
     }
 
@@ -128,24 +133,40 @@ impl<T: Real, S: Stepper<T>> RadauAdjoint<T, S> {
         self.orders.iter().position(own).unwrap_or(0)
     }
 
-    /// First guess of the stages: the polynomial through both ends and the stages of the step after this one, if that is known and of a
-    /// like length; else the line between both ends.
-    fn guess(&mut self, order: usize, step: Taken, y: &[T], y_end: &[T]) {
+    /// First guess of the stages. The polynomial through what is known of a neighbouring step of like length: of the step after this one,
+    /// which was gone back through before, its stages and both ends of this one; of the step before, which was taken again before, its
+    /// start and its stages. Else the line between both ends, or the start.
+    fn guess(&mut self, order: usize, step: Taken, y: &[T], y_end: Option<&[T]>) {
         let h = step.t_end - step.t;
-        let later = self.later.filter(|later| later.0 == step.t_end && self.y_later == y_end);
-        let Some((q, from)) = later.map(|(_, length, from)| (length / h, from)).filter(|l| (0.3..8.0).contains(&l.0))
-        else {
-            return self.orders[order].guess_line(y, y_end);
+        let known = self.known.take().and_then(|known| {
+            let q = known.h / h;
+            let fits = match y_end {
+                Some(end) => known.back && known.t == step.t_end && self.y_known == end && q < 8.0,
+                None => !known.back && q < 8.0,
+            };
+            (fits && q > if y_end.is_some() { 0.3 } else { 0.6 }).then_some((q, known.order))
+        });
+        let Some((q, from)) = known else {
+            return self.orders[order].guess_line(y, y_end.unwrap_or(y));
         };
         let nd = y.len().max(1);
         let mut guess = std::mem::take(&mut self.orders[order].guess);
         let last = &self.orders[from];
-        for (&c, guess) in self.orders[order].c.iter().zip(guess.chunks_exact_mut(nd)) {
+        let (c, stages) = (last.c, last.inputs.chunks_exact(nd));
+        for (&x, guess) in self.orders[order].c.iter().zip(guess.chunks_exact_mut(nd)) {
             guess.fill(T::ZERO);
-            let values = [y, y_end].into_iter().chain(last.inputs.chunks_exact(nd));
-            for (weight, values) in weights(last.c, q, c).zip(values) {
+            let mut add = |weight: f64, values: &[T]| {
                 let weight = T::c(weight);
                 guess.iter_mut().zip(values).for_each(|(guess, &v)| *guess += weight * v);
+            };
+            if let Some(end) = y_end {
+                let node = |k: usize| if k < 2 { k as f64 } else { 1.0 + q * c[k - 2] };
+                let values = [y, end].into_iter().chain(stages.clone());
+                lagrange(node, c.len() + 2, x).zip(values).for_each(|(w, v)| add(w, v));
+            } else {
+                let node = |k: usize| if k == 0 { -q } else { q * (c[k - 1] - 1.0) };
+                let values = [&self.y_known[..]].into_iter().chain(stages.clone());
+                lagrange(node, c.len() + 1, x).zip(values).for_each(|(w, v)| add(w, v));
             }
         }
         self.orders[order].guess = guess;
@@ -161,15 +182,20 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
         &mut self,
         f: &mut dyn Vjp<T>,
         step: Taken,
-        _goes_on: bool,
+        goes_on: bool,
         p: &[T],
         y: &mut [T],
     ) -> Result<(), AdjointError> {
-        let order = self.order(step);
-        self.later = None;
+        let (order, h) = (self.order(step), step.t_end - step.t);
+        self.known = self.known.filter(|_| goes_on);
+        self.guess(order, step, y, None);
         let m = &mut self.orders[order];
-        m.guess_line(y, y);
-        m.stages(f, step, p, y)?;
+        if m.stages(f, step, p, y).is_err() {
+            m.guess_line(y, y);
+            m.stages(f, step, p, y)?;
+        }
+        self.y_known.copy_from_slice(y);
+        self.known = Some(Known { t: step.t, h, order, back: false });
         y.copy_from_slice(&m.inputs[m.inputs.len() - y.len()..]);
         Ok(())
     }
@@ -185,10 +211,13 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
         let (order, nd, h) = (self.order(step), y.len(), step.t_end - step.t);
-        self.guess(order, step, y, y_end);
-        self.later = None;
+        self.guess(order, step, y, Some(y_end));
         let m = &mut self.orders[order];
-        m.stages(f, step, p, y)?;
+        if m.stages(f, step, p, y).is_err() {
+            // The guess was a bad one, perhaps outside of the field's domain.
+            m.guess_line(y, y_end);
+            m.stages(f, step, p, y)?;
+        }
         // The step's end is the last stage.
         let last = m.bars.len() - nd;
         m.bars[last..].copy_from_slice(a);
@@ -199,15 +228,47 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
             let weight = T::c(sum / h);
             a.iter_mut().zip(mu).for_each(|(a, &mu)| *a += weight * mu);
         }
-        self.later = Some((step.t, h, order));
-        self.y_later.copy_from_slice(y);
+        self.known = Some(Known { t: step.t, h, order, back: true });
+        self.y_known.copy_from_slice(y);
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::implicit::system::StageSystem;
     use super::*;
+
+    /// With the same Jacobian at all stages, decoupled and coupled systems have the same solutions, also transposed.
+    #[test]
+    fn decoupled_and_coupled_systems_agree() {
+        for s in [3, 5, 7] {
+            let (n, d, h) = (2, 20, 0.3);
+            let table = RadauTableau::with_stages(s).unwrap();
+            let mut system = StageSystem::<f64>::new(inverse(table.c), Some(table), n, d);
+            assert!(system.shape(None) && !system.shape(None));
+            let jac: Vec<f64> = (0..n * d * d).map(|i| (i as f64 * 1.7).sin()).collect();
+            let b: Vec<f64> = (0..s * n * d).map(|i| (i as f64 * 0.9).cos()).collect();
+            let solved = |system: &mut StageSystem<f64>| {
+                let (mut x, mut z) = (b.clone(), b.clone());
+                system.solve(&mut x);
+                system.solve_transpose(&mut z);
+                [x, z].concat()
+            };
+            assert_eq!(system.one_for_all(), Some(s / 2));
+            system.factor(h, &jac).unwrap();
+            let apart = solved(&mut system);
+            system.couple();
+            assert_eq!(system.one_for_all(), None);
+            system.factor(h, &jac.repeat(s)).unwrap();
+            let together = solved(&mut system);
+            assert!(system.decouple() && !system.decouple());
+            let scale = together.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+            for (a, b) in apart.iter().zip(&together) {
+                assert!((a - b).abs() < 1e-9 * scale, "{s} stages: {a} {b}");
+            }
+        }
+    }
 
     /// The product `T Λ T⁻¹` of the forward method.
     #[test]

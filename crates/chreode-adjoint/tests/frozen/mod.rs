@@ -4,9 +4,9 @@
 #![allow(dead_code, reason = "not every test needs all")]
 
 use chreode_adjoint::OdeMethod;
+use chreode_core::LinearSolver;
 use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField, Vjp};
 use chreode_linalg::Lu;
-use chreode_core::LinearSolver;
 use chreode_solve::RadauTableau;
 
 /// A field whose derivatives are each multiplied by a parameter: `dy_i = p_(i mod np) f_i`.
@@ -215,7 +215,10 @@ pub(crate) fn step(
         }
         OdeMethod::Rosenbrock(m) => {
             // ∂f/∂t by the solver's difference.
-            let size = (f64::EPSILON.cbrt() * h.abs()).max(64.0 * f64::EPSILON * t.abs()).min(0.5 * h.abs()).copysign(h);
+            let size = (f64::EPSILON.cbrt() * h.abs())
+                .max(64.0 * f64::EPSILON * t.abs())
+                .min(0.5 * h.abs())
+                .copysign(h);
             let mut slope = |t: f64, y: &[f64], out: &mut Vec<f64>| f.eval(t, y, p, out).unwrap();
             let mut at = [vec![0.0; d], vec![0.0; d], vec![0.0; d]];
             let times = [t, t + 0.5 * size, t + size];

@@ -142,3 +142,51 @@ impl<T: Real> StructuredLu<Complex<T>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Every form solves, also with the transpose: a band, few entries far off, many entries.
+        #[test]
+        fn all_forms_solve(x in prop::collection::vec(-1.0..1.0_f64, 200), reach in 1_usize..100, kind in 0_usize..3) {
+            let d = if kind == 2 { 20 } else { 200 };
+            let off = |j: usize| match kind {
+                0 => vec![(j + 1) % d.min(j + 2), j.saturating_sub(1)],
+                1 => vec![(j + reach) % d, (7 * j + 3) % d],
+                _ => (0..d).collect(),
+            };
+            let entries = (0..d).flat_map(|j| off(j).into_iter().chain([j]).map(move |i| (i, j)));
+            let pattern = Sparsity::new(d, d, entries).unwrap();
+            let mut lu = StructuredLu::<f64>::of(Some(&pattern), d);
+            let form = match &lu {
+                StructuredLu::Band(_) => 0,
+                StructuredLu::Sparse(_) => 1,
+                StructuredLu::Dense(_) => 2,
+            };
+            prop_assert!(kind == 1 || form == kind, "{} {}", form, kind);
+            let value = |i: usize, j: usize| if i == j { 30.0 } else { x[(3 * i + 5 * j) % 200] };
+            let mut dense = vec![0.0; d * d];
+            let mut values = Vec::new();
+            for j in 0..d {
+                for &i in pattern.column(j) {
+                    values.push(value(i, j));
+                    dense[i * d + j] = value(i, j);
+                }
+            }
+            lu.factor(if lu.is_dense() { &dense } else { &values }).unwrap();
+            for transposed in [false, true] {
+                let at = |i: usize, j: usize| if transposed { dense[j * d + i] } else { dense[i * d + j] };
+                let mut b: Vec<f64> = (0..d).map(|i| (0..d).map(|j| at(i, j) * x[j]).sum()).collect();
+                if transposed { lu.solve_transpose(&mut b) } else { lu.solve(&mut b) }
+                for (b, x) in b.iter().zip(&x) {
+                    prop_assert!((b - x).abs() < 1e-11, "{} {}", b, x);
+                }
+            }
+        }
+    }
+}

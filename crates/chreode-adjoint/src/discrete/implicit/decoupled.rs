@@ -26,7 +26,11 @@ pub(super) struct Decoupled<T: Real> {
 impl<T: Real> Decoupled<T> {
     /// None where the coupled system costs about as much: small and banded ones.
     pub(super) fn new(table: RadauTableau, pattern: Option<&Sparsity>, n: usize, d: usize) -> Option<Self> {
-        let own = || (0..d).flat_map(move |j| pattern.into_iter().flat_map(move |p| p.column(j).iter().map(move |&i| (i, j))));
+        let own = || {
+            (0..d).flat_map(move |j| {
+                pattern.into_iter().flat_map(move |p| p.column(j).iter().map(move |&i| (i, j)))
+            })
+        };
         let whole = pattern.and_then(|_| Sparsity::new(d, d, own().chain((0..d).map(|i| (i, i)))).ok());
         let lu = StructuredLu::of(whole.as_ref(), d);
         if d <= StructuredLu::<T>::DENSE_UP_TO || matches!(lu, StructuredLu::Band(_)) {
@@ -101,7 +105,11 @@ impl<T: Real> Decoupled<T> {
                 for ((z, &re), &im) in self.rhs.iter_mut().zip(&*re).zip(&*im) {
                     *z = Complex::new(re, sign * im);
                 }
-                if transposed { lu.solve_transpose(&mut self.rhs) } else { lu.solve(&mut self.rhs) }
+                if transposed {
+                    lu.solve_transpose(&mut self.rhs);
+                } else {
+                    lu.solve(&mut self.rhs);
+                }
                 for ((z, re), im) in self.rhs.iter().zip(re).zip(im) {
                     (*re, *im) = (z.re, sign * z.im);
                 }

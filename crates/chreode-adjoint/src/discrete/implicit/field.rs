@@ -98,6 +98,6 @@ impl<T: Real> Jacobian<T> for Pulled<'_, T> {
 }
 
 /// The pattern of the field's Jacobian; none if it is dense.
-pub(in crate::discrete) fn pattern<'a, T: Real>(f: &'a mut dyn Vjp<T>) -> Option<&'a Sparsity> {
+pub(in crate::discrete) fn pattern<T: Real>(f: &mut dyn Vjp<T>) -> Option<&Sparsity> {
     f.as_jacobian().and_then(|f| f.sparsity())
 }

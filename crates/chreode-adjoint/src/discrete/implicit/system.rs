@@ -95,11 +95,9 @@ impl<T: Real> StageSystem<T> {
             None => (0..d * d).map(|at| (at / d, at % d)).collect(),
         };
         let stages = |i: usize| own.iter().map(move |&(row, column)| (row * s + i, column * s + i));
-        let couplings =
-            (0..d).flat_map(|j| (0..s * s).map(move |at| (j * s + at / s, j * s + at % s)));
-        let whole = pattern.and_then(|_| {
-            Sparsity::new(d * s, d * s, (0..s).flat_map(stages).chain(couplings.clone())).ok()
-        });
+        let couplings = (0..d).flat_map(|j| (0..s * s).map(move |at| (j * s + at / s, j * s + at % s)));
+        let whole = pattern
+            .and_then(|_| Sparsity::new(d * s, d * s, (0..s).flat_map(stages).chain(couplings.clone())).ok());
         let lu = StructuredLu::of(whole.as_ref(), d * s);
         let sparse = whole.as_ref().filter(|_| !lu.is_dense());
         let place = |(i, j): (usize, usize)| match sparse {
