@@ -72,7 +72,7 @@ fn other_ways(c: &mut Criterion) {
     group.finish();
 }
 
-/// Backward through implicit methods, whose stages are solved again, beside the forward run alone; with every state stored, and with each
+/// Backward through implicit methods, whose stages are solved again (but not those of Bdf), beside the forward run alone; with every state stored, and with each
 /// step taken once more.
 fn implicit(c: &mut Criterion) {
     let mut group = c.benchmark_group("ode_adjoint_implicit");
@@ -82,7 +82,8 @@ fn implicit(c: &mut Criterion) {
         let (y0, p, d) = (line.start(), line.parameters(), 2 * points);
         let mut f: Auto<_> = Auto::new(line);
         let options = SolveOptions { save_at: &[3.0], ..SolveOptions::tolerance(1e-6, 1e-6) };
-        let methods: [(&str, OdeMethod); 5] = [
+        let methods: [(&str, OdeMethod); 6] = [
+            ("Bdf", OdeMethod::Bdf),
             ("Radau5", OdeMethod::Radau5),
             ("Radau9", OdeMethod::Radau9),
             ("Radau13", OdeMethod::Radau13),

@@ -12,6 +12,7 @@ use crate::AdjointError;
 /// Which states a forward run keeps; the reverse sweep computes the others again. The gradient has the same bits, or, through methods
 /// that iterate, is the same to their tolerance ([`OdeAdjoint`](crate::OdeAdjoint)).
 ///
+/// A state of [`Bdf`](chreode_solve::Bdf) takes the room of six, with its differences, except by [`All`](Self::All).
 /// Beside what is counted here are kept: the start, end and order of each step, 17 bytes a step; the last two states; the states
 /// before and after events; the method's work arrays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -178,6 +179,16 @@ impl<T: Real> Store<T> {
     pub(crate) fn of_all(&self, step: usize) -> Option<&[T]> {
         let all = self.checkpoints == Checkpoints::All;
         all.then(|| &self.states[step * self.len..][..self.len])
+    }
+
+    /// Makes those that were dropped since a run of `steps` steps be there again, if all were kept.
+    pub(crate) fn rewind(&mut self, steps: usize) {
+        if self.checkpoints == Checkpoints::All && steps > 0 {
+            // Slots were filled in the order of the steps, and a sweep fills none.
+            self.free.clear();
+            self.free.extend((steps..self.kept.len()).rev());
+            self.last = steps - 1;
+        }
     }
 
     /// Number of states kept now.

@@ -136,7 +136,9 @@ fn implicit_methods() {
     let x = [4.0, 0.5, 9.81, 0.002, 0.75, 0.1];
     let exact = objective(&VERN7, Checkpoints::All, &x[..2], &x[2..]).1;
     let kencarp: OdeMethod = (&KENCARP4).into();
-    for method in [kencarp, (&RODAS5P).into(), OdeMethod::Radau5, OdeMethod::Radau9, OdeMethod::Radau] {
+    for method in
+        [OdeMethod::Bdf, kencarp, (&RODAS5P).into(), OdeMethod::Radau5, OdeMethod::Radau9, OdeMethod::Radau]
+    {
         for checkpoints in [Checkpoints::All, Checkpoints::States(20)] {
             let (_, gradient, events) = objective(method, checkpoints, &x[..2], &x[2..]);
             assert_eq!(events, 3);

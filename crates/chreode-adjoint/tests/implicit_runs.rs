@@ -6,7 +6,7 @@ mod frozen;
 
 use chreode_adjoint::{AdjointError, Checkpoints, ForwardSensitivities, OdeAdjoint, OdeMethod};
 use chreode_core::{Real, Vjp};
-use chreode_solve::{KENCARP4, RODAS5P, Radau5, SolveOptions, VERN7, solve_with_jacobian};
+use chreode_solve::{KENCARP4, RODAS5P, Radau5, SolveOptions, Tolerance, VERN7, solve_with_jacobian};
 use chreode_testkit::{
     BrusselatorLine, CountingAllocator, Hires, Smooth, SmoothField, StiffField, allocations_in, corpus,
 };
@@ -15,9 +15,9 @@ use frozen::Rated;
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-fn methods() -> [OdeMethod; 6] {
-    use OdeMethod::{Radau, Radau5, Radau9, Radau13};
-    [Radau5, Radau9, Radau13, Radau, (&KENCARP4).into(), (&RODAS5P).into()]
+fn methods() -> [OdeMethod; 7] {
+    use OdeMethod::{Bdf, Radau, Radau5, Radau9, Radau13};
+    [Bdf, Radau5, Radau9, Radau13, Radau, (&KENCARP4).into(), (&RODAS5P).into()]
 }
 
 /// Gradient in the start states, then in the parameters, of `Σ_i Σ_k weight_k y_k(t_i)`.
@@ -182,7 +182,8 @@ fn single_precision() {
     for method in methods() {
         fn run<T: Real>(method: OdeMethod) -> Vec<f64> {
             let (mut f, y0, p) = hires::<T>();
-            let options = SolveOptions::fixed(0.2);
+            // Stricter than this is rounding in Newton's first, stiff step.
+            let options = SolveOptions { tolerance: Tolerance::new(1e-3, 1e-6), ..SolveOptions::fixed(0.2) };
             gradient(
                 &mut f,
                 &mut OdeAdjoint::new(method, 1, 8),

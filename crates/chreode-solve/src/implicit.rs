@@ -187,6 +187,9 @@ macro_rules! method {
             fn accept(&mut self, y: &mut [T]) {
                 self.0.accept(y);
             }
+            fn memory(&self) -> &[T] {
+                self.0.memory()
+            }
             fn reject(&mut self) {
                 self.0.reject();
             }

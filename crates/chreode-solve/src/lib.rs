@@ -42,6 +42,7 @@ mod stepper;
 mod stops;
 
 pub use auto_switch::AutoSwitch;
+pub use bdf::differences::BackwardDifferences;
 pub use chreode_core::{
     Bound, BrownianIncrements, Calculus, Diffusion, DiffusionJvp, Dynamics, FieldError, Jacobian, Jvp,
     NoiseKind, Number, Sparsity, Tolerance, VectorField, field, put, take,

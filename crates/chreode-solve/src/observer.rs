@@ -23,6 +23,8 @@ pub trait Observer<T: Real> {
     fn step(&mut self, record: StepRecord<'_, T>);
     /// The state at `save_at[i]`. With [`land_on_saves`](crate::SolveOptions::land_on_saves) the last step ended there.
     fn save(&mut self, i: usize, t: f64, y: &[T]);
+    /// After each step that an event did not cut short: [`Stepper::memory`](crate::Stepper::memory), at its end.
+    fn memory(&mut self, _memory: &[T]) {}
     /// Event number `i` occurred at `t`; `y` is the state before it is reset.
     fn event(&mut self, _i: usize, _t: f64, _y: &[T]) {}
 }

@@ -251,6 +251,7 @@ fn run<T: Real>(
             y.copy_from_slice(stepper.dense(theta, t_end - t, y));
         } else {
             stepper.accept(y);
+            observer.memory(stepper.memory());
         }
         t = end;
         if saves.next() == Some(t) {

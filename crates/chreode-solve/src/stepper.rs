@@ -89,6 +89,12 @@ pub trait Stepper<T: Real> {
     /// Takes the proposed step: sets `y` to its end.
     fn accept(&mut self, y: &mut [T]);
 
+    /// What the method keeps of earlier steps beside the state, for a step from where the last accepted one ended; nothing for
+    /// one-step methods.
+    fn memory(&self) -> &[T] {
+        &[]
+    }
+
     /// Drops the proposed step.
     fn reject(&mut self) {}
 

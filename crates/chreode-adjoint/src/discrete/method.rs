@@ -8,6 +8,7 @@ use chreode_solve::{
     Stepper,
 };
 
+use super::bdf::BdfAdjoint;
 use super::erk::ErkAdjoint;
 use super::esdirk::EsdirkAdjoint;
 use super::radau::RadauAdjoint;
@@ -32,6 +33,8 @@ pub enum OdeMethod {
     Radau,
     /// [`Esdirk`](chreode_solve::Esdirk).
     Esdirk(&'static EsdirkTableau),
+    /// [`Bdf`](chreode_solve::Bdf), of orders 1 to 5.
+    Bdf,
     /// [`Rosenbrock`](chreode_solve::Rosenbrock).
     Rosenbrock(&'static RosenbrockTableau),
 }
@@ -84,6 +87,7 @@ impl OdeMethod {
             Self::Radau13 => Box::new(RadauAdjoint::new(Radau13::new(n, d), &[7], n, d)),
             Self::Radau => Box::new(RadauAdjoint::new(Radau::new(n, d), &[3, 5, 7], n, d)),
             Self::Esdirk(tableau) => Box::new(EsdirkAdjoint::new(tableau, n, d)),
+            Self::Bdf => Box::new(BdfAdjoint::new(n, d)),
             Self::Rosenbrock(tableau) => Box::new(RosenbrockAdjoint::new(tableau, n, d)),
         }
     }
@@ -98,7 +102,15 @@ pub(super) trait StepAdjoint<T: Real>: std::fmt::Debug + Send {
     /// Calls `run` with the method and the field as it wants it.
     fn with_stepper(&mut self, f: &mut dyn Vjp<T>, run: &mut Run<'_, T>) -> Result<Stats, SolveError>;
 
-    /// Takes a step of the forward run again: `y` from its start to its end. `goes_on`: it begins where the last one that was taken
+    /// Values that the method remembers beside a state, which taking steps again from there needs.
+    fn memory(&self) -> usize {
+        0
+    }
+
+    /// A reverse sweep begins.
+    fn begin(&mut self) {}
+
+    /// Takes a step of the forward run again: `y`, and behind it what the method remembers, from its start to its end. `goes_on`: it begins where the last one that was taken
     /// again ended, in the same state.
     fn again(
         &mut self,
@@ -109,7 +121,8 @@ pub(super) trait StepAdjoint<T: Real>: std::fmt::Debug + Send {
         y: &mut [T],
     ) -> Result<(), AdjointError>;
 
-    /// Pulls the adjoint state `a` back through a step from `y` to about `y_end`, and adds to `p_bar`.
+    /// Pulls the adjoint state `a` back through a step from `y` to about `y_end`, and adds to `p_bar`. Behind `y` stands what the method
+    /// remembers there, if that is kept.
     fn back(
         &mut self,
         f: &mut dyn Vjp<T>,

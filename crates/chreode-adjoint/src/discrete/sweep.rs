@@ -35,10 +35,16 @@ use crate::error::{check_finite, check_len};
 /// central differences of pull-backs. These are exact to rounding for fields that are quadratic in the state, as reactions of two
 /// partners are; for others a relative error of about 1e-8 is left (`f32`: 1e-4).
 ///
+/// Steps of [`Bdf`](chreode_solve::Bdf) depend on those before; with every state stored they are differentiated at the states of the
+/// forward run, with nothing solved again, so that its gradient too misses that of exactly solved steps by what the iterations
+/// left: on the stiff test problems 2e-7 to 1e-3 at a tolerance of 1e-4 and below 1e-6 at 1e-8 (E5, whose values span twenty orders
+/// of magnitude, 0.1 at 1e-4). With checkpoints it is exact. Mass matrices and systems without matrices
+/// ([`Bdf::with_krylov`](chreode_solve::Bdf::with_krylov)) have no discrete adjoint here: [`OdeMethod`] does not offer them.
+///
 /// The field's Jacobian is used if [`Vjp::as_jacobian`] shows it, sparse ones too; else it is computed by `d` pull-backs.
 ///
 /// # Memory
-/// By default every state is stored: one `[n, d]` a step. [`Checkpoints`] keep fewer, and take steps again; the gradient
+/// By default every state is stored: one `[n, d]` a step, and going back again takes no step again. [`Checkpoints`] keep fewer, and take steps again; the gradient
 /// of an explicit or a Rosenbrock method has the same bits. With a budget and fixed steps, whose number is known, the fewest possible are taken again
 /// ([`recomputed_steps`](crate::recomputed_steps)); with adaptive ones, each at most as often as there. Beside states, 17 bytes a
 /// step are kept. Buffers grow in the first run and are used again: later runs of no more steps allocate nothing.
@@ -66,7 +72,7 @@ pub struct OdeAdjoint<T> {
     tape: Tape<T>,
     complete: bool,
     recomputed: u64,
-    /// The state that the sweep has come to, that at the end of the step before, and that at the end of the run.
+    /// The state that the sweep has come to (and what the method remembers there, if that is kept), that at the end of the step before, and that at the end of the run.
     y: Vec<T>,
     y_next: Vec<T>,
     y_end: Vec<T>,
@@ -105,15 +111,17 @@ impl<T: Real> OdeAdjoint<T> {
     ) -> Result<Self, AdjointError> {
         let nd = n * d;
         let zeros = || vec![T::ZERO; nd];
-        let states = Store::new(checkpoints, nd)?;
+        let method = method.into().steps(n, d);
+        let memory = if checkpoints == Checkpoints::All { 0 } else { method.memory() };
+        let states = Store::new(checkpoints, nd + memory)?;
         Ok(Self {
-            method: method.into().steps(n, d),
+            method,
             dim: d,
             nd,
-            tape: Tape::new(states, nd),
+            tape: Tape::new(states, nd, memory),
             complete: false,
             recomputed: 0,
-            y: zeros(),
+            y: vec![T::ZERO; nd + memory],
             y_next: zeros(),
             y_end: zeros(),
             lambda: zeros(),
@@ -186,7 +194,7 @@ impl<T: Real> OdeAdjoint<T> {
         &self.tape.orders
     }
 
-    /// States that are stored now: those that the last forward run kept; after a backward one, the start state.
+    /// States that are stored now: those that the last forward run kept; after a backward one all or the start state.
     pub fn stored_states(&self) -> usize {
         self.tape.states.kept()
     }
@@ -197,7 +205,7 @@ impl<T: Real> OdeAdjoint<T> {
     }
 
     /// Goes back through the last forward run, which had the same field and `p`. Going back once more takes its steps
-    /// again.
+    /// again, unless every state is stored.
     ///
     /// `state_bar[i]`, `[n, d]`, is the gradient of the objective with respect to the state at `save_at[i]`. Sets
     /// `y0_bar`, `[n, d]`, to the gradient with respect to the start state and ADDS that with respect to the
@@ -239,7 +247,7 @@ impl<T: Real> OdeAdjoint<T> {
         }
         self.sweep(f, p, &[], state_bar, None, y0_bar, p_bar, Some(time_bar))?;
         let Some(&(t, _)) = self.tape.steps.first() else { return Ok(T::ZERO) };
-        f.eval(t, &self.y, p, &mut self.lambda)?;
+        f.eval(t, &self.y[..self.nd], p, &mut self.lambda)?;
         Ok(-dot(y0_bar, &self.lambda))
     }
 
@@ -288,7 +296,9 @@ impl<T: Real> OdeAdjoint<T> {
             check_len("an element of state_bar", bar.len(), self.nd)?;
         }
         self.recomputed = 0;
-        self.y.copy_from_slice(&self.y_end);
+        self.tape.states.rewind(self.tape.steps.len());
+        self.method.begin();
+        self.y[..self.nd].copy_from_slice(&self.y_end);
         y0_bar.fill(T::ZERO);
         let a = y0_bar; // the adjoint state: where it ends is what is asked for
         let mut end_time_bar = T::ZERO;
@@ -301,13 +311,14 @@ impl<T: Real> OdeAdjoint<T> {
         for step in (0..self.tape.steps.len()).rev() {
             self.event_back(f, p, events, step, end_time_bar, a, p_bar)?;
             self.jump(f, p, step + 1, &mut saves, state_bar, a, &mut time_bar)?;
-            self.y_next.copy_from_slice(&self.y);
+            self.y_next.copy_from_slice(&self.y[..self.nd]);
             self.go_to(f, step, p)?;
             let taken = self.tape.step(step);
             self.method.back(f, taken, p, &self.y, &self.y_next, a, p_bar)?;
             check_finite(a, self.dim, 0, taken.t)?;
         }
         self.jump(f, p, 0, &mut saves, state_bar, a, &mut time_bar)?;
+        self.tape.states.rewind(self.tape.steps.len());
         check_finite(a, self.dim, 0, self.tape.steps.first().map_or(f64::NAN, |s| s.0))
     }
 
@@ -342,7 +353,7 @@ impl<T: Real> OdeAdjoint<T> {
             *a = bar + by * root;
         }
         p_bar.iter_mut().zip(&self.p_root).for_each(|(p_bar, &root)| *p_bar += by * root);
-        self.y.copy_from_slice(before);
+        self.y[..self.nd].copy_from_slice(before);
         Ok(())
     }
 
@@ -364,7 +375,7 @@ impl<T: Real> OdeAdjoint<T> {
                 *a += bar;
             }
             if let Some(time_bar) = time_bar {
-                f.eval(self.tape.saved[*saves].1, &self.y, p, &mut self.lambda)?;
+                f.eval(self.tape.saved[*saves].1, &self.y[..self.nd], p, &mut self.lambda)?;
                 time_bar[*saves] = dot(bar, &self.lambda);
             }
         }
@@ -407,7 +418,7 @@ impl<T: Real> OdeAdjoint<T> {
     ) -> Result<(), AdjointError> {
         for i in from..to {
             if let Some((_, _, after)) = self.tape.ending(i) {
-                self.y.copy_from_slice(after); // not by a step alone
+                self.y[..self.nd].copy_from_slice(after); // not by a step alone
                 *goes_on = false;
                 continue;
             }

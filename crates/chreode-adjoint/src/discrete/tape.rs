@@ -8,6 +8,8 @@ use crate::checkpoint::Store;
 /// What a forward run leaves behind.
 #[derive(Debug, Clone)]
 pub(super) struct Tape<T> {
+    /// Values of a state.
+    nd: usize,
     /// Start and end of each step, and the power of its length that its error scales with: for methods that change their order.
     pub(super) steps: Vec<(f64, f64)>,
     pub(super) orders: Vec<u8>,
@@ -17,6 +19,8 @@ pub(super) struct Tape<T> {
     /// The last step, if the number of steps is known, and the state at its start: the reverse sweep begins there.
     pub(super) last: Option<usize>,
     pub(super) y_last: Vec<T>,
+    /// The state at the start of a step and what the method remembers there, if that is kept.
+    whole: Vec<T>,
     /// Number of events that were watched, those that ended a step, and the states, `[2, n, d]`, before and after each.
     pub(super) events: usize,
     pub(super) endings: Vec<Ending>,
@@ -30,6 +34,9 @@ pub(super) struct Taken {
     pub(super) t_end: f64,
     /// [`Stepper::error_order`](chreode_solve::Stepper::error_order) of the step; 0 for none.
     pub(super) error_order: u8,
+    /// Whether the method started anew; else the signed length of the step before.
+    pub(super) starts: bool,
+    pub(super) before: f64,
 }
 
 /// An event that ended a step.
@@ -41,14 +48,17 @@ pub(super) struct Ending {
 }
 
 impl<T: Real> Tape<T> {
-    pub(super) fn new(states: Store<T>, nd: usize) -> Self {
+    /// For states of `nd` values, which are kept with as many as the method remembers.
+    pub(super) fn new(states: Store<T>, nd: usize, memory: usize) -> Self {
         Self {
+            nd,
             steps: Vec::new(),
             orders: Vec::new(),
             states,
             saved: Vec::new(),
             last: None,
-            y_last: vec![T::ZERO; nd],
+            y_last: vec![T::ZERO; nd + memory],
+            whole: vec![T::ZERO; nd + memory],
             events: 0,
             endings: Vec::new(),
             event_states: Vec::new(),
@@ -69,13 +79,16 @@ impl<T: Real> Tape<T> {
 
     pub(super) fn step(&self, i: usize) -> Taken {
         let (t, t_end) = self.steps[i];
-        Taken { t, t_end, error_order: self.orders[i] }
+        let (from, to) = if i > 0 { self.steps[i - 1] } else { (t, f64::NAN) };
+        // Over a discontinuity time goes on by some last digits.
+        let starts = to != t || self.ending(i - 1).is_some();
+        Taken { t, t_end, error_order: self.orders[i], starts, before: to - from }
     }
 
     /// The event that ended a step, if one did, and the states before and after it.
     pub(super) fn ending(&self, step: usize) -> Option<(Ending, &[T], &[T])> {
         let i = self.endings.binary_search_by_key(&step, |e| e.step).ok()?;
-        let nd = self.y_last.len();
+        let nd = self.nd;
         let (before, after) = self.event_states[2 * i * nd..2 * (i + 1) * nd].split_at(nd);
         Some((self.endings[i], before, after))
     }
@@ -103,12 +116,21 @@ impl<T: Real> Observer<T> for Recorder<'_, T> {
         if self.tape.endings.last().is_some_and(|e| e.step < step) {
             self.tape.after_event(r.y);
         }
-        self.tape.states.offer(step, r.y);
-        if self.tape.last == Some(step) {
-            self.tape.y_last.copy_from_slice(r.y);
+        let Tape { whole, states, y_last, last, .. } = &mut *self.tape;
+        whole[..r.y.len()].copy_from_slice(r.y);
+        states.offer(step, whole);
+        if *last == Some(step) {
+            y_last.copy_from_slice(whole);
         }
         self.tape.steps.push((r.t, r.t_end));
         self.tape.orders.push(r.error_order.unwrap_or(0) as u8); // methods have orders below 20
+    }
+
+    fn memory(&mut self, memory: &[T]) {
+        let kept = &mut self.tape.whole[self.tape.nd..];
+        if !kept.is_empty() {
+            kept.copy_from_slice(memory);
+        }
     }
 
     fn save(&mut self, i: usize, t: f64, y: &[T]) {

@@ -102,7 +102,7 @@ impl<T: Real> Vjp<T> for Rated<T> {
 }
 
 /// `∂f/∂y`, dense.
-fn dense(f: &mut dyn Vjp<f64>, t: f64, y: &[f64], p: &[f64]) -> Vec<f64> {
+pub(crate) fn dense(f: &mut dyn Vjp<f64>, t: f64, y: &[f64], p: &[f64]) -> Vec<f64> {
     let d = y.len();
     let (mut unit, mut rows, mut p_bar) = (vec![0.0; d], vec![0.0; d * d], vec![0.0; p.len()]);
     for (i, row) in rows.chunks_exact_mut(d).enumerate() {

@@ -3,7 +3,7 @@
 use chreode_core::{FieldError, Real, Tolerance};
 use chreode_linalg::GmresOutcome;
 
-use super::differences::{Differences, MAX_ORDER, alpha, error_constant};
+use super::differences::{BackwardDifferences, MAX_ORDER, alpha, error_constant};
 use crate::implicit::{Implicit, Multistep};
 use crate::initial_step::initial_step;
 use crate::newton::convergence::{Convergence, Verdict};
@@ -33,7 +33,7 @@ pub(crate) struct BdfSteps<T: Real> {
     linear: Linearisation<T>,
     /// Solves the systems without matrices.
     krylov: Option<Krylov<T>>,
-    history: Differences<T>,
+    history: BackwardDifferences<T>,
     order: usize,
     /// Highest order that is used.
     max_order: usize,
@@ -74,7 +74,7 @@ impl<T: Real> BdfSteps<T> {
             nd,
             linear: Linearisation::new(n, d, 0),
             krylov: None,
-            history: Differences::new(nd),
+            history: BackwardDifferences::new(nd),
             order: 1,
             max_order: MAX_ORDER,
             staggered: false,
@@ -373,7 +373,7 @@ impl<T: Real> Stepper<T> for BdfSteps<T> {
             let derivative = (!self.linear.has_mass()).then_some(&self.f0[..]);
             self.history.restart(y, derivative, h);
             self.started = true;
-        } else if (h - self.history.h).abs() > 1e-12 * h.abs() {
+        } else if !self.history.is_for(h) {
             self.history.rescale(h, self.order);
             self.equal_steps = 0;
         }
@@ -464,6 +464,10 @@ impl<T: Real> Stepper<T> for BdfSteps<T> {
 
     fn failure(&self) -> Option<StepFailure> {
         self.failure
+    }
+
+    fn memory(&self) -> &[T] {
+        self.history.memory()
     }
 
     fn has_mass(&self) -> bool {

@@ -106,9 +106,9 @@ impl<T: Real> Decoupled<T> {
                     *z = Complex::new(re, sign * im);
                 }
                 if transposed {
-                    lu.solve_transpose(&mut self.rhs)
+                    lu.solve_transpose(&mut self.rhs);
                 } else {
-                    lu.solve(&mut self.rhs)
+                    lu.solve(&mut self.rhs);
                 }
                 for ((z, re), im) in self.rhs.iter().zip(re).zip(im) {
                     (*re, *im) = (z.re, sign * z.im);

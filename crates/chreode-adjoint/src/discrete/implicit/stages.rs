@@ -68,6 +68,14 @@ impl<T: Real> StageEquations<T> {
         }
     }
 
+    /// Forgets the factorisation where a new one costs less than the iterations with an old one: of a field that shows its Jacobian,
+    /// in a form that is factored fast.
+    pub(in crate::discrete) fn renew(&mut self, f: &mut dyn Vjp<T>) {
+        if f.as_jacobian().is_some() && !self.system.is_dear() {
+            self.held = 0.0;
+        }
+    }
+
     /// Whether factorisations cost little.
     pub(in crate::discrete) fn is_small(&self) -> bool {
         self.s * self.d <= SMALL

@@ -110,6 +110,11 @@ impl<T: Real> StageSystem<T> {
         self.lu = vec![lu; self.n];
     }
 
+    /// Whether a factorisation costs tens of solutions.
+    pub(in crate::discrete) fn is_dear(&self) -> bool {
+        self.lu.first().is_some_and(StructuredLu::is_dear)
+    }
+
     /// Values of one Jacobian.
     pub(in crate::discrete) fn entries(&self) -> usize {
         self.entries

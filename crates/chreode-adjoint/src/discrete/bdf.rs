@@ -1,0 +1,189 @@
+//! Steps of the numerical differentiation formulas, again and backward.
+//!
+//! What such a method carries from step to step is its table of differences, whose first row is the state. A step maps it linearly
+//! (rescaling, prediction, advance: `BackwardDifferences` has the transposes) but for the correction `c` to the predicted state `y`,
+//! with `f(t_end, y + c) = α/h (ψ + c)`. With the adjoint `c̄` of the correction and
+//!
+//! ```text
+//! (α/h - Jᵀ) μ = c̄        ȳ = α/h μ - c̄ = Jᵀ μ        ψ̄ = -α/h μ        p̄ += μᵀ ∂f/∂p
+//! ```
+//!
+//! the adjoint of the table goes back, with one transposed system a step, at the step's end. Only the state there, the length and the
+//! order of each step, and where the method started anew are needed: with every state stored nothing is computed again. Steps that are
+//! taken again start from a kept table.
+
+use chreode_core::{Real, Vjp};
+use chreode_solve::{BackwardDifferences, Bdf, SolveError, Stats};
+
+use super::implicit::field::Rows;
+use super::implicit::stages::StageEquations;
+use super::method::{Run, StepAdjoint};
+use super::tape::Taken;
+use crate::AdjointError;
+
+#[derive(Debug)]
+pub(super) struct BdfAdjoint<T: Real> {
+    stepper: Bdf<T>,
+    rows: Rows<T>,
+    nd: usize,
+    equations: StageEquations<T>,
+    /// Of steps that are taken again; adjoints of the rows.
+    past: BackwardDifferences<T>,
+    bars: BackwardDifferences<T>,
+    /// Whether the adjoints are of the state alone: nothing later read the other rows.
+    fresh: bool,
+    end: Vec<T>,
+    predicted: Vec<T>,
+    psi: Vec<T>,
+    base: Vec<T>,
+    correction: Vec<T>,
+    mu: Vec<T>,
+}
+
+impl<T: Real> BdfAdjoint<T> {
+    pub(super) fn new(n: usize, d: usize) -> Self {
+        let nd = n * d;
+        let zeros = || vec![T::ZERO; nd];
+        Self {
+            stepper: Bdf::new(n, d),
+            rows: Rows::new(d),
+            nd,
+            equations: StageEquations::new(vec![1.0], None, n, d),
+            past: BackwardDifferences::new(nd),
+            bars: BackwardDifferences::new(nd),
+            fresh: true,
+            end: zeros(),
+            predicted: zeros(),
+            psi: zeros(),
+            base: zeros(),
+            correction: zeros(),
+            mu: zeros(),
+        }
+    }
+
+    /// Takes a step from the state and the differences in `whole`, to `self.end` and `self.past`; `guess` tells where it may end.
+    fn forward(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        p: &[T],
+        whole: &[T],
+        guess: Option<&[T]>,
+    ) -> Result<(), AdjointError> {
+        let (k, h) = (order(step), step.t_end - step.t);
+        let (y, memory) = whole.split_at(self.nd);
+        if step.starts {
+            f.eval(step.t, y, p, &mut self.psi)?;
+            self.past.restart(y, Some(&self.psi), h);
+        } else {
+            // Lengths that differ by rounding are one, so that the factorisation serves.
+            let same = self.past.is_for(step.before);
+            let before = if same { self.past.step_length() } else { step.before };
+            self.past.restore(y, memory, before);
+            if !self.past.is_for(h) {
+                self.past.rescale(h, k);
+            }
+        }
+        self.past.predict(k, &mut self.predicted, &mut self.psi);
+        for ((base, &y), &psi) in self.base.iter_mut().zip(&self.predicted).zip(&self.psi) {
+            *base = y - psi;
+        }
+        self.end.copy_from_slice(guess.unwrap_or(&self.predicted));
+        let h = self.past.step_length() / BackwardDifferences::<T>::alpha(k);
+        self.equations.begin(f, h);
+        self.equations.solve(f, &[step.t_end], h, &self.base, p, &mut self.end, &mut self.correction)?;
+        for ((c, &y), &predicted) in self.correction.iter_mut().zip(&self.end).zip(&self.predicted) {
+            *c = y - predicted;
+        }
+        self.past.advance(k, &self.correction);
+        Ok(())
+    }
+}
+
+/// The order of a step: its error scales with one power of its length more.
+fn order(step: Taken) -> usize {
+    usize::from(step.error_order).saturating_sub(1).max(1)
+}
+
+impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
+    fn with_stepper(&mut self, f: &mut dyn Vjp<T>, run: &mut Run<'_, T>) -> Result<Stats, SolveError> {
+        self.rows.run(f, &mut self.stepper, run)
+    }
+
+    fn memory(&self) -> usize {
+        self.past.memory().len()
+    }
+
+    fn begin(&mut self) {
+        self.fresh = true;
+    }
+
+    fn again(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        _goes_on: bool,
+        p: &[T],
+        y: &mut [T],
+    ) -> Result<(), AdjointError> {
+        self.forward(f, step, p, y, None)?;
+        let (state, memory) = y.split_at_mut(self.nd);
+        state.copy_from_slice(&self.end);
+        memory.copy_from_slice(self.past.memory());
+        Ok(())
+    }
+
+    fn back(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        p: &[T],
+        y: &[T],
+        y_end: &[T],
+        a: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        let k = order(step);
+        if y.len() > self.nd {
+            self.forward(f, step, p, y, Some(y_end))?;
+        } else {
+            self.end.copy_from_slice(y_end);
+        }
+        let h = step.t_end - step.t;
+        if self.fresh {
+            self.bars.restart(a, None, h);
+            self.fresh = false;
+        }
+        self.bars.row_mut(0).copy_from_slice(a);
+        let h = self.bars.step_length();
+        let (per_shift, shift) =
+            (h / BackwardDifferences::<T>::alpha(k), T::c(BackwardDifferences::<T>::alpha(k) / h));
+
+        self.bars.advance_transpose(k, &mut self.correction);
+        self.equations.begin(f, per_shift);
+        self.equations.renew(f);
+        let (times, c_bar) = (&[step.t_end], &self.correction);
+        self.equations.solve_adjoint(f, times, per_shift, p, &self.end, c_bar, &mut self.mu, p_bar)?;
+        let (y_bar, psi_bar) = (&mut self.predicted, &mut self.psi);
+        for (((y_bar, psi_bar), &mu), &c_bar) in y_bar.iter_mut().zip(&mut *psi_bar).zip(&self.mu).zip(c_bar)
+        {
+            *psi_bar = -shift * mu;
+            *y_bar = shift * mu - c_bar; // Jᵀ μ, with no product that rounding would spoil
+        }
+        self.bars.predict_transpose(k, y_bar, psi_bar);
+
+        a.copy_from_slice(self.bars.row(0));
+        if step.starts {
+            // The second row was h f(t, y), and the others were zero.
+            for (mu, &bar) in self.mu.iter_mut().zip(self.bars.row(1)) {
+                *mu = T::c(h) * bar;
+            }
+            f.vjp(step.t, &y[..self.nd], p, &self.mu, &mut self.psi, p_bar)?;
+            a.iter_mut().zip(&self.psi).for_each(|(a, &bar)| *a += bar);
+            self.fresh = true;
+        } else if !self.bars.is_for(step.before) {
+            self.bars.rescale_transpose(step.before, k);
+        }
+        Ok(())
+    }
+}

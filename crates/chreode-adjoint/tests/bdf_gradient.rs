@@ -1,0 +1,390 @@
+//! Gradients through runs of the multistep method against finite differences of the same steps, which are solved again on their own.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+mod frozen;
+
+use chreode_adjoint::{AdjointError, Checkpoints, OdeAdjoint, OdeMethod, recomputed_steps};
+use chreode_core::{LinearSolver, Real, Vjp};
+use chreode_linalg::Lu;
+use chreode_solve::{SolveOptions, Tolerance};
+use chreode_testkit::{
+    BrusselatorLine, LotkaVolterra, SmoothField, StiffCase, StiffField, central_difference, compare,
+    stiff_corpus,
+};
+use frozen::Rated;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+/// Start and end of a step, its order, and whether the method started anew.
+type Step = (f64, f64, usize, bool);
+
+/// The numerical differentiation formulas of [SR97] on values at equal distances in the past, the last first:
+/// `Σ_{m=1}^k ∇^m y / m - κ_k γ_k (y - y⁽⁰⁾) = h f(t, y)`, where `y⁽⁰⁾` extrapolates `k + 1` values. Step lengths change by
+/// interpolation of these.
+struct Ndf {
+    past: Vec<Vec<f64>>,
+    h: f64,
+}
+
+impl Ndf {
+    /// `∇^m`, m = 0.., of values, the last first.
+    fn differences(mut v: Vec<f64>) -> Vec<f64> {
+        let mut all = Vec::new();
+        while !v.is_empty() {
+            all.push(v[0]);
+            v = v.windows(2).map(|w| w[0] - w[1]).collect();
+        }
+        all
+    }
+
+    fn start(f: &mut dyn Vjp<f64>, (t, t_end): (f64, f64), y: &[f64], p: &[f64]) -> Self {
+        let (h, mut slope) = (t_end - t, vec![0.0; y.len()]);
+        f.eval(t, y, p, &mut slope).unwrap();
+        let before = y.iter().zip(&slope).map(|(y, s)| y - h * s).collect();
+        Self { past: vec![y.to_vec(), before], h }
+    }
+
+    /// Takes a step; each trajectory of `d` coordinates alone.
+    fn step(&mut self, f: &mut dyn Vjp<f64>, (_, t_end, k, _): Step, h: f64, p: &[f64]) {
+        let (nd, d) = (self.past[0].len(), f.dim());
+        self.past.truncate(k + 1);
+        assert_eq!(self.past.len(), k + 1, "a history of order {k}");
+        let ratio = h / self.h;
+        if (ratio - 1.0).abs() > 1e-12 {
+            // Lagrange's polynomials through 0, -1, .., -k.
+            self.past = (0..=k)
+                .map(|i| {
+                    let s = -(i as f64) * ratio;
+                    let weight = |m: usize| -> f64 {
+                        let m = m as f64;
+                        (0..=k).map(|l| l as f64).filter(|&l| l != m).map(|l| (s + l) / (l - m)).product()
+                    };
+                    let weights: Vec<f64> = (0..=k).map(weight).collect();
+                    (0..nd).map(|j| weights.iter().zip(&self.past).map(|(w, v)| w * v[j]).sum()).collect()
+                })
+                .collect();
+        }
+        self.h = h;
+        let kappa = [0.0, -0.1850, -1.0 / 9.0, -0.0823, -0.0415, 0.0][k];
+        let gamma: f64 = (1..=k).map(|m| 1.0 / m as f64).sum();
+        let mut next = vec![0.0; nd];
+        // Per coordinate: y⁽⁰⁾, and what does not depend on y in Σ ∇^m y / m = γ y - rest.
+        let mut rest = vec![0.0; nd];
+        for j in 0..nd {
+            let differences = Self::differences(self.past.iter().map(|v| v[j]).collect());
+            next[j] = differences.iter().sum();
+            // ∇^m y = y - Σ_{i<m} ∇^i y_n.
+            rest[j] = (1..=k).map(|m| differences[..m].iter().sum::<f64>() / m as f64).sum();
+        }
+        let predicted = next.clone();
+        for (at, y) in next.chunks_exact_mut(d).enumerate() {
+            let (rest, predicted) = (&rest[at * d..], &predicted[at * d..]);
+            let mut before = f64::INFINITY;
+            let mut lu = Lu::<f64>::new(d);
+            for _ in 0..60 {
+                let (mut slope, mut matrix) = (vec![0.0; d], frozen::dense(f, t_end, y, p));
+                f.eval(t_end, y, p, &mut slope).unwrap();
+                matrix.iter_mut().for_each(|j| *j *= -h);
+                (0..d).for_each(|i| matrix[i * d + i] += gamma * (1.0 - kappa));
+                let mut change: Vec<f64> = (0..d)
+                    .map(|i| h * slope[i] - (gamma * y[i] - rest[i]) + kappa * gamma * (y[i] - predicted[i]))
+                    .collect();
+                lu.factor(&matrix).unwrap();
+                lu.solve(&mut change);
+                y.iter_mut().zip(&change).for_each(|(y, c)| *y += c);
+                let size =
+                    change.iter().zip(&*y).map(|(c, y)| c.abs() / y.abs().max(1e-200)).fold(0.0, f64::max);
+                if size < 1e-15 || size >= 0.5 * before && size < 1e-9 {
+                    break;
+                }
+                before = size;
+            }
+        }
+        self.past.insert(0, next);
+    }
+}
+
+/// `Σ_i weights_i · y(t_i)` for frozen steps.
+fn value(
+    f: &mut dyn Vjp<f64>,
+    steps: &[Step],
+    (y0, p): (&[f64], &[f64]),
+    at: &[f64],
+    weights: &[Vec<f64>],
+) -> f64 {
+    let dot = |y: &[f64], w: &[f64]| y.iter().zip(w).map(|(y, w)| y * w).sum::<f64>();
+    let mut sum = 0.0;
+    let mut y = y0.to_vec();
+    let mut ndf: Option<Ndf> = None;
+    for &step in steps {
+        let (t, t_end, _, starts) = step;
+        let mut now = match ndf.take() {
+            Some(ndf) if !starts => ndf,
+            _ => Ndf::start(f, (t, t_end), &y, p),
+        };
+        now.step(f, step, t_end - t, p);
+        y.copy_from_slice(&now.past[0]);
+        ndf = Some(now);
+        for (at, weights) in at.iter().zip(weights) {
+            if *at == t_end {
+                sum += dot(&y, weights);
+            }
+        }
+    }
+    sum
+}
+
+/// The last run's steps; it starts anew where time makes a jump.
+fn steps(adjoint: &OdeAdjoint<f64>) -> Vec<Step> {
+    let mut end = f64::NAN;
+    let all = adjoint.steps().iter().zip(adjoint.error_orders());
+    all.map(|(&(t, t_end), &order)| {
+        let starts = t != end;
+        end = t_end;
+        (t, t_end, usize::from(order) - 1, starts)
+    })
+    .collect()
+}
+
+/// The gradients in start state and parameters of `Σ_i weights_i · y(t_i)`.
+fn gradient<T: Real>(
+    f: &mut dyn Vjp<T>,
+    adjoint: &mut OdeAdjoint<T>,
+    (y0, p): (&[T], &[T]),
+    at: &[f64],
+    options: &SolveOptions<'_>,
+    weights: &[Vec<T>],
+) -> (Vec<T>, Vec<T>) {
+    let (mut y, options) = (y0.to_vec(), SolveOptions { save_at: at, ..*options });
+    adjoint.forward(f, p, &mut y, (0.0, at[at.len() - 1]), &options, &mut |_, _, _| {}).unwrap();
+    let bars: Vec<&[T]> = weights.iter().map(Vec::as_slice).collect();
+    let (mut y0_bar, mut p_bar) = (vec![T::ZERO; y0.len()], vec![T::ZERO; p.len()]);
+    adjoint.backward(f, p, &bars, &mut y0_bar, &mut p_bar).unwrap();
+    (y0_bar, p_bar)
+}
+
+/// The largest difference over the largest value.
+fn difference(a: &[f64], b: &[f64]) -> f64 {
+    let scale = b.iter().fold(0.0_f64, |s, v| s.max(v.abs()));
+    a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max)
+}
+
+/// A problem with parameters, near which points are drawn.
+struct Problem {
+    name: &'static str,
+    f: Rated<f64>,
+    y0: Vec<f64>,
+    /// Sizes of the coordinates.
+    scale: Vec<f64>,
+    t_end: f64,
+    floor: f64,
+}
+
+fn problems() -> Vec<Problem> {
+    let mut all = Vec::new();
+    for case in stiff_corpus() {
+        let StiffCase { name, field, y0, floor, .. } = case;
+        let t_end = match name {
+            "Robertson" => 1e4,
+            "HIRES" => 50.0,
+            "OREGO" => 20.0,
+            "van der Pol 1e3" => 0.7, // before its jump, which no difference resolves
+            "E5" => 1e3,
+            "POLLU" => 10.0,
+            "ring modulator" => 2e-6,
+            _ => continue, // below, smaller
+        };
+        all.push(Problem {
+            name,
+            f: Rated::new(field, y0.len().min(4)),
+            scale: Vec::new(),
+            y0,
+            t_end,
+            floor,
+        });
+    }
+    let line = BrusselatorLine { points: 12 };
+    let f = Rated::new(Box::new(StiffField::new(line)), 4);
+    all.push(Problem {
+        name: "Brusselator 1-D",
+        f,
+        y0: line.start(),
+        scale: Vec::new(),
+        t_end: 3.0,
+        floor: 1.0,
+    });
+    for problem in &mut all {
+        let mut y = problem.y0.clone();
+        let options = SolveOptions::tolerance(1e-6, 1e-6 * problem.floor);
+        let p = vec![1.0; problem.f.np()];
+        problem.scale = y.iter().map(|y| y.abs()).collect();
+        let mut adjoint = OdeAdjoint::new(OdeMethod::Bdf, 1, y.len());
+        adjoint
+            .forward(&mut problem.f, &p, &mut y, (0.0, problem.t_end), &options, &mut |_, _, _| {})
+            .unwrap();
+        for (scale, y) in problem.scale.iter_mut().zip(&y) {
+            *scale = scale.max(y.abs());
+        }
+    }
+    all
+}
+
+/// Several trajectories from `y0`, in units of the coordinates' sizes, against differences along directions; returns the least error
+/// over lengths of the difference (`frozen`; else 0). Also how far the gradient from the kept states of the forward run is off, and the
+/// number of steps.
+fn check(
+    problem: &mut Problem,
+    n: usize,
+    rng: &mut Pcg64,
+    options: &SolveOptions<'_>,
+    frozen: bool,
+) -> (f64, f64, usize) {
+    let d = problem.y0.len();
+    let mut draw = |size: f64| size * rng.random_range(-1.0..1.0);
+    let y0: Vec<f64> = (0..n * d).map(|i| problem.y0[i % d] * (1.0 + draw(0.05))).collect();
+    let p: Vec<f64> = (0..problem.f.np()).map(|_| 1.0 + draw(0.05)).collect();
+    let at = [0.4 * problem.t_end, problem.t_end];
+    let scale: Vec<f64> = (0..n * d).map(|i| problem.scale[i % d].max(1e-30)).collect();
+    let weights: Vec<Vec<f64>> = (0..2).map(|_| scale.iter().map(|s| draw(1.0) / s).collect()).collect();
+    let f = &mut problem.f;
+    let mut adjoint = OdeAdjoint::with_checkpoints(OdeMethod::Bdf, n, d, Checkpoints::States(1)).unwrap();
+    let exact = gradient(f, &mut adjoint, (&y0, &p), &at, options, &weights);
+    let steps = steps(&adjoint);
+    let mut all = OdeAdjoint::new(OdeMethod::Bdf, n, d);
+    let kept = gradient(f, &mut all, (&y0, &p), &at, options, &weights);
+    let scaled = |(y0_bar, p_bar): (Vec<f64>, Vec<f64>)| -> Vec<f64> {
+        y0_bar.iter().zip(&scale).map(|(a, s)| a * s).chain(p_bar).collect()
+    };
+    let (exact, kept) = (scaled(exact), scaled(kept));
+    let len = exact.len();
+    let directions: Vec<Vec<f64>> = if !frozen {
+        Vec::new()
+    } else if n * d <= 4 {
+        (0..len).map(|i| (0..len).map(|k| f64::from(u8::from(k == i))).collect()).collect()
+    } else {
+        (0..4).map(|_| (0..len).map(|_| draw(1.0)).collect()).collect()
+    };
+    let along: Vec<f64> = directions.iter().map(|x| x.iter().zip(&exact).map(|(x, g)| x * g).sum()).collect();
+    // Fast phases of relaxation oscillations curve on scales that are not known before.
+    let mut error = f64::INFINITY;
+    for h in [1e-3, 1e-4, 1e-5, 1e-6] {
+        if error > 1e-8 {
+            let mut slope = |direction: &Vec<f64>| {
+                let mut by = |by: f64| {
+                    let x = |i: usize| by * h * direction[i];
+                    let y0: Vec<f64> = (0..n * d).map(|i| y0[i] + x(i) * scale[i]).collect();
+                    let p: Vec<f64> = (0..p.len()).map(|i| p[i] + x(n * d + i)).collect();
+                    value(f, &steps, (&y0, &p), &at, &weights)
+                };
+                (8.0 * (by(1.0) - by(-1.0)) - (by(2.0) - by(-2.0))) / (12.0 * h)
+            };
+            error = error.min(difference(&along, &directions.iter().map(&mut slope).collect::<Vec<_>>()));
+        }
+    }
+    (error, difference(&kept, &exact), steps.len())
+}
+
+/// At a loose tolerance, so that Newton's iteration leaves much: the gradient from steps that were taken again is exact.
+#[test]
+fn frozen_steps() {
+    let mut rng = Pcg64::seed_from_u64(7);
+    for mut problem in problems() {
+        for n in [1, 1, 3] {
+            let options = SolveOptions::tolerance(1e-4, 1e-4 * problem.floor);
+            let (error, newton, steps) = check(&mut problem, n, &mut rng, &options, true);
+            println!(
+                "{:16} n = {n} {steps:3} steps: {error:.1e} from frozen steps; kept states {newton:.1e}",
+                problem.name
+            );
+            assert!(error < 1e-6, "{} {error:e}", problem.name);
+        }
+    }
+}
+
+/// Equal steps, whose order rises from 1 to 5, in either direction of time, also where the method starts anew in the middle.
+#[test]
+fn fixed_steps() {
+    let (y0, p) = ([1.0, 0.5, 1.3, 0.8], [1.5, 1.0, 0.75, 3.0]);
+    for sign in [1.0, -1.0] {
+        for breaks in [&[][..], &[0.35 * sign, 1.0 * sign]] {
+            let at = [0.3, 0.7, 1.5].map(|t| sign * t);
+            let weights: Vec<Vec<f64>> =
+                (0..3).map(|i| (0..4).map(|j| f64::from(3 * i + j).cos()).collect()).collect();
+            let options = SolveOptions {
+                discontinuities: breaks,
+                tolerance: Tolerance::new(1e-12, 1e-12),
+                ..SolveOptions::fixed(0.02)
+            };
+            let mut f = SmoothField(LotkaVolterra);
+            let run = |f: &mut SmoothField<LotkaVolterra>, checkpoints| {
+                let mut adjoint = OdeAdjoint::with_checkpoints(OdeMethod::Bdf, 2, 2, checkpoints).unwrap();
+                let g = gradient(f, &mut adjoint, (&y0, &p), &at, &options, &weights);
+                (g, adjoint)
+            };
+            let ((y0_bar, p_bar), adjoint) = run(&mut f, Checkpoints::All);
+            let steps = steps(&adjoint);
+            assert_eq!(steps.iter().filter(|s| s.3).count(), 1 + breaks.len());
+            assert!(steps.iter().any(|s| s.2 == 5));
+            assert_eq!(adjoint.recomputed(), 0);
+            let by_y0 = central_difference(&y0, |y0| value(&mut f, &steps, (y0, &p), &at, &weights));
+            let by_p = central_difference(&p, |p| value(&mut f, &steps, (&y0, p), &at, &weights));
+            compare("y0", &y0_bar, &by_y0, 1e-8).unwrap();
+            compare("p", &p_bar, &by_p, 1e-8).unwrap();
+            // The number of steps is known: the fewest possible are taken again.
+            for states in [1, 3, 10] {
+                let (some, adjoint) = run(&mut f, Checkpoints::States(states));
+                assert_eq!(adjoint.recomputed(), recomputed_steps(steps.len(), states));
+                compare("y0", &some.0, &y0_bar, 1e-9).unwrap();
+                compare("p", &some.1, &p_bar, 1e-9).unwrap();
+            }
+        }
+    }
+}
+
+/// The gradient from the states of the forward run is that of its steps but for what Newton's iteration left in them, which falls with
+/// the tolerance.
+#[test]
+fn kept_states_miss_what_newton_left() {
+    for mut problem in problems() {
+        for rtol in [1e-4, 1e-6, 1e-8] {
+            let mut rng = Pcg64::seed_from_u64(3);
+            let options = SolveOptions::tolerance(rtol, rtol * problem.floor);
+            let (_, missed, steps) = check(&mut problem, 1, &mut rng, &options, false);
+            println!("{:16} {rtol:.0e} {steps:4} steps: {missed:.1e}", problem.name);
+            // E5 spreads over twenty orders of magnitude.
+            let most = if problem.name == "E5" { 1000.0 } else { 30.0 };
+            assert!(missed < most * rtol, "{} {rtol:e}: {missed:e}", problem.name);
+        }
+    }
+}
+
+/// With every state stored, nothing is taken again, however often one goes back.
+#[test]
+fn again_and_again() {
+    let (mut f, p, weights) = (SmoothField(LotkaVolterra), [1.5, 1.0, 0.75, 3.0], [[1.0, -0.3]; 2]);
+    let mut adjoint = OdeAdjoint::new(OdeMethod::Bdf, 1, 2);
+    let options = SolveOptions { save_at: &[1.0, 2.0], ..SolveOptions::tolerance(1e-6, 1e-6) };
+    for end in [2.0, 1.0] {
+        let options = SolveOptions { save_at: &options.save_at[..end as usize], ..options };
+        adjoint.forward(&mut f, &p, &mut [1.0, 0.5], (0.0, end), &options, &mut |_, _, _| {}).unwrap();
+        let bars: Vec<&[f64]> = weights[..end as usize].iter().map(|w| &w[..]).collect();
+        let mut back = || {
+            let (mut y0_bar, mut p_bar) = ([0.0; 2], [0.0; 4]);
+            adjoint.backward(&mut f, &p, &bars, &mut y0_bar, &mut p_bar).unwrap();
+            assert_eq!((adjoint.recomputed(), adjoint.stored_states()), (0, adjoint.steps().len()));
+            (y0_bar, p_bar)
+        };
+        assert_eq!(back(), back());
+    }
+}
+
+/// A state is kept with five differences.
+#[test]
+fn too_small_a_budget() {
+    let least =
+        |checkpoints| OdeAdjoint::<f64>::with_checkpoints(OdeMethod::Bdf, 10, 3, checkpoints).map(|_| ());
+    let error = AdjointError::CheckpointsTooFew { what: "bytes", got: 1439, least: 1440 };
+    assert_eq!(least(Checkpoints::Bytes(1439)), Err(error));
+    assert_eq!(least(Checkpoints::Bytes(1440)), Ok(()));
+}
