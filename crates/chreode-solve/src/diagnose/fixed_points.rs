@@ -90,7 +90,7 @@ pub struct FixedPoints<T> {
 
 /// Fixed points `f(t, y*; p) = 0` of a field at time `t`, searched from the starts `y`, `[n, d]`, and their stability.
 ///
-/// Newton's iteration `y += λ Δ`, `Δ = -J⁺ f`, is damped by the natural monotonicity test [Deu11, section 3.1]: the next correction
+/// Newton's iteration `y += λ Δ`, `Δ = -J⁺ f`, is damped by the natural monotonicity test [Deu11, chapter 3]: the next correction
 /// with the same `J` must be shorter than `1 - λ/4` of this one. Where no `λ` does that, a surface of singular Jacobians lies in the
 /// way; a few whole steps may leap over it. `J⁺` is the pseudo-inverse, so that a field with conserved sums, whose
 /// Jacobian is singular everywhere, leads to the point of its line of fixed points that is near. A root that no start leads to is

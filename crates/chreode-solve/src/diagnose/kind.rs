@@ -5,7 +5,7 @@ use std::fmt;
 /// An imaginary part below this part of its eigenvalue's size is taken as zero: rounding splits double real ones so far.
 const REAL: f64 = 1e-7;
 
-/// The kind of a fixed point. A node's eigenvalues are real, a focus has a complex pair [Str15, chapter 5].
+/// The kind of a fixed point. A node's eigenvalues are real, a focus has a complex pair (chapter 5 of [Str15]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FixedPointKind {

@@ -106,7 +106,7 @@ impl<T> LyapunovSpectra<T> {
 ///
 /// `k` tangent vectors, at first in general position (the same for every trajectory), follow `dv/dt = ∂f/∂y v` beside the
 /// state; after each interval they are made orthonormal, `V = Q R`, and `λ_j` is the mean of `ln R_jj` over time
-/// [BGGS80; GPL90]. With `k = d` their sum is the mean [`divergence`](crate::divergence), whatever the time. For the greatest
+/// [BGGS80], [GPL90]. With `k = d` their sum is the mean [`divergence`](crate::divergence), whatever the time. For the greatest
 /// growth within a short time see [`local_sensitivity`](crate::local_sensitivity). Rosenbrock methods lose their order here.
 ///
 /// Trajectories are spread over rayon's current thread pool, each worker with a clone of the field.

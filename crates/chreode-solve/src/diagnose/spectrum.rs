@@ -43,7 +43,7 @@ impl Spectra {
         self.of(row)[0].0
     }
 
-    /// The stiffness ratio `max |Re λ| / min |Re λ|` [Lam91, section 6.1] over the eigenvalues that decay, `Re λ < 0`; `None` if
+    /// The stiffness ratio `max |Re λ| / min |Re λ|` [Lam91, chapter 6] over the eigenvalues that decay, `Re λ < 0`; `None` if
     /// none does.
     ///
     /// What cannot be told from zero, `|Re λ| <= 4 d ε ‖J‖_F` with the rounding `ε` of the states' type, does not decay: a
