@@ -1,7 +1,7 @@
 //! Errors of what is computed from a learned model: fates, perturbations, trust.
 
 use chreode_core::FieldError;
-use chreode_solve::SolveError;
+use chreode_solve::{DiagnoseError, SolveError};
 use chreode_train::LossError;
 
 use crate::{Known, NeighbourError};
@@ -16,6 +16,9 @@ pub enum AnalysisError {
     /// The model is undefined at a state.
     #[error(transparent)]
     Field(#[from] FieldError),
+    /// The model could not be linearised.
+    #[error(transparent)]
+    Diagnose(#[from] DiagnoseError),
     /// Neighbours could not be found.
     #[error(transparent)]
     Neighbours(#[from] NeighbourError),

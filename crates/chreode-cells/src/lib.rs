@@ -43,8 +43,8 @@ pub use moments::mean_and_sd;
 pub use names::Known;
 pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
 pub use page::{
-    CellFields, Convergence, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust, ShiftView,
-    TrustError, TrustSettings, demo_page, run_page,
+    CellFields, Convergence, DriftRates, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust,
+    ShiftView, TrustError, TrustSettings, demo_page, run_page,
 };
 pub use perturb::{GeneChange, GeneMove, Shift, shifts};
 pub use preprocess::{ExpressionKind, Fitted, MissingCounts, PreprocessError, PreprocessOptions, Transform};

@@ -8,8 +8,9 @@ mod made_up;
 use chreode_cells::demo::{DemoResult, OutsideRow};
 use chreode_cells::run::TrainingCells;
 use chreode_cells::{
-    CellFields, Convergence, FateView, Fates, GeneChange, GeneMove, HoldOutDistance, LabelReadout, Labels,
-    LossCurves, Outside, Rollout, RunPage, RunTrust, ShiftView, TrustSettings, demo_page, run_page, shifts,
+    CellFields, Convergence, DriftRates, FateView, Fates, GeneChange, GeneMove, HoldOutDistance,
+    LabelReadout, Labels, LossCurves, Outside, Rollout, RunPage, RunTrust, ShiftView, TrustSettings,
+    demo_page, run_page, shifts,
 };
 use chreode_model::{DiffusionConfig, GrowthConfig, ModelConfig, NeuralSde};
 use chreode_report::ShapeError;
@@ -285,11 +286,64 @@ fn trust_tells_a_good_model_from_a_bad_one() {
     assert!(good.effective.iter().all(|e| (e.1 - 1.0).abs() < 1e-9), "no growth: {:?}", good.effective);
     assert!(good.among_training.windows(2).all(|w| w[0] <= w[1]) && good.threshold > 0.0);
 
+    let rates = good.rates.unwrap();
+    assert_eq!(
+        (rates.growing, rates.dt, rates.per_step()),
+        (0.0, 0.25, 0.25 * rates.fastest[rates.fastest.len() - 1])
+    );
+
     run.model.set_forcing(Some(vec![4.0; 3])).unwrap();
     let bad = RunTrust::measure(&run.model, &run.p, &run.cells, settings()).unwrap();
     assert!(bad.outside[1].share > 0.9 && bad.hold_out.iter().all(HoldOutDistance::beyond_chance));
     let html = page_of(&run, None, &bad);
     assert!(html.contains("Above 5 % is a caution, above 20 % serious"));
+}
+
+/// A drift with rates known to be those of its derivative, and steps that are too long for it.
+#[test]
+fn trust_sees_steps_that_are_too_long() {
+    let mut run = small_run(2, false);
+    // Any weights: the rates are then those of differences of the drift.
+    run.p = run.model.init(3);
+    run.p.iter_mut().for_each(|p| *p *= 3.0);
+    let measure =
+        |dt| RunTrust::measure(&run.model, &run.p, &run.cells, TrustSettings { dt, ..settings() }).unwrap();
+    let rates = measure(0.25).rates.unwrap();
+    let mut model = run.model.clone();
+    let mut drift = |y: [f32; 2]| {
+        let mut dy = [0.0; 2];
+        chreode_core::VectorField::eval(&mut model, 0.0, &y, &run.p, &mut dy).unwrap();
+        dy.map(f64::from)
+    };
+    let mut most = 0.0_f64;
+    for y in run.cells.states.chunks_exact(2) {
+        let h = 1e-2_f32;
+        let by = |k: usize, drift: &mut dyn FnMut([f32; 2]) -> [f64; 2]| {
+            let (mut up, mut down) = ([y[0], y[1]], [y[0], y[1]]);
+            (up[k], down[k]) = (y[k] + h, y[k] - h);
+            let (a, b, width) = (drift(up), drift(down), f64::from(up[k]) - f64::from(down[k]));
+            [(a[0] - b[0]) / width, (a[1] - b[1]) / width]
+        };
+        let ([a, c], [b, d]) = (by(0, &mut drift), by(1, &mut drift));
+        let (half, determinant) = (0.5 * (a + d), a * d - b * c);
+        let root = half * half - determinant;
+        most = most.max(if root < 0.0 { determinant.sqrt() } else { half.abs() + root.sqrt() });
+    }
+    let fastest = rates.fastest[rates.fastest.len() - 1];
+    assert!(most > 0.1 && fastest <= 1.02 * most && fastest > 0.5 * most, "{fastest} {most}");
+    let page = |per_step: f64| {
+        page_of(
+            &run,
+            None,
+            &RunTrust {
+                rates: Some(DriftRates { dt: per_step / fastest, ..rates.clone() }),
+                ..RunTrust::default()
+            },
+        )
+    };
+    let smaller = "Fit again with a smaller --dt";
+    assert!(page(20.0).contains(smaller) && !page(0.1).contains(smaller));
+    assert!(page(0.1).contains("rates of up to"));
 }
 
 /// A miss that chance explains is not called good.
@@ -403,7 +457,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     /// Whatever was measured, the page renders, and serious thresholds are never passed in silence.
     #[test]
-    fn any_trust_renders(share in prop_oneof![0.0..1.0_f64, Just(f64::NAN)], mean in -1.0..2.0_f64, sd in 0.0..1.0_f64, effective in 0.0..1.0_f64) {
+    fn any_trust_renders(share in prop_oneof![0.0..1.0_f64, Just(f64::NAN)], mean in -1.0..2.0_f64, sd in 0.0..1.0_f64, effective in 0.0..1.0_f64, rate in 0.0..4.0_f64) {
         let run = small_run(2, false);
         let trust = RunTrust {
             outside: vec![Outside { time: 1.0, distance: vec![0.3, f32::NAN], share }],
@@ -411,10 +465,11 @@ proptest! {
             threshold: 0.2,
             hold_out: vec![HoldOutDistance { start: 0.0, target: 1.0, distances: vec![mean], floor: 0.0, floor_sd: sd, unmoved: 1.0 }],
             effective: vec![(1.0, effective)],
+            rates: Some(DriftRates { fastest: vec![rate], growing: 0.5, dt: 1.0 }),
         };
         let html = page_of(&run, None, &trust);
         check(&html, &["trust"]);
-        let serious = share > 0.2 || effective < 0.1 || (mean > 2.0 * sd && mean > 0.5);
+        let serious = share > 0.2 || effective < 0.1 || rate > 2.0 || (mean > 2.0 * sd && mean > 0.5);
         prop_assert_eq!(html.contains(">Serious<"), serious);
     }
 }

@@ -9,18 +9,21 @@
 //! * [`simulate`]: many trajectories of an SDE in parallel, saved at the times of a [`TimeGrid`], with or
 //!   without growth ([`simulate_weighted`]); with steps of their own, [`simulate_adaptive`].
 //! * [`solve_lanes`]: many trajectories of one [`Dynamics`], in the lanes of vectors.
+//! * [`jacobian_spectra`], [`log_norms`], [`divergence`], [`lyapunov`], [`local_sensitivity`] and [`fixed_points`]: what a field
+//!   is like.
 //! * [`EulerMaruyama`]: one step of one tile, for those who keep their own loop.
 //!
 //! What a field is, is said in `chreode-core`; its names that a solver's user needs are here too, so that this crate alone
 //! is enough.
 //!
 //! Reading path: `solve.rs` (the time loop), `stops.rs` and `event.rs` (where steps end), `stepper.rs`, `erk/step.rs`,
-//! `erk/tableaus/tsit5.rs`.
+//! `erk/tableaus/tsit5.rs`; `diagnose/`.
 //! Not here: gradients (`chreode-adjoint`), models (`chreode-model`).
 
 mod auto_switch;
 mod bdf;
 mod controller;
+mod diagnose;
 mod erk;
 mod error;
 mod error_norm;
@@ -48,6 +51,14 @@ pub use chreode_core::{
     NoiseKind, Number, Sparsity, Tolerance, VectorField, field, put, take,
 };
 pub use controller::Controller;
+pub use diagnose::error::DiagnoseError;
+pub use diagnose::fixed_points::{FixedPoint, FixedPointOptions, FixedPoints, NewtonFailure, fixed_points};
+pub use diagnose::jacobian::{JvpJacobian, VjpJacobian};
+pub use diagnose::kind::FixedPointKind;
+pub use diagnose::lyapunov::{LyapunovOptions, LyapunovSpectra, lyapunov};
+pub use diagnose::sensitivity::{LocalSensitivity, local_sensitivity};
+pub use diagnose::spectrum::{Spectra, divergence, jacobian_spectra};
+pub use diagnose::stiffness::{LogNorms, log_norms};
 pub use erk::step::Erk;
 pub use erk::tableau::{DenseOutput, ErkTableau};
 pub use erk::tableaus::ALL_ERK;

@@ -11,6 +11,6 @@ mod run;
 
 pub use demo::demo_page;
 pub use run::{
-    CellFields, Convergence, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust, ShiftView,
-    TrustError, TrustSettings, run_page,
+    CellFields, Convergence, DriftRates, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust,
+    ShiftView, TrustError, TrustSettings, run_page,
 };

@@ -9,6 +9,7 @@ use chreode_train::{
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
+use super::rates::DriftRates;
 use crate::run::TrainingCells;
 use crate::{AnalysisError, Manifold, Rollout};
 
@@ -18,6 +19,8 @@ const FIELD_CELLS: usize = 3000;
 const REFERENCE_CELLS: usize = 10_000;
 /// Cells that are run from the first time.
 const START_CELLS: usize = 1000;
+/// Training cells at which the drift is linearised.
+const JACOBIAN_CELLS: usize = 300;
 /// Cells in a comparison on the hold-out, and the fewest that one is made with.
 const COMPARED_CELLS: usize = 500;
 const FEWEST_COMPARED: usize = 20;
@@ -132,6 +135,8 @@ pub struct RunTrust {
     pub hold_out: Vec<HoldOutDistance>,
     /// Time and effective sample size of the growth weights, as a fraction of the cells; empty without growth.
     pub effective: Vec<(f64, f64)>,
+    /// How fast the drift is at training cells, beside the simulation's step.
+    pub rates: Option<DriftRates>,
 }
 
 /// What the measurements depend on beside model and cells.
@@ -169,6 +174,8 @@ impl RunTrust {
         };
 
         let training: Vec<usize> = (0..cells.len()).filter(|&i| !cells.held_out[i]).collect();
+        let linearised = drawn(&training, JACOBIAN_CELLS, sub_seed(settings.seed, "report jacobians"));
+        trust.rates = DriftRates::at(model, p, &states_of(cells, &linearised), settings.dt)?;
         let later: Vec<f64> = times[1..].iter().map(|t| t.0).collect();
         let start = drawn(&rows_at(first, None), START_CELLS, sub_seed(settings.seed, "report start"));
         // Distances need six cells to be taken from.

@@ -1,12 +1,13 @@
 //! The page of a run folder.
 //!
-//! `measure`: what is computed from the model for it. `cells`, `dynamics`, `fates`, `trust`: its sections.
+//! `measure`, `rates`: what is computed from the model for it. `cells`, `dynamics`, `fates`, `trust`: its sections.
 //! Not here: reading a run folder (`crate::run`).
 
 mod cells;
 mod dynamics;
 mod fates;
 mod measure;
+mod rates;
 mod trust;
 
 use chreode_report::{ColourBy, Page, ShapeError, Status, Tile, count, number, percent};
@@ -14,6 +15,7 @@ use chreode_train::LossConfig;
 use serde_json::Value;
 
 pub use measure::{CellFields, HoldOutDistance, Outside, RunTrust, TrustError, TrustSettings};
+pub use rates::DriftRates;
 
 use super::losses::{self, Losses};
 use super::plane::time_text;

@@ -13,6 +13,8 @@ const OUTSIDE: [f64; 2] = [0.05, 0.2];
 const MISSED: [f64; 2] = [0.1, 0.5];
 /// Effective sample sizes, as a fraction of the cells, below which.
 const EFFECTIVE: [f64; 2] = [0.3, 0.1];
+/// Rates of the drift times the step above which.
+const PER_STEP: [f64; 2] = [0.5, 2.0];
 /// Shares of the steps whose Sinkhorn iterations did not converge.
 const UNCONVERGED: [f64; 2] = [0.01, 0.2];
 
@@ -60,6 +62,7 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>) -> Result<(), ShapeE
     outside(input, &mut warnings);
     hold_out(input, &mut warnings);
     growth(input, &mut warnings);
+    steps(input, &mut warnings);
     convergence(input, &mut warnings);
     training(input, &mut warnings);
     labels(input, &mut warnings);
@@ -215,6 +218,30 @@ fn growth(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
         Severity::Note => Warning::new(Severity::Note, what, "Below 30 % would be a caution, below 10 % serious.", ""),
         severity => Warning::new(severity, what, "Below 30 % is a caution, below 10 % serious: a few cells stand for most of the population, and fractions that use the weights are noisy.", "Refit without growth and report only what both agree on."),
     });
+}
+
+fn steps(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
+    let Some(rates) = &input.trust.rates else { return };
+    let per_step = rates.per_step();
+    let what =
+        format!("The drift pulls small differences at rates of up to {} in a step", number(per_step, 2));
+    let how = format!(
+        "The largest eigenvalue of its Jacobian times the longest step, {}, at 95 % of the cells. Above 0.5 steps are too long to be accurate, a caution; above 2 differences grow that should decay, serious. At {} of the cells some small difference grows: there paths part.",
+        number(rates.dt, 2),
+        percent(rates.growing)
+    );
+    warnings.push(
+        match above(per_step, PER_STEP) {
+            Severity::Note => Warning::new(Severity::Note, what, how, ""),
+            severity => Warning::new(
+                severity,
+                what,
+                how,
+                "Fit again with a smaller --dt, and see whether the fates stay.",
+            ),
+        }
+        .see("dynamics"),
+    );
 }
 
 fn convergence(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
