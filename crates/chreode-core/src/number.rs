@@ -60,6 +60,9 @@ pub trait Number:
     /// Hyperbolic tangent.
     #[must_use]
     fn tanh(self) -> Self;
+    /// The largest whole number that is not above; its derivative is 0, also where it jumps.
+    #[must_use]
+    fn floor(self) -> Self;
     /// Whether `self < other`; false if one is NaN.
     fn lt(self, other: Self) -> Self::Mask;
     /// `a` where the mask holds, else `b`.
@@ -179,6 +182,10 @@ impl Number for f64 {
         f64::tanh(self)
     }
     #[inline(always)]
+    fn floor(self) -> Self {
+        f64::floor(self)
+    }
+    #[inline(always)]
     fn lt(self, other: Self) -> bool {
         self < other
     }
@@ -268,6 +275,10 @@ impl Number for Single {
         Self(self.0.tanh())
     }
     #[inline(always)]
+    fn floor(self) -> Self {
+        Self(self.0.floor())
+    }
+    #[inline(always)]
     fn lt(self, other: Self) -> bool {
         self.0 < other.0
     }
@@ -342,6 +353,9 @@ mod tests {
         }
         fn tanh(self) -> Self {
             Self(self.0.tanh())
+        }
+        fn floor(self) -> Self {
+            Self(self.0.floor())
         }
         fn lt(self, other: Self) -> bool {
             self.0 < other.0
