@@ -62,7 +62,9 @@ impl Switches {
         let (mut times, mut watched) = (Vec::new(), Vec::new());
         let length = span.1 - span.0;
         for (k, root) in self.timed.iter_mut().enumerate() {
-            let mut at = |part: f64| root.values(span.0 + part * length, &[], p)[0];
+            // The states do not matter.
+            let y = vec![0.0; root.program.dim()];
+            let mut at = |part: f64| root.values(span.0 + part * length, &y, p)[0];
             let (start, end) = (at(0.0), at(1.0));
             let line = |part: f64| start + part * (end - start);
             let scale = start.abs() + end.abs();
