@@ -15,7 +15,8 @@ pub use error::{KineticsError, SimulationError};
 pub use math::MathError;
 pub use model::{Model, QuantityKind};
 pub use petab::{
-    Likelihood, Measurement, NoiseDistribution, ParameterRow, PetabError, Problem, Scale, Simulation, Transformation,
+    Likelihood, Measurement, NoiseDistribution, ParameterRow, PetabError, Problem, Scale, Simulation,
+    Transformation,
 };
 pub use sbml::SbmlError;
 pub use simulate::{Simulator, Tolerances, Trajectory};

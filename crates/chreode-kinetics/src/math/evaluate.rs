@@ -47,9 +47,7 @@ fn truth<L, S: Number>(op: Op, operands: &[Expr<L>], leaf: &dyn Fn(&L) -> S) -> 
         Op::Geq => all(&|a, b| !a.lt(b)),
         Op::And => operands.iter().map(holds).reduce(|a, b| a & b).unwrap_or_else(always),
         Op::Or => operands.iter().map(holds).reduce(|a, b| a | b).unwrap_or_else(|| !always()),
-        Op::Xor => {
-            operands.iter().map(holds).reduce(|a, b| (a & !b) | (!a & b)).unwrap_or_else(|| !always())
-        }
+        Op::Xor => operands.iter().map(holds).reduce(|a, b| (a & !b) | (!a & b)).unwrap_or_else(|| !always()),
         Op::Not => !is_true(&operands[0], leaf),
         Op::Implies => !is_true(&operands[0], leaf) | is_true(&operands[1], leaf),
         _ => return None,

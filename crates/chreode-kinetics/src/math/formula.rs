@@ -74,14 +74,7 @@ struct Reader<'a> {
 const LEVELS: [&[(&str, Op)]; 5] = [
     &[("||", Op::Or), ("or", Op::Or)],
     &[("&&", Op::And), ("&", Op::And), ("and", Op::And)],
-    &[
-        ("==", Op::Eq),
-        ("!=", Op::Neq),
-        ("<=", Op::Leq),
-        (">=", Op::Geq),
-        ("<", Op::Lt),
-        (">", Op::Gt),
-    ],
+    &[("==", Op::Eq), ("!=", Op::Neq), ("<=", Op::Leq), (">=", Op::Geq), ("<", Op::Lt), (">", Op::Gt)],
     &[("+", Op::Add), ("-", Op::Sub)],
     &[("*", Op::Mul), ("/", Op::Div)],
 ];

@@ -119,7 +119,9 @@ fn number(node: Node<'_, '_>) -> Result<Expr<Raw>, MathError> {
         ("e-notation", [mantissa, exponent]) => {
             real(mantissa)?;
             exponent.parse::<i32>().map_err(|_| wrong())?;
-            format!("{mantissa}e{exponent}").parse().or_else(|_| Ok(real(mantissa)? * 10_f64.powf(real(exponent)?)))?
+            format!("{mantissa}e{exponent}")
+                .parse()
+                .or_else(|_| Ok(real(mantissa)? * 10_f64.powf(real(exponent)?)))?
         }
         ("rational", [numerator, denominator]) => real(numerator)? / real(denominator)?,
         _ => return Err(wrong()),

@@ -72,7 +72,13 @@ impl Compiler {
     }
 }
 
-fn plain(id: String, kind: QuantityKind, constant: bool, given: Option<f64>, units: Option<String>) -> Quantity {
+fn plain(
+    id: String,
+    kind: QuantityKind,
+    constant: bool,
+    given: Option<f64>,
+    units: Option<String>,
+) -> Quantity {
     Quantity {
         id,
         kind,
@@ -104,10 +110,8 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
     }
     let mut points = HashSet::new();
     for x in document.compartments {
-        let q = compiler.add(
-            x.id.clone(),
-            plain(x.id, QuantityKind::Compartment, x.constant, x.size, x.units),
-        )?;
+        let q = compiler
+            .add(x.id.clone(), plain(x.id, QuantityKind::Compartment, x.constant, x.size, x.units))?;
         if x.point {
             points.insert(q);
         }
@@ -183,7 +187,9 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
         let q = compiler.variable(&rule.variable, &owner)?;
         let math = compiler.resolve(&rule.math, &none, &owner)?;
         if !ruled.insert(q) {
-            return Err(SbmlError::Duplicate { id: format!("{} (as the variable of a rule)", rule.variable) });
+            return Err(SbmlError::Duplicate {
+                id: format!("{} (as the variable of a rule)", rule.variable),
+            });
         }
         // What a rule speaks of is what formulas have.
         compiler.quantities[q].stored_as_amount = false;
@@ -308,7 +314,56 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
         order: Vec::new(),
         initial_order: Vec::new(),
     };
+    check_rates(&model)?;
     model.order = order(&model, false)?;
     model.initial_order = order(&model, true)?;
     Ok(model)
+}
+
+/// The error if a formula uses the rate of change of what a rule assigns, or of a concentration in a compartment that a rule assigns: that
+/// would be a derivative of formulas.
+fn check_rates(model: &Model) -> Result<(), SbmlError> {
+    let mut wrong = None;
+    let assigned = |q: usize| matches!(model.quantities[q].location, Location::Assigned(_));
+    let mut look = |x: &Expr<Symbol>| {
+        x.leaves(&mut |symbol| {
+            if let Symbol::Rate(q) = *symbol {
+                let quantity = &model.quantities[q];
+                if assigned(q) || quantity.stored_as_amount && assigned(quantity.compartment) {
+                    wrong = Some(quantity.id.clone());
+                }
+            }
+        });
+    };
+    for quantity in &model.quantities {
+        if let Location::Assigned(math) = &quantity.location {
+            look(math);
+        }
+        quantity.initial_assignment.iter().for_each(&mut look);
+    }
+    for derivative in &model.derivatives {
+        match derivative {
+            Derivative::Rule(math) => look(math),
+            Derivative::Reactions(reactions, _) => {
+                for (_, coefficient) in reactions {
+                    if let Coefficient::Formula(_, math) = coefficient {
+                        look(math);
+                    }
+                }
+            }
+        }
+    }
+    model.laws.iter().for_each(|law| look(&law.rate));
+    for event in &model.events {
+        let values = event.assignments.iter().map(|(_, x)| x);
+        std::iter::once(&event.trigger)
+            .chain(&event.delay)
+            .chain(&event.priority)
+            .chain(values)
+            .for_each(&mut look);
+    }
+    match wrong {
+        Some(id) => Err(SbmlError::RateOf { id }),
+        None => Ok(()),
+    }
 }

@@ -212,6 +212,11 @@ impl Model {
         self.by_id.get(id).map(|&q| self.quantities[q].kind)
     }
 
+    /// The value that the file itself gives a quantity; not a number if it gives none, or computes it.
+    pub fn given(&self, id: &str) -> Option<f64> {
+        self.by_id.get(id).map(|&q| self.quantities[q].given)
+    }
+
     /// The unit that the file names for a quantity.
     pub fn units(&self, id: &str) -> Option<&str> {
         self.by_id.get(id).and_then(|&q| self.quantities[q].units.as_deref())

@@ -78,7 +78,8 @@ fn visit(
             Some(Mark::Done) => {}
             Some(Mark::Open) => {
                 let start = path.iter().position(|(node, ..)| *node == child).unwrap_or(0);
-                let mut ids: Vec<String> = path[start..].iter().map(|(node, ..)| name(model, *node)).collect();
+                let mut ids: Vec<String> =
+                    path[start..].iter().map(|(node, ..)| name(model, *node)).collect();
                 ids.push(name(model, child));
                 return Err(SbmlError::Cycle { ids });
             }

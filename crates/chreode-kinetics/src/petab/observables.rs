@@ -25,7 +25,8 @@ pub(super) fn record(
     parameters: &[ParameterRow],
     rows: &[ObservableRow],
 ) -> Result<Vec<Observable>, PetabError> {
-    let table: HashMap<&str, usize> = parameters.iter().enumerate().map(|(i, x)| (x.id.as_str(), i)).collect();
+    let table: HashMap<&str, usize> =
+        parameters.iter().enumerate().map(|(i, x)| (x.id.as_str(), i)).collect();
     let by_id: HashMap<&str, &ObservableRow> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
     rows.iter()
         .map(|row| {
@@ -75,7 +76,8 @@ pub(super) fn record(
                 .resolve(&row.noise)
                 .map_err(|source| PetabError::Formula { row: row.row, column: "noiseFormula", source })?;
             let readings = vec![Reading::Value(value), Reading::Value(noise)];
-            let recorded = Recorded::new(&Formulas { model, readings, n_extra: n_table + n_observable + n_noise });
+            let recorded =
+                Recorded::new(&Formulas { model, readings, n_extra: n_table + n_observable + n_noise });
             Ok(Observable { id: row.id.clone(), n_observable, n_noise, recorded })
         })
         .collect()

@@ -85,7 +85,8 @@ impl Problem {
                 parameters.push(row);
             }
         }
-        let by_id: HashMap<&str, usize> = parameters.iter().enumerate().map(|(i, x)| (x.id.as_str(), i)).collect();
+        let by_id: HashMap<&str, usize> =
+            parameters.iter().enumerate().map(|(i, x)| (x.id.as_str(), i)).collect();
         let source = |value: &Value, row, column: &str| match value {
             Value::Number(x) => Ok(Source::Number(*x)),
             Value::Name(id) => by_id.get(id.as_str()).map(|&i| Source::Parameter(i)).ok_or_else(|| {

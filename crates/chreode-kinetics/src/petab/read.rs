@@ -78,7 +78,9 @@ pub(super) fn read_yaml(path: &Path) -> Result<ProblemFiles, KineticsError> {
     };
     let sbml = places(files.sbml_files);
     let [sbml] = sbml.as_slice() else {
-        return Err(wrong(PetabError::Unsupported { what: "problems with none or more than one SBML file are" }));
+        return Err(wrong(PetabError::Unsupported {
+            what: "problems with none or more than one SBML file are",
+        }));
     };
     Ok(ProblemFiles {
         parameters: places(yaml.parameter_file.into_vec()),

@@ -47,7 +47,14 @@ impl Problem {
         }
         let mut steady = HashMap::new();
         for ((before, condition), measured) in runs {
-            let result = self.simulate_condition(parameters, before, condition, &measured, &mut steady, &mut simulation);
+            let result = self.simulate_condition(
+                parameters,
+                before,
+                condition,
+                &measured,
+                &mut steady,
+                &mut simulation,
+            );
             if let Err(source) = result {
                 let before = before.map(|b| format!("{} and then ", self.conditions[b].id));
                 let condition = before.unwrap_or_default() + &self.conditions[condition].id;
@@ -122,7 +129,8 @@ impl Problem {
             };
             let link = &self.links[i];
             let placeholders = link.placeholders.iter().map(|source| source.value(parameters));
-            let inputs: Vec<f64> = p.iter().copied().chain(parameters.iter().copied()).chain(placeholders).collect();
+            let inputs: Vec<f64> =
+                p.iter().copied().chain(parameters.iter().copied()).chain(placeholders).collect();
             let mut out = [0.0; 2];
             self.observables[link.observable].recorded.eval(t, y, &inputs, &mut out);
             (simulation.values[i], simulation.noise[i]) = (out[0], out[1]);
@@ -137,8 +145,13 @@ impl Problem {
     pub fn write_simulation(&self, simulation: &Simulation, out: &mut dyn Write) -> std::io::Result<()> {
         let mut tsv = csv::WriterBuilder::new().delimiter(b'\t').from_writer(out);
         let copied = || COPIED.iter().zip(self.has_copied).enumerate().filter(|(_, (_, has))| *has);
-        let mut header =
-            vec!["observableId", "preequilibrationConditionId", "simulationConditionId", "time", "simulation"];
+        let mut header = vec![
+            "observableId",
+            "preequilibrationConditionId",
+            "simulationConditionId",
+            "time",
+            "simulation",
+        ];
         header.extend(copied().map(|(_, (name, _))| *name));
         tsv.write_record(&header)?;
         for (measurement, value) in self.measurements.iter().zip(&simulation.values) {

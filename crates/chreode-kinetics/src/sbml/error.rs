@@ -104,6 +104,12 @@ pub enum SbmlError {
         /// Why not.
         why: &'static str,
     },
+    /// The rate of change of something whose rate is not known.
+    #[error("rateOf: `{id}`, or its compartment, is assigned by a rule, which is not supported")]
+    RateOf {
+        /// What it is the rate of.
+        id: String,
+    },
     /// Formulas that need each other.
     #[error("formulas depend on themselves: {}", .ids.join(" -> "))]
     Cycle {

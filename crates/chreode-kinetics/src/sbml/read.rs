@@ -16,7 +16,8 @@ use crate::math::{Expr, Raw, read_lambda, read_math};
 pub(crate) fn read(text: &str) -> Result<Document, SbmlError> {
     let options = ParsingOptions { allow_dtd: false, nodes_limit: 20_000_000, ..ParsingOptions::default() };
     let text = text.trim_start_matches('\u{feff}');
-    let xml = Xml::parse_with_options(text, options).map_err(|e| SbmlError::Xml { message: e.to_string() })?;
+    let xml =
+        Xml::parse_with_options(text, options).map_err(|e| SbmlError::Xml { message: e.to_string() })?;
     let sbml = At(xml.root_element());
     if sbml.name() != "sbml" {
         return Err(SbmlError::Element { expected: "sbml", found: sbml.name().into(), line: sbml.line() });

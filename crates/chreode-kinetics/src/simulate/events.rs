@@ -158,9 +158,8 @@ fn set(
         programs.compartments.iter().position(|&x| x == c).map_or(f64::NAN, |i| sizes[i])
     };
     for quantity in &model.quantities {
-        let concentration = quantity.kind == QuantityKind::Species
-            && !quantity.stored_as_amount
-            && !quantity.only_substance;
+        let concentration =
+            quantity.kind == QuantityKind::Species && !quantity.stored_as_amount && !quantity.only_substance;
         let (old, new) = (size(quantity.compartment, &sizes), size(quantity.compartment, &new_sizes));
         if concentration && old != new {
             match quantity.location {

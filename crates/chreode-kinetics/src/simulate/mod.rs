@@ -9,6 +9,6 @@ mod switches;
 mod trajectory;
 
 pub(crate) use field::Recorded;
-pub(crate) use steady::rests;
 pub use run::{Simulator, Tolerances};
+pub(crate) use steady::rests;
 pub use trajectory::Trajectory;

@@ -84,7 +84,6 @@ impl Simulator {
         Ok((0..MOST_DOUBLINGS).map(|k| t + first * 2_f64.powi(k as i32)).collect())
     }
 
-
     pub(crate) fn not_steady(&mut self, t: f64, y: &[f64], p: &[f64]) -> SimulationError {
         let mut y = y.to_vec();
         y.resize(self.field.dim(), 0.0);
@@ -101,7 +100,8 @@ impl Simulator {
     fn first_horizon(&mut self, t: f64, y: &[f64], p: &[f64]) -> Result<f64, SimulationError> {
         let mut rates = vec![0.0; y.len()];
         self.field.eval(t, y, p, &mut rates).map_err(SolveError::from)?;
-        let times = y.iter().zip(&rates).filter(|(y, dy)| **y != 0.0 && **dy != 0.0).map(|(y, dy)| (y / dy).abs());
+        let times =
+            y.iter().zip(&rates).filter(|(y, dy)| **y != 0.0 && **dy != 0.0).map(|(y, dy)| (y / dy).abs());
         Ok(times.fold(1.0, f64::max).min(1e6))
     }
 }

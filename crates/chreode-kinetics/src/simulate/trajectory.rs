@@ -48,8 +48,9 @@ impl Simulator {
     /// [`SimulationError`]: no value at the start, a failure of the integrator, events without an end.
     pub fn trajectory(&mut self, times: &[f64], concentrations: bool) -> Result<Trajectory, SimulationError> {
         let columns = columns(&self.model);
-        let readings =
-            columns.iter().map(|&q| if concentrations { Reading::Concentration(q) } else { Reading::Amount(q) });
+        let readings = columns
+            .iter()
+            .map(|&q| if concentrations { Reading::Concentration(q) } else { Reading::Amount(q) });
         let readings = readings.collect();
         let mut read = Recorded::new(&Formulas { model: &self.model, readings, n_extra: 0 });
         let mut values = Vec::with_capacity(times.len() * columns.len());
@@ -67,7 +68,8 @@ impl Simulator {
 fn columns(model: &Model) -> Vec<usize> {
     let shown = |q: usize| {
         let x = &model.quantities[q];
-        let moves = !x.constant || x.initial_assignment.is_some() || !matches!(x.location, Location::Param(_));
+        let moves =
+            !x.constant || x.initial_assignment.is_some() || !matches!(x.location, Location::Param(_));
         match x.kind {
             QuantityKind::Species => Some(0),
             QuantityKind::Compartment => Some(1),
