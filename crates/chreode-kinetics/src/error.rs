@@ -25,7 +25,7 @@ pub enum KineticsError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: SbmlError,
+        source: Box<SbmlError>,
     },
     /// A file of a PEtab problem is wrong, or says something that is not supported.
     #[error("{}: {source}", .path.display())]
@@ -33,7 +33,7 @@ pub enum KineticsError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: PetabError,
+        source: Box<PetabError>,
     },
     /// A model could not be run under a condition of a problem.
     #[error("condition `{condition}`: {source}")]
@@ -41,7 +41,7 @@ pub enum KineticsError {
         /// The condition.
         condition: String,
         /// Why not.
-        source: SimulationError,
+        source: Box<SimulationError>,
     },
 }
 

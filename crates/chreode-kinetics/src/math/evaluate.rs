@@ -63,8 +63,8 @@ fn apply<L, S: Number>(op: Op, operands: &[Expr<L>], leaf: &dyn Fn(&L) -> S) -> 
     match op {
         Op::Add => fold(|a, b| a + b, 0.0),
         Op::Mul => fold(|a, b| a * b, 1.0),
-        Op::Max => fold(|a, b| a.max(b), f64::NAN),
-        Op::Min => fold(|a, b| a.min(b), f64::NAN),
+        Op::Max => fold(S::max, f64::NAN),
+        Op::Min => fold(S::min, f64::NAN),
         Op::Sub => v(0) - v(1),
         Op::Neg => -v(0),
         Op::Div => v(0) / v(1),

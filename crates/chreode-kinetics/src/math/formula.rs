@@ -229,13 +229,13 @@ impl Reader<'_> {
                 // These are the names of MathML without `rc`.
                 Op::named(&format!("arc{}", &name[1..])).ok_or_else(|| self.error("a function"))?
             }
-            _ => match Op::named(name) {
-                Some(op) => op,
-                None => {
+            _ => {
+                let Some(op) = Op::named(name) else {
                     self.next = start.saturating_sub(2);
                     return Err(self.error("a known function"));
-                }
-            },
+                };
+                op
+            }
         };
         Expr::apply(op, name, operands)
     }

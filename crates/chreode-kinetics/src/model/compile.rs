@@ -159,10 +159,10 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
             if set.contains(id.as_str()) || given.is_none() {
                 let constant = reference.constant;
                 compiler.add(id.clone(), plain(id, QuantityKind::Stoichiometry, constant, given, None))?;
-            } else if let Some(x) = given {
-                if compiler.by_id.contains_key(&id) || compiler.numbers.insert(id.clone(), x).is_some() {
-                    return Err(SbmlError::Duplicate { id });
-                }
+            } else if let Some(x) = given
+                && (compiler.by_id.contains_key(&id) || compiler.numbers.insert(id.clone(), x).is_some())
+            {
+                return Err(SbmlError::Duplicate { id });
             }
         }
     }

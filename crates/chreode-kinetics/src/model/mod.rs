@@ -169,7 +169,10 @@ impl Model {
     /// As [`from_sbml`](Self::from_sbml), with the file; [`KineticsError::Read`] if it cannot be read.
     pub fn open(path: &Path) -> Result<Self, KineticsError> {
         let text = crate::error::read_text(path)?;
-        Self::from_sbml(&text).map_err(|source| KineticsError::Sbml { path: path.into(), source })
+        Self::from_sbml(&text).map_err(|source| {
+            let source = Box::new(source);
+            KineticsError::Sbml { path: path.into(), source }
+        })
     }
 
     /// Its id, empty if it has none.

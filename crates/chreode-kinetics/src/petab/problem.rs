@@ -65,7 +65,7 @@ impl Problem {
         let model = Model::open(&files.sbml)?;
         let at = |path: &Path| {
             let path = path.to_path_buf();
-            move |source| KineticsError::Petab { path: path.clone(), source }
+            move |source| KineticsError::Petab { path: path.clone(), source: Box::new(source) }
         };
         let tables = |paths: &[std::path::PathBuf]| -> Result<Vec<_>, KineticsError> {
             paths.iter().map(|path| Ok((path.clone(), Tsv::read(path)?))).collect()

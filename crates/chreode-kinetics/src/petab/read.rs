@@ -59,7 +59,7 @@ pub(super) struct ProblemFiles {
 
 /// Reads the YAML file; its paths are relative to its folder.
 pub(super) fn read_yaml(path: &Path) -> Result<ProblemFiles, KineticsError> {
-    let wrong = |source| KineticsError::Petab { path: path.into(), source };
+    let wrong = |source| KineticsError::Petab { path: path.into(), source: Box::new(source) };
     let text = read_text(path)?;
     let yaml: Yaml =
         serde_saphyr::from_str(&text).map_err(|e| wrong(PetabError::Yaml { message: e.to_string() }))?;
@@ -102,7 +102,8 @@ pub(super) struct Tsv {
 impl Tsv {
     pub(super) fn read(path: &Path) -> Result<Self, KineticsError> {
         let text = read_text(path)?;
-        Self::parse(&text).map_err(|source| KineticsError::Petab { path: path.into(), source })
+        Self::parse(&text)
+            .map_err(|source| KineticsError::Petab { path: path.into(), source: Box::new(source) })
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, PetabError> {

@@ -58,7 +58,7 @@ impl Problem {
             if let Err(source) = result {
                 let before = before.map(|b| format!("{} and then ", self.conditions[b].id));
                 let condition = before.unwrap_or_default() + &self.conditions[condition].id;
-                return Err(KineticsError::Condition { condition, source });
+                return Err(KineticsError::Condition { condition, source: Box::new(source) });
             }
         }
         Ok(simulation)
@@ -83,13 +83,17 @@ impl Problem {
     ) -> Result<(), SimulationError> {
         let mut start = self.start(&self.conditions[condition], parameters);
         if let Some(before) = before {
-            if !steady.contains_key(&before) {
+            let rested = if let Some(y) = steady.get(&before) {
+                Vec::clone(y)
+            } else {
                 let first = self.start(&self.conditions[before], parameters);
-                steady.insert(before, self.simulator.settle(0.0, first)?.y);
-            }
+                let y = self.simulator.settle(0.0, first)?.y;
+                steady.insert(before, y.clone());
+                y
+            };
             // States go on from there, but for those that the condition itself sets.
             let states = &self.simulator.model().states;
-            for ((y, &rested), q) in start.y.iter_mut().zip(&steady[&before]).zip(states) {
+            for ((y, rested), q) in start.y.iter_mut().zip(rested).zip(states) {
                 if !self.conditions[condition].set.contains_key(q) {
                     *y = rested;
                 }
