@@ -1,5 +1,7 @@
 //! Files that are cut off or damaged give an error or a model, never a panic.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::path::Path;
 
 use chreode_kinetics::{Model, Problem, Simulator, Tolerances};

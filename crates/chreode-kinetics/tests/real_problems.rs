@@ -8,6 +8,8 @@
 //! * Chen: the simulations belong to the parameters that stand in the SBML file; the table has them rounded to three digits.
 //! * Elowitz: the columns of parameters hold their decimal logarithms, and are not used; simulations are on the linear scale.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,5 +1,7 @@
 //! Models written here, with solutions that are known.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use chreode_kinetics::{Model, Simulator, Tolerances, Trajectory};
 
 /// A model of level 3 version 2 around these parts.
@@ -73,7 +75,7 @@ fn event(attributes: &str, trigger: &str, more: &str, assignments: &[(&str, &str
         .map(|(of, x)| format!(r#"<eventAssignment variable="{of}">{}</eventAssignment>"#, math(x)))
         .collect();
     format!(
-        r#"<event {attributes}>{trigger}{more}<listOfEventAssignments>{assignments}</listOfEventAssignments></event>"#
+        "<event {attributes}>{trigger}{more}<listOfEventAssignments>{assignments}</listOfEventAssignments></event>"
     )
 }
 
