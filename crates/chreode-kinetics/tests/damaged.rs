@@ -90,7 +90,7 @@ fn the_files_are_right_before_they_are_damaged() {
 #[test]
 fn errors_name_file_row_and_column() {
     let folder = tempfile::tempdir().unwrap();
-    let mut check = |file: &str, from: &str, to: &str, expected: &str| {
+    let check = |file: &str, from: &str, to: &str, expected: &str| {
         write_all(folder.path());
         let text = std::fs::read_to_string(folder.path().join(file)).unwrap();
         assert!(text.contains(from), "{from}");
@@ -131,6 +131,20 @@ fn errors_name_file_row_and_column() {
         "size=\"two\"",
         "<compartment> `c` (line 5): size = \"two\" is not a number",
     );
+}
+
+#[test]
+fn endless_nesting_is_an_error() {
+    for tag in ["a", "apply", "math", "model"] {
+        let text = format!(r#"<sbml level="3" version="1">{}"#, format!("<{tag}>").repeat(200_000));
+        assert!(Model::from_sbml(&text).is_err());
+        let closed = text + &format!("</{tag}>").repeat(200_000) + "</sbml>";
+        let _ = Model::from_sbml(&closed);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write_all(folder.path());
+    std::fs::write(folder.path().join("problem.yaml"), "[".repeat(200_000)).unwrap();
+    assert!(open(folder.path()).is_err());
 }
 
 proptest! {

@@ -70,10 +70,9 @@ const TIME: &str =
     r#"<csymbol encoding="text" definitionURL="http://www.sbml.org/sbml/symbols/time">t</csymbol>"#;
 
 fn event(attributes: &str, trigger: &str, more: &str, assignments: &[(&str, &str)]) -> String {
-    let assignments: String = assignments
-        .iter()
-        .map(|(of, x)| format!(r#"<eventAssignment variable="{of}">{}</eventAssignment>"#, math(x)))
-        .collect();
+    let one =
+        |(of, x): &(&str, &str)| format!(r#"<eventAssignment variable="{of}">{}</eventAssignment>"#, math(x));
+    let assignments = assignments.iter().map(one).collect::<Vec<_>>().concat();
     format!(
         "<event {attributes}>{trigger}{more}<listOfEventAssignments>{assignments}</listOfEventAssignments></event>"
     )
@@ -115,7 +114,7 @@ fn mathml_has_every_operator() {
         ("<apply><min/><cn>1</cn><cn>5</cn><cn>3</cn></apply>", 1.0),
         ("<apply><arcsech/><cn>0.5</cn></apply>", 1.3169578969248166),
         ("<apply><arccoth/><cn>2</cn></apply>", 0.5493061443340548),
-        ("<apply><arccsc/><cn>2</cn></apply>", 0.5235987755982989),
+        ("<apply><arccsc/><cn>2</cn></apply>", std::f64::consts::FRAC_PI_6),
         ("<apply><arccot/><cn>2</cn></apply>", 0.4636476090008061),
         ("<apply><sech/><cn>1</cn></apply>", 0.6480542736638855),
         ("<apply><csch/><cn>1</cn></apply>", 0.8509181282393216),
@@ -455,4 +454,35 @@ fn what_has_no_value_is_named() {
     let model = Model::from_sbml(&parameters(&list, &format!("<listOfRules>{rules}</listOfRules>"))).unwrap();
     let error = Simulator::new(model, Tolerances::default()).trajectory(&[0.0, 1.0], false).unwrap_err();
     assert_eq!(error.to_string(), "the rate of change of `x` is NaN at t = 0; these have no value: k");
+}
+
+#[test]
+fn elements_without_formulas_say_nothing_in_level_three_version_two() {
+    let parts = format!(
+        r#"{DECAY}<listOfParameters>{}</listOfParameters><listOfRules><rateRule variable="x"/></listOfRules>
+        <listOfReactions><reaction id="r" reversible="false"><listOfReactants><speciesReference species="A" stoichiometry="1" constant="true"/></listOfReactants>
+        <kineticLaw/></reaction></listOfReactions><listOfEvents><event useValuesFromTriggerTime="true"><trigger initialValue="true" persistent="true"/></event></listOfEvents>"#,
+        variable("x", "3")
+    );
+    let run = run(&sbml(&parts), 2.0, false);
+    assert_is(&run, "x", |_| 3.0);
+    assert_is(&run, "A", |_| 6.0);
+    let earlier = sbml(&parts).replace(r#"level="3" version="2""#, r#"level="3" version="1""#);
+    assert!(Model::from_sbml(&earlier).unwrap_err().to_string().contains("has no <math>"));
+}
+
+#[test]
+fn models_without_states_run_too() {
+    let rules = rule("assignmentRule", "x", TIME);
+    let flip = format!("<apply><gt/><apply><sin/>{TIME}</apply><cn>0.5</cn></apply>");
+    let count =
+        event("", &trigger(false, true, &flip), "", &[("n", "<apply><plus/><ci>n</ci><cn>1</cn></apply>")]);
+    let list = variable("x", "0") + &variable("n", "0");
+    let text =
+        parameters(&list, &format!("<listOfRules>{rules}</listOfRules><listOfEvents>{count}</listOfEvents>"));
+    let run = run(&text, 20.0, false);
+    assert_is(&run, "x", |t| t);
+    // Once a turn, at π / 6 and each 2 π later.
+    let pi = std::f64::consts::PI;
+    assert_is(&run, "n", |t| if t < pi / 6.0 { 0.0 } else { 1.0 + ((t - pi / 6.0) / (2.0 * pi)).floor() });
 }

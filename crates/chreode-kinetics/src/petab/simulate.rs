@@ -8,7 +8,7 @@ use super::tables::COPIED;
 use crate::SimulationError;
 use crate::error::KineticsError;
 use crate::model::Start;
-use crate::simulate::rests;
+use crate::simulate::{number, rests};
 
 /// Simulated values and their noise, one for each measurement, in the order of the measurements.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,7 +164,7 @@ impl Problem {
                 measurement.preequilibration_condition_id.clone(),
                 measurement.simulation_condition_id.clone(),
                 if measurement.time == f64::INFINITY { "inf".into() } else { measurement.time.to_string() },
-                value.to_string(),
+                number(*value),
             ];
             row.extend(copied().map(|(k, _)| measurement.copied[k].clone()));
             tsv.write_record(&row)?;

@@ -96,7 +96,7 @@ pub(crate) fn read(text: &str) -> Result<Document, SbmlError> {
             "listOfReactions" => {
                 for item in items {
                     let reaction = reaction(item, &document)?;
-                    document.reactions.push(reaction);
+                    document.reactions.extend(reaction);
                 }
             }
             "listOfEvents" => {
@@ -262,7 +262,8 @@ fn parameter(x: At<'_, '_>, local: bool) -> Result<Parameter, SbmlError> {
     })
 }
 
-fn reaction(x: At<'_, '_>, document: &Document) -> Result<Reaction, SbmlError> {
+/// None for a reaction whose rate law has no formula (level 3 version 2).
+fn reaction(x: At<'_, '_>, document: &Document) -> Result<Option<Reaction>, SbmlError> {
     let id = x.required("id")?;
     if x.flag("fast", false)? {
         return Err(x.unsupported("fast reactions are"));
@@ -281,7 +282,7 @@ fn reaction(x: At<'_, '_>, document: &Document) -> Result<Reaction, SbmlError> {
             // Modifiers say what a rate law uses; the law itself uses it.
             "listOfModifiers" => {}
             "kineticLaw" => {
-                let math = part.formula(document)?.ok_or_else(|| x.missing("formula in its <kineticLaw>"))?;
+                let Some(math) = part.formula(document)? else { return Ok(None) };
                 let locals = part.list("listOfParameters").chain(part.list("listOfLocalParameters"));
                 let parameters = locals.map(|x| parameter(x, true)).collect::<Result<_, _>>()?;
                 law = Some(KineticLaw { math, parameters });
@@ -289,7 +290,7 @@ fn reaction(x: At<'_, '_>, document: &Document) -> Result<Reaction, SbmlError> {
             _ => return Err(part.unexpected("kineticLaw, or another part of a reaction")),
         }
     }
-    Ok(Reaction { id, reactants, products, law: law.ok_or_else(|| x.missing("<kineticLaw>"))? })
+    Ok(Some(Reaction { id, reactants, products, law: law.ok_or_else(|| x.missing("<kineticLaw>"))? }))
 }
 
 fn species_reference(x: At<'_, '_>, document: &Document) -> Result<SpeciesReference, SbmlError> {

@@ -12,3 +12,4 @@ pub(crate) use field::Recorded;
 pub use run::{Simulator, Tolerances};
 pub(crate) use steady::rests;
 pub use trajectory::Trajectory;
+pub(crate) use trajectory::number;

@@ -34,7 +34,7 @@ impl Trajectory {
         csv.write_record(std::iter::once("time").chain(self.ids.iter().map(String::as_str)))?;
         for (i, t) in self.times.iter().enumerate() {
             let row = &self.values[i * self.ids.len()..][..self.ids.len()];
-            csv.write_record(std::iter::once(t).chain(row).map(f64::to_string))?;
+            csv.write_record(std::iter::once(t).chain(row).map(|&x| number(x)))?;
         }
         csv.flush()
     }
@@ -81,4 +81,13 @@ fn columns(model: &Model) -> Vec<usize> {
     let mut columns: Vec<usize> = (0..model.quantities.len()).filter(|&q| shown(q).is_some()).collect();
     columns.sort_by_key(|&q| shown(q));
     columns
+}
+
+/// All digits of a number; with an exponent where zeros would fill the field.
+pub(crate) fn number(x: f64) -> String {
+    if x != 0.0 && x.is_finite() && !(1e-5..1e15).contains(&x.abs()) {
+        format!("{x:e}")
+    } else {
+        x.to_string()
+    }
 }
