@@ -119,6 +119,7 @@ impl Program {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Tape;
     use proptest::prelude::*;
 
     /// Two states and three parameters to three values, of every operation.
@@ -161,5 +162,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn floors_are_flat_on_tapes_too() {
+        let mut gradient = [0.0];
+        let value = Tape::new().gradient(&[2.75_f64], &mut gradient, |x| x[0].floor() * x[0]);
+        assert_eq!((value, gradient), (5.5, [2.0]));
     }
 }

@@ -395,6 +395,7 @@ mod tests {
             prop_assert_eq!(Number::min(x, y), f64::min(x, y));
             prop_assert_eq!(Number::abs(x), f64::abs(x));
             prop_assert_eq!(Number::recip(x), 1.0 / x);
+            prop_assert_eq!(Number::floor(x), f64::from(Single(x as f32).floor().0));
             prop_assert_eq!(Number::mul_add(x, y, 1.0), x * y + 1.0);
             let power = Bare(x.abs()).powf(Bare(y)).0;
             prop_assert!((power - Number::powf(x.abs(), y)).abs() <= 1e-14 * power.abs());
