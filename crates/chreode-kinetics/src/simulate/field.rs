@@ -100,3 +100,74 @@ impl Recorded {
         !self.program.sparsity().is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use chreode_core::{Jacobian, VectorField};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Species in a ring, each turned into the next and bound by the one after that.
+    fn ring(n: usize) -> Model {
+        let (mut species, mut reactions) = (String::new(), String::new());
+        for i in 0..n {
+            let (j, k) = ((i + 1) % n, (i + 2) % n);
+            let _ = write!(species, r#"<species id="s{i}" compartment="c" initialConcentration="1"/>"#);
+            let _ = write!(
+                reactions,
+                r#"<reaction id="r{i}"><listOfReactants><speciesReference species="s{i}"/></listOfReactants>
+                <listOfProducts><speciesReference species="s{j}"/></listOfProducts>
+                <kineticLaw><math xmlns="http://www.w3.org/1998/Math/MathML"><apply><divide/>
+                <apply><times/><ci>c</ci><ci>k</ci><ci>s{i}</ci></apply>
+                <apply><plus/><cn>1</cn><apply><power/><ci>s{k}</ci><cn>2</cn></apply></apply></apply></math></kineticLaw></reaction>"#
+            );
+        }
+        Model::from_sbml(&format!(
+            r#"<sbml level="2" version="4"><model><listOfCompartments><compartment id="c" size="2"/></listOfCompartments>
+            <listOfSpecies>{species}</listOfSpecies><listOfParameters><parameter id="k" value="1"/></listOfParameters>
+            <listOfReactions>{reactions}</listOfReactions></model></sbml>"#
+        ))
+        .unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn recorded_jacobians_are_those_of_differences(n in 4..40_usize, seed in 0.0..6.0_f64) {
+            let mut field = RecordedField::new(&ring(n));
+            let p = [2.0, 1.3];
+            let y: Vec<f64> = (0..n).map(|i| 1.5 + (seed + i as f64).sin()).collect();
+            let sparse = Jacobian::sparsity(&field).cloned();
+            prop_assert_eq!(sparse.is_some(), n >= 16);
+            let mut values = vec![0.0; sparse.as_ref().map_or(n * n, Sparsity::len)];
+            field.jacobian(0.0, &y, &p, &mut values).unwrap();
+            let mut dense = vec![0.0; n * n];
+            match &sparse {
+                None => dense.copy_from_slice(&values),
+                Some(pattern) => {
+                    for j in 0..n {
+                        for (k, &i) in pattern.column(j).iter().enumerate() {
+                            dense[i * n + j] = values[pattern.col_starts()[j] + k];
+                        }
+                    }
+                }
+            }
+            let (mut above, mut below) = (vec![0.0; n], vec![0.0; n]);
+            for j in 0..n {
+                let mut moved = y.clone();
+                moved[j] += 1e-6;
+                field.eval(0.0, &moved, &p, &mut above).unwrap();
+                moved[j] -= 2e-6;
+                field.eval(0.0, &moved, &p, &mut below).unwrap();
+                for i in 0..n {
+                    let difference = (above[i] - below[i]) / 2e-6;
+                    prop_assert!((difference - dense[i * n + j]).abs() < 1e-8, "{i} {j}");
+                }
+            }
+            // What the ring holds is conserved.
+            prop_assert!(above.iter().sum::<f64>().abs() < 1e-13 * n as f64);
+        }
+    }
+}
