@@ -57,6 +57,7 @@ impl Program {
                 Op::Sin(a) => call("sin", a),
                 Op::Cos(a) => call("cos", a),
                 Op::Tanh(a) => call("tanh", a),
+                Op::Floor(a) => call("floor", a),
                 Op::Select(m, a, b) => format!("m{m} ? {} : {}", v(a), v(b)),
                 Op::Lt(a, b) => infix(a, "<", b),
                 Op::And(a, b) => format!("m{a} & m{b}"),

@@ -148,6 +148,10 @@ impl<T: Number, const N: usize> Number for Dual<T, N> {
         self.chain(v, (-v).mul_add(v, T::c(1.0)))
     }
     #[inline(always)]
+    fn floor(self) -> Self {
+        Self { v: self.v.floor(), d: [T::c(0.0); N] }
+    }
+    #[inline(always)]
     fn lt(self, o: Self) -> T::Mask {
         self.v.lt(o.v)
     }

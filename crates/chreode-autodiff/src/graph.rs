@@ -29,6 +29,7 @@ pub(crate) enum Op {
     Sin(u32),
     Cos(u32),
     Tanh(u32),
+    Floor(u32),
     /// Mask, where it holds, where not.
     Select(u32, u32, u32),
     // Masks.
@@ -243,6 +244,9 @@ impl<'g> Number for Expr<'g> {
     }
     fn tanh(self) -> Self {
         unary(self, f64::tanh, Op::Tanh)
+    }
+    fn floor(self) -> Self {
+        unary(self, f64::floor, Op::Floor)
     }
     fn lt(self, o: Self) -> MaskExpr<'g> {
         match (self, o) {

@@ -7,7 +7,7 @@
 //! * [`Dual`]: numbers that carry derivatives forward, also nested (second derivatives).
 //! * [`Tape`] and [`Var`]: reverse mode for one call of any function, in memory that is used again.
 //! * [`Program`]: a model recorded as a list of operations. It gives sparsity and C code, and is replayed forward and
-//!   backward on any number type.
+//!   backward on any number type. A [`Map`] is what can be recorded; its Jacobian can be too.
 //!
 //! Reading path: `dual.rs`, `var.rs`, `graph.rs` (recording), `program.rs` (replay), `sweep.rs` (coloured sweeps),
 //! `auto.rs`, `tangent.rs` (second derivatives). Not here: gradients through a solve (`chreode-adjoint`), the models themselves.
@@ -17,6 +17,7 @@ mod batch;
 mod c_code;
 mod dual;
 mod graph;
+mod map;
 mod program;
 mod scratch;
 mod sde;
@@ -26,6 +27,7 @@ mod var;
 
 pub use auto::Auto;
 pub use dual::Dual;
+pub use map::Map;
 pub use program::{Program, Replay};
 pub use sde::{AutoSde, DimensionMismatch};
 pub use var::{Tape, Var};

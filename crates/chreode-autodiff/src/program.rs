@@ -1,9 +1,10 @@
 //! A model as a list of operations: recorded once, then replayed on any number type, forward and backward.
 
-use chreode_core::{Dynamics, Number, Sparsity};
+use chreode_core::{Number, Sparsity};
 
 use crate::dual::power;
 use crate::graph::{Expr, Graph, Op};
+use crate::map::Map;
 
 /// A recorded model.
 ///
@@ -19,7 +20,7 @@ pub struct Program {
     pub(crate) steps: Vec<Step>,
     pub(crate) n_values: usize,
     pub(crate) n_masks: usize,
-    /// Where the derivatives of the states are.
+    /// Where the outputs are: for a [`Dynamics`](chreode_core::Dynamics), the derivatives of the states.
     pub(crate) out: Vec<u32>,
 }
 
@@ -43,21 +44,21 @@ impl Program {
     ///
     /// # Panics
     /// If the model has more than 2³² operations.
-    pub fn record<D: Dynamics>(model: &D) -> Self {
+    pub fn record<M: Map>(model: &M) -> Self {
         let (d, np) = (model.dim(), model.n_params());
         let graph = Graph::default();
         let out: Vec<u32> = {
             let y: Vec<Expr<'_>> = (0..d as u32).map(|i| graph.node(Op::State(i))).collect();
             let p: Vec<Expr<'_>> = (0..np as u32).map(|i| graph.node(Op::Param(i))).collect();
-            let mut dy = vec![Expr::K(0.0); d];
-            model.eval(graph.node(Op::Time), &y, &p, &mut dy);
-            dy.into_iter().map(|x| graph.of(x)).collect()
+            let mut out = vec![Expr::K(0.0); model.n_out()];
+            model.eval(graph.node(Op::Time), &y, &p, &mut out);
+            out.into_iter().map(|x| graph.of(x)).collect()
         };
         Self::new(&graph.into_ops(), &out, d, np)
     }
 
     /// Keeps what the outputs need, and gives every result a place.
-    fn new(ops: &[Op], out: &[u32], d: usize, np: usize) -> Self {
+    pub(crate) fn new(ops: &[Op], out: &[u32], d: usize, np: usize) -> Self {
         let mut needed = vec![false; ops.len()];
         for &i in out {
             needed[i as usize] = true;
@@ -109,6 +110,11 @@ impl Program {
         self.np
     }
 
+    /// Number of outputs.
+    pub fn n_out(&self) -> usize {
+        self.out.len()
+    }
+
     /// Number of operations.
     pub fn len(&self) -> usize {
         self.steps.len()
@@ -119,12 +125,12 @@ impl Program {
         self.steps.is_empty()
     }
 
-    /// Where `∂f/∂y` may differ from zero: `[d, d]`.
+    /// Where `∂f/∂y` may differ from zero: `[n_out, d]`.
     pub fn sparsity(&self) -> Sparsity {
         self.pattern(self.d)
     }
 
-    /// Where `[∂f/∂y | ∂f/∂p]` may differ from zero: `[d, d + n_params]`.
+    /// Where `[∂f/∂y | ∂f/∂p]` may differ from zero: `[n_out, d + n_params]`.
     pub fn sparsity_with_params(&self) -> Sparsity {
         self.pattern(self.d + self.np)
     }
@@ -155,7 +161,7 @@ impl Program {
             }
         }
         // Rows and columns were counted above, so no entry lies outside.
-        Sparsity::new(self.d, columns, entries).expect("entries inside")
+        Sparsity::new(self.out.len(), columns, entries).expect("entries inside")
     }
 
     /// Memory for replaying on numbers of type `V`.
@@ -168,7 +174,7 @@ impl Program {
         Replay { values, bars: vec![zero; self.n_values], masks: vec![zero.lt(zero); self.n_masks] }
     }
 
-    /// Sets `dy`, as the model would.
+    /// Sets `dy`, `[n_out]`, as the model would.
     ///
     /// # Panics
     /// If a slice has not the program's length.
@@ -241,6 +247,7 @@ impl Program {
                 Op::Sin(a) => values[to] = v(a).sin(),
                 Op::Cos(a) => values[to] = v(a).cos(),
                 Op::Tanh(a) => values[to] = v(a).tanh(),
+                Op::Floor(a) => values[to] = v(a).floor(),
                 Op::Select(k, a, b) => values[to] = V::select(m(k), v(a), v(b)),
                 Op::Lt(a, b) => masks[to] = v(a).lt(v(b)),
                 Op::And(a, b) => masks[to] = m(a) & m(b),
@@ -304,7 +311,7 @@ impl Program {
                     owe!(a, V::select(m, bar, zero));
                     owe!(b, V::select(m, zero, bar));
                 }
-                _ => {} // inputs and masks
+                _ => {} // inputs, masks and what is flat
             }
         }
     }
@@ -324,6 +331,7 @@ fn operands(op: Op) -> impl Iterator<Item = u32> {
         | Op::Sin(a)
         | Op::Cos(a)
         | Op::Tanh(a)
+        | Op::Floor(a)
         | Op::Not(a) => ([a, 0, 0], 1),
         Op::Add(a, b)
         | Op::Sub(a, b)
@@ -355,6 +363,7 @@ fn renumbered(op: Op, place: &[u32]) -> Op {
         Op::Sin(a) => Op::Sin(at(a)),
         Op::Cos(a) => Op::Cos(at(a)),
         Op::Tanh(a) => Op::Tanh(at(a)),
+        Op::Floor(a) => Op::Floor(at(a)),
         Op::Select(m, a, b) => Op::Select(at(m), at(a), at(b)),
         Op::Lt(a, b) => Op::Lt(at(a), at(b)),
         Op::And(a, b) => Op::And(at(a), at(b)),

@@ -289,6 +289,10 @@ impl<V: Number> Number for Var<'_, V> {
         self.unary(v, (-v).mul_add(v, V::c(1.0)))
     }
     #[inline(always)]
+    fn floor(self) -> Self {
+        Self::constant(self.v.floor())
+    }
+    #[inline(always)]
     fn lt(self, o: Self) -> V::Mask {
         self.v.lt(o.v)
     }

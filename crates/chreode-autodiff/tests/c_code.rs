@@ -27,7 +27,7 @@ impl Dynamics for Everything {
             dy,
             [
                 S::select(mask, functions, -functions * 0.1),
-                far.max(y[1]) / (y[2] * y[2] + 1e-7) - 1.2345678901234567e-17,
+                far.max(y[1]) / (y[2] * y[2] + 1e-7) - 1.2345678901234567e-17 + (y[1] * 0.3).floor(),
                 (y[0] * y[0] + 0.5).powf(p[0]) + y[1].powf(p[0]),
             ],
         );

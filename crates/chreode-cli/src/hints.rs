@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use chreode_cells::demo::DemoError;
 use chreode_cells::run::RunError;
 use chreode_cells::{AnalysisError, DataError, PreprocessError, StateSpaceError, TrustError};
+use chreode_kinetics::{KineticsError, SimulationError};
 use chreode_model::{ConfigError, StoreError};
 use chreode_report::PageError;
 use chreode_solve::SolveError;
@@ -23,6 +24,10 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         analysis(error)
     } else if let Some(error) = error.downcast_ref::<TrainError>() {
         train(error)
+    } else if let Some(error) = error.downcast_ref::<KineticsError>() {
+        kinetics(error)
+    } else if let Some(error) = error.downcast_ref::<SimulationError>() {
+        simulation(error)
     } else if let Some(error) = error.downcast_ref::<SolveError>() {
         solve(error)
     } else if let Some(PageError::Write { source, .. }) = error.downcast_ref::<PageError>() {
@@ -112,6 +117,27 @@ fn trust(error: &TrustError) -> &'static str {
     }
 }
 
+/// What to do about a kinetic model or problem.
+fn kinetics(error: &KineticsError) -> &'static str {
+    match error {
+        KineticsError::Read { .. } => "is the path right?",
+        KineticsError::Condition { source, .. } => simulation(source),
+        _ => "correct the file; what chreode reads of SBML and PEtab is said in docs/METHODS.md",
+    }
+}
+
+/// What to do about a kinetic model that cannot be run.
+fn simulation(error: &SimulationError) -> &'static str {
+    match error {
+        SimulationError::NoValue { .. } | SimulationError::NoRate { .. } => {
+            "give every quantity that is used a value, in the model or in the problem's tables"
+        }
+        SimulationError::NotSteady { .. } => "a condition that is to settle needs a model that does",
+        SimulationError::Delay { .. } | SimulationError::TooManyEvents { .. } => "correct the model's events",
+        _ => "try other tolerances: --rtol, --atol",
+    }
+}
+
 /// What to do about a simulation that failed.
 fn solve(error: &SolveError) -> &'static str {
     match error {
@@ -192,7 +218,7 @@ fn store(error: &StoreError) -> &'static str {
 }
 
 /// What to do about a file that cannot be written.
-fn write(error: &std::io::Error) -> &'static str {
+pub(crate) fn write(error: &std::io::Error) -> &'static str {
     // The writer of tables wraps the disk's error, and its kind with it.
     let table = error.get_ref().and_then(|inner| inner.downcast_ref::<csv::Error>());
     let kind = match table.map(csv::Error::kind) {

@@ -13,6 +13,7 @@ mod fit;
 mod hints;
 mod info;
 mod interrupt;
+mod kinetics;
 mod labels;
 mod model_options;
 mod perturb;
@@ -71,6 +72,8 @@ enum Command {
     Fate(fate::FateArgs),
     /// Predict how fates shift when genes are set at the start or held along the paths
     Perturb(perturb::PerturbArgs),
+    /// Simulate a kinetic model in SBML, or the measurements of a PEtab problem
+    Kinetics(kinetics::KineticsArgs),
     /// Write what a run learned, and what to distrust, as one HTML page
     Report(report::ReportArgs),
     /// Do the whole job on simulated blood cells whose truth is known; needs no data
@@ -95,6 +98,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Simulate(args) => simulate::run(&context, &args),
         Command::Fate(args) => fate::run(&context, &args),
         Command::Perturb(args) => perturb::run(&context, &args),
+        Command::Kinetics(args) => kinetics::run(&context, &args),
         Command::Report(args) => report::run(&context, &args),
         Command::Demo(args) => demo::run(&context, &args),
         Command::Info => {

@@ -60,6 +60,9 @@ pub trait Number:
     /// Hyperbolic tangent.
     #[must_use]
     fn tanh(self) -> Self;
+    /// The largest whole number that is not above; its derivative is 0, also where it jumps.
+    #[must_use]
+    fn floor(self) -> Self;
     /// Whether `self < other`; false if one is NaN.
     fn lt(self, other: Self) -> Self::Mask;
     /// `a` where the mask holds, else `b`.
@@ -179,6 +182,10 @@ impl Number for f64 {
         f64::tanh(self)
     }
     #[inline(always)]
+    fn floor(self) -> Self {
+        f64::floor(self)
+    }
+    #[inline(always)]
     fn lt(self, other: Self) -> bool {
         self < other
     }
@@ -268,6 +275,10 @@ impl Number for Single {
         Self(self.0.tanh())
     }
     #[inline(always)]
+    fn floor(self) -> Self {
+        Self(self.0.floor())
+    }
+    #[inline(always)]
     fn lt(self, other: Self) -> bool {
         self.0 < other.0
     }
@@ -343,6 +354,9 @@ mod tests {
         fn tanh(self) -> Self {
             Self(self.0.tanh())
         }
+        fn floor(self) -> Self {
+            Self(self.0.floor())
+        }
         fn lt(self, other: Self) -> bool {
             self.0 < other.0
         }
@@ -381,6 +395,7 @@ mod tests {
             prop_assert_eq!(Number::min(x, y), f64::min(x, y));
             prop_assert_eq!(Number::abs(x), f64::abs(x));
             prop_assert_eq!(Number::recip(x), 1.0 / x);
+            prop_assert_eq!(Number::floor(x), f64::from(Single(x as f32).floor().0));
             prop_assert_eq!(Number::mul_add(x, y, 1.0), x * y + 1.0);
             let power = Bare(x.abs()).powf(Bare(y)).0;
             prop_assert!((power - Number::powf(x.abs(), y)).abs() <= 1e-14 * power.abs());

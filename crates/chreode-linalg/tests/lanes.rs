@@ -101,6 +101,7 @@ impl Dynamics for Everything {
         sum -= (c(1.0) / (a * a + 1.0)).sqrt().ln().max(-b);
         sum *= (a * 0.1).exp() + b.cos();
         sum /= a.tanh().min(b) + 4.0;
+        sum += (b * 0.7).floor();
         put(dy, [sum, S::select(a.lt(b) | !b.lt(t), a.mul_add(b, t), -a)]);
     }
 }

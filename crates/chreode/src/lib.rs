@@ -4,7 +4,7 @@
 //! state, growth. Then it simulates cells, predicts their fates, perturbs them, and says where the model must not
 //! be trusted. Ordinary equations and single layers (solvers, adjoints, dense layers) are there for themselves.
 //!
-//! This crate is all of it under one name. The [`guide`] teaches it in six short chapters; [`prelude`] holds the
+//! This crate is all of it under one name. The [`guide`] teaches it in seven short chapters; [`prelude`] holds the
 //! names that they use. Whoever needs one layer only takes that crate alone.
 //!
 //! | module | crate | holds |
@@ -17,6 +17,7 @@
 //! | [`model`] | `chreode-model` | neural drift, diffusion and growth |
 //! | [`train`] | `chreode-train` | losses between clouds of cells, optimisers, the trainer |
 //! | [`cells`] | `chreode-cells` | `.h5ad` and tables, fates, perturbations, trust, virtual blood |
+//! | [`kinetics`] | `chreode-kinetics` | models in SBML, measurements in PEtab: simulation and likelihood |
 //! | [`report`] | `chreode-report` | figures and the page |
 //!
 //! # Conventions
@@ -63,6 +64,7 @@ pub use chreode_adjoint as adjoint;
 pub use chreode_autodiff as autodiff;
 pub use chreode_cells as cells;
 pub use chreode_core as core;
+pub use chreode_kinetics as kinetics;
 pub use chreode_linalg as linalg;
 pub use chreode_model as model;
 pub use chreode_report as report;

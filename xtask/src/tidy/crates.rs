@@ -36,6 +36,19 @@ const PLAN: &[Row] = &[
         ],
     },
     Row {
+        package: "chreode-kinetics",
+        may_use: &[
+            "chreode-core",
+            "chreode-linalg",
+            "chreode-solve",
+            "chreode-autodiff",
+            "chreode-adjoint",
+            "chreode-model",
+            "chreode-report",
+            "chreode-train",
+        ],
+    },
+    Row {
         package: "chreode",
         may_use: &[
             "chreode-core",
@@ -47,6 +60,7 @@ const PLAN: &[Row] = &[
             "chreode-report",
             "chreode-train",
             "chreode-cells",
+            "chreode-kinetics",
         ],
     },
     Row {
@@ -61,6 +75,7 @@ const PLAN: &[Row] = &[
             "chreode-report",
             "chreode-train",
             "chreode-cells",
+            "chreode-kinetics",
         ],
     },
     Row {
@@ -74,6 +89,7 @@ const PLAN: &[Row] = &[
             "chreode-model",
             "chreode-train",
             "chreode-cells",
+            "chreode-kinetics",
         ],
     },
     Row { package: "xtask", may_use: &[] },

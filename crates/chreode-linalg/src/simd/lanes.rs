@@ -172,6 +172,10 @@ impl<const L: usize, const ISA: u8> Number for Lanes<L, ISA> {
         self.map(f64::sqrt)
     }
     #[inline(always)]
+    fn floor(self) -> Self {
+        self.map(f64::floor)
+    }
+    #[inline(always)]
     fn sin(self) -> Self {
         self.trigonometric(0)
     }
@@ -267,6 +271,10 @@ impl<const ISA: u8> Number for Tuned<ISA> {
     #[inline(always)]
     fn tanh(self) -> Self {
         Self(self.0.tanh())
+    }
+    #[inline(always)]
+    fn floor(self) -> Self {
+        Self(self.0.floor())
     }
     #[inline(always)]
     fn lt(self, other: Self) -> bool {

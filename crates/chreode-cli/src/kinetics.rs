@@ -1,0 +1,147 @@
+//! `chreode kinetics`: a kinetic model by itself, or the measurements of a problem.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use chreode_core::write_atomically;
+use chreode_kinetics::{Model, Problem, Simulator, Tolerances};
+use clap::Args;
+use serde_json::json;
+
+use crate::Context;
+use crate::failure::bad_input;
+use crate::{hints, values};
+
+/// Simulate a kinetic model: one in SBML by itself, or a PEtab problem under the conditions of its measurements.
+///
+/// A model (.xml or .sbml, level 2 or 3) runs from time 0 to --until and is saved at --points times, both ends included
+/// (51 points are 50 equal steps), as .csv: time, then species, compartments, and parameters and stoichiometries that are
+/// not plain constants, by id. Species are amounts.
+///
+/// A problem (.yaml, PEtab 1) with --simulate writes a PEtab table of simulations at the nominal parameters: one row for each
+/// measurement, in their order, on the observable's linear scale. The log-likelihood of the measurements is printed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chreode kinetics model.xml --until 10 --points 51 -o out.csv
+  chreode kinetics problem.yaml --simulate -o sim.tsv")]
+pub(crate) struct KineticsArgs {
+    /// An SBML model (.xml, .sbml) or a PEtab problem (.yaml, .yml)
+    #[arg(value_name = "FILE")]
+    input: PathBuf,
+    /// Model: the time to run to
+    #[arg(long, value_name = "TIME", value_parser = values::positive, help_heading = "Model")]
+    until: Option<f64>,
+    /// Model: number of times to save, ends included [default: 101]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..), help_heading = "Model")]
+    points: Option<u32>,
+    /// Model: write species as concentrations
+    #[arg(long, help_heading = "Model")]
+    concentrations: bool,
+    /// Problem: write what the measurements would be at the nominal parameters
+    #[arg(long, help_heading = "Problem")]
+    simulate: bool,
+    /// Relative tolerance of the integrator
+    #[arg(long, value_name = "X", default_value = "1e-8", value_parser = values::positive, help_heading = "Accuracy")]
+    rtol: f64,
+    /// Absolute tolerance of the integrator, in units of the states (of the largest one at the start, if that is below 1)
+    #[arg(long, value_name = "X", default_value = "1e-12", value_parser = values::positive, help_heading = "Accuracy")]
+    atol: f64,
+    /// File to write: .csv for a model, .tsv for a problem
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Simulates a model or a problem.
+pub(crate) fn run(context: &Context, args: &KineticsArgs) -> anyhow::Result<()> {
+    let tolerances = Tolerances { rtol: args.rtol, atol: args.atol };
+    let ends = |kinds: &[&str]| {
+        let extension = args.input.extension().unwrap_or_default();
+        kinds.iter().any(|kind| extension.eq_ignore_ascii_case(kind))
+    };
+    if ends(&["yaml", "yml"]) {
+        problem(context, args, tolerances)
+    } else if ends(&["xml", "sbml"]) {
+        model(context, args, tolerances)
+    } else {
+        Err(bad_input(
+            format!("cannot tell what {} is", args.input.display()),
+            "let its name end in .xml or .sbml (a model), or in .yaml or .yml (a problem)",
+        ))
+    }
+}
+
+/// Writes a file whole, or not at all.
+fn write(path: &Path, f: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> anyhow::Result<()> {
+    write_atomically(path, |out| f(out)).map_err(|source| {
+        let hint = hints::write(&source);
+        bad_input(format!("cannot write {}: {source}", path.display()), hint)
+    })
+}
+
+fn model(context: &Context, args: &KineticsArgs, tolerances: Tolerances) -> anyhow::Result<()> {
+    if args.simulate {
+        return Err(bad_input("--simulate is for problems", "leave it out, or give a .yaml file"));
+    }
+    let Some(until) = args.until else {
+        return Err(bad_input("a model needs a time to run to", "give --until"));
+    };
+    let model = Model::open(&args.input)?;
+    let (states, reactions) = (model.n_states(), model.n_reactions());
+    let started = Instant::now();
+    let intervals = args.points.unwrap_or(101) - 1;
+    let times: Vec<f64> = (0..=intervals).map(|i| until * f64::from(i) / f64::from(intervals)).collect();
+    let trajectory = Simulator::new(model, tolerances).trajectory(&times, args.concentrations)?;
+    let seconds = started.elapsed().as_secs_f64();
+    write(&args.out, |out| trajectory.write_csv(out))?;
+    let text = format!(
+        "{states} states, {reactions} reactions, simulated in {:.1} ms; {} times written to {}",
+        1e3 * seconds,
+        times.len(),
+        args.out.display()
+    );
+    let value = json!({ "states": states, "reactions": reactions, "seconds": seconds, "rows": times.len(), "out": args.out });
+    context.console.result(&text, "simulated", value);
+    Ok(())
+}
+
+fn problem(context: &Context, args: &KineticsArgs, tolerances: Tolerances) -> anyhow::Result<()> {
+    if !args.simulate {
+        return Err(bad_input("nothing is asked of the problem", "give --simulate"));
+    }
+    if args.until.is_some() || args.points.is_some() || args.concentrations {
+        let message = "--until, --points and --concentrations are for models";
+        return Err(bad_input(message, "leave them out: a problem has its own times and observables"));
+    }
+    let mut problem = Problem::open(&args.input, tolerances)?;
+    let nominal = problem.nominal();
+    let unset: Vec<&str> =
+        problem.parameters().iter().filter(|x| x.nominal.is_nan()).map(|x| x.id.as_str()).collect();
+    if !unset.is_empty() {
+        let message = format!("parameters without a nominal value: {}", unset.join(", "));
+        return Err(bad_input(message, "fill in the column nominalValue of the parameter table"));
+    }
+    let started = Instant::now();
+    let simulation = problem.simulate(&nominal)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let likelihood = problem.likelihood(&simulation);
+    write(&args.out, |out| problem.write_simulation(&simulation, out))?;
+    let (states, reactions) = (problem.model().n_states(), problem.model().n_reactions());
+    let text = format!(
+        "{states} states, {reactions} reactions, {} conditions, simulated in {:.1} ms\nlog-likelihood {} at the nominal parameters \
+         ({} measurements, chi-squared {})\nsimulations written to {}",
+        problem.n_conditions(),
+        1e3 * seconds,
+        likelihood.log_likelihood,
+        likelihood.n,
+        likelihood.chi_squared,
+        args.out.display()
+    );
+    let value = json!({
+        "states": states, "reactions": reactions, "conditions": problem.n_conditions(), "measurements": likelihood.n,
+        "log_likelihood": likelihood.log_likelihood, "chi_squared": likelihood.chi_squared, "seconds": seconds,
+        "out": args.out,
+    });
+    context.console.result(&text, "simulated", value);
+    Ok(())
+}

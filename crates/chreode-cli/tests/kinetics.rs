@@ -1,0 +1,109 @@
+//! `chreode kinetics`: a model by itself, a problem, and what is wrong with either.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod common;
+
+use common::chreode;
+
+const MODEL: &str = r#"<sbml xmlns="http://www.sbml.org/sbml/level2/version4" level="2" version="4"><model id="m">
+<listOfCompartments><compartment id="c" size="2"/></listOfCompartments>
+<listOfSpecies><species id="A" compartment="c" initialConcentration="3"/></listOfSpecies>
+<listOfParameters><parameter id="k" value="0.5"/><parameter id="x" constant="false"/></listOfParameters>
+<listOfRules><assignmentRule variable="x"><math xmlns="http://www.w3.org/1998/Math/MathML"><apply><times/><cn>2</cn><ci>A</ci></apply></math></assignmentRule></listOfRules>
+<listOfReactions><reaction id="r"><listOfReactants><speciesReference species="A"/></listOfReactants>
+<kineticLaw><math xmlns="http://www.w3.org/1998/Math/MathML"><apply><times/><ci>c</ci><ci>k</ci><ci>A</ci></apply></math></kineticLaw></reaction></listOfReactions>
+</model></sbml>"#;
+
+fn rows(text: &str, delimiter: char) -> Vec<Vec<String>> {
+    text.lines().map(|l| l.split(delimiter).map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn a_model_is_saved_at_equal_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("model.xml"), MODEL).unwrap();
+    for (more, factor) in [(&[][..], 2.0), (&["--concentrations"][..], 1.0)] {
+        let args = ["kinetics", "model.xml", "--until", "10", "--points", "51", "-o", "out.csv"];
+        chreode(dir.path()).args(args).args(more).assert().success();
+        let table = rows(&std::fs::read_to_string(dir.path().join("out.csv")).unwrap(), ',');
+        assert_eq!(table[0], ["time", "A", "c", "x"]);
+        assert_eq!(table.len(), 52);
+        for (i, row) in table[1..].iter().enumerate() {
+            let [t, a, c, x] = [0, 1, 2, 3].map(|j| row[j].parse::<f64>().unwrap());
+            assert!((t - 0.2 * i as f64).abs() < 1e-12);
+            let exact = 3.0 * (-0.5 * t).exp();
+            assert!(
+                (a - factor * exact).abs() < 1e-6 && c == 2.0 && (x - 2.0 * exact).abs() < 1e-6,
+                "{row:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_problem_is_simulated_at_its_nominal_parameters() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("model.xml", MODEL);
+    write(
+        "problem.yaml",
+        "format_version: 1\nparameter_file: p.tsv\nproblems:\n- sbml_files: [model.xml]\n  condition_files: [c.tsv]\n  measurement_files: [m.tsv]\n  observable_files: [o.tsv]\n",
+    );
+    write("p.tsv", "parameterId\tparameterScale\tnominalValue\testimate\nk\tlog10\t1\t1\n");
+    write("c.tsv", "conditionId\tA\nlow\t1\nhigh\t10\n");
+    write(
+        "o.tsv",
+        "observableId\tobservableFormula\tnoiseFormula\tobservableTransformation\nobs\tA\t0.1\tlog10\n",
+    );
+    write(
+        "m.tsv",
+        "observableId\tsimulationConditionId\tmeasurement\ttime\tdatasetId\nobs\thigh\t4\t1\td1\nobs\tlow\t1\t0\td2\n",
+    );
+    let assert = chreode(dir.path())
+        .args(["kinetics", "problem.yaml", "--simulate", "-o", "sim.tsv", "--json"])
+        .assert();
+    let printed = String::from_utf8(assert.success().get_output().stdout.clone()).unwrap();
+    let printed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let s = 10.0 * (-1.0_f64).exp();
+    let density = |m: f64, s: f64| {
+        let residual = (m.log10() - s.log10()) / 0.1;
+        -0.5 * (2.0 * std::f64::consts::PI * 0.01).ln() - 0.5 * residual * residual - (m * 10_f64.ln()).ln()
+    };
+    let expected = density(4.0, s) + density(1.0, 1.0);
+    assert!((printed["log_likelihood"].as_f64().unwrap() - expected).abs() < 1e-5, "{printed} {expected}");
+    let table = rows(&std::fs::read_to_string(dir.path().join("sim.tsv")).unwrap(), '\t');
+    let header = [
+        "observableId",
+        "preequilibrationConditionId",
+        "simulationConditionId",
+        "time",
+        "simulation",
+        "datasetId",
+    ];
+    assert_eq!(table[0], header);
+    assert_eq!(table[2], ["obs", "", "low", "0", "1", "d2"]);
+    assert!((table[1][4].parse::<f64>().unwrap() - s).abs() < 1e-6);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("model.xml"), MODEL.replace("<cn>2</cn>", "<cn>two</cn>")).unwrap();
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["model.xml", "--until", "1", "-o", "o.csv"],
+            "model.xml: <assignmentRule> `x`: \"two\" is not a number",
+        ),
+        (&["model.xml", "-o", "o.csv"], "needs a time to run to"),
+        (&["other.xml", "--until", "1", "-o", "o.csv"], "cannot read other.xml"),
+        (&["model.txt", "-o", "o.csv"], "cannot tell what model.txt is"),
+        (&["problem.yaml", "-o", "o.tsv"], "nothing is asked of the problem"),
+    ];
+    for (args, expected) in cases {
+        let assert = chreode(dir.path()).arg("kinetics").args(*args).assert().code(2);
+        let error = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+        assert!(error.contains(expected) && error.contains("hint: "), "{error}");
+    }
+    assert!(!dir.path().join("o.csv").exists());
+}

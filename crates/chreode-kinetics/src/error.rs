@@ -1,0 +1,120 @@
+//! Why reading or running a model failed.
+
+use std::path::{Path, PathBuf};
+
+use chreode_solve::SolveError;
+
+use crate::petab::PetabError;
+use crate::sbml::SbmlError;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KineticsError {
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// An SBML file is wrong, or says something that is not supported.
+    #[error("{}: {source}", .path.display())]
+    Sbml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<SbmlError>,
+    },
+    /// A file of a PEtab problem is wrong, or says something that is not supported.
+    #[error("{}: {source}", .path.display())]
+    Petab {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<PetabError>,
+    },
+    /// A model could not be run under a condition of a problem.
+    #[error("condition `{condition}`: {source}")]
+    Condition {
+        /// The condition.
+        condition: String,
+        /// Why not.
+        source: Box<SimulationError>,
+    },
+}
+
+/// Errors of running a model.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimulationError {
+    /// The integrator failed.
+    #[error(transparent)]
+    Solve(#[from] SolveError),
+    /// A state has no value at the start.
+    #[error("`{id}` has no initial value{}", unset(.needs))]
+    NoValue {
+        /// The state.
+        id: String,
+        /// What has no value either, and may be why.
+        needs: Vec<String>,
+    },
+    /// The rate of change of a state is not finite at the start.
+    #[error("the rate of change of `{id}` is {value} at t = {t}{}", unset(.needs))]
+    NoRate {
+        /// The state.
+        id: String,
+        /// The rate.
+        value: f64,
+        /// The time.
+        t: f64,
+        /// What has no value, and may be why.
+        needs: Vec<String>,
+    },
+    /// A delay that is negative or not a number.
+    #[error("the delay of event `{event}` is {delay} at t = {t}")]
+    Delay {
+        /// The event.
+        event: String,
+        /// The delay.
+        delay: f64,
+        /// The time.
+        t: f64,
+    },
+    /// Events or switches that never end.
+    #[error("more than {limit} events and switches up to t = {t}")]
+    TooManyEvents {
+        /// The limit.
+        limit: u64,
+        /// The time.
+        t: f64,
+    },
+    /// No steady state was reached.
+    #[error("no steady state: after {t} units of time `{id}` still changes, at {rate:e} per unit of time")]
+    NotSteady {
+        /// How long was waited.
+        t: f64,
+        /// The quantity that changes most.
+        id: String,
+        /// Its rate of change.
+        rate: f64,
+    },
+    /// Times are not finite, or not ascending.
+    #[error("times must be finite and ascend from {start}: got {t}")]
+    Times {
+        /// The start.
+        start: f64,
+        /// The first time that is wrong.
+        t: f64,
+    },
+}
+
+fn unset(ids: &[String]) -> String {
+    if ids.is_empty() { String::new() } else { format!("; these have no value: {}", ids.join(", ")) }
+}
+
+/// The text of a file.
+pub(crate) fn read_text(path: &Path) -> Result<String, KineticsError> {
+    std::fs::read_to_string(path).map_err(|source| KineticsError::Read { path: path.into(), source })
+}

@@ -1,0 +1,109 @@
+//! From names to what they stand for, with functions replaced by their bodies.
+
+use std::collections::HashMap;
+
+use super::{DEEPEST, Expr, LONGEST, MathError, Raw};
+
+/// A function that a model defines.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Lambda {
+    pub(crate) arguments: Vec<String>,
+    pub(crate) body: Expr<Raw>,
+}
+
+/// Functions by name, in the order of their definitions: each may call those before it.
+pub(crate) type Functions = HashMap<String, (usize, Lambda)>;
+
+/// Turns formulas as written into formulas over the symbols of a model.
+pub(crate) struct Resolver<'a, L> {
+    pub(crate) functions: &'a Functions,
+    /// What a leaf stands for, if anything; calls do not come here.
+    pub(crate) symbol: &'a dyn Fn(&Raw) -> Option<Expr<L>>,
+}
+
+/// Where the leaves of a formula are looked up.
+struct Scope<'a, L> {
+    /// Arguments of the function that is inlined, if any.
+    arguments: Option<HashMap<&'a str, (usize, Expr<L>)>>,
+    /// Functions of this number and later ones are not known yet.
+    before: usize,
+}
+
+impl<L: Clone> Resolver<'_, L> {
+    /// The formula over symbols.
+    pub(crate) fn resolve(&self, x: &Expr<Raw>) -> Result<Expr<L>, MathError> {
+        self.within(x, &Scope { arguments: None, before: usize::MAX }, 0, &mut 0)
+    }
+
+    /// `depth`: of the place in the formula that it becomes.
+    fn within(
+        &self,
+        x: &Expr<Raw>,
+        scope: &Scope<'_, L>,
+        depth: usize,
+        length: &mut usize,
+    ) -> Result<Expr<L>, MathError> {
+        count(1, length)?;
+        check_depth(depth)?;
+        let mut inner = |x: &Expr<Raw>| self.within(x, scope, depth + 1, length);
+        Ok(match x {
+            Expr::Number(x) => Expr::Number(*x),
+            Expr::Apply(op, operands) => {
+                Expr::Apply(*op, operands.iter().map(inner).collect::<Result<_, _>>()?)
+            }
+            Expr::Piecewise(pieces, otherwise) => {
+                let pieces = pieces.iter().map(|(x, m)| Ok((inner(x)?, inner(m)?)));
+                let pieces = pieces.collect::<Result<Vec<_>, MathError>>()?;
+                let otherwise = otherwise.as_ref().map(|x| inner(x)).transpose()?;
+                Expr::Piecewise(pieces, otherwise.map(Box::new))
+            }
+            Expr::Leaf(Raw::Call(name, operands)) => {
+                let known = self.functions.get(name).filter(|(number, _)| *number < scope.before);
+                let Some((number, lambda)) = known else {
+                    return Err(MathError::UnknownFunction { name: name.clone() });
+                };
+                let n = lambda.arguments.len();
+                if operands.len() != n {
+                    let (function, got) = (name.clone(), operands.len());
+                    return Err(MathError::Operands { function, least: n, most: n, got });
+                }
+                let operands = operands.iter().map(|x| inner(x).map(|x| (x.depth(), x)));
+                let operands = operands.collect::<Result<Vec<_>, _>>()?;
+                let arguments = lambda.arguments.iter().map(String::as_str).zip(operands).collect();
+                let body = Scope { arguments: Some(arguments), before: *number };
+                self.within(&lambda.body, &body, depth + 1, length)?
+            }
+            Expr::Leaf(leaf) => {
+                let argument = match (leaf, &scope.arguments) {
+                    (Raw::Name(name), Some(arguments)) => arguments.get(name.as_str()),
+                    _ => None,
+                };
+                if let Some((deep, argument)) = argument {
+                    check_depth(depth + deep)?;
+                    let mut size = 0;
+                    argument.visit(&mut |_| size += 1);
+                    count(size, length)?;
+                    return Ok(argument.clone());
+                }
+                // The body of a function sees its arguments and time alone.
+                let visible = scope.arguments.is_none() || matches!(leaf, Raw::Time);
+                let symbol = if visible { (self.symbol)(leaf) } else { None };
+                symbol.ok_or_else(|| MathError::Unknown {
+                    name: match leaf {
+                        Raw::Name(name) | Raw::RateOf(name) | Raw::Call(name, _) => name.clone(),
+                        Raw::Time => "time".into(),
+                    },
+                })?
+            }
+        })
+    }
+}
+
+fn check_depth(depth: usize) -> Result<(), MathError> {
+    if depth > DEEPEST { Err(MathError::TooDeep { deepest: DEEPEST }) } else { Ok(()) }
+}
+
+fn count(operations: usize, length: &mut usize) -> Result<(), MathError> {
+    *length += operations;
+    if *length > LONGEST { Err(MathError::TooLong { longest: LONGEST }) } else { Ok(()) }
+}

@@ -1,0 +1,18 @@
+//! PEtab, version 1: measurements, the conditions under which they were made, and what a model has to do with them.
+//!
+//! `read.rs` and `tables.rs` read the files, `problem.rs` checks what they say against the model, `simulate.rs` computes what was
+//! measured, `likelihood.rs` compares. Not here: fits.
+
+mod error;
+mod likelihood;
+mod observables;
+mod problem;
+mod read;
+mod simulate;
+mod tables;
+
+pub use error::PetabError;
+pub use likelihood::Likelihood;
+pub use problem::Problem;
+pub use simulate::Simulation;
+pub use tables::{Measurement, NoiseDistribution, ParameterRow, Scale, Transformation};

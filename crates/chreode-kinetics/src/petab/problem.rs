@@ -1,0 +1,233 @@
+//! A problem as a whole: its files, checked against each other.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::error::PetabError;
+use super::observables::{Observable, record};
+use super::read::{Tsv, read_yaml};
+use super::tables::{
+    self, COPIED, ConditionRow, Measurement, NoiseDistribution, ObservableRow, ParameterRow, Transformation,
+    Value,
+};
+use crate::error::KineticsError;
+use crate::model::{Location, Model};
+use crate::simulate::{Simulator, Tolerances};
+
+/// Where a value comes from: a number, or a parameter of the table by its place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Source {
+    Number(f64),
+    Parameter(usize),
+}
+
+/// A condition: which quantities of the model it sets, and to what.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Condition {
+    pub(super) id: String,
+    pub(super) set: HashMap<usize, Source>,
+}
+
+/// What belongs to a measurement, by places.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Link {
+    pub(super) observable: usize,
+    pub(super) before: Option<usize>,
+    pub(super) condition: usize,
+    /// Values of the observable's placeholders, then those of its noise.
+    pub(super) placeholders: Vec<Source>,
+}
+
+/// A parameter estimation problem: model, conditions, observables, measurements.
+///
+/// Its parameters are those of the parameter table, on the linear scale and in its order, wherever a slice of parameters is asked for.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub(super) simulator: Simulator,
+    pub(super) parameters: Vec<ParameterRow>,
+    /// For each quantity of the model that the parameter table has: its place there.
+    pub(super) mapped: HashMap<usize, usize>,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) observables: Vec<Observable>,
+    pub(super) comparisons: Vec<(Transformation, NoiseDistribution)>,
+    pub(super) measurements: Vec<Measurement>,
+    pub(super) links: Vec<Link>,
+    pub(super) has_copied: [bool; COPIED.len()],
+}
+
+impl Problem {
+    /// Reads a problem from its YAML file, whose paths are relative to its folder, and checks all of it.
+    ///
+    /// # Errors
+    /// [`KineticsError`] with the file, and the row and column or element that is wrong.
+    pub fn open(path: &Path, tolerances: Tolerances) -> Result<Self, KineticsError> {
+        let files = read_yaml(path)?;
+        let model = Model::open(&files.sbml)?;
+        let at = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| KineticsError::Petab { path: path.clone(), source: Box::new(source) }
+        };
+        let tables = |paths: &[std::path::PathBuf]| -> Result<Vec<_>, KineticsError> {
+            paths.iter().map(|path| Ok((path.clone(), Tsv::read(path)?))).collect()
+        };
+
+        let (mut parameters, mut mapped): (Vec<ParameterRow>, _) = (Vec::new(), HashMap::new());
+        for (path, tsv) in tables(&files.parameters)? {
+            let rows = tables::parameters(&tsv).map_err(at(&path))?;
+            for (i, row) in rows.into_iter().enumerate() {
+                if let Some(&q) = model.by_id.get(&row.id) {
+                    if matches!(model.quantities[q].location, Location::Assigned(_)) {
+                        let (row, id) = (i + 1, row.id);
+                        return Err(at(&path)(PetabError::NotConstant { row, id }));
+                    }
+                    mapped.insert(q, parameters.len());
+                }
+                parameters.push(row);
+            }
+        }
+        let by_id: HashMap<&str, usize> =
+            parameters.iter().enumerate().map(|(i, x)| (x.id.as_str(), i)).collect();
+        let source = |value: &Value, row, column: &str| match value {
+            Value::Number(x) => Ok(Source::Number(*x)),
+            Value::Name(id) => by_id.get(id.as_str()).map(|&i| Source::Parameter(i)).ok_or_else(|| {
+                let (column, expected) = (column.to_owned(), "number or parameter of the parameter table");
+                PetabError::Unknown { row, column, expected, id: id.clone() }
+            }),
+        };
+
+        let mut conditions: Vec<Condition> = Vec::new();
+        let mut condition_of = HashMap::new();
+        for (path, tsv) in tables(&files.conditions)? {
+            let rows = tables::conditions(&tsv).map_err(at(&path))?;
+            for row in rows {
+                let condition = condition(&model, row, &source, &mut condition_of, conditions.len());
+                conditions.push(condition.map_err(at(&path))?);
+            }
+        }
+
+        let (mut observables, mut comparisons, mut observable_of) = (Vec::new(), Vec::new(), HashMap::new());
+        for (path, tsv) in tables(&files.observables)? {
+            let rows: Vec<ObservableRow> = tables::observables(&tsv).map_err(at(&path))?;
+            for row in &rows {
+                let number = observable_of.len();
+                if observable_of.insert(row.id.clone(), number).is_some() {
+                    let (row, id) = (row.row, row.id.clone());
+                    return Err(at(&path)(PetabError::Duplicate { row, column: "observableId", id }));
+                }
+                comparisons.push((row.transformation, row.distribution));
+            }
+            observables.extend(record(&model, &parameters, &rows).map_err(at(&path))?);
+        }
+
+        let (mut measurements, mut links) = (Vec::new(), Vec::new());
+        let mut has_copied = [false; COPIED.len()];
+        for (path, tsv) in tables(&files.measurements)? {
+            has_copied.iter_mut().zip(COPIED).for_each(|(has, column)| *has |= tsv.has(column));
+            for measurement in tables::measurements(&tsv, 0).map_err(at(&path))? {
+                let link = link(&measurement, &observables, &observable_of, &condition_of, &source);
+                links.push(link.map_err(at(&path))?);
+                measurements.push(measurement);
+            }
+        }
+        let simulator = Simulator::new(model, tolerances);
+        Ok(Self {
+            simulator,
+            parameters,
+            mapped,
+            conditions,
+            observables,
+            comparisons,
+            measurements,
+            links,
+            has_copied,
+        })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        self.simulator.model()
+    }
+
+    /// The rows of the parameter table.
+    pub fn parameters(&self) -> &[ParameterRow] {
+        &self.parameters
+    }
+
+    /// The rows of the measurement table.
+    pub fn measurements(&self) -> &[Measurement] {
+        &self.measurements
+    }
+
+    /// The nominal values of all parameters, on the linear scale.
+    pub fn nominal(&self) -> Vec<f64> {
+        self.parameters.iter().map(|x| x.nominal).collect()
+    }
+
+    /// Number of conditions.
+    pub fn n_conditions(&self) -> usize {
+        self.conditions.len()
+    }
+
+    /// Number of observables.
+    pub fn n_observables(&self) -> usize {
+        self.observables.len()
+    }
+}
+
+/// What a condition sets in the model.
+fn condition(
+    model: &Model,
+    row: ConditionRow,
+    source: &dyn Fn(&Value, usize, &str) -> Result<Source, PetabError>,
+    condition_of: &mut HashMap<String, usize>,
+    number: usize,
+) -> Result<Condition, PetabError> {
+    if condition_of.insert(row.id.clone(), number).is_some() {
+        return Err(PetabError::Duplicate { row: row.row, column: "conditionId", id: row.id });
+    }
+    let mut set = HashMap::new();
+    for (column, value) in &row.settings {
+        let target = |why| PetabError::Target { column: column.clone(), why };
+        let &q = model.by_id.get(column).ok_or_else(|| target("nothing in the model"))?;
+        if matches!(model.quantities[q].location, Location::Assigned(_)) {
+            return Err(target("what a rule of the model assigns"));
+        }
+        set.insert(q, source(value, row.row, column)?);
+    }
+    Ok(Condition { id: row.id, set })
+}
+
+/// Finds what a measurement names.
+fn link(
+    measurement: &Measurement,
+    observables: &[Observable],
+    observable_of: &HashMap<String, usize>,
+    condition_of: &HashMap<String, usize>,
+    source: &dyn Fn(&Value, usize, &str) -> Result<Source, PetabError>,
+) -> Result<Link, PetabError> {
+    let row = measurement.row;
+    let find = |id: &str, known: &HashMap<String, usize>, column: &str, expected| {
+        known.get(id).copied().ok_or_else(|| {
+            let (column, id) = (column.to_owned(), id.to_owned());
+            PetabError::Unknown { row, column, expected, id }
+        })
+    };
+    let observable = find(&measurement.observable_id, observable_of, "observableId", "observable")?;
+    let condition =
+        find(&measurement.simulation_condition_id, condition_of, "simulationConditionId", "condition")?;
+    let before = match measurement.preequilibration_condition_id.as_str() {
+        "" => None,
+        id => Some(find(id, condition_of, "preequilibrationConditionId", "condition")?),
+    };
+    observables[observable].check(measurement)?;
+    let mut placeholders = Vec::new();
+    for (values, column) in [
+        (&measurement.observable_parameters, "observableParameters"),
+        (&measurement.noise_parameters, "noiseParameters"),
+    ] {
+        for value in values {
+            placeholders.push(source(value, row, column)?);
+        }
+    }
+    Ok(Link { observable, before, condition, placeholders })
+}

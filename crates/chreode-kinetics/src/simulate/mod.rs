@@ -1,0 +1,15 @@
+//! Running a model: `field.rs` is what is integrated, `switches.rs` where formulas jump, `events.rs` what happens there, `run.rs` the
+//! loop over what lies between, `steady.rs` runs until nothing changes.
+
+mod events;
+mod field;
+mod run;
+mod steady;
+mod switches;
+mod trajectory;
+
+pub(crate) use field::Recorded;
+pub use run::{Simulator, Tolerances};
+pub(crate) use steady::rests;
+pub use trajectory::Trajectory;
+pub(crate) use trajectory::number;

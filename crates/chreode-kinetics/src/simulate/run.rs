@@ -1,0 +1,199 @@
+//! A run of a model: pieces of smooth integration between switches and events.
+
+use chreode_core::{Jacobian, VectorField};
+use chreode_solve::{
+    Bdf, Event, Observer, Radau, Rhs, SolveError, SolveOptions, StepRecord, StepSize, Stepper, Stopped,
+    solve_events,
+};
+
+use super::events::{EventPrograms, EventState, Point};
+use super::field::RecordedField;
+use super::switches::Switches;
+use crate::SimulationError;
+use crate::model::{Model, Start};
+
+/// How exactly a model is run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tolerances {
+    /// Relative tolerance of the integrator.
+    pub rtol: f64,
+    /// Absolute tolerance, in units of the states; where the largest state starts below one, in units of that.
+    pub atol: f64,
+}
+
+impl Default for Tolerances {
+    /// `rtol = 1e-8`, `atol = 1e-12`.
+    fn default() -> Self {
+        Self { rtol: 1e-8, atol: 1e-12 }
+    }
+}
+
+/// From so many states on, a method whose steps cost one factorisation is faster.
+const LARGE: usize = 100;
+/// If signs of functions are watched, no step is longer than this part of the run.
+const LONGEST_STEP: f64 = 0.01;
+/// How far ahead triggers are looked at, in units of the time or of the run's length.
+const AHEAD: f64 = 1e-10;
+/// No more stops in one run.
+const MOST_STOPS: u64 = 1_000_000;
+
+/// A model that is ready to run: its formulas are recorded, once for all runs. Every thread takes a clone.
+#[derive(Debug, Clone)]
+pub struct Simulator {
+    pub(crate) model: Model,
+    pub(super) field: RecordedField,
+    switches: Switches,
+    events: EventPrograms,
+    pub(crate) tolerances: Tolerances,
+}
+
+impl Simulator {
+    /// Records the formulas of a model.
+    pub fn new(model: Model, tolerances: Tolerances) -> Self {
+        let (field, switches) = (RecordedField::new(&model), Switches::new(&model));
+        Self { field, switches, events: EventPrograms::new(&model), model, tolerances }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub(super) fn stepper(&self) -> Box<dyn Stepper<f64>> {
+        let d = self.field.dim();
+        if d >= LARGE { Box::new(Bdf::new(1, d)) } else { Box::new(Radau::new(1, d)) }
+    }
+
+    pub(crate) fn absolute(&self, y: &[f64]) -> f64 {
+        let largest = y.iter().fold(0.0_f64, |m, y| m.max(y.abs()));
+        self.tolerances.atol * if largest > 0.0 { largest.min(1.0) } else { 1.0 }
+    }
+
+    /// Runs from `t0` and tells `save(i, t, y, p)` at each of the times, which ascend from `t0`, until it answers false; what is saved at
+    /// the time of an event is what the event leaves. Returns states and parameters where it ended.
+    pub(crate) fn run(
+        &mut self,
+        t0: f64,
+        start: Start<f64>,
+        times: &[f64],
+        save: &mut dyn FnMut(usize, f64, &[f64], &[f64]) -> bool,
+    ) -> Result<Start<f64>, SimulationError> {
+        let Start { mut y, mut p } = start;
+        self.check_start(t0, &y, &p)?;
+        check_times(t0, times)?;
+        let d = self.model.n_states();
+        y.resize(self.field.dim(), 0.0);
+        let t1 = times.last().copied().unwrap_or(t0);
+        let atol = self.absolute(&y);
+        let mut stepper = self.stepper();
+        let mut events = EventState::new(&self.model);
+        let (mut t, mut saved, mut stops, mut go_on) = (t0, 0, 0, true);
+        loop {
+            events.settle(
+                &self.model,
+                &mut self.events,
+                &mut Point { t, y: &mut y[..d], p: &mut p },
+                None,
+            )?;
+            while go_on && times.get(saved).is_some_and(|&at| at <= t) {
+                go_on = save(saved, t, &y[..d], &p);
+                saved += 1;
+            }
+            if t >= t1 || !go_on {
+                break;
+            }
+            if !self.model.events.is_empty() {
+                // Triggers that hold after this time, but not yet at it.
+                let (field, mut rates) = (&mut self.field, vec![0.0; y.len()]);
+                let step = AHEAD * t.abs().max(t1 - t0);
+                let mut ahead = |t: f64, y: &[f64], p: &[f64]| {
+                    let mut y = y.to_vec();
+                    y.resize(rates.len(), 0.0);
+                    // A field that is recorded does not fail.
+                    let _ = field.eval(t, &y, p, &mut rates);
+                    y.iter_mut().zip(&rates).for_each(|(y, dy)| *y += step * dy);
+                    (t + step, y)
+                };
+                let mut at = Point { t, y: &mut y[..d], p: &mut p };
+                events.settle(&self.model, &mut self.events, &mut at, Some(&mut ahead))?;
+            }
+            let (times_of_jumps, watched) = self.switches.times((t, t1), &p);
+            let end = times_of_jumps.first().copied().unwrap_or(t1);
+            let end = events.next().map_or(end, |next| end.min(next)).min(t1);
+            // What is saved at the end is saved after what happens there.
+            let count = times[saved..].iter().take_while(|&&at| at < end).count();
+            let mut roots: Vec<Event<'_, f64>> = Vec::new();
+            let timed = watched.iter().map(|&k| self.switches.timed(k));
+            for root in self.switches.roots.iter().chain(timed) {
+                let mut root = root.clone();
+                roots.push(Event::new(move |t, y: &[f64], p: &[f64]| root.values(t, y, p)[0]).terminal());
+            }
+            let h_max = if roots.is_empty() { f64::INFINITY } else { LONGEST_STEP * (t1 - t0) };
+            let options = SolveOptions {
+                save_at: &times[saved..saved + count],
+                discontinuities: &[t, end],
+                step: StepSize::Adaptive { h0: None, h_max },
+                ..SolveOptions::tolerance(self.tolerances.rtol, atol)
+            };
+            let told = &p;
+            let mut saver =
+                Saver(|i: usize, t: f64, y: &[f64]| go_on = go_on && save(saved + i, t, &y[..d], told));
+            let rhs = &mut Rhs::Jacobian(&mut self.field as &mut dyn Jacobian<f64>);
+            let stats =
+                solve_events(rhs, &p, &mut y, (t, end), &mut *stepper, &options, &mut roots, &mut saver)?;
+            t = match stats.stopped {
+                Stopped::Event { t, .. } => t,
+                _ => end,
+            };
+            saved += times[saved..saved + count].iter().take_while(|&&at| at <= t).count();
+            stops += 1;
+            if stops > MOST_STOPS {
+                return Err(SimulationError::TooManyEvents { limit: MOST_STOPS, t });
+            }
+        }
+        y.truncate(d);
+        Ok(Start { y, p })
+    }
+
+    /// The error if a state has no value, or no rate of change, at the start.
+    pub(super) fn check_start(&mut self, t: f64, y: &[f64], p: &[f64]) -> Result<(), SimulationError> {
+        let needs = || -> Vec<String> {
+            let ids = self.model.param_ids().zip(p).filter(|(_, x)| x.is_nan());
+            ids.map(|(id, _)| id.to_owned()).collect()
+        };
+        let id = |i: usize| self.model.quantities[self.model.states[i]].id.clone();
+        if let Some(i) = y.iter().position(|x| !x.is_finite()) {
+            return Err(SimulationError::NoValue { id: id(i), needs: needs() });
+        }
+        let mut y = y.to_vec();
+        let d = y.len();
+        y.resize(self.field.dim(), 0.0);
+        let mut rates = vec![0.0; y.len()];
+        self.field.eval(t, &y, p, &mut rates).map_err(SolveError::from)?;
+        if let Some(i) = rates[..d].iter().position(|x| !x.is_finite()) {
+            return Err(SimulationError::NoRate { id: id(i), value: rates[i], t, needs: needs() });
+        }
+        Ok(())
+    }
+}
+
+fn check_times(t0: f64, times: &[f64]) -> Result<(), SimulationError> {
+    let mut before = t0;
+    for (i, &t) in times.iter().enumerate() {
+        if !t.is_finite() || t < before || i > 0 && t == before {
+            return Err(SimulationError::Times { start: t0, t });
+        }
+        before = t;
+    }
+    Ok(())
+}
+
+/// Passes saved states on.
+struct Saver<F>(F);
+
+impl<F: FnMut(usize, f64, &[f64])> Observer<f64> for Saver<F> {
+    fn step(&mut self, _record: StepRecord<'_, f64>) {}
+    fn save(&mut self, i: usize, t: f64, y: &[f64]) {
+        (self.0)(i, t, y);
+    }
+}

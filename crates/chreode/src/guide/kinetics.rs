@@ -1,0 +1,46 @@
+//! Chapter 7: measured concentrations.
+//!
+//! # A model in SBML
+//! [`Model`](crate::kinetics::Model) reads SBML of levels 2 and 3. Its formulas are recorded once, by a
+//! [`Simulator`](crate::kinetics::Simulator), and run as often as one likes.
+//! ```
+//! use chreode::kinetics::{Model, Simulator, Tolerances};
+//!
+//! let text = r#"<sbml xmlns="http://www.sbml.org/sbml/level2/version4" level="2" version="4"><model id="binding">
+//!   <listOfCompartments><compartment id="cell" size="1"/></listOfCompartments>
+//!   <listOfSpecies>
+//!     <species id="A" compartment="cell" initialConcentration="2"/>
+//!     <species id="B" compartment="cell" initialConcentration="0"/>
+//!   </listOfSpecies>
+//!   <listOfParameters><parameter id="k" value="0.5"/></listOfParameters>
+//!   <listOfReactions><reaction id="decay">
+//!     <listOfReactants><speciesReference species="A"/></listOfReactants>
+//!     <listOfProducts><speciesReference species="B"/></listOfProducts>
+//!     <kineticLaw><math xmlns="http://www.w3.org/1998/Math/MathML">
+//!       <apply><times/><ci>cell</ci><ci>k</ci><ci>A</ci></apply>
+//!     </math></kineticLaw>
+//!   </reaction></listOfReactions></model></sbml>"#;
+//! let model = Model::from_sbml(text)?;
+//! let run = Simulator::new(model, Tolerances::default()).trajectory(&[0.0, 1.0, 2.0], false)?;
+//! assert_eq!(run.ids, ["A", "B", "cell"]);
+//! assert!((run.column("A").unwrap()[2] - 2.0 * (-1.0_f64).exp()).abs() < 1e-7);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//! From the shell: `chreode kinetics model.xml --until 10 --points 51 -o out.csv`.
+//!
+//! # Measurements in PEtab
+//! A [`Problem`](crate::kinetics::Problem) is a model with what was measured, of what, and under which conditions. Every file is
+//! checked when it is opened, and an error names file, row and column.
+//! ```no_run
+//! use chreode::kinetics::{Problem, Tolerances};
+//!
+//! let mut problem = Problem::open("problem.yaml".as_ref(), Tolerances::default())?;
+//! let nominal = problem.nominal();
+//! let simulation = problem.simulate(&nominal)?;
+//! println!("ln L = {}", problem.likelihood(&simulation).log_likelihood);
+//! # Ok::<(), chreode::kinetics::KineticsError>(())
+//! ```
+//! From the shell: `chreode kinetics problem.yaml --simulate -o sim.tsv`, which writes one row for each measurement and prints the
+//! log-likelihood.
+//!
+//! What is read of both formats, and what is refused by name, is said in `docs/METHODS.md`, section 9.
