@@ -4,7 +4,11 @@
 
 use chreode_core::{LinearSolver, Real, SingularMatrix, Sparsity};
 use chreode_linalg::{BandLu, Complex, Lu, Scalar, SparseLu};
+use chreode_testkit::{CountingAllocator, allocations_in};
 use proptest::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// Values of a pattern as a dense row-major matrix.
 fn dense<S: Scalar>(pattern: &Sparsity, values: &[S]) -> Vec<S> {
@@ -210,4 +214,25 @@ fn singular_matrices() {
     let mut band = BandLu::new(&Sparsity::banded(3, 1, 1));
     singular(&[1, 2], band.factor(&[1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]));
     singular(&[1, 2], band.factor(&[1.0, 1.0, 1.0, f64::NAN, 0.0, 0.0, 1.0]));
+}
+
+/// Matrices that need pivots from all rows allocate when the first one comes, and not again.
+#[test]
+fn pivots_from_all_rows_allocate_once() {
+    let n = 12;
+    let pattern = Sparsity::banded(n, 2, 2);
+    // Diagonal blocks alone give pivots of almost nothing.
+    let mut values = Vec::new();
+    for j in 0..n {
+        values
+            .extend(pattern.column(j).iter().map(|&i| if i == j { 1e-9 } else { 1.0 + (i * j % 7) as f64 }));
+    }
+    let mut lu = SparseLu::new(&pattern);
+    for round in 0..3 {
+        let (allocations, ()) = allocations_in(|| lu.factor(&values).unwrap());
+        assert!(lu.is_pivoted_by_column());
+        assert!(round == 0 || allocations == 0, "{round}: {allocations}");
+    }
+    let r = residuals(&dense(&pattern, &values), &mut lu, &vec![1.0; n]);
+    assert!(r < 100.0, "{r}");
 }

@@ -4,6 +4,7 @@
 use chreode_core::{FieldError, Real, Tolerance};
 
 use crate::erk::step::Erk;
+use crate::error_norm::TINY;
 use crate::rhs::Rhs;
 use crate::stats::Work;
 use crate::stepper::{StepFailure, Stepper};
@@ -234,7 +235,7 @@ fn size_of<T: Real>(v: &[T], y: &[T], d: usize, tol: Tolerance<'_>) -> f64 {
     let mut sum = 0.0;
     for (v, y) in v.chunks_exact(d).zip(y.chunks_exact(d)) {
         for (j, (v, y)) in v.iter().zip(y).enumerate() {
-            let r = v.f64() / (tol.atol.of(j) + tol.rtol.of(j) * y.f64().abs() + 1e-30);
+            let r = v.f64() / (tol.atol.of(j) + tol.rtol.of(j) * y.f64().abs() + TINY);
             sum += r * r;
         }
     }
@@ -366,8 +367,8 @@ impl<T: Real, S: Stepper<T>> Stepper<T> for AutoSwitch<T, S> {
         self.current_mut().reject();
     }
 
-    fn factor(&mut self, err: f64) -> Option<f64> {
-        self.current_mut().factor(err)
+    fn step_ratio(&mut self, err: f64) -> Option<f64> {
+        self.current_mut().step_ratio(err)
     }
 
     fn failure(&self) -> Option<StepFailure> {

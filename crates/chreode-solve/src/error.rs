@@ -50,11 +50,17 @@ pub enum SolveError {
         /// Number of the coordinate.
         coordinate: usize,
     },
-    /// The field gave an infinite or NaN derivative.
-    #[error("the field is not finite within the step that ends at t = {t}")]
+    /// The field, or its Jacobian, is infinite or NaN at a state that is finite.
+    #[error("{what} is not finite at t = {t}: trajectory {trajectory}, coordinate {coordinate}")]
     NonFiniteDerivative {
-        /// End of the step.
+        /// The field or its Jacobian.
+        what: &'static str,
+        /// Time of the evaluation.
         t: f64,
+        /// Number of the trajectory.
+        trajectory: u64,
+        /// Number of the coordinate; the row of a Jacobian.
+        coordinate: usize,
     },
     /// A log-weight became infinite or NaN.
     #[error("log-weight is not finite at t = {t}: trajectory {trajectory}")]

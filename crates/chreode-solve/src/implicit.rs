@@ -189,8 +189,8 @@ macro_rules! method {
             fn reject(&mut self) {
                 self.0.reject();
             }
-            fn factor(&mut self, err: f64) -> Option<f64> {
-                self.0.factor(err)
+            fn step_ratio(&mut self, err: f64) -> Option<f64> {
+                self.0.step_ratio(err)
             }
             fn failure(&self) -> Option<StepFailure> {
                 self.0.failure()

@@ -14,7 +14,7 @@ use crate::observer::{Observer, Saver, StepRecord};
 use crate::options::{SolveOptions, StepSize};
 use crate::rhs::Rhs;
 use crate::stats::{Stats, Stopped};
-use crate::stepper::Stepper;
+use crate::stepper::{StepFailure, Stepper};
 use crate::stops::{Segment, Stops};
 
 /// Solves `dy/dt = f(t, y; p)` over `span` (backward if it ends before it starts); `y`, `[n, d]`, is the start
@@ -212,19 +212,19 @@ fn run<T: Real>(
             }
             if !adaptive {
                 return Err(match stepper.failure() {
-                    Some(failure) if !err.is_nan() => SolveError::Unsolved { t, h: tried, failure },
-                    _ => not_finite(stepper.proposed(), d, t_end),
+                    Some(failure) if !err.is_nan() || is_named(failure) => unsolved(t, tried, failure),
+                    _ => not_finite(f, t, t_end, y, stepper.proposed(), p),
                 });
             }
-            let factor = stepper.factor(err);
+            let factor = stepper.step_ratio(err);
             h = tried * factor.unwrap_or_else(|| control.rejected(err, error_order));
             let h_min = least_step(t);
             if h < h_min {
                 outcome?;
                 return Err(match stepper.failure() {
-                    _ if err.is_nan() => not_finite(stepper.proposed(), d, t_end),
-                    Some(failure) => SolveError::Unsolved { t, h: tried, failure },
-                    None => SolveError::StepSizeTooSmall { t, h, h_min },
+                    Some(failure) if !err.is_nan() || is_named(failure) => unsolved(t, tried, failure),
+                    _ if err.is_nan() => not_finite(f, t, t_end, y, stepper.proposed(), p),
+                    _ => SolveError::StepSizeTooSmall { t, h, h_min },
                 });
             }
             continue;
@@ -299,7 +299,7 @@ fn run<T: Real>(
                 h = h.max(least_step(t)).min(h_max);
             }
         } else if adaptive {
-            let factor = stepper.factor(err).unwrap_or_else(|| control.accepted(err, error_order, whole));
+            let factor = stepper.step_ratio(err).unwrap_or_else(|| control.accepted(err, error_order, whole));
             if whole {
                 h = tried * factor;
             } else {
@@ -354,7 +354,37 @@ fn least_step(t: f64) -> f64 {
     (16.0 * f64::EPSILON * t.abs()).max(1e-290)
 }
 
-/// The error of a step that ended at `t` in something that is not finite.
-fn not_finite<T: Real>(y: &[T], d: usize, t: f64) -> SolveError {
-    check_finite(y, d, 0, t).err().unwrap_or(SolveError::NonFiniteDerivative { t })
+/// Whether the method itself says what is not finite.
+fn is_named(failure: StepFailure) -> bool {
+    matches!(failure, StepFailure::NotFinite { .. })
+}
+
+/// The error of a step from `(t, y)` of length `h` that an implicit method could not make.
+fn unsolved(t: f64, h: f64, failure: StepFailure) -> SolveError {
+    match failure {
+        StepFailure::NotFinite { what, t, trajectory, coordinate } => {
+            SolveError::NonFiniteDerivative { what, t, trajectory, coordinate }
+        }
+        failure => SolveError::Unsolved { t, h, failure },
+    }
+}
+
+/// The error of a step from `(t, y)` to `(t_end, y_end)` in which something is not finite: the state, or the field at one of its ends,
+/// which is evaluated for that.
+fn not_finite<T: Real>(f: &mut Rhs<'_, T>, t: f64, t_end: f64, y: &[T], y_end: &[T], p: &[T]) -> SolveError {
+    let d = f.dim();
+    if let Err(error) = check_finite(y_end, d, 0, t_end) {
+        return error;
+    }
+    let mut slope = vec![T::ZERO; y.len()];
+    for (t, y) in [(t_end, y_end), (t, y)] {
+        if f.eval(t, y, p, &mut slope).is_ok()
+            && let Some(k) = slope.iter().position(|v| !v.is_finite())
+        {
+            let (trajectory, coordinate) = ((k / d) as u64, k % d);
+            return SolveError::NonFiniteDerivative { what: "the field", t, trajectory, coordinate };
+        }
+    }
+    // An error estimate that overflowed: states are finite, but differ by more than numbers can be large.
+    SolveError::StepSizeTooSmall { t, h: (t_end - t).abs(), h_min: least_step(t) }
 }

@@ -94,7 +94,7 @@ pub trait Stepper<T: Real> {
 
     /// The next step's length over the last one's, if the method rules it by itself; asked once after each step,
     /// when it was accepted or rejected. `None` leaves it to the loop's controller.
-    fn factor(&mut self, _err: f64) -> Option<f64> {
+    fn step_ratio(&mut self, _err: f64) -> Option<f64> {
         None
     }
 
@@ -128,6 +128,18 @@ pub enum StepFailure {
         iterations: usize,
         /// Norm of what was left over that of the right-hand side.
         residual: f64,
+    },
+    /// The field, or its Jacobian, is infinite or NaN at a state that the method came to.
+    #[error("{what} is not finite at t = {t}: trajectory {trajectory}, coordinate {coordinate}")]
+    NotFinite {
+        /// Which of the two.
+        what: &'static str,
+        /// Time.
+        t: f64,
+        /// Number of the trajectory.
+        trajectory: u64,
+        /// Number of the coordinate; the row of a Jacobian.
+        coordinate: usize,
     },
     /// The Newton matrix is singular.
     #[error("Newton matrix: {0}")]

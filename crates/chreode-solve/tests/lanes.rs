@@ -170,8 +170,8 @@ fn failures_stay_with_their_trajectory() {
             | (Err(SolveError::TooManySteps { t, .. }), Err(SolveError::TooManySteps { t: other, .. }))
             // At the edge of what is finite, the last bits decide which of the two it is.
             | (
-                Err(SolveError::NonFinite { t, .. } | SolveError::NonFiniteDerivative { t }),
-                Err(SolveError::NonFinite { t: other, .. } | SolveError::NonFiniteDerivative { t: other }),
+                Err(SolveError::NonFinite { t, .. } | SolveError::NonFiniteDerivative { t, .. }),
+                Err(SolveError::NonFinite { t: other, .. } | SolveError::NonFiniteDerivative { t: other, .. }),
             ) => {
                 assert!((t - other).abs() < 1e-6, "{i}");
                 assert!(i == 1 || i == 3 || close(&y[i..=i], &end, 1e-6), "{i}: {y:?} {end:?}");

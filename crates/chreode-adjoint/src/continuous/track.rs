@@ -172,8 +172,8 @@ impl<T: Real> Stepper<T> for Recording<'_, T> {
         self.inner.reject();
     }
 
-    fn factor(&mut self, err: f64) -> Option<f64> {
-        self.inner.factor(err)
+    fn step_ratio(&mut self, err: f64) -> Option<f64> {
+        self.inner.step_ratio(err)
     }
 
     fn failure(&self) -> Option<StepFailure> {

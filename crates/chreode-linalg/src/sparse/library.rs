@@ -112,9 +112,10 @@ impl<S: Scalar> Library<S> {
             return Err(0);
         }
         // A zero pivot shows in what is solved with it.
-        let mut probe = vec![S::ONE; self.pattern.n_cols()];
-        self.solve(&mut probe, false);
-        match probe.iter().position(|x| !x.magnitude().is_finite()) {
+        self.x.clear();
+        self.x.resize(self.pattern.n_cols(), S::ONE.widen());
+        S::Wide::solve(&self.symbolic, &self.numeric, &mut self.x, false, &mut self.memory);
+        match self.x.iter().position(|&x| !S::narrow(x).magnitude().is_finite()) {
             None => Ok(()),
             Some(at) => Err(at),
         }

@@ -6,6 +6,7 @@ use chreode_linalg::GmresOutcome;
 use super::differences::{Differences, MAX_ORDER, alpha, error_constant};
 use crate::implicit::{Implicit, Multistep};
 use crate::initial_step::initial_step;
+use crate::newton::convergence::{Convergence, Verdict};
 use crate::newton::krylov::{ENOUGH_TO_GO_ON, Krylov, KrylovOptions, Preconditioner};
 use crate::newton::linearisation::{JacobianAge, Linearisation};
 use crate::newton::weights::Weights;
@@ -15,8 +16,6 @@ use crate::stepper::{StepFailure, Stepper};
 
 /// Most Newton iterations of a step.
 const MAX_ITERATIONS: u32 = 4;
-/// The same where the step cannot be made shorter.
-const MOST_OF_FIXED_STEPS: u32 = 50;
 /// What Newton's iteration may leave, relative to the tolerance of the error. This, the safety factor and `NOT_WORTH` were chosen by
 /// work against precision on the stiff problems of `chreode-testkit`.
 const LEFT_OF_NEWTON: f64 = 0.03;
@@ -58,11 +57,8 @@ pub(crate) struct BdfSteps<T: Real> {
     fixed: bool,
     /// Whether the history already holds the proposed step.
     advanced: bool,
-    iterations: u32,
-    rate: f64,
+    convergence: Convergence,
     next_factor: f64,
-    /// `rate / (1 - rate)` of the last iteration with this factorisation: what is left over the last correction.
-    eta: f64,
     failure: Option<StepFailure>,
     work: Work,
 }
@@ -93,10 +89,8 @@ impl<T: Real> BdfSteps<T> {
             weights: Weights::new(n, d),
             fixed: false,
             advanced: false,
-            iterations: 0,
-            rate: 0.0,
+            convergence: Convergence::new(MAX_ITERATIONS, LEFT_OF_NEWTON),
             next_factor: 1.0,
-            eta: 1.0,
             failure: None,
             work: Work::default(),
         }
@@ -104,17 +98,10 @@ impl<T: Real> BdfSteps<T> {
 
     /// Simplified Newton iteration for the correction (not simplified without matrices); why it failed, if it did.
     fn newton(&mut self, f: &mut Rhs<'_, T>, t_end: f64, p: &[T]) -> Result<Option<StepFailure>, FieldError> {
-        // Corrections of this size are rounding.
-        let floor = 10.0 * self.weights.rounding(&self.y1);
-        let enough = floor.max(LEFT_OF_NEWTON);
-        let most = if self.fixed { MOST_OF_FIXED_STEPS } else { MAX_ITERATIONS };
+        let enough = self.convergence.begin(self.weights.rounding(&self.y1), self.fixed);
         let shift = T::c(self.shift);
         self.correction.fill(T::ZERO);
-        let mut before = 0.0;
-        let last = self.eta.sqrt();
-        self.eta = last * last.sqrt(); // to the 3/4: it may have become worse
-        for k in 1..=most {
-            self.iterations = k;
+        loop {
             self.work.newton_iterations += 1;
             self.work.evals += 1;
             f.eval(t_end, &self.y1, p, &mut self.residual)?;
@@ -149,39 +136,34 @@ impl<T: Real> BdfSteps<T> {
                 )?;
                 if !(outcome.converged || outcome.residual <= ENOUGH_TO_GO_ON) {
                     let GmresOutcome { iterations, residual, .. } = outcome;
-                    return Ok(Some(StepFailure::Krylov { iterations, residual }));
+                    let failure = StepFailure::Krylov { iterations, residual };
+                    let fault = if residual.is_finite() { None } else { self.fault(f, t_end, p) };
+                    return Ok(Some(fault.unwrap_or(failure)));
                 }
             } else {
                 self.linear.solve(&mut self.residual);
             }
             let size = self.weights.norm(&self.residual);
-            if !size.is_finite() {
-                return Ok(Some(self.diverged(f64::INFINITY)));
-            }
-            if k > 1 {
-                self.rate = size / before;
-                if self.rate >= 1.0 && size > floor {
-                    return Ok(Some(self.diverged(self.rate)));
-                }
-                self.eta = (self.rate / (1.0 - self.rate)).abs();
-                if !self.fixed && self.eta * size * self.rate.powi((MAX_ITERATIONS - k) as i32) > enough {
-                    return Ok(Some(self.diverged(self.rate)));
-                }
+            let verdict = self.convergence.judge(size);
+            if let Verdict::Diverged(failure) = verdict {
+                let fault = if size.is_finite() { None } else { self.fault(f, t_end, p) };
+                return Ok(Some(fault.unwrap_or(failure)));
             }
             for ((y, c), &r) in self.y1.iter_mut().zip(&mut self.correction).zip(&self.residual) {
                 *y += r;
                 *c += r;
             }
-            if self.eta * size < enough || size <= floor {
+            if let Verdict::Converged = verdict {
                 return Ok(None);
             }
-            before = size;
         }
-        Ok(Some(self.diverged(self.rate)))
     }
 
-    fn diverged(&self, rate: f64) -> StepFailure {
-        StepFailure::NewtonDiverged { iterations: self.iterations, rate }
+    /// What is not finite of the field and its Jacobian, where an iteration came to.
+    fn fault(&mut self, f: &mut Rhs<'_, T>, t_end: f64, p: &[T]) -> Option<StepFailure> {
+        self.work.evals += 1;
+        f.eval(t_end, &self.y1, p, &mut self.residual).ok()?;
+        self.linear.fault(t_end, &self.y1, &self.residual)
     }
 
     /// Gets the Jacobian and its factorisation for this shift, or the preconditioner for it; says why there is none.
@@ -216,12 +198,13 @@ impl<T: Real> BdfSteps<T> {
                 if let Err(singular) = self.linear.factor(shift, &mut self.work) {
                     // Also where the Jacobian is not finite: another state may have a better one.
                     self.jacobian = JacobianAge::Expired;
-                    return Ok(Some(singular.into()));
+                    return Ok(Some(self.fault(f, t_end, p).unwrap_or(singular.into())));
                 }
             }
         }
         if expired || moved {
-            (self.shift, self.eta) = (shift, 1.0);
+            self.shift = shift;
+            self.convergence.forget();
         }
         Ok(None)
     }
@@ -263,7 +246,7 @@ impl<T: Real> BdfSteps<T> {
 
     fn safety(&self) -> f64 {
         let most = f64::from(2 * MAX_ITERATIONS);
-        SAFETY * (most + 1.0) / (most + f64::from(self.iterations))
+        SAFETY * (most + 1.0) / (most + f64::from(self.convergence.iterations))
     }
 
     fn advance(&mut self) {
@@ -329,6 +312,10 @@ impl<T: Real> Stepper<T> for BdfSteps<T> {
         self.failure = None;
         self.weights.follow(tol, |rtol, atol| (rtol, atol));
         if !self.started {
+            if let Some(fault) = self.linear.field_fault(t, y, &self.f0) {
+                (self.failure, self.next_factor) = (Some(fault), 0.5); // nothing can be predicted from it
+                return Ok(f64::INFINITY);
+            }
             let derivative = (!self.linear.has_mass()).then_some(&self.f0[..]);
             self.history.restart(y, derivative, h);
             self.started = true;
@@ -407,7 +394,7 @@ impl<T: Real> Stepper<T> for BdfSteps<T> {
         self.equal_steps = 0;
     }
 
-    fn factor(&mut self, err: f64) -> Option<f64> {
+    fn step_ratio(&mut self, err: f64) -> Option<f64> {
         if err <= 1.0 {
             return Some(self.choose_order(err));
         }

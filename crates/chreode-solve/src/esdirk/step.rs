@@ -7,6 +7,7 @@ use super::tableau::EsdirkTableau;
 use crate::erk::combine::{Gathered, Plan};
 use crate::implicit::Implicit;
 use crate::initial_step::initial_step;
+use crate::newton::convergence::{Convergence, Verdict};
 use crate::newton::linearisation::{JacobianAge, Linearisation};
 use crate::newton::weights::Weights;
 use crate::rhs::Rhs;
@@ -15,8 +16,6 @@ use crate::stepper::{StepFailure, Stepper};
 
 /// Most Newton iterations of a stage.
 const MAX_ITERATIONS: u32 = 5;
-/// The same where the step cannot be made shorter.
-const MOST_OF_FIXED_STEPS: u32 = 50;
 /// What Newton's iteration may leave, relative to the tolerance of the error. This, the rate, the safety factor and the points that the
 /// second stage is predicted from were chosen by work against precision on the stiff problems of `chreode-testkit`: 0.80 of the work at
 /// equal error of 0.02, 0.1, 0.9 and three points.
@@ -59,12 +58,7 @@ pub(crate) struct EsdirkSteps<T: Real> {
     y1: Vec<T>,
     weights: Weights<T>,
     fixed: bool,
-    iterations: u32,
-    /// Of the last Newton iteration; the largest one of a step's stages.
-    rate: f64,
-    worst_rate: f64,
-    /// `rate / (1 - rate)` of the last iteration with this factorisation: what is left over the last correction.
-    eta: f64,
+    convergence: Convergence,
     error_before: f64,
     rejected: bool,
     next_factor: f64,
@@ -104,10 +98,7 @@ impl<T: Real> EsdirkSteps<T> {
             y1: zeros(),
             weights: Weights::new(n, d),
             fixed: false,
-            iterations: 0,
-            rate: 0.0,
-            worst_rate: 0.0,
-            eta: 1.0,
+            convergence: Convergence::new(MAX_ITERATIONS, LEFT_OF_NEWTON),
             error_before: 1.0,
             rejected: false,
             next_factor: 1.0,
@@ -133,18 +124,20 @@ impl<T: Real> EsdirkSteps<T> {
         Ok(())
     }
 
-    /// Factors for a step of length `h`; false if the matrix is singular.
-    fn factor_for(&mut self, h: f64) -> bool {
+    /// Factors for a step of length `h` from `(t, y)`, where the Jacobian was computed; false if the matrix is singular.
+    fn factor_for(&mut self, f: &mut Rhs<'_, T>, t: f64, h: f64, y: &[T], p: &[T]) -> bool {
         if (self.factored - h).abs() <= 1e-9 * h.abs() {
             return true;
         }
         self.factored = 0.0;
         if let Err(singular) = self.linear.factor(1.0 / (self.tableau.gamma * h), &mut self.work) {
             self.next_factor = 0.5;
-            self.failure = Some(singular.into());
+            self.tmp.copy_from_slice(y);
+            self.failure = Some(self.fault(f, t, p).unwrap_or(singular.into()));
             return false;
         }
-        (self.factored, self.eta) = (h, 1.0);
+        self.factored = h;
+        self.convergence.forget();
         true
     }
 
@@ -161,7 +154,7 @@ impl<T: Real> EsdirkSteps<T> {
     ) -> Result<bool, FieldError> {
         let eps = T::EPSILON.f64();
         let tiny = (eps.sqrt() * h.abs()).max(16.0 * eps * t.abs()).min(0.1 * h.abs()).copysign(h);
-        if !self.factor_for(tiny / self.tableau.gamma) {
+        if !self.factor_for(f, t, tiny / self.tableau.gamma, y, p) {
             return Ok(false);
         }
         self.tmp.copy_from_slice(y);
@@ -212,17 +205,9 @@ impl<T: Real> EsdirkSteps<T> {
         p: &[T],
     ) -> Result<bool, FieldError> {
         let nd = if N > 0 { N } else { self.nd };
-        // Corrections of this size are rounding.
-        let floor = 10.0 * self.weights.rounding(&self.psi);
-        let enough = floor.max(LEFT_OF_NEWTON);
-        let most = if self.fixed { MOST_OF_FIXED_STEPS } else { MAX_ITERATIONS };
+        self.convergence.begin(self.weights.rounding(&self.psi), self.fixed);
         let shift = T::c(1.0 / (self.tableau.gamma * h));
-        let last = self.eta.sqrt();
-        self.eta = last * last.sqrt(); // to the 3/4: it may have become worse
-        (self.rate, self.iterations) = (0.0, 0);
-        let mut before = 0.0;
-        for k in 1..=most {
-            self.iterations = k;
+        loop {
             self.work.newton_iterations += 1;
             self.work.evals += 1;
             let (tmp, psi, delta) = (&mut self.tmp[..nd], &self.psi[..nd], &self.delta[..nd]);
@@ -241,38 +226,29 @@ impl<T: Real> EsdirkSteps<T> {
             }
             self.linear.solve(residual);
             let size = self.weights.norm(residual);
-            if !size.is_finite() {
-                self.rate = f64::INFINITY;
-                return Ok(self.give_up(0.5));
-            }
-            if k > 1 {
-                self.rate = size / before;
-                self.worst_rate = self.rate.max(self.worst_rate);
-                if self.rate >= 1.0 && size > floor {
-                    return Ok(self.give_up(0.5));
-                }
-                self.eta = (self.rate / (1.0 - self.rate)).abs();
-                if !self.fixed && self.eta * size * self.rate.powi((MAX_ITERATIONS - k) as i32) > enough {
-                    return Ok(self.give_up(0.5));
-                }
+            let verdict = self.convergence.judge(size);
+            if let Verdict::Diverged(failure) = verdict {
+                self.work.newton_failures += 1;
+                self.next_factor = 0.5;
+                let fault = if size.is_finite() { None } else { self.fault(f, time, p) };
+                self.failure = Some(fault.unwrap_or(failure));
+                return Ok(false);
             }
             let delta = &mut self.delta[..nd];
             for j in 0..nd {
                 delta[j] += residual[j];
             }
-            if self.eta * size < enough || size <= floor {
+            if let Verdict::Converged = verdict {
                 return Ok(true);
             }
-            before = size;
         }
-        Ok(self.give_up(0.5))
     }
 
-    fn give_up(&mut self, factor: f64) -> bool {
-        self.work.newton_failures += 1;
-        self.next_factor = factor;
-        self.failure = Some(StepFailure::NewtonDiverged { iterations: self.iterations, rate: self.rate });
-        false
+    /// What is not finite of the field and its Jacobian, where a stage's iteration came to.
+    fn fault(&mut self, f: &mut Rhs<'_, T>, time: f64, p: &[T]) -> Option<StepFailure> {
+        self.work.evals += 1;
+        f.eval(time, &self.tmp, p, &mut self.residual).ok()?;
+        self.linear.fault(time, &self.tmp, &self.residual)
     }
 
     /// The implicit stages; false if one has no solution.
@@ -287,7 +263,7 @@ impl<T: Real> EsdirkSteps<T> {
     ) -> Result<bool, FieldError> {
         let (m, nd, h) = (self.tableau, self.nd, t_end - t);
         let inverse = T::c(1.0 / (m.gamma * h));
-        self.worst_rate = 0.0;
+        self.convergence.worst_rate = 0.0;
         for i in 1..m.stages() {
             self.plan.terms(i).sum_of::<N>(Some(y), h, &self.k[..i * nd], &mut self.psi);
             self.guess::<N>(i, h);
@@ -330,7 +306,7 @@ impl<T: Real> EsdirkSteps<T> {
                 }
                 self.started = true;
             }
-            if !self.factor_for(h) {
+            if !self.factor_for(f, t, h, y, p) {
                 return Ok(f64::INFINITY);
             }
             if self.stages::<N>(f, t, t_end, y, p)? {
@@ -425,7 +401,8 @@ impl<T: Real> Stepper<T> for EsdirkSteps<T> {
 
     fn start(&mut self, f: &mut Rhs<'_, T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
         self.jacobian = JacobianAge::Expired;
-        (self.factored, self.last_h, self.eta, self.rejected) = (0.0, 0.0, 1.0, false);
+        (self.factored, self.last_h, self.rejected) = (0.0, 0.0, false);
+        self.convergence.forget();
         self.work.evals += 1;
         f.eval(t, y, p, &mut self.k[..self.nd])?;
         self.started = !self.linear.has_mass();
@@ -482,7 +459,8 @@ impl<T: Real> Stepper<T> for EsdirkSteps<T> {
         let last = self.last_k.len() - self.nd;
         self.k[..self.nd].copy_from_slice(&self.last_k[last..]);
         self.last_h = self.proposed_h;
-        self.jacobian = if self.worst_rate <= RATE_TO_KEEP { JacobianAge::Old } else { JacobianAge::Expired };
+        self.jacobian =
+            if self.convergence.worst_rate <= RATE_TO_KEEP { JacobianAge::Old } else { JacobianAge::Expired };
         self.rejected = false;
     }
 
@@ -493,7 +471,7 @@ impl<T: Real> Stepper<T> for EsdirkSteps<T> {
         }
     }
 
-    fn factor(&mut self, err: f64) -> Option<f64> {
+    fn step_ratio(&mut self, err: f64) -> Option<f64> {
         if err <= 1.0 {
             self.error_before = err.max(1e-2);
         }

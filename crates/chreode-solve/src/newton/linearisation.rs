@@ -7,6 +7,7 @@ use super::differences::Colored;
 use super::structure::{DENSE_UP_TO, Solver};
 use crate::rhs::Rhs;
 use crate::stats::Work;
+use crate::stepper::StepFailure;
 
 /// What the Jacobian that a method holds is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +240,36 @@ impl<T: Real> Linearisation<T> {
         }
         work.evals += colored.jacobian(f, t, y, p, f0, &self.scale, &mut self.shifted, &mut self.f1, jac)?;
         Ok(())
+    }
+
+    /// The first value that is not finite of `field`, `[n, d]`, if that is the field at a finite `state`.
+    pub(crate) fn field_fault(&self, t: f64, state: &[T], field: &[T]) -> Option<StepFailure> {
+        if !state.iter().all(|y| y.is_finite()) {
+            return None;
+        }
+        let k = field.iter().position(|v| !v.is_finite())?;
+        let (trajectory, coordinate) = ((k / self.d) as u64, k % self.d);
+        Some(StepFailure::NotFinite { what: "the field", t, trajectory, coordinate })
+    }
+
+    /// The same, and else the first one of the Jacobian that is held.
+    pub(crate) fn fault(&self, t: f64, state: &[T], field: &[T]) -> Option<StepFailure> {
+        if !state.iter().all(|y| y.is_finite()) {
+            return None;
+        }
+        let fault = self.field_fault(t, state, field);
+        if fault.is_some() {
+            return fault;
+        }
+        let Systems { jac, pattern, .. } = self.systems.as_ref()?;
+        let k = jac.iter().position(|v| !v.is_finite())?;
+        let len = (jac.len() / self.n.max(1)).max(1);
+        let row = match pattern {
+            Some(pattern) => pattern.row_indices()[k % len],
+            None => k % len / self.d,
+        };
+        let (what, trajectory, coordinate) = ("the Jacobian of the field", (k / len) as u64, row);
+        Some(StepFailure::NotFinite { what, t, trajectory, coordinate })
     }
 
     /// Factors `shift M - J`.

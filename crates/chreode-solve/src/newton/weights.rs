@@ -2,8 +2,7 @@
 
 use chreode_core::{Real, Tolerance};
 
-/// Smallest scale: keeps `0 / 0` out of a coordinate that is zero with `atol = 0`.
-const TINY: f64 = 1e-30;
+use crate::error_norm::TINY;
 
 /// `1 / (atol + rtol |y|)` for the coordinates of `n` trajectories at one state, and tolerances as a method uses them.
 #[derive(Debug, Clone)]

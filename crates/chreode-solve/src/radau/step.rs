@@ -205,7 +205,11 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
             }
             let size = self.weights.norm_of(rows::<T, S>(&self.dw, nd));
             if !size.is_finite() {
-                return Ok(self.give_up(0.5, f64::INFINITY));
+                self.give_up(0.5, f64::INFINITY);
+                if let Some(fault) = self.fault(table, f, t, h, y, p) {
+                    self.failure = Some(fault);
+                }
+                return Ok(false);
             }
             if k > 1 {
                 let step_rate = size / before;
@@ -315,7 +319,7 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
                 self.factored = 0.0;
                 if let Err(singular) = self.factor_all(table, h) {
                     self.next_factor = 0.5;
-                    self.failure = Some(singular.into());
+                    self.failure = Some(self.linear.fault(t, y, &self.f0).unwrap_or(singular.into()));
                     return Ok(f64::INFINITY);
                 }
                 self.factored = h;
@@ -346,6 +350,31 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
         }
         self.proposed_h = h;
         Ok(err)
+    }
+
+    /// What is not finite of the field and its Jacobian, where the stages came to.
+    fn fault<const S: usize>(
+        &mut self,
+        table: &Coefficients<S>,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        h: f64,
+        y: &[T],
+        p: &[T],
+    ) -> Option<StepFailure> {
+        transform(&table.t, rows(&self.w, self.nd), rows_mut(&mut self.z, self.nd));
+        for (i, c) in table.c.into_iter().enumerate() {
+            for ((tmp, &y), &z) in self.tmp.iter_mut().zip(y).zip(&self.z[i]) {
+                *tmp = y + z;
+            }
+            self.work.evals += 1;
+            let time = if i == S - 1 { t + h } else { t + c * h };
+            f.eval(time, &self.tmp, p, &mut self.f1).ok()?;
+            if let Some(fault) = self.linear.fault(time, &self.tmp, &self.f1) {
+                return Some(fault);
+            }
+        }
+        None
     }
 
     fn give_up(&mut self, factor: f64, rate: f64) -> bool {
@@ -606,7 +635,7 @@ impl<T: Real, const LEAST: usize, const MOST: usize> Stepper<T> for RadauSteps<T
         }
     }
 
-    fn factor(&mut self, err: f64) -> Option<f64> {
+    fn step_ratio(&mut self, err: f64) -> Option<f64> {
         if err <= 1.0 {
             self.error_before = err.max(1e-2);
             if self.control.choose(self.ratio, self.rate, self.iterations) {

@@ -130,7 +130,7 @@ impl<T: Real> RosenbrockSteps<T> {
         if self.factored != h {
             self.factored = 0.0;
             if let Err(singular) = self.linear.factor(1.0 / (m.gamma * h), &mut self.work) {
-                self.failure = Some(singular.into());
+                self.failure = Some(self.linear.fault(t, y, &self.f0).unwrap_or(singular.into()));
                 return Ok(f64::INFINITY);
             }
             self.factored = h;
@@ -168,6 +168,13 @@ impl<T: Real> RosenbrockSteps<T> {
         self.plan.terms(2 * m.stages()).sum_of::<N>(Some(y), 1.0, &self.u, &mut self.y1);
         self.plan.terms(2 * m.stages() + 1).sum_of::<N>(None, 1.0, &self.u, &mut self.err);
         let err = worst_norm(&self.err, y, &self.y1, self.d, tol, &mut self.stage);
+        if err.is_nan() {
+            // Systems spread it over the coordinates of the state: the field itself says where it comes from.
+            self.work.evals += 1;
+            if f.eval(t_end, y, p, &mut self.slope).is_ok() {
+                self.failure = self.linear.field_fault(t_end, y, &self.slope);
+            }
+        }
         if err <= 1.0 || self.fixed && !err.is_nan() {
             // Before the step is taken, so that a field that refuses its end has it tried again.
             self.work.evals += 1;

@@ -122,8 +122,9 @@ impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {
         if let Some(coordinate) = self.y1.iter().position(|y| !y[l].is_finite()) {
             return SolveError::NonFinite { t: t_end, trajectory, coordinate };
         }
-        if self.k.iter().any(|k| !k[l].is_finite()) {
-            return SolveError::NonFiniteDerivative { t: t_end };
+        if let Some(at) = self.k.iter().position(|k| !k[l].is_finite()) {
+            let (what, coordinate) = ("the field", at % self.d);
+            return SolveError::NonFiniteDerivative { what, t: t_end, trajectory, coordinate };
         }
         SolveError::StepSizeTooSmall { t, h: step.h[l], h_min: least_step(t) }
     }
