@@ -6,9 +6,9 @@ use std::cell::Cell;
 
 use chreode_core::{FieldError, Sparsity, VectorField, field};
 use chreode_solve::{
-    AutoSwitch, BOSH3, Bdf, Crossing, DOP853, Erk, Esdirk, Event, EveryStep, KENCARP4, RK4, RODAS5P, Radau5, Rhs,
-    Rosenbrock, SolveError, SolveOptions, Stats, Stepper, TSIT5, VERN7, solve, solve_events, solve_observed,
-    solve_with_jacobian,
+    AutoSwitch, BOSH3, Bdf, Crossing, DOP853, Erk, Esdirk, Event, EveryStep, KENCARP4, RK4, RODAS5P, Radau5,
+    Rhs, Rosenbrock, SolveError, SolveOptions, Stats, Stepper, TSIT5, VERN7, solve, solve_events,
+    solve_observed, solve_with_jacobian,
 };
 use chreode_testkit::{StiffCase, corpus, nonstiff, stiff_corpus};
 

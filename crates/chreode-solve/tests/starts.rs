@@ -8,7 +8,11 @@ use chreode_solve::{
     Stepper, Tolerance, field, solve,
 };
 
-fn run(stepper: &mut dyn Stepper<f64>, y: &mut [f64], f: impl Fn(&[f64], &mut [f64])) -> Result<Stats, SolveError> {
+fn run(
+    stepper: &mut dyn Stepper<f64>,
+    y: &mut [f64],
+    f: impl Fn(&[f64], &mut [f64]),
+) -> Result<Stats, SolveError> {
     let mut f = field(stepper.dim(), move |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| f(y, dy));
     solve(&mut f, &[], y, (0.0, 1.0), stepper, &SolveOptions::tolerance(1e-6, 1e-8), &mut |_, _, _| {})
 }
@@ -40,7 +44,8 @@ fn wrong_sizes() {
         Esdirk::new(&KENCARP4, 1, 2)
     );
     for order in [0, 6, 9] {
-        let e = run(&mut Bdf::new(1, 1).with_max_order(order), &mut [1.0], |y, dy| dy[0] = -y[0]).unwrap_err();
+        let e =
+            run(&mut Bdf::new(1, 1).with_max_order(order), &mut [1.0], |y, dy| dy[0] = -y[0]).unwrap_err();
         assert!(matches!(e, SolveError::InvalidOption { got, .. } if got == order as f64), "{e}");
     }
 }
@@ -67,8 +72,18 @@ fn inconsistent_starts() {
         run(&mut *stepper, &mut [1.0, 1.0, 2.0, 4.0 + 3.9e-6], square).unwrap();
         let mut y = [1.0, 1.0, 2.0, 4.0 + 1e-5];
         match run(&mut *stepper, &mut y, square) {
-            Err(SolveError::InconsistentStart { trajectory: 1, equation: 1, residual, coordinate: 1, change, .. }) => {
-                assert!((residual + 3e-5).abs() < 1e-9 && (change + 1e-5).abs() < 1e-9, "{residual} {change}");
+            Err(SolveError::InconsistentStart {
+                trajectory: 1,
+                equation: 1,
+                residual,
+                coordinate: 1,
+                change,
+                ..
+            }) => {
+                assert!(
+                    (residual + 3e-5).abs() < 1e-9 && (change + 1e-5).abs() < 1e-9,
+                    "{residual} {change}"
+                );
             }
             other => panic!("{other:?}"),
         }

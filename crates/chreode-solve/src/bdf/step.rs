@@ -439,7 +439,11 @@ impl<T: Real> Multistep<T> for BdfSteps<T> {
     fn set_max_order(&mut self, order: usize) {
         if !(1..=MAX_ORDER).contains(&order) {
             let got = order as f64;
-            return self.linear.refuse(SolveError::InvalidOption { what: "highest order of Bdf", must: "1 to 5", got });
+            return self.linear.refuse(SolveError::InvalidOption {
+                what: "highest order of Bdf",
+                must: "1 to 5",
+                got,
+            });
         }
         self.max_order = order;
     }

@@ -62,7 +62,11 @@ impl<T: Real> Linearisation<T> {
         if before.is_infinite() {
             return Ok(0); // there are no algebraic equations, or none that could be solved
         }
-        Err(SolveError::Unsolved { t, h: 0.0, failure: StepFailure::NewtonDiverged { iterations: MOST, rate } })
+        Err(SolveError::Unsolved {
+            t,
+            h: 0.0,
+            failure: StepFailure::NewtonDiverged { iterations: MOST, rate },
+        })
     }
 
     /// The largest change that Newton's iteration for the algebraic equations makes at `(t, y)`, over the tolerance, with the error

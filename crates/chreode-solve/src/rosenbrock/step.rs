@@ -4,8 +4,8 @@ use chreode_core::{FieldError, Real, Tolerance};
 
 use super::tableau::RosenbrockTableau;
 use crate::erk::combine::{Gathered, Plan};
-use crate::error_norm::worst_norm;
 use crate::error::SolveError;
+use crate::error_norm::worst_norm;
 use crate::implicit::Implicit;
 use crate::initial_step::initial_step;
 use crate::newton::linearisation::Linearisation;
