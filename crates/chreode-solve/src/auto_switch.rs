@@ -13,9 +13,8 @@ use crate::stepper::{StepFailure, Stepper};
 /// An explicit step counts as stiff if `h |λ|` is above `STIFF rtol^(1/order)` of the method's real stability bound, within
 /// limits: then stiffness, not the error of the slow solution, rules its length.
 ///
-/// Of nine non-stiff problems, 90 % of the steps have less than `3 rtol^(1/5)` by Tsit5, for `rtol` from 1e-3 to 1e-10. Those of
-/// stiff ones settle at 0.9 where the tolerance is loose, and at 0.25 to 0.5 where it is tight: the error estimate, which
-/// amplifies stiff parts of the solution, keeps them from the bound.
+/// Well below the bound where the tolerance is tight: the error estimate, which amplifies stiff parts of the solution, keeps
+/// steps from it.
 const STIFF: f64 = 6.0;
 const LEAST_STIFF: f64 = 0.07;
 const MOST_STIFF: f64 = 0.85;

@@ -51,7 +51,7 @@ impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {
         let d = self.d;
         let (t, t_end) = (self.t[l], step.t_end[l]);
         let stands = t_end == t;
-        let accepted = step.accept.0[l] & !stands;
+        let accepted = step.accept.0[l] && !stands;
         if accepted {
             self.save(l, row, step);
         }
