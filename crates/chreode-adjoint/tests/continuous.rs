@@ -95,7 +95,13 @@ fn error_falls_with_the_tolerance() {
                     error(&g, &exact) / tolerance
                 });
                 println!("{method:?} {name} {:15} error / tolerance: {errors:.2?}", case.name);
-                assert!(errors.iter().all(|&e| e < 300.0), "{method:?} {name} {}: {errors:?}", case.name);
+                // What docs/METHODS.md says.
+                let most = match (case.name, name) {
+                    ("Lorenz", _) => 200.0,
+                    (_, "Tsit5" | "Dop853") => 4.0,
+                    _ => 13.0,
+                };
+                assert!(errors.iter().all(|&e| e < most), "{method:?} {name} {}: {errors:?}", case.name);
             }
         }
     }

@@ -1,8 +1,11 @@
-//! Work and precision of the stiff methods: one row a problem, method and tolerance, as
+//! Work and precision of all stiff methods of this crate: one row a problem, method and tolerance, as
 //! `problem,solver,rtol,error,time_ns_median,steps,rejected,evaluations,jacobians,factorisations,newton_failures,switches`.
 //!
-//! `cargo run --release -p chreode-solve --example work_precision -- [PROBLEM [METHOD [RTOL..]]]`, METHOD one of radau, radau5, radau9, radau13, bdf; the error is
-//! `StiffCase::error`, the time includes making the stepper.
+//! For choosing constants of a method: `cargo xtask bench-peers ode` sets two of these methods beside those of other projects, and
+//! tells no factorisations or failures of Newton's iteration.
+//!
+//! `cargo run --release -p chreode-solve --example work_precision -- [PROBLEM [METHOD [RTOL..]]]`, METHOD one of radau, radau5,
+//! radau9, radau13, bdf, rodas5p, kencarp4, switching; the error is `StiffCase::error`, the time includes making the stepper.
 
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,7 @@
 use chreode_core::{FieldError, Real, Tolerance};
 
 use crate::erk::step::Erk;
+use crate::error::{SolveError, check_len};
 use crate::error_norm::TINY;
 use crate::rhs::Rhs;
 use crate::stats::Work;
@@ -12,9 +13,8 @@ use crate::stepper::{StepFailure, Stepper};
 /// An explicit step counts as stiff if `h |λ|` is above `STIFF rtol^(1/order)` of the method's real stability bound, within
 /// limits: then stiffness, not the error of the slow solution, rules its length.
 ///
-/// Of nine non-stiff problems, 90 % of the steps have less than `3 rtol^(1/5)` by Tsit5, for `rtol` from 1e-3 to 1e-10. Those of
-/// stiff ones settle at 0.9 where the tolerance is loose, and at 0.25 to 0.5 where it is tight: the error estimate, which
-/// amplifies stiff parts of the solution, keeps them from the bound.
+/// Well below the bound where the tolerance is tight: the error estimate, which amplifies stiff parts of the solution, keeps
+/// steps from it.
 const STIFF: f64 = 6.0;
 const LEAST_STIFF: f64 = 0.07;
 const MOST_STIFF: f64 = 0.85;
@@ -73,28 +73,19 @@ pub struct AutoSwitch<T, S> {
     direction: Vec<T>,
     evals: u64,
     switches: u64,
+    wrong: Option<SolveError>,
 }
 
 impl<T: Real, S: Stepper<T>> AutoSwitch<T, S> {
-    /// Both methods must be made for the same numbers of trajectories and coordinates.
-    ///
-    /// # Panics
-    /// Programming errors: if the states have different lengths, if the implicit method has a mass matrix, if the explicit one
-    /// has no error estimate, or no two stages at the step's end to see stiffness by
-    /// ([`BOSH3`](crate::BOSH3) has none; [`TSIT5`](crate::TSIT5) and all of higher order do).
+    /// Both methods must be made for the same numbers of trajectories and coordinates, the implicit one without a mass matrix, the
+    /// explicit one with an error estimate and two stages at the step's end to see stiffness by ([`BOSH3`](crate::BOSH3) has one;
+    /// [`TSIT5`](crate::TSIT5) and all of higher order have two): else runs end before they start, with
+    /// [`SolveError::ShapeMismatch`] or [`SolveError::UnsuitedToSwitch`].
     pub fn new(explicit: Erk<T>, implicit: S) -> Self {
         let nd = implicit.state_len();
-        assert_eq!(explicit.state_len(), nd, "AutoSwitch: lengths of the states of both methods");
-        assert!(!implicit.has_mass(), "AutoSwitch: explicit methods cannot treat mass matrices");
-        let tableau = explicit.tableau();
-        assert!(tableau.error_order().is_some(), "AutoSwitch: {} has no error estimate", tableau.name);
-        assert!(
-            explicit.stage_at_end().is_some(),
-            "AutoSwitch: {} has one stage at its step's end",
-            tableau.name
-        );
         let zeros = || vec![T::ZERO; nd];
         Self {
+            wrong: unsuited(&explicit, &implicit).err(),
             bound: real_stability_bound(&explicit),
             explicit,
             implicit,
@@ -227,6 +218,24 @@ impl<T: Real, S: Stepper<T>> AutoSwitch<T, S> {
         let easy = h * self.spectral_radius(f, t, y, p, tol)? < EASY * self.threshold;
         self.easy_checks = if easy { self.easy_checks + 1 } else { 0 };
         Ok(self.easy_checks >= EASY_CHECKS)
+    }
+}
+
+/// Why two methods cannot take turns.
+fn unsuited<T: Real>(explicit: &Erk<T>, implicit: &dyn Stepper<T>) -> Result<(), SolveError> {
+    check_len("state of AutoSwitch's implicit method", implicit.state_len(), explicit.state_len())?;
+    check_len("coordinates of AutoSwitch's implicit method", implicit.dim(), explicit.dim())?;
+    let no = |method, why| Err(SolveError::UnsuitedToSwitch { method, why });
+    let method = explicit.tableau().name;
+    if implicit.has_mass() {
+        return no(method, "it cannot treat the other method's mass matrix");
+    }
+    if explicit.tableau().error_order().is_none() {
+        return no(method, "it has no error estimate");
+    }
+    match explicit.stage_at_end() {
+        Some(_) => Ok(()),
+        None => no(method, "it has one stage at its step's end, which shows no stiffness"),
     }
 }
 
@@ -373,6 +382,18 @@ impl<T: Real, S: Stepper<T>> Stepper<T> for AutoSwitch<T, S> {
 
     fn failure(&self) -> Option<StepFailure> {
         self.current().failure()
+    }
+
+    fn check(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        tol: Tolerance<'_>,
+    ) -> Result<(), SolveError> {
+        self.wrong.clone().map_or(Ok(()), Err)?;
+        self.implicit.check(f, t, y, p, tol)
     }
 
     fn has_mass(&self) -> bool {

@@ -106,6 +106,36 @@ pub enum SolveError {
         /// The limit.
         max_steps: u64,
     },
+    /// Algebraic equations (null rows of the mass matrix) do not hold at the start state.
+    #[error(
+        "the algebraic equations do not hold at the start, t = {t}: equation {equation} of trajectory {trajectory} leaves \
+         {residual:e}; coordinate {coordinate} must change by {change:e}, and {allowed:e} is tolerated. Start from a consistent \
+         state, which the method's `consistent_start` finds"
+    )]
+    InconsistentStart {
+        /// Start time.
+        t: f64,
+        /// Number of the trajectory.
+        trajectory: u64,
+        /// The algebraic equation that leaves most; the equation of the largest derivative if the mass matrix has no null row.
+        equation: usize,
+        /// What it leaves.
+        residual: f64,
+        /// The coordinate that is farthest off.
+        coordinate: usize,
+        /// By what a Newton iteration changes it.
+        change: f64,
+        /// The tolerance there.
+        allowed: f64,
+    },
+    /// A method cannot take turns with another in [`AutoSwitch`](crate::AutoSwitch).
+    #[error("AutoSwitch cannot use {method}: {why}")]
+    UnsuitedToSwitch {
+        /// Which method.
+        method: &'static str,
+        /// Why.
+        why: &'static str,
+    },
     /// Adaptive steps were asked of a method without an error estimate.
     #[error("this method has no error estimate: give it a fixed step")]
     NoErrorEstimate,

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use chreode_core::{FieldError, Real, Sparsity, Tolerance};
 
 use crate::bdf::step::BdfSteps;
+use crate::error::SolveError;
 use crate::esdirk::step::EsdirkSteps;
 use crate::esdirk::tableau::EsdirkTableau;
 use crate::newton::krylov::{KrylovOptions, Preconditioner};
@@ -25,18 +26,18 @@ pub(crate) trait Implicit<T: Real>: Stepper<T> + Debug + Send {
     /// The order of the next step.
     fn order(&self) -> usize;
 
-    fn system(&mut self) -> &mut Linearisation<T>;
+    fn system(&mut self) -> (&mut Linearisation<T>, &mut Work);
 
     fn set_mass(&mut self, mass: &[T]) {
-        self.system().set_mass(mass);
+        self.system().0.set_mass(mass);
     }
 
     fn set_mass_diagonal(&mut self, mass: &[T]) {
-        self.system().set_mass_diagonal(mass);
+        self.system().0.set_mass_diagonal(mass);
     }
 
     fn set_sparsity(&mut self, pattern: &Sparsity) {
-        self.system().set_sparsity(pattern);
+        self.system().0.set_sparsity(pattern);
     }
 }
 
@@ -87,10 +88,8 @@ macro_rules! method {
             }
 
             /// Solves `M dy/dt = f` with this mass matrix, `[d, d]` row-major. It may be singular: its null rows are
-            /// algebraic equations (of index 1), which the start state must fulfil.
-            ///
-            /// # Panics
-            /// If `mass` has not `d²` elements.
+            /// algebraic equations (of index 1), which the start state must fulfil:
+            /// [`consistent_start`](Self::consistent_start) finds one. Without `d²` elements, runs end before they start.
             #[must_use]
             pub fn with_mass(mut self, mass: &[T]) -> Self {
                 self.0.set_mass(mass);
@@ -98,9 +97,6 @@ macro_rules! method {
             }
 
             /// As [`with_mass`](Self::with_mass), for a diagonal mass matrix, `[d]`.
-            ///
-            /// # Panics
-            /// If `mass` has not `d` elements.
             #[must_use]
             pub fn with_mass_diagonal(mut self, mass: &[T]) -> Self {
                 self.0.set_mass_diagonal(mass);
@@ -108,14 +104,29 @@ macro_rules! method {
             }
 
             /// The sparsity of the Jacobian of fields that do not tell it themselves: differences then take one evaluation a
-            /// colour, and systems are solved in banded or sparse form where that is faster.
-            ///
-            /// # Panics
-            /// If the pattern has not `d` rows and columns.
+            /// colour, and systems are solved in banded or sparse form where that is faster. If the pattern has not `d` rows and
+            /// columns, runs end before they start.
             #[must_use]
             pub fn with_sparsity(mut self, pattern: &Sparsity) -> Self {
                 self.0.set_sparsity(pattern);
                 self
+            }
+
+            /// Moves `y`, `[n, d]`, to a state near it where the algebraic equations hold (null rows of the mass matrix), by Newton's
+            /// iteration on the variables that they determine; returns the iterations. Without algebraic equations `y` stays.
+            ///
+            /// # Errors
+            /// Sizes that do not fit, the field's, [`SolveError::NonFinite`], [`SolveError::Unsolved`].
+            pub fn consistent_start(
+                &mut self,
+                f: &mut Rhs<'_, T>,
+                t: f64,
+                y: &mut [T],
+                p: &[T],
+                tol: Tolerance<'_>,
+            ) -> Result<u32, SolveError> {
+                let (system, work) = self.0.system();
+                system.consistent_start(f, t, y, p, tol, work)
             }
 
             /// The order of the next step.
@@ -142,6 +153,16 @@ macro_rules! method {
             }
             fn has_mass(&self) -> bool {
                 self.0.has_mass()
+            }
+            fn check(
+                &mut self,
+                f: &mut Rhs<'_, T>,
+                t: f64,
+                y: &[T],
+                p: &[T],
+                tol: Tolerance<'_>,
+            ) -> Result<(), SolveError> {
+                self.0.check(f, t, y, p, tol)
             }
             fn start(&mut self, f: &mut Rhs<'_, T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
                 self.0.start(f, t, y, p)
@@ -324,7 +345,8 @@ method! {
 }
 
 impl<T: Real> Bdf<T> {
-    /// Uses orders up to `order` (1 to 5) only: 2 keeps L-stability, where eigenvalues lie near the imaginary axis.
+    /// Uses orders up to `order` (1 to 5) only: 2 keeps L-stability, where eigenvalues lie near the imaginary axis. With any
+    /// other number, runs end before they start.
     #[must_use]
     pub fn with_max_order(mut self, order: usize) -> Self {
         self.0.set_max_order(order);

@@ -4,6 +4,7 @@ use chreode_core::{Bound, Tolerance};
 
 use crate::SolveError;
 use crate::controller::Controller;
+use crate::stops::{Segment, Stops};
 
 /// How the step size is chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,6 +68,24 @@ impl<'a> SolveOptions<'a> {
     /// Equal steps no longer than `h`.
     pub fn fixed(h: f64) -> Self {
         Self { step: StepSize::Fixed(h), ..Self::default() }
+    }
+
+    /// The number of steps of a run over `span` without events, if it is fixed before: with equal steps, which stops make shorter.
+    pub fn known_steps(&self, span: (f64, f64)) -> Option<u64> {
+        let StepSize::Fixed(h) = self.step else { return None };
+        let (mut stops, mut saves) = (Stops::new(self, span), self.save_at);
+        let (mut t, mut steps) = (stops.cross(span.0).unwrap_or(span.0), 0_u64);
+        while stops.before(t, span.1) {
+            while let [first, rest @ ..] = saves
+                && !stops.before(t, *first)
+            {
+                saves = rest;
+            }
+            let segment = Segment::new(t, stops.next(saves.first().copied()), h);
+            steps = steps.saturating_add(segment.steps());
+            t = stops.cross(segment.stop).unwrap_or(segment.stop);
+        }
+        Some(steps)
     }
 
     pub(crate) fn check(&self, span: (f64, f64), d: usize) -> Result<(), SolveError> {
@@ -133,4 +152,46 @@ fn check_times(times: &[f64], span: (f64, f64)) -> Result<(), SolveError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Erk, RK4, solve};
+    use chreode_core::field;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn known_steps_are_those_of_the_run(
+            mut times in prop::collection::vec(0.0..2.0_f64, 0..8),
+            mut breaks in prop::collection::vec(0.0..=2.0_f64, 0..5),
+            h in 0.004..0.3_f64,
+            land_on_saves: bool,
+            backward: bool,
+        ) {
+            breaks.extend([0.0, 2.0]);
+            for list in [&mut times, &mut breaks] {
+                list.sort_by(f64::total_cmp);
+                list.dedup();
+                if backward {
+                    list.reverse();
+                }
+            }
+            let options =
+                SolveOptions { save_at: &times, discontinuities: &breaks, land_on_saves, ..SolveOptions::fixed(h) };
+            let mut f = field(1, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| dy[0] = -y[0]);
+            let span = if backward { (2.0, 0.0) } else { (0.0, 2.0) };
+            let mut erk = Erk::new(&RK4, 1, 1);
+            let stats = solve(&mut f, &[], &mut [1.0], span, &mut erk, &options, &mut |_, _, _| {});
+            prop_assert_eq!(options.known_steps(span), Some(stats.map_or(0, |stats| stats.accepted)));
+        }
+    }
+
+    #[test]
+    fn adaptive_runs_are_not_known() {
+        assert_eq!(SolveOptions::default().known_steps((0.0, 1.0)), None);
+        assert_eq!(SolveOptions::fixed(0.1).known_steps((1.0, 1.0)), Some(0));
+        assert_eq!(SolveOptions::fixed(0.1).known_steps((f64::NAN, 1.0)), Some(0));
+    }
 }

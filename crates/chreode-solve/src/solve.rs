@@ -162,6 +162,7 @@ fn run<T: Real>(
     }
     let mut stops = Stops::new(options, span);
     t = stops.cross(t).unwrap_or(t);
+    stepper.check(f, t, y, p, options.tolerance)?;
     stepper.fixed_steps(matches!(options.step, StepSize::Fixed(_)));
     stepper.start(f, t, y, p)?;
     events.start(t, y, p, None)?;

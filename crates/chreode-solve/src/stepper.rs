@@ -2,6 +2,7 @@
 
 use chreode_core::{FieldError, Real, SingularMatrix, Tolerance};
 
+use crate::error::SolveError;
 use crate::rhs::Rhs;
 use crate::stats::Work;
 
@@ -21,6 +22,21 @@ pub trait Stepper<T: Real> {
 
     /// What it has done since it was made.
     fn work(&self) -> Work;
+
+    /// Asked before a run: whether it can start at `(t, y)` with what the method was made for.
+    ///
+    /// # Errors
+    /// A size or option that was set wrong; [`SolveError::InconsistentStart`] if algebraic equations do not hold.
+    fn check(
+        &mut self,
+        _f: &mut Rhs<'_, T>,
+        _t: f64,
+        _y: &[T],
+        _p: &[T],
+        _tol: Tolerance<'_>,
+    ) -> Result<(), SolveError> {
+        Ok(())
+    }
 
     /// Says, before a run, whether its steps have fixed lengths: an implicit method then iterates as long as it gets on, and a
     /// multistep one raises its order as soon as its history allows.

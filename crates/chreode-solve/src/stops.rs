@@ -76,6 +76,11 @@ impl Segment {
         Self { from, stop, done: 0, steps }
     }
 
+    /// How many equal steps there are.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
     /// End of the next of the equal steps.
     pub(crate) fn equal_step(&mut self) -> (f64, bool) {
         self.done += 1;

@@ -4,11 +4,11 @@
 
 use std::cell::Cell;
 
-use chreode_core::{FieldError, VectorField, field};
+use chreode_core::{FieldError, Sparsity, VectorField, field};
 use chreode_solve::{
-    AutoSwitch, BOSH3, Bdf, Crossing, DOP853, Erk, Esdirk, Event, EveryStep, KENCARP4, RODAS5P, Radau5, Rhs,
-    Rosenbrock, SolveOptions, Stats, Stepper, TSIT5, VERN7, solve, solve_events, solve_observed,
-    solve_with_jacobian,
+    AutoSwitch, BOSH3, Bdf, Crossing, DOP853, Erk, Esdirk, Event, EveryStep, KENCARP4, RK4, RODAS5P, Radau5,
+    Rhs, Rosenbrock, SolveError, SolveOptions, Stats, Stepper, TSIT5, VERN7, solve, solve_events,
+    solve_observed, solve_with_jacobian,
 };
 use chreode_testkit::{StiffCase, corpus, nonstiff, stiff_corpus};
 
@@ -205,21 +205,27 @@ fn single_precision_and_several_trajectories() {
     assert!(y.iter().all(|y| (y - 20.0_f32.cos()).abs() < 1e-3), "{y:?}");
 }
 
+/// Methods that cannot take turns: a typed error when a run starts.
 #[test]
-#[should_panic(expected = "mass matrices")]
-fn a_mass_matrix_is_refused() {
-    let radau = Radau5::new(1, 2).with_mass_diagonal(&[1.0, 0.0]);
-    let _ = AutoSwitch::new(Erk::new(&TSIT5, 1, 2), radau);
-}
-
-#[test]
-#[should_panic(expected = "BOSH3 has one stage at its step's end")]
-fn stiffness_must_be_visible() {
-    let _ = AutoSwitch::new(Erk::<f64>::new(&BOSH3, 1, 2), Radau5::new(1, 2));
-}
-
-#[test]
-#[should_panic(expected = "lengths of the states")]
-fn lengths_must_agree() {
-    let _ = AutoSwitch::new(Erk::<f64>::new(&TSIT5, 1, 2), Radau5::new(2, 2));
+fn unsuited_methods_are_refused() {
+    let refusal = |mut both: AutoSwitch<f64, Radau5<f64>>, d: usize| {
+        let mut f = field(d, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| dy.copy_from_slice(y));
+        let (mut y, options) = (vec![1.0; both.state_len()], SolveOptions::default());
+        solve(&mut f, &[], &mut y, (0.0, 1.0), &mut both, &options, &mut |_, _, _| {}).unwrap_err()
+    };
+    let radau = || Radau5::new(1, 2);
+    let mass = refusal(AutoSwitch::new(Erk::new(&TSIT5, 1, 2), radau().with_mass_diagonal(&[1.0, 0.0])), 2);
+    assert!(mass.to_string().contains("mass matrix"), "{mass}");
+    let blind = refusal(AutoSwitch::new(Erk::new(&BOSH3, 1, 2), radau()), 2);
+    assert!(blind.to_string().contains("one stage at its step's end"), "{blind}");
+    let blind = refusal(AutoSwitch::new(Erk::new(&RK4, 1, 2), radau()), 2);
+    assert!(blind.to_string().contains("no error estimate"), "{blind}");
+    let longer = refusal(AutoSwitch::new(Erk::new(&TSIT5, 1, 2), Radau5::new(2, 2)), 2);
+    assert!(matches!(longer, SolveError::ShapeMismatch { expected: 2, got: 4, .. }), "{longer}");
+    let other = refusal(AutoSwitch::new(Erk::new(&TSIT5, 2, 1), radau()), 1);
+    assert!(matches!(other, SolveError::ShapeMismatch { expected: 1, got: 2, .. }), "{other}");
+    // What the implicit method was made with.
+    let radau = radau().with_sparsity(&Sparsity::banded(3, 1, 1));
+    let sparsity = refusal(AutoSwitch::new(Erk::new(&TSIT5, 1, 2), radau), 2);
+    assert!(matches!(sparsity, SolveError::ShapeMismatch { expected: 2, got: 3, .. }), "{sparsity}");
 }

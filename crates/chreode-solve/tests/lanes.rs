@@ -284,3 +284,59 @@ proptest! {
         prop_assert_eq!(&own.outcomes()[0], &runs.outcomes()[at]);
     }
 }
+
+/// What has no length is as in `solve`: runs, the first save, and steps below the last digit of time.
+#[test]
+fn steps_of_no_length() {
+    let (p, y0) = ([10.0, 28.0, 8.0 / 3.0], [1.0, 0.5, 20.0]);
+    let ask = |span: (f64, f64), options: SolveOptions<'_>| {
+        let mut y = y0.repeat(3);
+        let runs = solve_lanes(&Lorenz, &p, &mut y, PerTrajectory::Same(span), PerTrajectory::Same(options))
+            .unwrap();
+        let (end, saved, outcome) = single(&Lorenz, &p, &y0, span, &options);
+        for i in 0..3 {
+            assert!(close(&y[3 * i..3 * i + 3], &end, 1e-9), "{span:?} {options:?} {y:?} {end:?}");
+            // After an error `solve` told fewer.
+            assert!(close(&runs.saved(i)[..saved.len()], &saved, 1e-9), "{span:?}");
+            match (&runs.outcomes()[i], &outcome) {
+                (Ok(lane), Ok(one)) => {
+                    assert_eq!(
+                        (lane.accepted, lane.rejected, lane.work),
+                        (one.accepted, one.rejected, one.work)
+                    );
+                }
+                (lane, one) => assert_eq!(lane, one),
+            }
+        }
+        outcome
+    };
+    let plain = SolveOptions::tolerance(1e-6, 1e-8);
+    for save_at in [&[][..], &[2.0]] {
+        let stats = ask((2.0, 2.0), SolveOptions { save_at, ..plain }).unwrap();
+        assert_eq!(stats.work.evals, 0);
+        ask((2.0, 2.0), SolveOptions { save_at, max_steps: 0, ..plain }).unwrap();
+    }
+    for save_at in [&[2.0][..], &[2.0, 2.1], &[2.0, 2.0_f64.next_up(), 2.1]] {
+        for land_on_saves in [false, true] {
+            let result = ask((2.0, 2.1), SolveOptions { save_at, land_on_saves, ..plain });
+            assert!(result.is_ok(), "{result:?}");
+        }
+    }
+    // One first step is too short for the time, whether it was asked for or proposed.
+    let tiny = StepSize::Adaptive { h0: Some(1e-8), h_max: f64::INFINITY };
+    let e = ask((1e10, 1e10 + 1.0), SolveOptions { step: tiny, ..plain }).unwrap_err();
+    assert!(matches!(e, SolveError::StepSizeTooSmall { t: 1e10, h: 1e-8, .. }), "{e}");
+    let e = ask((1e14, 1e14 + 0.25), SolveOptions::tolerance(1e-12, 1e-12)).unwrap_err();
+    assert!(matches!(e, SolveError::StepSizeTooSmall { t: 1e14, .. }), "{e}");
+    // Save times that are the same are refused by both.
+    let twice = SolveOptions { save_at: &[2.05, 2.05], ..plain };
+    let one = single(&Lorenz, &p, &y0, (2.0, 2.1), &twice).2.unwrap_err();
+    let lanes = solve_lanes(
+        &Lorenz,
+        &p,
+        &mut y0.clone(),
+        PerTrajectory::Same((2.0, 2.1)),
+        PerTrajectory::Same(twice),
+    );
+    assert_eq!(lanes.unwrap_err(), LaneError::Arguments(one));
+}

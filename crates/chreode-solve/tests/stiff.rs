@@ -472,9 +472,10 @@ fn singular_newton_matrix() {
 
 #[test]
 fn step_without_a_solution() {
-    // The algebraic equation has no real solution.
-    let mut f =
-        field(2, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| (dy[0], dy[1]) = (-y[0], y[1] * y[1] + 1.0));
+    // After the start, the algebraic equation has no real solution.
+    let mut f = field(2, |t, y: &[f64], _p: &[f64], dy: &mut [f64]| {
+        (dy[0], dy[1]) = (-y[0], y[1] * y[1] + if t > 0.0 { 1.0 } else { -0.3 * 0.3 });
+    });
     let mass = [1.0, 0.0, 0.0, 0.0];
     for (k, mut stepper) in with_mass(2, &mass).into_iter().enumerate() {
         for options in [SolveOptions::default(), SolveOptions::fixed(0.1)] {

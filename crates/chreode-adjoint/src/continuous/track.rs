@@ -1,7 +1,7 @@
 //! A run as one function of time: every step's dense output, whatever the method, as values at fixed places.
 
 use chreode_core::{FieldError, Real, Tolerance};
-use chreode_solve::{Rhs, StepFailure, Stepper, Work};
+use chreode_solve::{Rhs, SolveError, StepFailure, Stepper, Work};
 
 /// Values of a step that are kept. Dense output of degree seven or less is kept without loss.
 const NODES: usize = 8;
@@ -97,6 +97,17 @@ impl<T: Real> Stepper<T> for Recording<'_, T> {
 
     fn dim(&self) -> usize {
         self.inner.dim()
+    }
+
+    fn check(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        tol: Tolerance<'_>,
+    ) -> Result<(), SolveError> {
+        self.inner.check(f, t, y, p, tol)
     }
 
     fn has_mass(&self) -> bool {

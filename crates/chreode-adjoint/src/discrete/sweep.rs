@@ -11,7 +11,7 @@ use chreode_solve::{SolveOptions, Stats, solve_events};
 
 use super::event::{EventVjp, watch};
 use super::method::{OdeMethod, StepAdjoint};
-use super::tape::{Recorder, Tape, known_steps};
+use super::tape::{Recorder, Tape};
 use crate::AdjointError;
 use crate::checkpoint::{Checkpoints, Store};
 use crate::error::{check_finite, check_len};
@@ -166,7 +166,8 @@ impl<T: Real> OdeAdjoint<T> {
     ) -> Result<Stats, AdjointError> {
         self.complete = false;
         let options = SolveOptions { land_on_saves: true, ..*options };
-        let known = known_steps(span, &options).filter(|_| events.is_empty());
+        let known = options.known_steps(span).filter(|_| events.is_empty());
+        let known = known.and_then(|steps| usize::try_from(steps).ok());
         self.tape.begin(known, events.len());
         let ends: Vec<bool> = events.iter().map(|e| e.terminal() || e.resets()).collect();
         let mut watched: Vec<_> = events.iter().map(|&e| watch(e)).collect();

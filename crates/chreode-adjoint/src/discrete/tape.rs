@@ -1,7 +1,7 @@
 //! What the reverse of a run needs of it.
 
 use chreode_core::Real;
-use chreode_solve::{Observer, SolveOptions, StepRecord, StepSize};
+use chreode_solve::{Observer, StepRecord};
 
 use crate::checkpoint::Store;
 
@@ -149,26 +149,4 @@ impl<T: Real> Observer<T> for Recorder<'_, T> {
             }
         }
     }
-}
-
-/// The number of steps of a run that lands on its saved times, if it is fixed before.
-pub(super) fn known_steps(span: (f64, f64), options: &SolveOptions<'_>) -> Option<usize> {
-    let StepSize::Fixed(h) = options.step else { return None };
-    let sign = if span.1 >= span.0 { 1.0 } else { -1.0 };
-    let (mut from, mut steps) = (span.0, 0_usize);
-    let (mut saves, mut breaks) = (options.save_at, options.discontinuities);
-    while sign * (span.1 - from) > 0.0 {
-        let mut stop = span.1;
-        for list in [&mut saves, &mut breaks] {
-            while let [first, rest @ ..] = *list
-                && sign * (first - from) <= 0.0
-            {
-                *list = rest;
-            }
-            stop = list.first().map_or(stop, |&at| if sign * (at - stop) < 0.0 { at } else { stop });
-        }
-        steps = steps.saturating_add(((stop - from).abs() / h * (1.0 - 1e-9)).ceil().max(1.0) as usize);
-        from = stop;
-    }
-    Some(steps)
 }

@@ -4,6 +4,7 @@ use chreode_core::{FieldError, Real, Tolerance};
 use chreode_linalg::GmresOutcome;
 
 use super::differences::{BackwardDifferences, MAX_ORDER, alpha, error_constant};
+use crate::error::SolveError;
 use crate::implicit::{Implicit, Multistep};
 use crate::initial_step::initial_step;
 use crate::newton::convergence::{Convergence, Verdict};
@@ -470,6 +471,20 @@ impl<T: Real> Stepper<T> for BdfSteps<T> {
         self.history.memory()
     }
 
+    fn check(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        tol: Tolerance<'_>,
+    ) -> Result<(), SolveError> {
+        if self.krylov.is_some() {
+            return self.linear.check_sizes(); // the rest needs a matrix
+        }
+        self.linear.check_start(f, t, y, p, tol, &mut self.work)
+    }
+
     fn has_mass(&self) -> bool {
         self.linear.has_mass()
     }
@@ -480,8 +495,8 @@ impl<T: Real> Implicit<T> for BdfSteps<T> {
         self.order
     }
 
-    fn system(&mut self) -> &mut Linearisation<T> {
-        &mut self.linear
+    fn system(&mut self) -> (&mut Linearisation<T>, &mut Work) {
+        (&mut self.linear, &mut self.work)
     }
 }
 
@@ -491,7 +506,15 @@ impl<T: Real> Multistep<T> for BdfSteps<T> {
     }
 
     fn set_max_order(&mut self, order: usize) {
-        self.max_order = order.clamp(1, MAX_ORDER);
+        if !(1..=MAX_ORDER).contains(&order) {
+            let got = order as f64;
+            return self.linear.refuse(SolveError::InvalidOption {
+                what: "highest order of Bdf",
+                must: "1 to 5",
+                got,
+            });
+        }
+        self.max_order = order;
     }
 
     fn set_krylov(&mut self, options: KrylovOptions, preconditioner: Option<Box<dyn Preconditioner<T>>>) {

@@ -7,6 +7,7 @@ use chreode_linalg::{LaneMask, Lanes};
 
 use super::columns::{Scales, V, combine};
 use super::ensemble::Tile;
+use super::seats::least_step;
 use crate::controller::{LUCKY, MOST_WHEN_REJECTED};
 use crate::erk::tableaus::tsit5::TSIT5;
 use crate::initial_step::{first_guess, refined};
@@ -248,7 +249,8 @@ impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
         let mut guess = V::c(0.0);
         for l in 0..LANES {
             if self.fresh.0[l] {
-                guess[l] = first_guess(size[l], slope[l], (self.t1[l] - self.t[l]).abs());
+                let span = (self.stop[l] - self.t[l] * self.sign[l]).abs(); // to the first stop
+                guess[l] = first_guess(size[l], slope[l], span);
                 self.h[l] = guess[l];
             }
         }
@@ -268,7 +270,8 @@ impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
         for l in 0..LANES {
             if self.fresh.0[l] {
                 let given = self.h0[l];
-                let h = if given > 0.0 { given } else { refined(self.h[l], slope[l], change[l], ORDER) };
+                let proposed = || refined(self.h[l], slope[l], change[l], ORDER).max(least_step(self.t[l]));
+                let h = if given > 0.0 { given } else { proposed() };
                 self.h[l] = h.min(self.h_max[l]);
             }
         }

@@ -29,8 +29,10 @@ impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {
             let saves = self.next_save[l] <= t_end * self.sign[l];
             let ends = t_end == self.t1[l];
             let fails = step.h[l] < least_step(self.t[l]);
+            let stands = t_end == self.t[l];
             let tired = self.accepted[l] + self.rejected[l] >= self.max_steps[l];
-            happened[l] = self.active.0[l] & (if step.accept.0[l] { saves | ends } else { fails } | tired);
+            happened[l] =
+                self.active.0[l] & (if step.accept.0[l] { saves | ends } else { fails } | tired | stands);
             any |= happened[l];
         }
         if any {
@@ -48,12 +50,15 @@ impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {
         let Some(row) = self.seats[l].row else { return };
         let d = self.d;
         let (t, t_end) = (self.t[l], step.t_end[l]);
-        let accepted = step.accept.0[l];
+        let stands = t_end == t;
+        let accepted = step.accept.0[l] && !stands;
         if accepted {
             self.save(l, row, step);
         }
         let (taken, refused) = (self.accepted[l], self.rejected[l]);
-        let outcome = if accepted && t_end == self.t1[l] {
+        let outcome = if stands {
+            Err(SolveError::StepSizeTooSmall { t, h: self.h[l], h_min: least_step(t) })
+        } else if accepted && t_end == self.t1[l] {
             Ok(Stats {
                 work: Work { evals: 2 + 6 * (taken + refused) as u64, ..Work::default() },
                 accepted: taken as u64,
@@ -195,7 +200,7 @@ fn set<const ISA: u8>(to: &mut [V<ISA>], l: usize, from: &[f64]) {
 }
 
 /// No step is shorter.
-fn least_step(t: f64) -> f64 {
+pub(super) fn least_step(t: f64) -> f64 {
     (16.0 * f64::EPSILON * t.abs()).max(1e-290)
 }
 

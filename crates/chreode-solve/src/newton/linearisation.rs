@@ -4,6 +4,7 @@ use chreode_core::{FieldError, LinearSolver, Real, SingularMatrix, Sparsity, Tol
 use chreode_linalg::{Complex, Scalar, StructuredLu};
 
 use super::differences::Colored;
+use crate::error::{SolveError, check_len};
 use crate::rhs::Rhs;
 use crate::stats::Work;
 use crate::stepper::StepFailure;
@@ -37,6 +38,8 @@ pub(crate) struct Linearisation<T: Real> {
     /// Its rows' largest elements.
     mass_rows: Vec<T>,
     systems: Option<Systems<T>>,
+    /// What was set wrong first.
+    wrong: Option<SolveError>,
     scale: Vec<T>,
     shifted: Vec<T>,
     f1: Vec<T>,
@@ -74,6 +77,7 @@ impl<T: Real> Linearisation<T> {
             mass: None,
             mass_rows: Vec::new(),
             systems: None,
+            wrong: None,
             scale: vec![T::ZERO; n * d],
             shifted: vec![T::ZERO; n * d],
             f1: vec![T::ZERO; n * d],
@@ -87,7 +91,9 @@ impl<T: Real> Linearisation<T> {
     /// Uses `mass`, `[d, d]` row-major, instead of the identity.
     pub(crate) fn set_mass(&mut self, mass: &[T]) {
         let d = self.d;
-        assert_eq!(mass.len(), d * d, "with_mass: elements of the mass matrix");
+        if let Err(e) = check_len("mass matrix", mass.len(), d * d) {
+            return self.refuse(e);
+        }
         let entries = mass.iter().enumerate().filter(|&(_, &m)| m != T::ZERO);
         self.mass = Some(entries.map(|(at, &m)| (at / d, at % d, m)).collect());
         let largest = |row: &[T]| row.iter().fold(T::ZERO, |most, m| most.max(m.abs()));
@@ -97,7 +103,9 @@ impl<T: Real> Linearisation<T> {
 
     /// Uses the diagonal mass matrix with these elements, `[d]`.
     pub(crate) fn set_mass_diagonal(&mut self, mass: &[T]) {
-        assert_eq!(mass.len(), self.d, "with_mass_diagonal: elements of the mass matrix");
+        if let Err(e) = check_len("diagonal of the mass matrix", mass.len(), self.d) {
+            return self.refuse(e);
+        }
         self.mass = Some(mass.iter().enumerate().map(|(i, &m)| (i, i, m)).collect());
         self.mass_rows = mass.iter().map(|m| m.abs()).collect();
         self.rebuild();
@@ -105,13 +113,39 @@ impl<T: Real> Linearisation<T> {
 
     /// The sparsity of the Jacobian of fields that tell none.
     pub(crate) fn set_sparsity(&mut self, pattern: &Sparsity) {
-        assert_eq!(
-            (pattern.n_rows(), pattern.n_cols()),
-            (self.d, self.d),
-            "with_sparsity: size of the pattern"
-        );
+        let rows = check_len("rows of the sparsity", pattern.n_rows(), self.d);
+        if let Err(e) = rows.and(check_len("columns of the sparsity", pattern.n_cols(), self.d)) {
+            return self.refuse(e);
+        }
         self.given = Some(pattern.clone());
         self.rebuild();
+    }
+
+    /// Keeps the first thing that was set wrong: a run says so when it starts.
+    pub(crate) fn refuse(&mut self, error: SolveError) {
+        self.wrong.get_or_insert(error);
+    }
+
+    /// The first thing that was set wrong.
+    pub(crate) fn check_sizes(&self) -> Result<(), SolveError> {
+        self.wrong.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether some equations may be algebraic.
+    pub(super) fn may_be_singular(&self) -> bool {
+        let off_diagonal = |mass: &Vec<(usize, usize, T)>| mass.iter().any(|&(i, j, _)| i != j);
+        self.mass_rows.contains(&T::ZERO) || self.mass.as_ref().is_some_and(off_diagonal)
+    }
+
+    /// The largest element of the Jacobian that is held, by modulus; NaN if there is one in it.
+    pub(super) fn jacobian_size(&self) -> f64 {
+        let jac = self.systems.as_ref().map_or(&[][..], |s| &s.jac);
+        jac.iter().fold(0.0, |most, j| if j.f64().abs() <= most { most } else { j.f64().abs() })
+    }
+
+    /// Length of a state.
+    pub(super) fn len(&self) -> usize {
+        self.n * self.d
     }
 
     /// Small systems are made at once, others when they are needed.

@@ -3,6 +3,7 @@
 //!
 //! Start with `linearisation`; `convergence` judges an iteration. Not here: when a Jacobian is too old (each method's file), factorisations (`chreode-linalg`).
 
+mod consistency;
 pub(crate) mod convergence;
 pub(crate) mod differences;
 pub(crate) mod krylov;

@@ -7,6 +7,7 @@ use chreode_core::{FieldError, Real, SingularMatrix, Tolerance};
 
 use super::coefficients::{Coefficients, FIVE, SEVEN, THREE};
 use super::order::StageControl;
+use crate::error::SolveError;
 use crate::implicit::Implicit;
 use crate::initial_step::initial_step;
 use crate::newton::linearisation::{JacobianAge, Linearisation};
@@ -651,6 +652,17 @@ impl<T: Real, const LEAST: usize, const MOST: usize> Stepper<T> for RadauSteps<T
         self.failure
     }
 
+    fn check(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        tol: Tolerance<'_>,
+    ) -> Result<(), SolveError> {
+        self.linear.check_start(f, t, y, p, tol, &mut self.work)
+    }
+
     fn has_mass(&self) -> bool {
         self.linear.has_mass()
     }
@@ -661,7 +673,7 @@ impl<T: Real, const LEAST: usize, const MOST: usize> Implicit<T> for RadauSteps<
         2 * self.control.stages - 1
     }
 
-    fn system(&mut self) -> &mut Linearisation<T> {
-        &mut self.linear
+    fn system(&mut self) -> (&mut Linearisation<T>, &mut Work) {
+        (&mut self.linear, &mut self.work)
     }
 }

@@ -4,6 +4,7 @@ use chreode_core::{FieldError, Real, Tolerance};
 
 use super::tableau::RosenbrockTableau;
 use crate::erk::combine::{Gathered, Plan};
+use crate::error::SolveError;
 use crate::error_norm::worst_norm;
 use crate::implicit::Implicit;
 use crate::initial_step::initial_step;
@@ -268,6 +269,17 @@ impl<T: Real> Stepper<T> for RosenbrockSteps<T> {
         self.failure
     }
 
+    fn check(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        tol: Tolerance<'_>,
+    ) -> Result<(), SolveError> {
+        self.linear.check_start(f, t, y, p, tol, &mut self.work)
+    }
+
     fn has_mass(&self) -> bool {
         self.linear.has_mass()
     }
@@ -278,7 +290,7 @@ impl<T: Real> Implicit<T> for RosenbrockSteps<T> {
         self.tableau.order as usize
     }
 
-    fn system(&mut self) -> &mut Linearisation<T> {
-        &mut self.linear
+    fn system(&mut self) -> (&mut Linearisation<T>, &mut Work) {
+        (&mut self.linear, &mut self.work)
     }
 }

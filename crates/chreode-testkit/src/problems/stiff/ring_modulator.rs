@@ -81,25 +81,26 @@ fn second_signal(t: f64) -> f64 {
 }
 
 impl RingModulator {
-    /// The published end point of [MM08]. Not computed again to more digits: runs of `Radau5` at 1e-9, 1e-10 and 1e-11 approach it, the
-    /// last to 4e-9, so take eight digits as confirmed.
+    /// Computed in 113-bit arithmetic by linearly implicit Euler steps, extrapolated to order 12, with steps controlled to 1e-13. In double
+    /// precision, `Radau13` at 1e-14 agrees with it to 3e-12 in every coordinate, and `Radau9` at 1e-13 to 1e-11: eleven digits
+    /// are confirmed. The end point that [MM08] publishes differs by up to 3e-10 of a coordinate and `floor`.
     pub(super) fn case() -> StiffCase {
         let end = [
-            -0.2339057358486745e-1,
-            -0.7367485485540825e-2,
-            0.2582956709291169,
-            -0.4064465721283450,
-            -0.4039455665149794,
-            0.2607966765422943,
-            0.1106761861269975,
-            0.2939904342435596e-6,
-            -0.2840029933642329e-7,
-            0.7267198267264553e-3,
-            0.7929487196960840e-3,
-            -0.7255283495698965e-3,
-            -0.7941401968526521e-3,
-            0.7088495416976114e-4,
-            0.2390059075236570e-4,
+            -0.023390573584371757,
+            -0.007367485486008321,
+            0.25829567099847645,
+            -0.4064465720595216,
+            -0.4039455664462639,
+            0.26079667661173417,
+            0.11067618612732946,
+            2.9399043424330057e-07,
+            -2.8400299330663957e-08,
+            0.0007267198267292064,
+            0.0007929487197022555,
+            -0.0007255283495765155,
+            -0.0007941401968549463,
+            7.088495416875652e-05,
+            2.3900590752771342e-05,
         ];
         StiffCase::new("ring modulator", Self, &[0.0; 15], 1e-3, 1e-4, &end)
     }
