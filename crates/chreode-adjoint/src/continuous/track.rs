@@ -110,6 +110,10 @@ impl<T: Real> Stepper<T> for Recording<'_, T> {
         self.inner.check(f, t, y, p, tol)
     }
 
+    fn memory(&self) -> &[T] {
+        self.inner.memory()
+    }
+
     fn has_mass(&self) -> bool {
         self.inner.has_mass()
     }

@@ -16,9 +16,9 @@ use crate::stepper::Stepper;
 /// An explicit Runge-Kutta method with its work arrays.
 ///
 /// A step ends with the derivative at its end, which is the next step's first stage: a method that is not FSAL
-/// pays one evaluation more for the last step of a run, and for each rejected one. Dense output is of the
-/// method's order, four at most for the cubic Hermite ones, seven for [`DOP853`](crate::DOP853); that of the methods
-/// of order 7 and more takes further evaluations in the steps where it is asked for.
+/// pays one evaluation more for the last step of a run, and for each rejected one. Errors of
+/// dense output fall with the method's order; that of the methods of order 7 and more takes further evaluations in
+/// the steps where it is asked for.
 #[derive(Debug, Clone)]
 pub struct Erk<T> {
     tableau: &'static ErkTableau,

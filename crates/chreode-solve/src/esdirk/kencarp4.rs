@@ -1,7 +1,7 @@
 //! `KenCarp4`. Source: [KC03]: the implicit part of ARK4(3)6L[2]SA and its dense output.
 use super::tableau::EsdirkTableau;
 
-/// `KenCarp4` 4(3), 6 stages, 5 of them implicit: stiffly accurate, L-stable, stage order 2; dense output of order 3.
+/// `KenCarp4` 4(3), 6 stages, 5 of them implicit: stiffly accurate, L-stable, stage order 2; an interpolant of degree 3.
 #[rustfmt::skip]
 pub const KENCARP4: EsdirkTableau = EsdirkTableau {
     name: "KENCARP4", order: 4, embedded_order: 3,

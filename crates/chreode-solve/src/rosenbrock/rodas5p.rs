@@ -2,7 +2,7 @@
 use super::tableau::RosenbrockTableau;
 
 /// `Rodas5P` 5(4), 8 stages: stiffly accurate, L-stable, of its order also for differential-algebraic equations
-/// of index 1; dense output of order 4.
+/// of index 1; interpolant of degree 4.
 #[rustfmt::skip]
 pub const RODAS5P: RosenbrockTableau = RosenbrockTableau {
     name: "RODAS5P", order: 5, embedded_order: 4,

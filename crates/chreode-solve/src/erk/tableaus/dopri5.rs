@@ -1,4 +1,4 @@
-//! Dormand-Prince 5(4), FSAL. Source: [HNW93] section II.5, table 5.2 (pair) and II.6 (dense output of order 4).
+//! Dormand-Prince 5(4), FSAL. Source: [HNW93] section II.5, table 5.2 (pair) and II.6 (interpolant of degree 4).
 use crate::erk::tableau::{DenseOutput, ErkTableau};
 
 /// Dormand-Prince 5(4) pair; 7 stages, 6 evaluations per accepted step. [`TSIT5`](crate::TSIT5) is a little better at the

@@ -1,4 +1,4 @@
-//! Tsitouras 5(4), FSAL. Source: [Tsi11]: the pair of table 1 and its dense output of order 4.
+//! Tsitouras 5(4), FSAL. Source: [Tsi11]: the pair of table 1 and its interpolant of degree 4.
 use crate::erk::tableau::{DenseOutput, ErkTableau};
 
 /// Tsitouras 5(4) pair; 7 stages, 6 evaluations per accepted step. The default choice for smooth problems.
