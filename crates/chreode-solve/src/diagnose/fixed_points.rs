@@ -109,7 +109,8 @@ pub struct FixedPoints<T> {
 /// let (f, p) = (SmoothField(LotkaVolterra), [1.5, 1.0, 0.75, 3.0]);
 /// let found = fixed_points(&f, &p, 0.0, &[3.0, 2.0, 0.1, 0.1], &FixedPointOptions::default())?;
 /// assert_eq!(found.outcomes, [Ok(0), Ok(1)]);
-/// assert!((found.points[0].state[0] - 4.0).abs() < 1e-9 && (found.points[0].state[1] - 1.5).abs() < 1e-9);
+/// let near = |x: f64, y: f64| (x - y).abs() < 1e-9;
+/// assert!(near(found.points[0].state[0], 4.0) && near(found.points[0].state[1], 1.5));
 /// assert_eq!(found.points[0].kind, FixedPointKind::NonHyperbolic { neutral: 2, unstable: 0 }); // a centre
 /// assert_eq!(found.points[1].kind, FixedPointKind::Saddle { unstable: 1 }); // both extinct
 /// # Ok::<(), chreode_solve::DiagnoseError>(())
