@@ -129,6 +129,8 @@ struct Turn {
     ours: bool,
     solver: String,
     answers: Vec<Answer>,
+    /// The most memory of any round, the one that warms up too: later ones may use again what it left.
+    peak: f64,
 }
 
 impl Turn {
@@ -169,7 +171,12 @@ pub(super) fn run(
         println!("\n=== {what} ===");
         let mut turns: Vec<Turn> = solvers
             .iter()
-            .map(|(ours, solver)| Turn { ours: *ours, solver: solver.clone(), answers: Vec::new() })
+            .map(|(ours, solver)| Turn {
+                ours: *ours,
+                solver: solver.clone(),
+                answers: Vec::new(),
+                peak: 0.0,
+            })
             .collect();
         for round in 0..=asked.rounds {
             for turn in &mut turns {
@@ -178,6 +185,7 @@ pub(super) fn run(
                     _ => &mut ours,
                 };
                 let answer = Answer::parse(&server.ask(&format!("{case} {}", turn.solver))?)?;
+                turn.peak = turn.peak.max(answer.peak);
                 // The first one warms up, and compiles.
                 if round > 0 {
                     turn.answers.push(answer);
@@ -208,7 +216,7 @@ fn print(case: &str, turns: &[Turn], ours: &mut Server, mut csv: Option<&mut Fil
             exact.push((&own.solver, Answer::parse(&answer)?.numbers));
         }
         let (cpu, wall) = (turn.median(|a| a.cpu), turn.median(|a| a.wall));
-        let peak = turn.answers.iter().map(|a| a.peak).fold(0.0, f64::max);
+        let peak = turn.peak;
         let a = &turn.answers[0];
         let error = a.error(&exact[at].1)?;
         println!(
