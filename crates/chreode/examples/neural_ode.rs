@@ -211,7 +211,7 @@ fn learn(system: &System) -> Result<()> {
         };
         series.push(Series::new(format!("{name}, learned"), along(&grid, &learned)));
         series.push(Series::new(format!("{name}, truth"), along(&grid, &truth)).dashed());
-        series.push(Series::new(format!("{name}, measured"), along(&times, &measured)).dots());
+        series.push(Series::new(format!("{name}, data"), along(&times, &measured)).dots());
     }
     let chart = Lines::new(series).labels("time", system.name).mark(system.end, "end of the data");
     std::fs::write(system.file, chart.svg())?;
