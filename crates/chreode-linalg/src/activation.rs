@@ -26,6 +26,8 @@ pub enum Activation {
     Silu,
     /// φ(z) = z for z > 0, else 0.01 z; its derivative at 0 is 0.01.
     LeakyRelu,
+    /// φ(z) = z²: products of inputs, exactly, by ab = ((a + b)² - (a - b)²) / 4.
+    Quadratic,
 }
 
 /// Slope of [`Activation::LeakyRelu`] below zero.
@@ -33,8 +35,15 @@ const LEAK: f64 = 0.01;
 
 impl Activation {
     /// Every activation, in the order of the enum.
-    pub const ALL: [Self; 6] =
-        [Self::Identity, Self::Tanh, Self::Sigmoid, Self::Softplus, Self::Silu, Self::LeakyRelu];
+    pub const ALL: [Self; 7] = [
+        Self::Identity,
+        Self::Tanh,
+        Self::Sigmoid,
+        Self::Softplus,
+        Self::Silu,
+        Self::LeakyRelu,
+        Self::Quadratic,
+    ];
 
     /// The name in configuration files.
     pub const fn name(self) -> &'static str {
@@ -45,6 +54,7 @@ impl Activation {
             Self::Softplus => "softplus",
             Self::Silu => "silu",
             Self::LeakyRelu => "leaky_relu",
+            Self::Quadratic => "quadratic",
         }
     }
 
@@ -60,6 +70,7 @@ impl Activation {
             Self::Softplus => vsoftplus(z, a),
             Self::Silu => vsilu(z, a),
             Self::LeakyRelu => pointwise(LeakyRelu, [z], [a]),
+            Self::Quadratic => pointwise(Quadratic, [z], [a]),
         }
     }
 
@@ -78,6 +89,7 @@ impl Activation {
             Self::Softplus => pointwise(SoftplusBackward, [z, a], [a_bar]),
             Self::Silu => pointwise(SiluBackward, [z, a], [a_bar]),
             Self::LeakyRelu => pointwise(LeakyReluBackward, [z, a], [a_bar]),
+            Self::Quadratic => pointwise(QuadraticBackward, [z, a], [a_bar]),
         }
     }
 
@@ -100,6 +112,7 @@ impl Activation {
             Self::Softplus => pointwise(SoftplusSlopes, [z, a], [d1, d2]),
             Self::Silu => pointwise(SiluSlopes, [z, a], [d1, d2]),
             Self::LeakyRelu => pointwise(LeakyReluSlopes, [z, a], [d1, d2]),
+            Self::Quadratic => pointwise(QuadraticSlopes, [z, a], [d1, d2]),
         }
     }
 }
@@ -112,7 +125,7 @@ impl fmt::Display for Activation {
 
 /// A name that no activation has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown activation `{name}`; known: identity, tanh, sigmoid, softplus, silu, leaky_relu")]
+#[error("unknown activation `{name}`; known: identity, tanh, sigmoid, softplus, silu, leaky_relu, quadratic")]
 pub struct UnknownActivation {
     /// What was asked for.
     pub name: String,
@@ -129,6 +142,8 @@ impl FromStr for Activation {
 }
 
 pointwise_op!(LeakyRelu, 1 -> 1, |[z], _, T, FMA| [if z > T::ZERO { z } else { z * T::c(LEAK) }]);
+
+pointwise_op!(Quadratic, 1 -> 1, |[z], _, T, FMA| [z * z]);
 
 /// An operation for (φ', φ''), and one for `a_bar *= φ'`, in which φ'' is dead code.
 macro_rules! slopes {
@@ -162,3 +177,4 @@ slopes!(SiluSlopes, SiluBackward, |z, _a, T, FMA| {
 slopes!(LeakyReluSlopes, LeakyReluBackward, |z, _a, T, FMA| {
     [if z > T::ZERO { T::ONE } else { T::c(LEAK) }, T::ZERO]
 });
+slopes!(QuadraticSlopes, QuadraticBackward, |z, _a, T, FMA| [z + z, T::c(2.0)]);

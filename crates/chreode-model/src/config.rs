@@ -218,17 +218,17 @@ impl ModelConfig {
 /// Wider layers are taken for a mistake, before they take the memory.
 const MAX_WIDTH: usize = 1 << 16;
 
-const POSITIVE: &str = "finite and above zero";
+pub(crate) const POSITIVE: &str = "finite and above zero";
 
-fn is_positive(x: f64) -> bool {
+pub(crate) fn is_positive(x: f64) -> bool {
     x.is_finite() && x > 0.0
 }
 
-fn positive(field: &'static str, value: f64) -> Result<(), ConfigError> {
+pub(crate) fn positive(field: &'static str, value: f64) -> Result<(), ConfigError> {
     if is_positive(value) { Ok(()) } else { Err(ConfigError::Value { field, value, need: POSITIVE }) }
 }
 
-fn elements(
+pub(crate) fn elements(
     field: &'static str,
     values: &[f64],
     expected: usize,
@@ -244,18 +244,18 @@ fn elements(
     }
 }
 
-fn widths(field: &'static str, hidden: &[usize]) -> Result<(), ConfigError> {
+pub(crate) fn widths(field: &'static str, hidden: &[usize]) -> Result<(), ConfigError> {
     match hidden.iter().position(|w| !(1..=MAX_WIDTH).contains(w)) {
         None => Ok(()),
         Some(index) => Err(ConfigError::Width { field, index, value: hidden[index], max: MAX_WIDTH }),
     }
 }
 
-fn one() -> f64 {
+pub(crate) fn one() -> f64 {
     1.0
 }
 
-fn half() -> f64 {
+pub(crate) fn half() -> f64 {
     0.5
 }
 
@@ -263,25 +263,25 @@ fn hundredth() -> f64 {
     0.01
 }
 
-fn small_hidden() -> Vec<usize> {
+pub(crate) fn small_hidden() -> Vec<usize> {
     vec![32, 32]
 }
 
-fn silu() -> Activation {
+pub(crate) fn silu() -> Activation {
     Activation::Silu
 }
 
 /// An activation as its name.
-mod activation_name {
+pub(crate) mod activation_name {
     use chreode_linalg::Activation;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-    pub(super) fn serialize<S: Serializer>(activation: &Activation, s: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(activation: &Activation, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(activation)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Activation, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Activation, D::Error> {
         let name = String::deserialize(d)?;
         name.parse().map_err(D::Error::custom)
     }

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use chreode_core::FieldError;
+use chreode_linalg::LinalgError;
+
 use crate::DriftKind;
 
 /// Why a [`crate::ModelConfig`] describes no model. Fields are named as in the configuration file.
@@ -64,6 +67,73 @@ pub enum ConfigError {
         /// The drift that was asked for.
         drift: DriftKind,
     },
+    /// A network without a reaction.
+    #[error("`reactions` is empty: a network needs at least one")]
+    NoReactions,
+    /// Two reactions have one name.
+    #[error("two reactions are called `{reaction}`")]
+    ReactionTwice {
+        /// The name.
+        reaction: String,
+    },
+    /// A reaction that changes nothing.
+    #[error("reaction `{reaction}` changes no species")]
+    NoChange {
+        /// The reaction.
+        reaction: String,
+    },
+    /// A species that is not there.
+    #[error("reaction `{reaction}` names species {species}, but there are {d}, counted from zero")]
+    Species {
+        /// The reaction.
+        reaction: String,
+        /// The index.
+        species: usize,
+        /// Number of species.
+        d: usize,
+    },
+    /// A change of zero, or two of one species.
+    #[error("reaction `{reaction}`: the change of species {species} must be one number other than zero")]
+    Change {
+        /// The reaction.
+        reaction: String,
+        /// The species.
+        species: usize,
+    },
+    /// Constants of a law that are too few, too many or not positive.
+    #[error("reaction `{reaction}`: `law.constants` must be {expected} numbers, finite and above zero")]
+    Constants {
+        /// The reaction.
+        reaction: String,
+        /// How many its factors need, with the rate constant.
+        expected: usize,
+    },
+    /// A power of zero.
+    #[error("reaction `{reaction}`: the power of a factor must be at least one")]
+    PowerZero {
+        /// The reaction.
+        reaction: String,
+    },
+    /// A law that goes on consuming what is not there.
+    #[error("reaction `{reaction}` consumes species {species}, but its rate law does not vanish with it")]
+    RateDoesNotVanish {
+        /// The reaction.
+        reaction: String,
+        /// The species.
+        species: usize,
+    },
+    /// A rate that neither a law nor the net gives.
+    #[error("reaction `{reaction}` has no rate law, and its rate is not `neural`")]
+    NoLaw {
+        /// The reaction.
+        reaction: String,
+    },
+    /// Conservation laws that do not fit 64-bit integers.
+    #[error("conservation laws of the network: {source}")]
+    Conservation {
+        /// What overflowed.
+        source: LinalgError,
+    },
 }
 
 /// A call that a model cannot serve.
@@ -80,6 +150,9 @@ pub enum ModelError {
         /// The length that it needs.
         expected: usize,
     },
+    /// A part of the model is undefined at a state.
+    #[error(transparent)]
+    Field(#[from] FieldError),
     /// Only a potential drift has a potential.
     #[error("a drift of kind \"{drift}\" has no potential")]
     NoPotential {

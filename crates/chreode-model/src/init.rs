@@ -89,6 +89,6 @@ fn init_net(shape: &MlpShape, seed: u64, name: &str, p: &mut [f64]) {
 }
 
 /// `x` with `softplus(x) = y`, for `y > 0`; stable for small and large `y`.
-fn inverse_softplus(y: f64) -> f64 {
+pub(crate) fn inverse_softplus(y: f64) -> f64 {
     y + (-(-y).exp_m1()).ln()
 }

@@ -31,6 +31,7 @@ mod diffusion;
 mod drift;
 mod error;
 mod growth;
+mod hybrid;
 mod init;
 mod mlp;
 mod production;
@@ -41,6 +42,10 @@ mod store;
 pub use config::{DiffusionConfig, DriftConfig, DriftKind, GrowthConfig, ModelConfig};
 pub use error::{ConfigError, ModelError, StoreError};
 pub use growth::GrowthNet;
+pub use hybrid::{
+    ChemicalNoise, Factor, Hybrid, HybridConfig, NetConfig, RateLaw, RateLaws, RatePart, Rates, ReactionConfig,
+    Reduced,
+};
 pub use mlp::{Mlp, MlpShape, TILE};
 pub use sde::NeuralSde;
-pub use store::{load, save};
+pub use store::{Stored, load, load_as, save};

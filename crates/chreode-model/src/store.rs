@@ -8,14 +8,49 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use chreode_core::{ParamEntry, Real};
+use chreode_core::{ParamEntry, ParamLayout, Real};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{ModelConfig, ModelError, NeuralSde, StoreError};
+use crate::{ConfigError, ModelConfig, ModelError, NeuralSde, StoreError};
 
 const ENTRY: &str = "chreode";
-const FORMAT: &str = "chreode-model/1";
+
+/// A model that a file can hold: it is built from a configuration, and its layout names the parameters.
+pub trait Stored: Sized {
+    /// What the model is built from.
+    type Config: Serialize + DeserializeOwned;
+
+    /// Name and version of the format, in the file's metadata.
+    const FORMAT: &'static str;
+
+    /// The model of a configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming what is wrong.
+    fn from_config(config: Self::Config) -> Result<Self, ConfigError>;
+
+    /// What the model was built from.
+    fn config(&self) -> &Self::Config;
+
+    /// Names, shapes and offsets of the parameters.
+    fn layout(&self) -> &ParamLayout;
+}
+
+impl<T: Real> Stored for NeuralSde<T> {
+    type Config = ModelConfig;
+    const FORMAT: &'static str = "chreode-model/1";
+    fn from_config(config: ModelConfig) -> Result<Self, ConfigError> {
+        Self::new(config)
+    }
+    fn config(&self) -> &ModelConfig {
+        self.config()
+    }
+    fn layout(&self) -> &ParamLayout {
+        self.layout()
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct Header<C> {
@@ -28,7 +63,7 @@ struct Header<C> {
 /// # Errors
 /// [`StoreError`]: parameters of another length or not finite, or a file that cannot be written. `path` is
 /// then as it was.
-pub fn save<T: Real>(path: &Path, model: &NeuralSde<T>, p: &[T]) -> Result<(), StoreError> {
+pub fn save<T: Real, M: Stored>(path: &Path, model: &M, p: &[T]) -> Result<(), StoreError> {
     let layout = model.layout();
     if p.len() != layout.len() {
         return Err(ModelError::Length { what: "p", found: p.len(), expected: layout.len() }.into());
@@ -36,7 +71,7 @@ pub fn save<T: Real>(path: &Path, model: &NeuralSde<T>, p: &[T]) -> Result<(), S
     for entry in layout.entries() {
         check_finite(path, entry, &p[entry.range()])?;
     }
-    let header = Header { format: FORMAT.to_owned(), config: model.config() };
+    let header = Header { format: M::FORMAT.to_owned(), config: model.config() };
     let header = serde_json::to_string(&header)
         .map_err(|source| StoreError::ConfigJson { path: path.to_owned(), source })?;
     let dtype = if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 };
@@ -55,16 +90,24 @@ pub fn save<T: Real>(path: &Path, model: &NeuralSde<T>, p: &[T]) -> Result<(), S
 
 const _: () = assert!(cfg!(target_endian = "little"), "safetensors bytes are copied as they are");
 
+/// Reads a cell model and its parameters: [`load_as`] for [`NeuralSde`].
+///
+/// # Errors
+/// As [`load_as`].
+pub fn load<T: Real>(path: &Path) -> Result<(NeuralSde<T>, Vec<T>), StoreError> {
+    load_as(path)
+}
+
 /// Reads a model and its parameters; numbers are rounded if the file holds `f64` and `T` is `f32`.
 ///
 /// # Errors
 /// [`StoreError`], naming the file and, where there is one, the tensor: not a safetensors file or cut short,
 /// another format, missing, unknown or misshapen tensors, values that are not finite.
-pub fn load<T: Real>(path: &Path) -> Result<(NeuralSde<T>, Vec<T>), StoreError> {
+pub fn load_as<T: Real, M: Stored>(path: &Path) -> Result<(M, Vec<T>), StoreError> {
     let bytes = fs::read(path).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
     let broken = |source| StoreError::Safetensors { path: path.to_owned(), source };
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
-    let model = NeuralSde::new(read_config(path, metadata.metadata().as_ref())?)
+    let model = M::from_config(read_config::<M>(path, metadata.metadata().as_ref())?)
         .map_err(|source| StoreError::Config { path: path.to_owned(), source })?;
     let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
     let mut unknown: Vec<&str> = file.names();
@@ -99,14 +142,17 @@ pub fn load<T: Real>(path: &Path) -> Result<(NeuralSde<T>, Vec<T>), StoreError> 
     Ok((model, p))
 }
 
-fn read_config(path: &Path, metadata: Option<&HashMap<String, String>>) -> Result<ModelConfig, StoreError> {
+fn read_config<M: Stored>(
+    path: &Path,
+    metadata: Option<&HashMap<String, String>>,
+) -> Result<M::Config, StoreError> {
     let format =
-        |found: Option<String>| StoreError::Format { path: path.to_owned(), found, expected: FORMAT };
+        |found: Option<String>| StoreError::Format { path: path.to_owned(), found, expected: M::FORMAT };
     let json = |source| StoreError::ConfigJson { path: path.to_owned(), source };
     let text = metadata.and_then(|m| m.get(ENTRY)).ok_or_else(|| format(None))?;
     // The format first: another version may have another configuration.
     let header: Header<serde_json::Value> = serde_json::from_str(text).map_err(json)?;
-    if header.format != FORMAT {
+    if header.format != M::FORMAT {
         return Err(format(Some(header.format)));
     }
     serde_json::from_value(header.config).map_err(json)

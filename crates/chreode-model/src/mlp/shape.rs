@@ -118,5 +118,6 @@ fn activation_gain(activation: Activation) -> f64 {
         Activation::Softplus => 1.042,
         Activation::Silu => 1.677,
         Activation::LeakyRelu => 1.414,
+        Activation::Quadratic => 0.577,
     }
 }

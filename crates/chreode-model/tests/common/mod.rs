@@ -55,6 +55,7 @@ pub(crate) fn phi(activation: Activation, z: f64) -> f64 {
         Activation::Sigmoid => 1.0 / (1.0 + (-z).exp()),
         Activation::Softplus => z.exp().ln_1p(),
         Activation::Silu => z / (1.0 + (-z).exp()),
+        Activation::Quadratic => z * z,
         Activation::LeakyRelu => {
             if z > 0.0 {
                 z
