@@ -2,7 +2,7 @@
 
 use chreode_core::{ParamLayout, Real};
 
-use crate::mlp::{GradientNet, Mlp, MlpShape};
+use crate::mlp::{TangentNet, Mlp, MlpShape};
 use crate::production::Production;
 use crate::standardise::{Standardise, constants};
 use crate::{DriftKind, ModelConfig};
@@ -109,7 +109,7 @@ impl<T: Real> FreeDrift<T> {
 /// `f = +∇ψ`, `ψ(x) = s²/time_scale · net((x - shift)/s)` with one `s`, the root mean square of `scale`.
 #[derive(Debug, Clone)]
 pub(crate) struct PotentialDrift<T: Real> {
-    net: GradientNet<T>,
+    net: TangentNet<T>,
     standardise: Standardise<T>,
     /// `s / time_scale`, and `s² / time_scale`.
     unit: T,
@@ -122,7 +122,7 @@ impl<T: Real> PotentialDrift<T> {
         let s = (config.scale.iter().map(|s| s * s).sum::<f64>() / d as f64).sqrt();
         let shape = MlpShape::scalar_potential(d, &config.drift.hidden, config.drift.activation);
         Self {
-            net: GradientNet::new(shape),
+            net: TangentNet::new(shape),
             standardise: Standardise::new(&config.shift, &vec![s; d]),
             unit: T::c(s / config.time_scale),
             value_unit: T::c(s * s / config.time_scale),

@@ -128,6 +128,12 @@ pub enum ConfigError {
         /// The reaction.
         reaction: String,
     },
+    /// A rate that is not a constant times powers of concentrations.
+    #[error("the rate of reaction `{reaction}` is not mass action alone")]
+    NotMassAction {
+        /// The reaction.
+        reaction: String,
+    },
     /// Conservation laws that do not fit 64-bit integers.
     #[error("conservation laws of the network: {source}")]
     Conservation {

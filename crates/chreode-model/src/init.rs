@@ -60,20 +60,15 @@ impl<T: Real> Parts<'_, T> {
     fn init_noise(&self, seed: u64, p: &mut [f64]) {
         let p = &mut p[self.noise.1.clone()];
         match (&self.config.diffusion, self.noise.0) {
-            (DiffusionConfig::Diagonal { initial_level, .. }, Noise::Diagonal(noise)) => {
-                init_net(noise.net_shape(), seed, "weights.diffusion", p);
-                let bias = p.len() - self.config.dim();
-                p[bias..].fill(inverse_softplus(*initial_level));
-            }
-            (DiffusionConfig::Constant { initial_level }, _) => p.fill(inverse_softplus(*initial_level)),
-            (DiffusionConfig::Langevin { initial_level, .. }, _) => {
+            (_, Noise::Net(noise)) => noise.init(seed, p),
+            (DiffusionConfig::Langevin { initial_level, .. }, Noise::Langevin(_)) => {
                 // s (P + δx) = level² scale²/time_scale where P = δx and x is one spread above the centre.
                 for (i, p) in p.iter_mut().enumerate() {
                     let (centre, scale) = self.centre_and_scale(i);
                     *p = (initial_level.powi(2) * scale / (2.0 * (centre + scale))).ln();
                 }
             }
-            (DiffusionConfig::Diagonal { .. }, _) => {} // the noise was built from this configuration
+            (_, Noise::Langevin(_)) => {} // the noise was built from this configuration
         }
     }
 

@@ -26,26 +26,40 @@
 //! Not here: solving (`chreode-solve`), gradients through solutions (`chreode-adjoint`), fitting
 //! (`chreode-train`).
 
+mod calculus;
 mod config;
 mod diffusion;
 mod drift;
+mod ensemble;
 mod error;
+mod field;
 mod growth;
 mod hybrid;
 mod init;
 mod mlp;
+mod noise;
+mod noisy;
+mod polynomial;
 mod production;
+mod residual;
 mod sde;
 mod standardise;
 mod store;
 
+pub use calculus::InCalculus;
 pub use config::{DiffusionConfig, DriftConfig, DriftKind, GrowthConfig, ModelConfig};
+pub use ensemble::FieldEnsemble;
 pub use error::{ConfigError, ModelError, StoreError};
+pub use field::{MlpField, MlpFieldConfig};
 pub use growth::GrowthNet;
 pub use hybrid::{
     ChemicalNoise, Factor, Hybrid, HybridConfig, NetConfig, RateLaw, RateLaws, RatePart, Rates, ReactionConfig,
     Reduced,
 };
 pub use mlp::{Mlp, MlpShape, TILE};
+pub use noise::{NoiseConfig, NoiseForm};
+pub use noisy::{NoisyConfig, NoisyField};
+pub use polynomial::mass_action_net;
+pub use residual::{ResidualConfig, ResidualNet};
 pub use sde::NeuralSde;
 pub use store::{Stored, load, load_as, save};

@@ -178,8 +178,7 @@ impl<T: Real> NeuralSde<T> {
             }
             if let Some(g) = g {
                 match (&mut self.noise, &self.drift) {
-                    (Noise::Diagonal(noise), _) => noise.diffusion_tile(n, y, noise_p, g),
-                    (Noise::Constant(noise), _) => noise.diffusion_tile(noise_p, g),
+                    (Noise::Net(noise), _) => noise.diffusion_tile(n, y, noise_p, g),
                     (Noise::Langevin(noise), Drift::Production(drift)) => {
                         noise.diffusion(drift, y, noise_p, g);
                     }
@@ -211,12 +210,8 @@ impl<T: Real> NeuralSde<T> {
             let f_bar = f_bar.map(|b| &b[tile.clone()]);
             let g_bar = g_bar.map(|b| &b[tile.clone()]);
             let noise_p_bar = &mut p_bar[noise_range.clone()];
-            match (&mut self.noise, g_bar) {
-                (Noise::Diagonal(noise), Some(g_bar)) => {
-                    noise.vjp_tile(n, y, noise_p, g_bar, y_bar, noise_p_bar);
-                }
-                (Noise::Constant(noise), Some(g_bar)) => noise.vjp_tile(noise_p, g_bar, noise_p_bar),
-                (Noise::Langevin(_), _) | (_, None) => {} // below, with the drift
+            if let (Noise::Net(noise), Some(g_bar)) = (&mut self.noise, g_bar) {
+                noise.vjp_tile(n, y, noise_p, g_bar, y_bar, noise_p_bar);
             }
             let langevin = match (&mut self.noise, g_bar) {
                 (Noise::Langevin(noise), Some(g_bar)) => Some((noise, g_bar)),

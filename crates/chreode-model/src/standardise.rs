@@ -16,6 +16,11 @@ impl<T: Real> Standardise<T> {
         }
     }
 
+    /// Number of coordinates.
+    pub(crate) fn len(&self) -> usize {
+        self.shift.len()
+    }
+
     /// Sets `x`, `[n, d]`, from the states `y`.
     pub(crate) fn apply(&self, y: &[T], x: &mut [T]) {
         let d = self.shift.len();

@@ -32,10 +32,10 @@ pub trait Stored: Sized {
     fn from_config(config: Self::Config) -> Result<Self, ConfigError>;
 
     /// What the model was built from.
-    fn config(&self) -> &Self::Config;
+    fn config(&self) -> Self::Config;
 
     /// Names, shapes and offsets of the parameters.
-    fn layout(&self) -> &ParamLayout;
+    fn layout(&self) -> ParamLayout;
 }
 
 impl<T: Real> Stored for NeuralSde<T> {
@@ -44,11 +44,11 @@ impl<T: Real> Stored for NeuralSde<T> {
     fn from_config(config: ModelConfig) -> Result<Self, ConfigError> {
         Self::new(config)
     }
-    fn config(&self) -> &ModelConfig {
-        self.config()
+    fn config(&self) -> ModelConfig {
+        self.config().clone()
     }
-    fn layout(&self) -> &ParamLayout {
-        self.layout()
+    fn layout(&self) -> ParamLayout {
+        self.layout().clone()
     }
 }
 
@@ -110,14 +110,15 @@ pub fn load_as<T: Real, M: Stored>(path: &Path) -> Result<(M, Vec<T>), StoreErro
     let model = M::from_config(read_config::<M>(path, metadata.metadata().as_ref())?)
         .map_err(|source| StoreError::Config { path: path.to_owned(), source })?;
     let file = SafeTensors::deserialize(&bytes).map_err(broken)?;
+    let layout = model.layout();
     let mut unknown: Vec<&str> = file.names();
-    unknown.retain(|name| model.layout().find(name).is_none());
+    unknown.retain(|name| layout.find(name).is_none());
     if let Some(tensor) = unknown.iter().min() {
         return Err(StoreError::UnknownTensor { path: path.to_owned(), tensor: (*tensor).to_owned() });
     }
     // All shapes before the first allocation, so that a strange configuration costs no memory.
-    let mut views = Vec::with_capacity(model.layout().entries().len());
-    for entry in model.layout().entries() {
+    let mut views = Vec::with_capacity(layout.entries().len());
+    for entry in layout.entries() {
         let (path, tensor) = (path.to_owned(), entry.name.clone());
         let Ok(view) = file.tensor(&entry.name) else {
             return Err(StoreError::MissingTensor { path, tensor });
@@ -128,8 +129,8 @@ pub fn load_as<T: Real, M: Stored>(path: &Path) -> Result<(M, Vec<T>), StoreErro
         }
         views.push(view);
     }
-    let mut p = vec![T::ZERO; model.layout().len()];
-    for (entry, view) in model.layout().entries().iter().zip(views) {
+    let mut p = vec![T::ZERO; layout.len()];
+    for (entry, view) in layout.entries().iter().zip(views) {
         let (path, tensor) = (path.to_owned(), entry.name.clone());
         let values = &mut p[entry.range()];
         match view.dtype() {

@@ -35,7 +35,7 @@ use crate::{ConfigError, ModelError, Stored};
 /// let change = [(0, -1), (1, -1), (2, 1)];
 /// config.push("bind", &change, RatePart::Known, Some(RateLaw::mass_action(2.0, &[(0, 1), (1, 1)])));
 /// config.push("part", &change.map(|(i, by)| (i, -by)), RatePart::Neural, None);
-/// assert_eq!(config.conservation_laws()?, [[0, 1, 1], [1, 0, 1]]);
+/// assert_eq!(config.conservation_laws()?, [[1, -1, 0], [1, 0, 1]]); // A - B and A + AB
 /// let mut hybrid = Hybrid::<f64>::from_laws(config)?;
 /// let p = hybrid.init(1);
 /// let mut dx = [0.0; 3];
@@ -456,11 +456,11 @@ impl<T: Real> Stored for Hybrid<T> {
     fn from_config(config: HybridConfig) -> Result<Self, ConfigError> {
         Self::from_laws(config)
     }
-    fn config(&self) -> &HybridConfig {
-        &self.config
+    fn config(&self) -> HybridConfig {
+        self.config.clone()
     }
-    fn layout(&self) -> &ParamLayout {
-        &self.layout
+    fn layout(&self) -> ParamLayout {
+        self.layout.clone()
     }
 }
 

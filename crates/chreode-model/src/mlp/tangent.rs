@@ -1,4 +1,4 @@
-//! The gradient of a scalar perceptron and its VJP: a hand-derived second-order backward.
+//! Tangents of a perceptron and their VJP: a hand-derived second-order backward; the gradient of a scalar net from it.
 //!
 //! For `λᵀ∇ψ` the VJP is the gradient of a directional derivative. With the tangent `ȧ` of the inputs set to
 //! `λ`, values and tangents go forward together, `z = W a + b`, `ż = W ȧ`, `a' = φ(z)`, `ȧ' = φ'(z) ż`, and
@@ -16,9 +16,9 @@ use chreode_linalg::{GemmScratch, layer_backward_input, layer_backward_params, l
 use super::net::tensors_mut;
 use super::{MlpShape, TILE};
 
-/// The gradient of a scalar net, with the scratch of one worker.
+/// A net with tangents, with the scratch of one worker.
 #[derive(Debug, Clone)]
-pub(crate) struct GradientNet<T: Real> {
+pub(crate) struct TangentNet<T: Real> {
     shape: MlpShape,
     /// Pre-activations of each layer and inputs to each layer, `[2 TILE, width]`: values, then tangents.
     z: Vec<Vec<T>>,
@@ -32,7 +32,7 @@ pub(crate) struct GradientNet<T: Real> {
     scratch: GemmScratch<T>,
 }
 
-impl<T: Real> GradientNet<T> {
+impl<T: Real> TangentNet<T> {
     pub(crate) fn new(shape: MlpShape) -> Self {
         let buffer = |width: usize| vec![T::ZERO; TILE * width];
         let hidden = shape.layers.len() - 1;
@@ -108,6 +108,20 @@ impl<T: Real> GradientNet<T> {
         // The sum of the tangents of ψ has adjoint one in each tangent and nothing in the values.
         self.bar[..n].fill(T::ZERO);
         self.bar[n..2 * n].fill(T::ONE);
+        self.backward_tangents(n, p, p_bar).0
+    }
+
+    /// Values and tangents of the outputs after [`Self::forward_tangents`], and their adjoints, values first, to be written before
+    /// [`Self::backward_tangents`].
+    pub(crate) fn outputs_and_bars(&mut self, n: usize) -> (&[T], &[T], &mut [T]) {
+        let len = n * self.shape.outputs();
+        let (z, dz) = self.z[self.z.len() - 1][..2 * len].split_at(len);
+        (z, dz, &mut self.bar[..2 * len])
+    }
+
+    /// From the adjoints of values and tangents of the outputs: adds those of the parameters, returns those of the inputs and of
+    /// their tangents.
+    pub(crate) fn backward_tangents(&mut self, n: usize, p: &[T], p_bar: &mut [T]) -> (&[T], &[T]) {
         for (l, layer) in self.shape.layers.iter().enumerate().rev() {
             let len = n * layer.shape.out;
             if let (Some(d1), Some(d2)) = (self.d1.get(l), self.d2.get(l)) {
@@ -132,10 +146,11 @@ impl<T: Real> GradientNet<T> {
             layer_backward_input(bar, &p[layer.w.clone()], layer.shape, x_bar, &mut self.scratch);
             std::mem::swap(&mut self.bar, &mut self.next_bar);
         }
-        &self.bar[..n * self.shape.inputs()]
+        self.bar[..2 * n * self.shape.inputs()].split_at(n * self.shape.inputs())
     }
 
-    fn forward_tangents(&mut self, n: usize, p: &[T]) {
+    /// Values and tangents from those of the inputs.
+    pub(crate) fn forward_tangents(&mut self, n: usize, p: &[T]) {
         let phi = self.shape.activation();
         for (l, layer) in self.shape.layers.iter().enumerate() {
             let len = n * layer.shape.out;
