@@ -1,7 +1,7 @@
 //! Fields behind references and boxes: every trait is forwarded.
 
 use crate::{
-    Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Growth, GrowthVjp,
+    BirthDeath, Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Growth, GrowthVjp,
     Jacobian, Jvp, NoiseKind, ParamJvp, Real, Sparsity, VectorField, Vjp, VjpTangent,
 };
 
@@ -208,6 +208,20 @@ macro_rules! forward {
             #[inline]
             fn growth(&mut self, t: f64, y: &[T], p: &[T], rate: &mut [T]) -> Result<(), FieldError> {
                 (**self).growth(t, y, p, rate)
+            }
+        }
+
+        impl<T: Real, F: BirthDeath<T> + ?Sized> BirthDeath<T> for $Pointer {
+            #[inline]
+            fn birth_and_death(
+                &mut self,
+                t: f64,
+                y: &[T],
+                p: &[T],
+                birth: &mut [T],
+                death: &mut [T],
+            ) -> Result<(), FieldError> {
+                (**self).birth_and_death(t, y, p, birth, death)
             }
         }
 

@@ -27,3 +27,19 @@ pub trait GrowthVjp<T: Real>: Growth<T> {
         p_bar: &mut [T],
     ) -> Result<(), FieldError>;
 }
+
+/// Growth told apart: cells divide at a rate `b(t, x)` and die at a rate `d(t, x)`, per unit of time; `γ = b - d`.
+pub trait BirthDeath<T: Real>: Growth<T> {
+    /// Sets `birth` and `death`, `[n]` each and not negative, from the states `y`, `[n, d]`.
+    ///
+    /// # Errors
+    /// [`FieldError`] if a rate is undefined at a state.
+    fn birth_and_death(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        birth: &mut [T],
+        death: &mut [T],
+    ) -> Result<(), FieldError>;
+}

@@ -33,7 +33,7 @@ pub use diffusion::{Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, Diffusio
 pub use dynamics::{Dynamics, put, take};
 pub use error::FieldError;
 pub use field::{FieldResult, FnField, Jacobian, Jvp, ParamJvp, VectorField, Vjp, VjpTangent, field};
-pub use growth::{Growth, GrowthVjp};
+pub use growth::{BirthDeath, Growth, GrowthVjp};
 pub use linear::{LinearSolver, SingularMatrix};
 pub use literal::{Lit, c};
 pub use number::{Number, Single};

@@ -26,6 +26,7 @@
 //! Not here: solving (`chreode-solve`), gradients through solutions (`chreode-adjoint`), fitting
 //! (`chreode-train`).
 
+mod birth_death;
 mod calculus;
 mod config;
 mod diffusion;
@@ -46,6 +47,7 @@ mod sde;
 mod standardise;
 mod store;
 
+pub use birth_death::{BirthDeathConfig, BirthDeathNet};
 pub use calculus::InCalculus;
 pub use config::{DiffusionConfig, DriftConfig, DriftKind, GrowthConfig, ModelConfig};
 pub use ensemble::FieldEnsemble;

@@ -5,12 +5,12 @@
 mod common;
 
 use chreode_core::{
-    Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Growth, GrowthVjp, Jvp, NoiseKind,
+    BirthDeath, Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Growth, GrowthVjp, Jvp, NoiseKind,
     VectorField, Vjp,
 };
 use chreode_linalg::Activation;
 use chreode_model::{
-    ConfigError, DiffusionConfig, FieldEnsemble, GrowthConfig, HybridConfig, InCalculus, Mlp, MlpField,
+    BirthDeathConfig, BirthDeathNet, ConfigError, DiffusionConfig, FieldEnsemble, GrowthConfig, HybridConfig, InCalculus, Mlp, MlpField,
     MlpFieldConfig, ModelConfig, NetConfig, NeuralSde, NoiseConfig, NoiseForm, NoisyField, RateLaw, RatePart,
     ResidualNet, mass_action_net,
 };
@@ -437,6 +437,33 @@ fn what_is_not_mass_action_is_refused() {
     network.push("mm", &[(0, -1)], RatePart::Known, Some(RateLaw::michaelis_menten(1.0, 1.0, 0, None)));
     let error = mass_action_net::<f64>(&network).unwrap_err();
     assert_eq!(error, ConfigError::NotMassAction { reaction: "mm".into() });
+}
+
+#[test]
+fn birth_and_death_have_their_bounds_their_difference_and_its_gradient() {
+    let config = BirthDeathConfig {
+        shift: vec![0.1, 0.2],
+        scale: vec![1.0, 0.5],
+        dim: 3, // the last coordinate is not seen
+        max_birth: 2.0,
+        max_death: 1.5,
+        net: NetConfig { hidden: vec![5], activation: Activation::Tanh },
+    };
+    let rates = BirthDeathNet::<f64>::new(config).unwrap();
+    let own = shaken(rates.init(1), 2);
+    // Behind the parameters of an equation.
+    let p = [vec![7.0; 4], own.clone()].concat();
+    let mut rates = rates.starting_at(4);
+    let n = 100; // more than a tile
+    let y = uniform("y", 3, 3 * n, -1.0..1.0);
+    let (mut birth, mut death, mut growth) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+    rates.birth_and_death(0.0, &y, &p, &mut birth, &mut death).unwrap();
+    rates.growth(0.0, &y, &p, &mut growth).unwrap();
+    for i in 0..n {
+        assert!(birth[i] > 0.0 && birth[i] < 2.0 && death[i] > 0.0 && death[i] < 1.5);
+        assert_eq!(growth[i], birth[i] - death[i]);
+    }
+    check_growth_vjp(&mut rates, 0.0, &y[..6], &p, &[1.0, -0.5], 1e-7).unwrap();
 }
 
 /// All that a test wants of an equation, so that a bound that is lost is seen here.

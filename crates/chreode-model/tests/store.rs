@@ -8,7 +8,11 @@ use std::collections::HashMap;
 use std::fs;
 
 use chreode_linalg::Activation;
-use chreode_model::{ModelConfig, NeuralSde, StoreError, load, save};
+use chreode_model::{
+    BirthDeathConfig, BirthDeathNet, ChemicalNoise, FieldEnsemble, Hybrid, HybridConfig, MlpField, MlpFieldConfig,
+    ModelConfig, NetConfig, NeuralSde, NoiseConfig, NoiseForm, NoisyField, RateLaw, RatePart, ResidualNet, StoreError,
+    Stored, load, load_as, save,
+};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 #[test]
@@ -29,6 +33,56 @@ fn every_kind_comes_back_bit_for_bit() {
         save(&b, &NeuralSde::<f64>::new(config).unwrap(), &wide).unwrap();
         assert_eq!(load::<f32>(&b).unwrap().1, p);
     }
+}
+
+/// Writes a model with numbers of its own, reads it, and compares configuration, names and bits.
+fn round_trip<M: Stored<Config: PartialEq + std::fmt::Debug>>(model: &M) {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+    let p = common::uniform("p", 1, model.layout().len(), -1.0..1.0);
+    save(&a, model, &p).unwrap();
+    let (back, q) = load_as::<f64, M>(&a).unwrap();
+    assert_eq!((back.config(), back.layout(), &q), (model.config(), model.layout(), &p));
+    save(&b, &back, &q).unwrap();
+    assert_eq!(fs::read(&a).unwrap(), fs::read(&b).unwrap(), "equal models give equal files");
+    let single: Vec<f32> = load_as::<f32, M>(&a).unwrap().1;
+    assert!(single.iter().zip(&p).all(|(&a, &b)| a == b as f32));
+    // No model takes another's file.
+    assert!(matches!(load::<f64>(&a), Err(StoreError::Format { .. })));
+}
+
+#[test]
+fn models_of_every_other_kind_come_back() {
+    let mut config = MlpFieldConfig::new(vec![0.0, 1.0], vec![1.0, 2.0]);
+    config.time = Some((1.0, 2.0));
+    config.covariates = vec![(0.5, 0.25)];
+    config.net = NetConfig { hidden: vec![4], activation: Activation::Quadratic };
+    let field = || MlpField::<f64>::new(config.clone()).unwrap();
+    round_trip(&field());
+    round_trip(&ResidualNet::<f64, _>::new(field(), 3, 0.25).unwrap());
+    round_trip(&FieldEnsemble::<f64, _>::new(vec![field(), field()]).unwrap());
+    let noise = |form| NoiseConfig::new(vec![0.0, 1.0], vec![1.0, 2.0], form);
+    let forms = [NoiseForm::Constant, NoiseForm::LowRank { rank: 2 }, NoiseForm::General { motions: 3 }];
+    for form in forms {
+        round_trip(&NoisyField::<f64, _>::new(field(), noise(form)).unwrap());
+    }
+    let noisy = NoisyField::<f64, _>::new(field(), noise(NoiseForm::Scalar)).unwrap();
+    assert_eq!(noisy.layout().entries()[0].name, "field.layers.0.weight");
+    round_trip(&FieldEnsemble::<f64, _>::new(vec![noisy]).unwrap());
+    let mut network = HybridConfig::new(vec![1.0, 2.0]);
+    network.noise = Some(ChemicalNoise { molecule: 0.1, smoothing: 0.01 });
+    network.push("a", &[(0, -1), (1, 1)], RatePart::Multiply, Some(RateLaw::hill(1.0, 2.0, 3.0, 0)));
+    network.push("b", &[(1, -1), (0, 1)], RatePart::Neural, None);
+    round_trip(&Hybrid::<f64>::from_laws(network).unwrap());
+    let growth = BirthDeathConfig {
+        shift: vec![0.0],
+        scale: vec![1.0],
+        dim: 2,
+        max_birth: 1.0,
+        max_death: 2.0,
+        net: NetConfig::default(),
+    };
+    round_trip(&BirthDeathNet::<f64>::new(growth).unwrap());
 }
 
 #[cfg(unix)]

@@ -70,6 +70,26 @@ pub enum SolveError {
         /// Number of the trajectory.
         trajectory: u64,
     },
+    /// A rate of division or death that is negative, infinite or NaN.
+    #[error("rates of division and death are {birth} and {death} at t = {t}: lineage {trajectory}")]
+    InvalidRate {
+        /// Time.
+        t: f64,
+        /// Lineage of the cell; a founder's is the number of its trajectory.
+        trajectory: u64,
+        /// Rate of division.
+        birth: f64,
+        /// Rate of death.
+        death: f64,
+    },
+    /// A population that has outgrown its limit.
+    #[error("more than {max_cells} cells at t = {t}: allow more, or simulate weights")]
+    TooManyCells {
+        /// Time.
+        t: f64,
+        /// The limit.
+        max_cells: usize,
+    },
     /// The root function of an event gave NaN.
     #[error("the root function of event {index} is not a number at t = {t}")]
     EventNotANumber {

@@ -87,6 +87,7 @@ pub use rhs::Rhs;
 pub use rosenbrock::rodas5p::RODAS5P;
 pub use rosenbrock::tableau::RosenbrockTableau;
 pub use sde::adaptive::{AdaptiveEnsemble, AdaptiveOptions, simulate_adaptive};
+pub use sde::branching::{BranchingOptions, Population, simulate_branching};
 pub use sde::brownian_tree::BrownianTree;
 pub use sde::ensemble::{AfterStep, Ensemble, EnsembleOptions, TILE, simulate, simulate_weighted};
 pub use sde::euler_maruyama::EulerMaruyama;
