@@ -1,8 +1,8 @@
 //! Fields behind references and boxes: every trait is forwarded.
 
 use crate::{
-    BirthDeath, Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Growth, GrowthVjp,
-    Jacobian, Jvp, NoiseKind, ParamJvp, Real, Sparsity, VectorField, Vjp, VjpTangent,
+    BirthDeath, Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Growth,
+    GrowthVjp, Jacobian, Jvp, NoiseKind, ParamJvp, Real, Sparsity, VectorField, Vjp, VjpTangent,
 };
 
 macro_rules! forward {

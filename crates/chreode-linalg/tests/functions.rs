@@ -181,7 +181,12 @@ fn derivatives_agree_with_finite_differences() {
                 (16.0 * (plus[i] + minus[i]) - (plus2[i] + minus2[i]) - 30.0 * a[i]) / (12.0 * h * h);
             let size = 1.0 + a[i].abs(); // differences round with the values
             assert!((d1[i] - first).abs() < 1e-10 * size, "{activation}'({}) = {}, not {first}", z[i], d1[i]);
-            assert!((d2[i] - second).abs() < 1e-5 * size, "{activation}''({}) = {}, not {second}", z[i], d2[i]);
+            assert!(
+                (d2[i] - second).abs() < 1e-5 * size,
+                "{activation}''({}) = {}, not {second}",
+                z[i],
+                d2[i]
+            );
             assert!((bar[i] - 3.0 * d1[i]).abs() < 1e-14);
         }
         // The same in f32, and no NaN at the ends.

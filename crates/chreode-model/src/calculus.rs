@@ -3,7 +3,8 @@
 use std::marker::PhantomData;
 
 use chreode_core::{
-    Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, NoiseKind, Real, VectorField, Vjp,
+    Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, NoiseKind, Real,
+    VectorField, Vjp,
 };
 
 /// An equation written in a calculus of choice: the same process, with the drift that it has there.
@@ -41,7 +42,16 @@ impl<T: Real, S: DiffusionJvp<T>> InCalculus<T, S> {
     /// The equation in this calculus.
     pub fn new(sde: S, calculus: Calculus) -> Self {
         let none = Vec::new;
-        Self { sde, calculus, g: none(), v: none(), gv: none(), g_bar: none(), v_bar: none(), number: PhantomData }
+        Self {
+            sde,
+            calculus,
+            g: none(),
+            v: none(),
+            gv: none(),
+            g_bar: none(),
+            v_bar: none(),
+            number: PhantomData,
+        }
     }
 
     /// The equation as it was given.

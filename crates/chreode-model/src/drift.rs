@@ -2,7 +2,7 @@
 
 use chreode_core::{ParamLayout, Real};
 
-use crate::mlp::{TangentNet, Mlp, MlpShape};
+use crate::mlp::{Mlp, MlpShape, TangentNet};
 use crate::production::Production;
 use crate::standardise::{Standardise, constants};
 use crate::{DriftKind, ModelConfig};

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use chreode_core::{
-    Diffusion, DiffusionVjp, FieldError, Growth, GrowthVjp, Jvp, NoiseKind, ParamLayout, Real, VectorField, Vjp,
+    Diffusion, DiffusionVjp, FieldError, Growth, GrowthVjp, Jvp, NoiseKind, ParamLayout, Real, VectorField,
+    Vjp,
 };
 
 use crate::{ConfigError, ModelError, Stored};

@@ -147,7 +147,9 @@ impl<T: Real> MlpField<T> {
         let inputs = Inputs {
             d: config.shift.len(),
             shift: constants(config.shift.iter().copied().chain(covariates.iter().map(|c| c.0))),
-            inv_scale: constants(config.scale.iter().copied().chain(covariates.iter().map(|c| c.1)).map(|s| 1.0 / s)),
+            inv_scale: constants(
+                config.scale.iter().copied().chain(covariates.iter().map(|c| c.1)).map(|s| 1.0 / s),
+            ),
             time: config.time,
         };
         let net = &config.net;
@@ -210,7 +212,8 @@ impl<T: Real> MlpField<T> {
         self.check(t, y, p, &[lambda.len(), y_bar.len()])?;
         self.check(t, y, p_bar, &[])?;
         let (d, width) = (self.inputs.d, self.inputs.shift.len());
-        let tiles = y.chunks(TILE * width).zip(lambda.chunks(TILE * width)).zip(y_bar.chunks_mut(TILE * width));
+        let tiles =
+            y.chunks(TILE * width).zip(lambda.chunks(TILE * width)).zip(y_bar.chunks_mut(TILE * width));
         for (tile, ((y, lambda), y_bar)) in tiles.enumerate() {
             let n = y.len() / width;
             if let Some(slot) = slot {
@@ -306,7 +309,9 @@ impl<T: Real> Jvp<T> for MlpField<T> {
         let shape = self.net.shape();
         let net = self.tangents.get_or_insert_with(|| Box::new(TangentNet::new(shape.clone())));
         let (d, width) = (self.inputs.d, self.inputs.shift.len());
-        for ((y, v), jv) in y.chunks(TILE * width).zip(v.chunks(TILE * width)).zip(jv.chunks_mut(TILE * width)) {
+        for ((y, v), jv) in
+            y.chunks(TILE * width).zip(v.chunks(TILE * width)).zip(jv.chunks_mut(TILE * width))
+        {
             let n = y.len() / width;
             self.inputs.apply(t, y, net.input(n));
             self.inputs.push(v, net.input_tangent(n));

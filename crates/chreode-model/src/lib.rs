@@ -55,8 +55,8 @@ pub use error::{ConfigError, ModelError, StoreError};
 pub use field::{MlpField, MlpFieldConfig};
 pub use growth::GrowthNet;
 pub use hybrid::{
-    ChemicalNoise, Factor, Hybrid, HybridConfig, NetConfig, RateLaw, RateLaws, RatePart, Rates, ReactionConfig,
-    Reduced,
+    ChemicalNoise, Factor, Hybrid, HybridConfig, NetConfig, RateLaw, RateLaws, RatePart, Rates,
+    ReactionConfig, Reduced,
 };
 pub use mlp::{Mlp, MlpShape, TILE};
 pub use noise::{NoiseConfig, NoiseForm};

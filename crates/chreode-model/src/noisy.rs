@@ -1,8 +1,8 @@
 //! Any vector field with a diffusion net.
 
 use chreode_core::{
-    Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Jacobian, Jvp, NoiseKind, ParamLayout, Real,
-    VectorField, Vjp,
+    Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Jacobian, Jvp, NoiseKind,
+    ParamLayout, Real, VectorField, Vjp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +73,10 @@ impl<T: Real, F: VectorField<T>> NoisyField<T, F> {
 
     fn check(&self, t: f64, y: &[T], p: &[T], g: usize) -> Result<(), FieldError> {
         if !y.len().is_multiple_of(self.field.dim()) || g != y.len() / self.field.dim() * self.values {
-            return Err(FieldError::Fatal { t, what: "noise: a slice is not [n, d], or g not as its kind says" });
+            return Err(FieldError::Fatal {
+                t,
+                what: "noise: a slice is not [n, d], or g not as its kind says",
+            });
         }
         if p.len() != self.n_params() {
             return Err(FieldError::Fatal { t, what: "noise: the parameters are not [field's, noise's]" });
@@ -157,7 +160,8 @@ impl<T: Real, F: VectorField<T>> DiffusionJvp<T> for NoisyField<T, F> {
         self.check(t, y, p, gv.len())?;
         self.check(t, v, p, gv.len())?;
         let d = self.field.dim();
-        for ((y, v), gv) in y.chunks(TILE * d).zip(v.chunks(TILE * d)).zip(gv.chunks_mut(TILE * self.values)) {
+        for ((y, v), gv) in y.chunks(TILE * d).zip(v.chunks(TILE * d)).zip(gv.chunks_mut(TILE * self.values))
+        {
             self.noise.jvp_tile(y.len() / d, y, &p[self.own..], v, gv);
         }
         Ok(())

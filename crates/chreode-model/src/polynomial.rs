@@ -62,7 +62,8 @@ pub fn mass_action_net<T: Real>(network: &HybridConfig) -> Result<(MlpShape, Vec
     let mut needed: Vec<Vec<Monomial>> = vec![Vec::new(); depth + 1];
     needed[depth] = sorted(terms.iter().map(|t| t.0.clone()));
     for level in (0..depth).rev() {
-        needed[level] = sorted(needed[level + 1].iter().flat_map(|m| <[Monomial; 2]>::from(halves(m, level))));
+        needed[level] =
+            sorted(needed[level + 1].iter().flat_map(|m| <[Monomial; 2]>::from(halves(m, level))));
     }
     // What each is in the numbers that go into the next layer: first the inputs, then the squares of each level.
     let mut known: BTreeMap<Monomial, Combination> = BTreeMap::from([(Monomial::new(), (Vec::new(), 1.0))]);
@@ -72,7 +73,8 @@ pub fn mass_action_net<T: Real>(network: &HybridConfig) -> Result<(MlpShape, Vec
     let mut layers: Vec<Vec<Combination>> = Vec::new();
     for level in 0..depth {
         let mut units: Vec<Combination> = Vec::new();
-        let mut next: BTreeMap<Monomial, Combination> = BTreeMap::from([(Monomial::new(), (Vec::new(), 1.0))]);
+        let mut next: BTreeMap<Monomial, Combination> =
+            BTreeMap::from([(Monomial::new(), (Vec::new(), 1.0))]);
         for monomial in &needed[level + 1] {
             if monomial.is_empty() {
                 continue;
@@ -83,10 +85,7 @@ pub fn mass_action_net<T: Real>(network: &HybridConfig) -> Result<(MlpShape, Vec
                 next.insert(monomial.clone(), (vec![(units.len(), 1.0)], 0.0));
                 units.push(of_a.clone());
             } else {
-                next.insert(
-                    monomial.clone(),
-                    (vec![(units.len(), 0.25), (units.len() + 1, -0.25)], 0.0),
-                );
+                next.insert(monomial.clone(), (vec![(units.len(), 0.25), (units.len() + 1, -0.25)], 0.0));
                 units.push(sum(of_a, of_b, 1.0));
                 units.push(sum(of_a, of_b, -1.0));
             }

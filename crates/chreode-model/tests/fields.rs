@@ -5,17 +5,18 @@
 mod common;
 
 use chreode_core::{
-    BirthDeath, Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Growth, GrowthVjp, Jvp, NoiseKind,
-    VectorField, Vjp,
+    BirthDeath, Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Growth,
+    GrowthVjp, Jvp, NoiseKind, VectorField, Vjp,
 };
 use chreode_linalg::Activation;
 use chreode_model::{
-    BirthDeathConfig, BirthDeathNet, ConfigError, DiffusionConfig, FieldEnsemble, GrowthConfig, HybridConfig, InCalculus, Mlp, MlpField,
-    MlpFieldConfig, ModelConfig, NetConfig, NeuralSde, NoiseConfig, NoiseForm, NoisyField, RateLaw, RatePart,
-    ResidualNet, mass_action_net,
+    BirthDeathConfig, BirthDeathNet, ConfigError, DiffusionConfig, FieldEnsemble, GrowthConfig, HybridConfig,
+    InCalculus, Mlp, MlpField, MlpFieldConfig, ModelConfig, NetConfig, NeuralSde, NoiseConfig, NoiseForm,
+    NoisyField, RateLaw, RatePart, ResidualNet, mass_action_net,
 };
 use chreode_testkit::{
-    check_diffusion_jvp, check_diffusion_jvp_vjp, check_diffusion_vjp, check_growth_vjp, check_jvp, check_vjp, compare,
+    check_diffusion_jvp, check_diffusion_jvp_vjp, check_diffusion_vjp, check_growth_vjp, check_jvp,
+    check_vjp, compare,
 };
 use common::uniform;
 use proptest::prelude::*;
@@ -81,7 +82,8 @@ fn products_forward_and_backward_agree_and_kept_layers_give_the_same_bits() {
     let mut field = MlpField::<f64>::new(field_config(Activation::LeakyRelu)).unwrap();
     let p = shaken(field.init(1), 2);
     let n = 3 * 150; // of several tiles
-    let (y, v, l) = (uniform("y", 1, n, -1.0..1.0), uniform("v", 1, n, -1.0..1.0), uniform("l", 1, n, -1.0..1.0));
+    let (y, v, l) =
+        (uniform("y", 1, n, -1.0..1.0), uniform("v", 1, n, -1.0..1.0), uniform("l", 1, n, -1.0..1.0));
     let (mut jv, mut y_bar, mut p_bar) = (vec![0.0; n], vec![9.0; n], vec![0.0; p.len()]);
     field.jvp(0.4, &y, &p, &v, &mut jv).unwrap();
     field.vjp(0.4, &y, &p, &l, &mut y_bar, &mut p_bar).unwrap();
@@ -168,7 +170,13 @@ fn naive_correction(sde: &mut NoisyField<f64, MlpField<f64>>, y: &[f64], p: &[f6
         let at = |i: usize, k: usize| match kind {
             NoiseKind::General { motions } => g[i * motions + k],
             NoiseKind::Scalar => g[i],
-            _ => if i == k { g[i] } else { 0.0 },
+            _ => {
+                if i == k {
+                    g[i]
+                } else {
+                    0.0
+                }
+            }
         };
         (0..d * motions).map(|e| at(e / motions, e % motions)).collect::<Vec<f64>>()
     };
@@ -247,7 +255,14 @@ impl Diffusion<f64> for Gbm {
     }
 }
 impl DiffusionJvp<f64> for Gbm {
-    fn diffusion_jvp(&mut self, _t: f64, _y: &[f64], p: &[f64], v: &[f64], gv: &mut [f64]) -> Result<(), FieldError> {
+    fn diffusion_jvp(
+        &mut self,
+        _t: f64,
+        _y: &[f64],
+        p: &[f64],
+        v: &[f64],
+        gv: &mut [f64],
+    ) -> Result<(), FieldError> {
         gv.iter_mut().zip(v).for_each(|(gv, v)| *gv = p[1] * v);
         Ok(())
     }
@@ -283,7 +298,13 @@ fn an_ensemble_is_the_mean_of_its_members() {
         let covariance = |g: &[f64], kind: NoiseKind| {
             let at = |i: usize, k: usize| match kind {
                 NoiseKind::General { motions } => g[i * motions + k],
-                _ => if i == k { g[i] } else { 0.0 },
+                _ => {
+                    if i == k {
+                        g[i]
+                    } else {
+                        0.0
+                    }
+                }
             };
             let m = kind.motions(3);
             let entry = |i: usize, j: usize| (0..m).map(|k| at(i, k) * at(j, k)).sum::<f64>();

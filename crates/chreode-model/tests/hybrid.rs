@@ -36,7 +36,8 @@ fn network(seed: u64, volumes: bool) -> HybridConfig {
         if change.is_empty() {
             change.push((0, -1));
         }
-        let part = [RatePart::Known, RatePart::Neural, RatePart::Add, RatePart::Multiply][rng.random_range(0..4)];
+        let part =
+            [RatePart::Known, RatePart::Neural, RatePart::Add, RatePart::Multiply][rng.random_range(0..4)];
         let mut factors = Vec::new();
         for &(species, by) in change.iter().filter(|c| c.1 < 0) {
             factors.push(match rng.random_range(0..3) {
@@ -116,7 +117,7 @@ proptest! {
         let lambda = uniform("bar", seed, n * d, -1.0..1.0);
         check_vjp(&mut hybrid, 0.3, &y, &p, &lambda, 5e-6).unwrap(); // powers are steep
         let g_bar = uniform("g_bar", seed, n * d * m, -1.0..1.0);
-        
+
         check_diffusion_vjp(&mut hybrid, 0.3, &y, &p, &g_bar, 5e-6).unwrap();
 
         let mut reduced = hybrid.reduced().unwrap();

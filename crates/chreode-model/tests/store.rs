@@ -9,9 +9,9 @@ use std::fs;
 
 use chreode_linalg::Activation;
 use chreode_model::{
-    BirthDeathConfig, BirthDeathNet, ChemicalNoise, FieldEnsemble, Hybrid, HybridConfig, MlpField, MlpFieldConfig,
-    ModelConfig, NetConfig, NeuralSde, NoiseConfig, NoiseForm, NoisyField, RateLaw, RatePart, ResidualNet, StoreError,
-    Stored, load, load_as, save,
+    BirthDeathConfig, BirthDeathNet, ChemicalNoise, FieldEnsemble, Hybrid, HybridConfig, MlpField,
+    MlpFieldConfig, ModelConfig, NetConfig, NeuralSde, NoiseConfig, NoiseForm, NoisyField, RateLaw, RatePart,
+    ResidualNet, StoreError, Stored, load, load_as, save,
 };
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 

@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 
-use chreode_core::{Diffusion, DiffusionVjp, FieldError, NoiseKind, ParamLayout, Real, VectorField, Vjp, sub_seed};
+use chreode_core::{
+    Diffusion, DiffusionVjp, FieldError, NoiseKind, ParamLayout, Real, VectorField, Vjp, sub_seed,
+};
 use chreode_linalg::Activation;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
@@ -332,8 +334,7 @@ impl<T: Real, R: Rates<T>> Hybrid<T, R> {
         }
         let (out, out_bar) = self.net.output_and_bar(n);
         Activation::Softplus.backward(out, &self.positive[..n * outputs], out_bar);
-        let x_bar =
-            self.net.backward_tile(n, &p[self.net_range.clone()], &mut p_bar[self.net_range.clone()]);
+        let x_bar = self.net.backward_tile(n, &p[self.net_range.clone()], &mut p_bar[self.net_range.clone()]);
         let rows = y.chunks_exact(d).zip(y_bar.chunks_exact_mut(d)).zip(x_bar.chunks_exact(d));
         for (((y, y_bar), x_bar), gates_bar) in rows.zip(self.gates_bar.chunks_exact(d)) {
             for i in 0..d {

@@ -204,7 +204,8 @@ impl<T: Real> Rates<T> for RateLaws<T> {
                     let others = (0..factors.len()).filter(|&b| b != a);
                     let others = others.fold(bar * k, |product, b| product * self.values[b].value);
                     y_bar[f.species()] += others * self.values[a].x;
-                    for (p_bar, &slope) in p_bar[at..at + f.constants()].iter_mut().zip(&self.values[a].logs) {
+                    for (p_bar, &slope) in p_bar[at..at + f.constants()].iter_mut().zip(&self.values[a].logs)
+                    {
                         *p_bar += others * slope;
                     }
                     at += f.constants();

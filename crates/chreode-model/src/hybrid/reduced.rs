@@ -52,7 +52,10 @@ impl<T: Real, F: VectorField<T>> Reduced<T, F> {
     /// If a law or the volumes do not have one number a coordinate.
     pub fn new(field: F, laws: &[Vec<i64>], volumes: &[f64]) -> Self {
         let (d, q) = (field.dim(), laws.len());
-        assert!(volumes.len() == d && laws.iter().all(|w| w.len() == d), "laws and volumes are of {d} species");
+        assert!(
+            volumes.len() == d && laws.iter().all(|w| w.len() == d),
+            "laws and volumes are of {d} species"
+        );
         // [W | I] in amounts becomes reduced: column `dropped[l]` is one in row `l` alone. Small integers stay exact.
         let mut table: Vec<Vec<f64>> = laws.iter().map(|w| w.iter().map(|&w| w as f64).collect()).collect();
         for (l, row) in table.iter_mut().enumerate() {
@@ -215,7 +218,10 @@ impl<T: Real, F: Vjp<T>> Vjp<T> for Reduced<T, F> {
     ) -> Result<(), FieldError> {
         self.prepare(t, z, p, lambda.len())?;
         if z_bar.len() != z.len() || p_bar.len() != p.len() {
-            return Err(FieldError::Fatal { t, what: "reduced: an adjoint has another length than its value" });
+            return Err(FieldError::Fatal {
+                t,
+                what: "reduced: an adjoint has another length than its value",
+            });
         }
         let (width, q, own) = (self.kept.len(), self.laws(), self.field.n_params());
         self.dx.fill(T::ZERO); // now the adjoint of the full derivative

@@ -232,7 +232,8 @@ mod tests {
     /// Mean and extinction against the formulas, by the law's own quantiles.
     #[test]
     fn descendants_follow_the_birth_death_law() {
-        for (b, d, h) in [(1.3, 0.4, 0.7), (0.4, 1.3, 0.7), (0.8, 0.8, 1.1), (0.0, 0.5, 2.0), (0.9, 0.0, 1.0)] {
+        for (b, d, h) in [(1.3, 0.4, 0.7), (0.4, 1.3, 0.7), (0.8, 0.8, 1.1), (0.0, 0.5, 2.0), (0.9, 0.0, 1.0)]
+        {
             let n = 400_000;
             let counts: Vec<u64> =
                 (0..n).map(|i| descendants(b, d, h, (f64::from(i) + 0.5) / f64::from(n))).collect();
