@@ -59,9 +59,10 @@ fn sums_stay_to_rounding_and_concentrations_above_zero_whatever_the_net() {
         let mut options = SolveOptions::tolerance(1e-3, 1e-4);
         let at: Vec<f64> = (1..=20).map(f64::from).collect();
         options.save_at = &at;
-        let steppers: [Box<dyn Stepper<f64>>; 2] =
-            [Box::new(Erk::new(&TSIT5, 1, 5)), Box::new(Radau5::new(1, 5))];
-        for mut stepper in steppers {
+        // An implicit method also rounds its linear systems, whose condition is that of fast rates.
+        let steppers: [(Box<dyn Stepper<f64>>, f64); 2] =
+            [(Box::new(Erk::new(&TSIT5, 1, 5)), 1e-12), (Box::new(Radau5::new(1, 5)), 1e-9)];
+        for (mut stepper, bound) in steppers {
             let mut y = START.to_vec();
             let mut low = 0.0_f64;
             let mut worst = 0.0_f64;
@@ -75,7 +76,6 @@ fn sums_stay_to_rounding_and_concentrations_above_zero_whatever_the_net() {
             moved = moved.max((y[1] - START[1]).abs());
             assert!(low > -1e-3, "seed {seed}: {low}, where the tolerance is 1e-4");
             assert!(worst < bound, "seed {seed}: a conserved sum moved by {worst}");
-            println!("seed {seed}: {worst:e} of {bound:e}");
         }
         // Without dependent species the sums are what they were, however long the run.
         let mut reduced = hybrid.reduced().unwrap();
@@ -105,10 +105,9 @@ fn sums_stay_to_rounding_and_concentrations_above_zero_whatever_the_net() {
 fn reduced_and_full_networks_have_one_solution_and_one_gradient() {
     let mut hybrid = Hybrid::from_laws(enzyme()).unwrap();
     let p = random(&hybrid, 7, 0.5);
-    let reduced = hybrid.clone().reduced().unwrap();
+    let mut reduced = hybrid.clone().reduced().unwrap();
     let totals = reduced.totals(&START);
     let z0 = reduced.coordinates(&START);
-    let mut reduced = reduced;
     let options = SolveOptions { step: chreode_solve::StepSize::Fixed(0.02), ..SolveOptions::default() };
     let value = |y: &[f64]| y.iter().enumerate().map(|(i, y)| (i as f64 + 1.0) * y * y).sum::<f64>();
     let loss = |hybrid: &mut Hybrid<f64>, p: &[f64], x0: &[f64]| {
@@ -117,7 +116,7 @@ fn reduced_and_full_networks_have_one_solution_and_one_gradient() {
         solve(hybrid, p, &mut y, (0.0, 2.0), &mut erk, &options, &mut |_, _, _| {}).unwrap();
         value(&y)
     };
-    let mut gradient =
+    let gradient =
         |f: &mut dyn Vjp<f64>, p: &[f64], x0: &[f64], full: &dyn Fn(&[f64]) -> (Vec<f64>, Vec<f64>)| {
             let at = [2.0];
             let options = SolveOptions { save_at: &at, ..options };

@@ -41,7 +41,7 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = values::count,
           default_value = "512,512")]
     drift_hidden: Vec<usize>,
-    /// Activation of all hidden layers: tanh, sigmoid, softplus, silu, `leaky_relu`
+    /// Activation of all hidden layers: tanh, sigmoid, softplus, silu, `leaky_relu`, quadratic
     #[arg(long, value_name = "NAME", default_value = "silu")]
     activation: Activation,
     /// Form of the diffusion

@@ -29,6 +29,7 @@ pub struct FieldEnsemble<T, F> {
     members: Vec<F>,
     one: Vec<T>,
     two: Vec<T>,
+    g: Vec<T>,
 }
 
 impl<T: Real, F: VectorField<T>> FieldEnsemble<T, F> {
@@ -42,7 +43,7 @@ impl<T: Real, F: VectorField<T>> FieldEnsemble<T, F> {
         if let Some(other) = members.iter().find(|m| m.dim() != expected) {
             return Err(ConfigError::Length { field: "members", found: other.dim(), expected });
         }
-        Ok(Self { members, one: Vec::new(), two: Vec::new() })
+        Ok(Self { members, one: Vec::new(), two: Vec::new(), g: Vec::new() })
     }
 
     /// The members.
@@ -51,6 +52,9 @@ impl<T: Real, F: VectorField<T>> FieldEnsemble<T, F> {
     }
 
     /// Where the parameters of member `m` lie.
+    ///
+    /// # Panics
+    /// If there is no such member.
     pub fn params_of(&self, m: usize) -> Range<usize> {
         let start = self.members[..m].iter().map(VectorField::n_params).sum();
         start..start + self.members[m].n_params()
@@ -229,8 +233,11 @@ impl<T: Real, F: DiffusionVjp<T>> DiffusionVjp<T> for FieldEnsemble<T, F> {
         p_bar: &mut [T],
     ) -> Result<(), FieldError> {
         self.check(t, p, &[(y_bar.len(), y.len()), (p_bar.len(), p.len())])?;
-        let mut g = vec![T::ZERO; g_bar.len()];
-        let values = self.gather(t, y, p, &mut g)?;
+        let mut g = std::mem::take(&mut self.g);
+        g.resize(g_bar.len(), T::ZERO);
+        let values = self.gather(t, y, p, &mut g);
+        self.g = g;
+        let values = values?;
         let (d, kind, count) = (self.dim(), self.members[0].noise_kind(), self.members.len());
         let (share, root) = (self.share(), self.share().sqrt());
         self.two.resize(y.len() / d * values, T::ZERO);
@@ -242,8 +249,8 @@ impl<T: Real, F: DiffusionVjp<T>> DiffusionVjp<T> for FieldEnsemble<T, F> {
             for (at, bar) in self.two.iter_mut().enumerate() {
                 *bar = if !is_diagonal(kind) {
                     root * g_bar[place(at, m, kind.motions(d), count)]
-                } else if g[at] > T::ZERO {
-                    share * self.one[at] / g[at] * g_bar[at]
+                } else if self.g[at] > T::ZERO {
+                    share * self.one[at] / self.g[at] * g_bar[at]
                 } else {
                     T::ZERO
                 };

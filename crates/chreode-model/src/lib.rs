@@ -1,8 +1,15 @@
 //! Neural models of cell dynamics, `dX = f(X) dt + g(X) dW` with a growth rate `γ(X)`.
 //!
 //! [`NeuralSde`] is built from a [`ModelConfig`] and implements the traits of `chreode-core`, so that any
-//! solver and adjoint takes it. [`Mlp`] can be used alone. Models are kept with their configuration in
-//! safetensors files by [`save`] and [`load`]. Derivatives are derived by hand, on batches of cells.
+//! solver and adjoint takes it. Beside it stand
+//!
+//! * [`Hybrid`]: reaction networks whose rates are laws, nets, or both; [`Reduced`] coordinates of them.
+//! * [`MlpField`]: a perceptron of state, time and covariates; [`Mlp`] alone; [`mass_action_net`], a polynomial as a perceptron.
+//! * [`NoisyField`]: any field with a diffusion net; [`InCalculus`]: the same process in Itô's or Stratonovich's calculus.
+//! * [`BirthDeathNet`]: proliferation and death; [`FieldEnsemble`]: several models as one; [`ResidualNet`]: Euler's steps as a network.
+//!
+//! Models are kept with their configuration in safetensors files by [`save`], [`load`] and [`load_as`]. Derivatives are derived by
+//! hand, on batches of cells.
 //!
 //! ```
 //! use chreode_core::{Diffusion, VectorField};

@@ -102,9 +102,9 @@ pub(crate) struct NoiseNet<T: Real> {
     places: Vec<usize>,
     units: Vec<T>,
     positive: usize,
-    /// `(output, value before softplus)` of the bias before training.
+    /// The output bias before training, or the constants.
     initial: Vec<f64>,
-    /// Softplus of the outputs and its derivatives, `[TILE, outputs]`; the first `k` inputs of a tile.
+    /// `φ` of the outputs and its derivatives, `[TILE, outputs]`.
     phi: Vec<T>,
     d1: Vec<T>,
     d2: Vec<T>,

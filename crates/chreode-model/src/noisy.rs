@@ -71,6 +71,10 @@ impl<T: Real, F: VectorField<T>> NoisyField<T, F> {
         self.noise.layout()
     }
 
+    fn check_drift(&self, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
+        self.check(t, y, p, y.len() / self.field.dim() * self.values)
+    }
+
     fn check(&self, t: f64, y: &[T], p: &[T], g: usize) -> Result<(), FieldError> {
         if !y.len().is_multiple_of(self.field.dim()) || g != y.len() / self.field.dim() * self.values {
             return Err(FieldError::Fatal {
@@ -93,14 +97,14 @@ impl<T: Real, F: VectorField<T>> VectorField<T> for NoisyField<T, F> {
         self.own + self.noise.layout().len()
     }
     fn eval(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
-        self.check(t, y, p, y.len() / self.field.dim() * self.values)?;
+        self.check_drift(t, y, p)?;
         self.field.eval(t, y, &p[..self.own], dy)
     }
 }
 
 impl<T: Real, F: Jvp<T>> Jvp<T> for NoisyField<T, F> {
     fn jvp(&mut self, t: f64, y: &[T], p: &[T], v: &[T], jv: &mut [T]) -> Result<(), FieldError> {
-        self.check(t, y, p, y.len() / self.field.dim() * self.values)?;
+        self.check_drift(t, y, p)?;
         self.field.jvp(t, y, &p[..self.own], v, jv)
     }
 }
@@ -115,10 +119,12 @@ impl<T: Real, F: Vjp<T>> Vjp<T> for NoisyField<T, F> {
         y_bar: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), FieldError> {
-        self.check(t, y, p, y.len() / self.field.dim() * self.values)?;
+        self.check_drift(t, y, p)?;
+        self.check_drift(t, y_bar, p_bar)?;
         self.field.vjp(t, y, &p[..self.own], lambda, y_bar, &mut p_bar[..self.own])
     }
     fn eval_kept(&mut self, slot: usize, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+        self.check_drift(t, y, p)?;
         self.field.eval_kept(slot, t, y, &p[..self.own], dy)
     }
     fn vjp_kept(
@@ -131,6 +137,8 @@ impl<T: Real, F: Vjp<T>> Vjp<T> for NoisyField<T, F> {
         y_bar: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), FieldError> {
+        self.check_drift(t, y, p)?;
+        self.check_drift(t, y_bar, p_bar)?;
         self.field.vjp_kept(slot, t, y, &p[..self.own], lambda, y_bar, &mut p_bar[..self.own])
     }
     fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
@@ -208,6 +216,8 @@ impl<T: Real, F: Vjp<T>> DiffusionJvpVjp<T> for NoisyField<T, F> {
     ) -> Result<(), FieldError> {
         self.check(t, y, p, gv_bar.len())?;
         self.check(t, y_bar, p_bar, gv_bar.len())?;
+        self.check(t, v, p, gv_bar.len())?;
+        self.check(t, v_bar, p, gv_bar.len())?;
         let (d, values) = (self.field.dim(), self.values);
         for (tile, gv_bar) in gv_bar.chunks(TILE * values).enumerate() {
             let n = gv_bar.len() / values;

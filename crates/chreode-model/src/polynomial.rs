@@ -20,8 +20,8 @@ type Combination = (Vec<(usize, f64)>, f64);
 
 /// The perceptron with quadratic activation that is the vector field of a mass-action network, and its parameters.
 ///
-/// It agrees with the polynomial at every state, with errors of rounding of `(1 + |x|/scale)^(2 ceil(log2 degree) ...)`: what the
-/// largest product in the net has. One hidden layer for degree two, two for degrees three and four.
+/// It agrees with the polynomial at every state, up to rounding of numbers of the size of `k Π scale^ν (1 + |x|/scale)^(2^layers)`:
+/// the largest square in the net. One hidden layer for degree two, two for degrees three and four.
 ///
 /// # Errors
 /// [`ConfigError`] if the network is wrong, or a rate is not a constant times powers.

@@ -28,9 +28,10 @@ pub struct ResidualNet<T, F> {
     block: F,
     blocks: usize,
     h: f64,
-    /// States before each block, `[blocks, n, d]`; a derivative or an adjoint, `[n, d]`.
+    /// States before each block, `[blocks, n, d]`; a derivative or an adjoint, and one times `h`, `[n, d]`.
     states: Vec<T>,
     work: Vec<T>,
+    scaled: Vec<T>,
 }
 
 impl<T: Real, F: VectorField<T>> ResidualNet<T, F> {
@@ -41,7 +42,7 @@ impl<T: Real, F: VectorField<T>> ResidualNet<T, F> {
     pub fn new(block: F, blocks: usize, h: f64) -> Result<Self, ConfigError> {
         crate::config::positive("h", h)?;
         crate::config::widths("blocks", &[blocks])?;
-        Ok(Self { block, blocks, h, states: Vec::new(), work: Vec::new() })
+        Ok(Self { block, blocks, h, states: Vec::new(), work: Vec::new(), scaled: Vec::new() })
     }
 
     /// The field of a block.
@@ -118,12 +119,12 @@ impl<T: Real, F: Vjp<T>> ResidualNet<T, F> {
         let own = self.block.n_params();
         self.forward(x, p, x_bar)?;
         x_bar.copy_from_slice(y_bar);
-        let mut scaled = vec![T::ZERO; x.len()];
+        self.scaled.resize(x.len(), T::ZERO);
         for k in (0..self.blocks).rev() {
-            scaled.iter_mut().zip(&*x_bar).for_each(|(s, &bar)| *s = T::c(self.h) * bar);
+            self.scaled.iter_mut().zip(&*x_bar).for_each(|(s, &bar)| *s = T::c(self.h) * bar);
             let (state, range) = (&self.states[k * x.len()..][..x.len()], k * own..(k + 1) * own);
             let t = k as f64 * self.h;
-            self.block.vjp(t, state, &p[range.clone()], &scaled, &mut self.work, &mut p_bar[range])?;
+            self.block.vjp(t, state, &p[range.clone()], &self.scaled, &mut self.work, &mut p_bar[range])?;
             x_bar.iter_mut().zip(&self.work).for_each(|(bar, &more)| *bar += more);
         }
         Ok(())

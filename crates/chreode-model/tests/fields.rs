@@ -5,8 +5,7 @@
 mod common;
 
 use chreode_core::{
-    BirthDeath, Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Growth,
-    GrowthVjp, Jvp, NoiseKind, VectorField, Vjp,
+    BirthDeath, Calculus, Diffusion, DiffusionJvp, FieldError, Growth, Jvp, NoiseKind, VectorField, Vjp,
 };
 use chreode_linalg::Activation;
 use chreode_model::{
@@ -348,7 +347,7 @@ fn an_ensemble_of_cell_models_grows_like_them_on_average() {
         let q = p[all.params_of(m)].to_vec();
         all.members()[m].clone().growth(0.0, &[0.3, -0.2], &q, &mut rates[m + 1]).unwrap();
     }
-    assert!((rates[0][0] - (rates[1][0] + rates[2][0]) / 2.0).abs() < 1e-15);
+    assert!((rates[0][0] - f64::midpoint(rates[1][0], rates[2][0])).abs() < 1e-15);
 }
 
 #[test]
@@ -485,14 +484,4 @@ fn birth_and_death_have_their_bounds_their_difference_and_its_gradient() {
         assert_eq!(growth[i], birth[i] - death[i]);
     }
     check_growth_vjp(&mut rates, 0.0, &y[..6], &p, &[1.0, -0.5], 1e-7).unwrap();
-}
-
-/// All that a test wants of an equation, so that a bound that is lost is seen here.
-#[allow(dead_code, reason = "it is checked by the compiler")]
-fn bounds(sde: &mut NoisyField<f32, MlpField<f32>>, growth: &mut NeuralSde<f32>) {
-    fn all(_: &mut (impl DiffusionVjp<f32> + DiffusionJvpVjp<f32> + Clone + Send + Sync)) {}
-    fn grows(_: &mut impl GrowthVjp<f32>) {}
-    all(sde);
-    all(&mut InCalculus::new(sde.clone(), Calculus::Stratonovich));
-    grows(growth);
 }

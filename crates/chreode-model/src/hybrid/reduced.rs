@@ -139,7 +139,7 @@ impl<T: Real, F: VectorField<T>> Reduced<T, F> {
         if totals.len() != self.laws() {
             return Err(ModelError::Length { what: "totals", found: totals.len(), expected: self.laws() });
         }
-        let n = if width == 0 { 1 } else { z.len() / width };
+        let n = z.len().checked_div(width).unwrap_or(1);
         if z.len() != n * width {
             return Err(ModelError::Length { what: "z", found: z.len(), expected: n * width });
         }
