@@ -9,7 +9,7 @@ use chreode_adjoint::{Checkpoints, OdeAdjoint};
 use chreode_core::{FieldError, Real, VectorField, Vjp};
 use chreode_linalg::Activation;
 use chreode_model::{Mlp, MlpShape};
-use chreode_solve::{Erk, ErkTableau, RK4, SolveOptions, Stats, TSIT5, VERN9, solve};
+use chreode_solve::{Erk, ErkTableau, RK4, SolveOptions, Stats, TSIT5, Tolerance, VERN9, solve};
 
 use crate::turns::{Answer, Clock, serve_cases};
 
@@ -27,6 +27,10 @@ pub fn serve() -> Result<(), String> {
         let (method, options) = match case {
             "rk4" => (&RK4, SolveOptions::fixed(0.05)),
             "tsit5" => (&TSIT5, SolveOptions::tolerance(1e-5, 1e-7)),
+            "tsit5-together" => {
+                let tolerance = Tolerance::new(1e-5, 1e-7).together();
+                (&TSIT5, SolveOptions { tolerance, ..SolveOptions::default() })
+            }
             _ => return Err(format!("no case {case}")),
         };
         match (exact, case) {
