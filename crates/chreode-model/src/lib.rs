@@ -1,7 +1,7 @@
 //! Neural models of cell dynamics, `dX = f(X) dt + g(X) dW` with a growth rate `γ(X)`.
 //!
 //! [`NeuralSde`] is built from a [`ModelConfig`] and implements the traits of `chreode-core`, so that any
-//! solver and adjoint takes it. [`Mlp`] can be used alone. Models are kept with their configuration in
+//! solver and adjoint takes it. [`Mlp`] can be used alone, or as a field ([`MlpField`]). Models are kept with their configuration in
 //! safetensors files by [`save`] and [`load`]. Derivatives are derived by hand, on batches of cells.
 //!
 //! ```
@@ -41,6 +41,6 @@ mod store;
 pub use config::{DiffusionConfig, DriftConfig, DriftKind, GrowthConfig, ModelConfig};
 pub use error::{ConfigError, ModelError, StoreError};
 pub use growth::GrowthNet;
-pub use mlp::{Mlp, MlpShape, TILE};
+pub use mlp::{Mlp, MlpField, MlpShape, TILE};
 pub use sde::NeuralSde;
 pub use store::{load, save};

@@ -278,7 +278,7 @@ fn run<T: Real>(
                 saves.tell(observer, y);
             }
             let crossed = events.cross(t, y, p, &mut |index, y| {
-                observer.event(index, t, y);
+                observer.event_at_jump(index, t, y);
                 stats.events += 1;
             })?;
             if crossed {

@@ -40,6 +40,23 @@ pub(super) const GRADIENT: Task = Task {
     ],
 };
 
+pub(super) const ACCURACY: Task = Task {
+    name: "gradient",
+    modules: "jax, diffrax",
+    cases: &[
+        ("f32-1e-3", "64 cells, f32, rtol 1e-3 and atol 1e-5 for all together"),
+        ("f32-1e-4", "f32, rtol 1e-4"),
+        ("f32-1e-5", "f32, rtol 1e-5"),
+        ("f32-1e-6", "f32, rtol 1e-6"),
+        ("f64-1e-3", "64 cells, f64, rtol 1e-3 and atol 1e-5 for all together"),
+        ("f64-1e-4", "f64, rtol 1e-4"),
+        ("f64-1e-5", "f64, rtol 1e-5"),
+        ("f64-1e-6", "f64, rtol 1e-6"),
+        ("f64-1e-7", "f64, rtol 1e-7"),
+        ("f64-1e-8", "f64, rtol 1e-8"),
+    ],
+};
+
 /// A program that answers a line of input with lines of output.
 struct Server {
     child: Child,

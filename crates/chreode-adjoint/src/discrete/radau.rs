@@ -174,7 +174,12 @@ impl<T: Real, S: Stepper<T>> RadauAdjoint<T, S> {
 }
 
 impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAdjoint<T, S> {
-    fn with_stepper(&mut self, f: &mut dyn Vjp<T>, run: &mut Run<'_, T>) -> Result<Stats, SolveError> {
+    fn with_stepper(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        _whole: bool,
+        run: &mut Run<'_, T>,
+    ) -> Result<Stats, SolveError> {
         self.rows.run(f, &mut self.stepper, run)
     }
 

@@ -131,6 +131,17 @@ impl<T: Real> OdeAdjoint<T> {
         })
     }
 
+    /// Lets later runs of an explicit method keep the evaluations of their first steps, as many as fit into so many bytes: the states
+    /// of the stages, and what the field keeps of them ([`Vjp::kept_bytes`]). A sweep need not make these again. A gradient through a
+    /// net then takes three runs and not four, with the same bits.
+    ///
+    /// Nothing else may use the field's slots ([`Vjp::eval_kept`]) between the forward run and its sweep: with trajectories in several
+    /// parts, each part goes forward and back before the next. Runs that watch for events keep none, nor do implicit methods, whose
+    /// sweep evaluates elsewhere.
+    pub fn keep_evaluations(&mut self, bytes: usize) {
+        self.method.keep_evaluations(bytes);
+    }
+
     /// Solves as [`chreode_solve::solve`] does, and records. `save(i, t, y)` is called at every saved time; steps
     /// land on them whatever the options say.
     ///
@@ -172,7 +183,7 @@ impl<T: Real> OdeAdjoint<T> {
         let ends: Vec<bool> = events.iter().map(|e| e.terminal() || e.resets()).collect();
         let mut watched: Vec<_> = events.iter().map(|&e| watch(e)).collect();
         let mut recorder = Recorder { tape: &mut self.tape, save, ends: &ends, together: None };
-        let stats = self.method.with_stepper(f, &mut |f, stepper| {
+        let stats = self.method.with_stepper(f, events.is_empty(), &mut |f, stepper| {
             solve_events(f, p, y, span, stepper, &options, &mut watched, &mut recorder)
         })?;
         if let Some(t) = recorder.together {
@@ -256,7 +267,7 @@ impl<T: Real> OdeAdjoint<T> {
     ///
     /// `end_bar` is the gradient with respect to the end of the run: the state there, after any reset, and the time, which
     /// counts if a terminal event ended it. An event's time moves with the state, `∂t/∂y = -∇g / (∇g · f + ∂g/∂t)` for its root `g`,
-    /// and the adjoint state jumps accordingly [GFB99]. The step that an event cuts short is differentiated as if the method had
+    /// and the adjoint state jumps accordingly [GFB99]. Where a root jumps at a discontinuity, the event stays there. The step that an event cuts short is differentiated as if the method had
     /// made it with that length, which is right to the order of its dense output; all others are exact.
     ///
     /// # Errors
@@ -336,6 +347,12 @@ impl<T: Real> OdeAdjoint<T> {
     ) -> Result<(), FieldError> {
         let Some((ending, before, after)) = self.tape.ending(step) else { return Ok(()) };
         let (event, t) = (events[ending.index], ending.t);
+        if !ending.moves {
+            let _ = event.reset_vjp(t, before, p, a, &mut self.lambda, p_bar);
+            a.copy_from_slice(&self.lambda);
+            self.y[..self.nd].copy_from_slice(before);
+            return Ok(());
+        }
         let (slope, root_bar) = (&mut self.slope, &mut self.root_bar);
         self.p_root.resize(p.len(), T::ZERO);
         // What a later time does: less of the flow after the event, more of that before it.

@@ -8,10 +8,12 @@
 
 mod gradient;
 mod net;
+mod second_order;
 mod shape;
 
 pub(crate) use gradient::GradientNet;
 pub use net::Mlp;
+pub use second_order::MlpField;
 pub use shape::MlpShape;
 
 /// Rows that are processed together: small enough for the second-level cache, large enough for the GEMM.
