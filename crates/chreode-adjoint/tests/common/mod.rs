@@ -1,3 +1,3 @@
 //! What several tests share.
 
-pub mod net;
+pub(crate) mod net;

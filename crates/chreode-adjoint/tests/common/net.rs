@@ -3,15 +3,15 @@
 use chreode_core::{FieldError, VectorField, Vjp};
 use chreode_model::MlpField;
 
-pub struct Net {
+pub(crate) struct Net {
     field: MlpField<f64>,
     /// Evaluations of the layers, and those that were kept.
-    pub evaluations: usize,
-    pub kept: usize,
+    pub(crate) evaluations: usize,
+    pub(crate) kept: usize,
 }
 
 impl Net {
-    pub fn new(field: MlpField<f64>) -> Self {
+    pub(crate) fn new(field: MlpField<f64>) -> Self {
         Self { field, evaluations: 0, kept: 0 }
     }
 }
