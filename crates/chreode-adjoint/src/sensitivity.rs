@@ -116,7 +116,8 @@ impl Sensitivity {
             let states = bytes / state;
             let again = recomputed_steps(steps, states);
             let with = if run == RunKind::Bdf { " with the differences of each" } else { "" };
-            let kept = format!("{states} of {steps} states{with} in {bytes} bytes, {again} steps taken again");
+            let kept =
+                format!("{states} of {steps} states{with} in {bytes} bytes, {again} steps taken again");
             (Checkpoints::Bytes(bytes), back + retaken * again as f64 / steps as f64, kept)
         };
         let adjoint = 1.0 + adjoint * objectives as f64;

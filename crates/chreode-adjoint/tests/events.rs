@@ -224,7 +224,8 @@ fn resets_at_a_discontinuity() {
                 bars.push([y[0].cos() + y[1], y[0]]);
             };
             let events: [&dyn EventVjp<f64>; 1] = [&switch];
-            let stats = adjoint.forward_events(&mut f, p, &mut y, (0.0, 2.0), &options, &events, save).unwrap();
+            let stats =
+                adjoint.forward_events(&mut f, p, &mut y, (0.0, 2.0), &options, &events, save).unwrap();
             assert_eq!((stats.events, matches!(stats.stopped, Stopped::Event { .. })), (1, terminal));
             value += 0.7 * y[0] + 0.2 * y[1];
             let bars: Vec<&[f64]> = bars.iter().map(|b| &b[..]).collect();

@@ -259,13 +259,15 @@ fn through_a_net() {
     let options = SolveOptions { save_at: &[0.4, 1.0], ..SolveOptions::fixed(0.1) };
     let mut hessian = OdeHessian::new(&RK4, n, 3);
     hessian.forward(&mut f, &p, &mut y.clone(), (0.0, 1.0), &options, &mut |_, _, _| {}).unwrap();
-    let (mut g, mut g_p, mut hv, mut hv_p) = (vec![0.0; 3 * n], vec![0.0; np], vec![0.0; 3 * n], vec![0.0; np]);
+    let (mut g, mut g_p, mut hv, mut hv_p) =
+        (vec![0.0; 3 * n], vec![0.0; np], vec![0.0; 3 * n], vec![0.0; np]);
     hessian.product(&mut f, &p, (&v, &q), &mut loss, (&mut g, &mut g_p), (&mut hv, &mut hv_p)).unwrap();
     let mut gradient = |h: f64| {
         let moved = |x: &[f64], by: &[f64]| x.iter().zip(by).map(|(x, by)| x + h * by).collect::<Vec<_>>();
         let (mut y, p) = (moved(&y, &v), moved(&p, &q));
         let (mut adjoint, mut bars) = (OdeAdjoint::new(&RK4, n, 3), Vec::new());
-        let mut save = |i: usize, _: f64, y: &[f64]| bars.push(y.iter().map(|&y| bar(i, y)).collect::<Vec<_>>());
+        let mut save =
+            |i: usize, _: f64, y: &[f64]| bars.push(y.iter().map(|&y| bar(i, y)).collect::<Vec<_>>());
         adjoint.forward(&mut f, &p, &mut y, (0.0, 1.0), &options, &mut save).unwrap();
         let bars: Vec<&[f64]> = bars.iter().map(Vec::as_slice).collect();
         let (mut y_bar, mut p_bar) = (vec![0.0; 3 * n], vec![0.0; np]);

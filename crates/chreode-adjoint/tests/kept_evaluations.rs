@@ -67,7 +67,12 @@ fn the_same_bits_and_nothing_evaluated_again() {
             let plain = run(Checkpoints::All, 0);
             assert_eq!(plain.kept, 0);
             let all = run(Checkpoints::All, usize::MAX);
-            assert_eq!((all.bits == plain.bits, all.steps), (true, plain.steps), "{} {activation}", method.name);
+            assert_eq!(
+                (all.bits == plain.bits, all.steps),
+                (true, plain.steps),
+                "{} {activation}",
+                method.name
+            );
             assert_eq!(all.evaluations, [plain.evaluations[0], 0], "{} {activation}", method.name);
             let stages = plain.evaluations[1] / plain.steps;
             // Room for three steps.
@@ -121,7 +126,8 @@ fn steps_tried_again_are_kept_as_accepted() {
         let mut adjoint = OdeAdjoint::new(&TSIT5, 1, 2);
         adjoint.keep_evaluations(bytes);
         let options = SolveOptions { save_at: &[3.0], ..SolveOptions::tolerance(1e-8, 1e-8) };
-        let stats = adjoint.forward(&mut f, &p, &mut [1.0, 0.5], (0.0, 3.0), &options, &mut |_, _, _| {}).unwrap();
+        let stats =
+            adjoint.forward(&mut f, &p, &mut [1.0, 0.5], (0.0, 3.0), &options, &mut |_, _, _| {}).unwrap();
         assert!(stats.field_failures > 1 && stats.accepted > 10);
         // No failures on the way back.
         let (mut y0_bar, mut p_bar) = ([0.0; 2], [0.0; 4]);

@@ -216,9 +216,8 @@ mod tests {
     #[test]
     fn two_estimates() {
         let (v, zero) = ([0.3, 0.4, 0.0, 0.0], [0.0; 4]);
-        let norm = |v: &[f64; 4], low: [f64; 4]| {
-            pair_norm(v, &mut low.clone(), &zero, &zero, 2, TOL, &mut [0.0; 4])
-        };
+        let norm =
+            |v: &[f64; 4], low: [f64; 4]| pair_norm(v, &mut low.clone(), &zero, &zero, 2, TOL, &mut [0.0; 4]);
         assert!((norm(&v, zero) - 0.5_f64.sqrt()).abs() < 1e-14);
         // 0.5 / sqrt(0.5 + 0.01 * 50)
         assert!((norm(&v, [3.0, 4.0, 9.0, 9.0]) - 0.5).abs() < 1e-14);

@@ -1,8 +1,8 @@
 //! Trajectories whose errors count together run as one system of all their coordinates.
 
 use chreode_solve::{
-    Bdf, DOP853, Erk, Esdirk, KENCARP4, RODAS5P, Radau5, Rosenbrock, SolveOptions, Stats, Stepper, TSIT5, Tolerance,
-    field, solve,
+    Bdf, DOP853, Erk, Esdirk, KENCARP4, RODAS5P, Radau5, Rosenbrock, SolveOptions, Stats, Stepper, TSIT5,
+    Tolerance, field, solve,
 };
 
 const N: usize = 12;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use chreode_core::{Real, Tolerance, Vjp};
 use chreode_solve::{Erk, ErkTableau, Rhs, SolveError, Stats, Stepper};
 
-use super::keep::{Kept, KeepingField, KeepingSteps};
+use super::keep::{KeepingField, KeepingSteps, Kept};
 use super::method::{Run, StepAdjoint};
 use super::tape::Taken;
 use crate::AdjointError;

@@ -24,12 +24,13 @@ use crate::error::{check_finite, check_len};
 /// adjoint state jumps there and no derivative of a dense output is needed.
 ///
 /// # Implicit methods
-/// The forward run is as fast as without an adjoint: its Newton iterations stop at a part of the tolerance. On the way back the
-/// stages of each step are solved again, to rounding, from the state at its start, and differentiated by the implicit function theorem:
-/// the gradient is that of steps that are solved exactly. It differs from that of the numbers which the forward run
+/// With every state stored the forward run is as fast as without an adjoint: its Newton iterations stop at a part of the tolerance. On the way
+/// back the stages of each step are solved again, to rounding, from the state at its start, and differentiated by the implicit function
+/// theorem: the gradient is that of steps that are solved exactly. It differs from that of the numbers which the forward run
 /// rounded off by what its iterations left: on the stiff test problems, 1e-8 to 4e-4 of the gradient at a tolerance of 1e-4, and in
-/// proportion below it. Checkpoints change it by as much, since steps that are taken again are solved to rounding; where a run over a fast
-/// phase is taken again from far before it, they may find no solution ([`SolveError::Unsolved`](chreode_solve::SolveError)).
+/// proportion below it. With checkpoints, the forward run of a Radau or ESDIRK method solves its steps to rounding too, which takes
+/// it some times as long: what is taken again comes to the same states, also over the jumps of relaxation oscillations, and the
+/// gradient is that of the computed numbers.
 ///
 /// Rosenbrock methods have no iteration, but the Jacobian as a part of each step: its derivative along the stages comes from
 /// central differences of pull-backs. These are exact to rounding for fields that are quadratic in the state, as reactions of two
@@ -38,7 +39,8 @@ use crate::error::{check_finite, check_len};
 /// Steps of [`Bdf`](chreode_solve::Bdf) depend on those before; with every state stored they are differentiated at the states of the
 /// forward run, with nothing solved again, so that its gradient too misses that of exactly solved steps by what the iterations
 /// left: on the stiff test problems 2e-7 to 1e-3 at a tolerance of 1e-4 and below 1e-6 at 1e-8 (E5, whose values span twenty orders
-/// of magnitude, 0.1 at 1e-4). With checkpoints it is exact. Mass matrices and systems without matrices
+/// of magnitude, 0.1 at 1e-4). With checkpoints it is that of exactly solved steps; taken again over a fast phase from far before it, they
+/// may find no solution ([`SolveError::Unsolved`](chreode_solve::SolveError)) or come to other states. Mass matrices and systems without matrices
 /// ([`Bdf::with_krylov`](chreode_solve::Bdf::with_krylov)) have no discrete adjoint here: [`OdeMethod`] does not offer them.
 ///
 /// The field's Jacobian is used if [`Vjp::as_jacobian`] shows it, sparse ones too; else it is computed by `d` pull-backs.
@@ -111,8 +113,11 @@ impl<T: Real> OdeAdjoint<T> {
     ) -> Result<Self, AdjointError> {
         let nd = n * d;
         let zeros = || vec![T::ZERO; nd];
-        let method = method.into().steps(n, d);
+        let mut method = method.into().steps(n, d);
         let memory = if checkpoints == Checkpoints::All { 0 } else { method.memory() };
+        if checkpoints != Checkpoints::All {
+            method.solve_to_rounding();
+        }
         let states = Store::new(checkpoints, nd + memory)?;
         Ok(Self {
             method,

@@ -42,7 +42,14 @@ impl Vjp<f64> for Net {
         self.evaluations += 1; // it goes forward first
         self.field.vjp(t, y, p, lambda, y_bar, p_bar)
     }
-    fn eval_kept(&mut self, slot: usize, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+    fn eval_kept(
+        &mut self,
+        slot: usize,
+        t: f64,
+        y: &[f64],
+        p: &[f64],
+        dy: &mut [f64],
+    ) -> Result<(), FieldError> {
         self.evaluations += 1;
         self.kept += 1;
         self.field.eval_kept(slot, t, y, p, dy)
