@@ -41,14 +41,13 @@ pub fn serve() -> Result<(), String> {
             (_, Some((_, rtol))) => (&TSIT5, together(rtol.parse().map_err(|e| format!("{case}: {e}"))?)),
             _ => return Err(format!("no case {case}")),
         };
-        let (cells, name) = (if accuracy.is_some() { FEW } else { CELLS }, format!("chreode {}", method.name));
+        let (cells, name) =
+            (if accuracy.is_some() { FEW } else { CELLS }, format!("chreode {}", method.name));
         match (exact, case, accuracy) {
             (false, _, Some(("f64", _))) => run::<f64>(what, cells, method, options, &name),
             (false, ..) => run::<f32>(what, cells, method, options, &name),
             (true, "rk4", _) => run::<f64>(what, cells, method, options, "reference"),
-            (true, ..) => {
-                run::<f64>(what, cells, &VERN9, SolveOptions::tolerance(1e-11, 1e-13), "reference")
-            }
+            (true, ..) => run::<f64>(what, cells, &VERN9, SolveOptions::tolerance(1e-11, 1e-13), "reference"),
         }
     })
 }
