@@ -1,5 +1,7 @@
 //! Trajectories whose errors count together run as one system of all their coordinates.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
 use chreode_solve::{
     Bdf, DOP853, Erk, Esdirk, KENCARP4, RODAS5P, Radau5, Rosenbrock, SolveOptions, Stats, Stepper, TSIT5,
     Tolerance, field, solve,
