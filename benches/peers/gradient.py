@@ -1,5 +1,5 @@
 """The gradient through a neural differential equation by diffrax and torchdiffeq on one thread; `src/gradient.rs` has the same net,
-cells and observations. What is compiled is compiled outside of the time that is told."""
+cells and observations, and the same cases. What is compiled is compiled outside of the time that is told."""
 from turns import serve  # first: it binds the threads
 
 from typing import ClassVar
@@ -33,8 +33,16 @@ WEIGHTS = []
 for l, (inp, out) in enumerate(SHAPES):
     bound = 1.0 / np.sqrt(inp)
     WEIGHTS.append((bound * noise(2 * l, inp * out).reshape(out, inp), bound * noise(2 * l + 1, out)))
-Y0 = 1.7 * noise(10, CELLS * DIM).reshape(CELLS, DIM)
-TARGETS = np.stack([(0.9 - 0.1 * k) * Y0 + 0.17 * noise(11 + k, CELLS * DIM).reshape(CELLS, DIM) for k in range(4)])
+
+
+def problem(case):
+    """Start states, targets, kind of numbers and tolerances of a case."""
+    accuracy = case.startswith(("f32-", "f64-"))
+    cells = 64 if accuracy else CELLS
+    y0 = 1.7 * noise(10, cells * DIM).reshape(cells, DIM)
+    targets = [(0.9 - 0.1 * k) * y0 + 0.17 * noise(11 + k, cells * DIM).reshape(cells, DIM) for k in range(4)]
+    kind, rtol = (case[:3], float(case[4:])) if accuracy else ("f32", 1e-5)
+    return y0, np.stack(targets), kind, dict(rtol=rtol, atol=0.01 * rtol)
 
 
 def told(params, y_bar):
@@ -59,14 +67,17 @@ class Rk4(diffrax.AbstractERK):
 
 def with_diffrax(case, adjoint):
     fixed = case == "rk4"
+    start, observed, kind, tolerances = problem(case)
+    jax.config.update("jax_enable_x64", kind == "f64")
+    real = jnp.float64 if kind == "f64" else jnp.float32
     solver = Rk4() if fixed else diffrax.Tsit5()
-    control = diffrax.ConstantStepSize() if fixed else diffrax.PIDController(rtol=1e-5, atol=1e-7)
+    control = diffrax.ConstantStepSize() if fixed else diffrax.PIDController(**tolerances)
     how = {
         "recursive": diffrax.RecursiveCheckpointAdjoint(),
         "backsolve": diffrax.BacksolveAdjoint(solver=solver, stepsize_controller=control),
     }.get(adjoint, diffrax.RecursiveCheckpointAdjoint())
-    params = [(jnp.asarray(w, jnp.float32), jnp.asarray(b, jnp.float32)) for w, b in WEIGHTS]
-    y0, targets = jnp.asarray(Y0, jnp.float32), jnp.asarray(TARGETS, jnp.float32)
+    params = [(jnp.asarray(w, real), jnp.asarray(b, real)) for w, b in WEIGHTS]
+    y0, targets = jnp.asarray(start, real), jnp.asarray(observed, real)
 
     def field(t, y, params):
         for w, b in params[:-1]:
@@ -78,8 +89,8 @@ def with_diffrax(case, adjoint):
         # As few as will do: the memory of the checkpoints goes by the most that may be taken.
         return diffrax.diffeqsolve(
             diffrax.ODETerm(field), solver, 0.0, 1.0, 0.05 if fixed else None, y0, params,
-            saveat=diffrax.SaveAt(ts=jnp.asarray(TIMES, jnp.float32)), stepsize_controller=control, adjoint=how,
-            max_steps=20 if fixed else 64,
+            saveat=diffrax.SaveAt(ts=jnp.asarray(TIMES, real)), stepsize_controller=control, adjoint=how,
+            max_steps=20 if fixed else 256 if "-1e" in case else 64,
         )
 
     def forward(params, y0):
@@ -104,19 +115,22 @@ def with_diffrax(case, adjoint):
 
 def with_torch(case, adjoint):
     torch.set_num_threads(1)
+    start, observed, kind, tolerances = problem(case)
+    real = torch.float64 if kind == "f64" else torch.float32
     layers = []
     for k, (w, b) in enumerate(WEIGHTS):
         layer = torch.nn.Linear(w.shape[1], w.shape[0])
         with torch.no_grad():
+            layer = layer.to(torch.float64)
             layer.weight.copy_(torch.from_numpy(w))
             layer.bias.copy_(torch.from_numpy(b))
         layers += [layer, torch.nn.Tanh()] if k < 2 else [layer]
-    net = torch.nn.Sequential(*layers)
-    targets = torch.from_numpy(TARGETS).float()
-    times = torch.from_numpy(np.concatenate([[0.0], TIMES])).float()
-    y0 = torch.from_numpy(Y0).float()
+    net = torch.nn.Sequential(*layers).to(real)
+    targets = torch.from_numpy(observed).to(real)
+    times = torch.from_numpy(np.concatenate([[0.0], TIMES])).to(real)
+    y0 = torch.from_numpy(start).to(real)
     fixed = dict(method="rk4", options=dict(step_size=0.05))
-    options = fixed if case == "rk4" else dict(method="dopri5", rtol=1e-5, atol=1e-7)
+    options = fixed if case == "rk4" else dict(method="dopri5", **tolerances)
     solve = torchdiffeq.odeint_adjoint if adjoint == "adjoint" else torchdiffeq.odeint
 
     class Field(torch.nn.Module):

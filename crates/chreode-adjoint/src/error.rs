@@ -35,6 +35,9 @@ pub enum AdjointError {
         /// Name of the method.
         method: &'static str,
     },
+    /// Derivatives by observation times were asked for through a stochastic run.
+    #[error("a Brownian path has no derivative by the time: there is no gradient by the observation times")]
+    NoTimeGradient,
     /// A coordinate or parameter that the field does not have.
     #[error("there is no {what} {index}: the field has {len}")]
     NoSuch {

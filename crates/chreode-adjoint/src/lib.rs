@@ -32,4 +32,4 @@ pub use discrete::sweep::OdeAdjoint;
 pub use error::AdjointError;
 pub use forward::ForwardSensitivities;
 pub use hessian::{LossTangent, OdeHessian};
-pub use sensitivity::{Sensitivity, Task};
+pub use sensitivity::{RunKind, Sensitivity, Task};

@@ -8,11 +8,8 @@ use chreode_adjoint::{AdjointError, Checkpoints, OdeAdjoint, OdeMethod, recomput
 use chreode_core::{LinearSolver, Real, Vjp};
 use chreode_linalg::Lu;
 use chreode_solve::{SolveOptions, Tolerance};
-use chreode_testkit::{
-    BrusselatorLine, LotkaVolterra, SmoothField, StiffCase, StiffField, central_difference, compare,
-    stiff_corpus,
-};
-use frozen::Rated;
+use chreode_testkit::{LotkaVolterra, SmoothField, central_difference, compare};
+use frozen::{Problem, difference, problems};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
@@ -164,71 +161,15 @@ fn gradient<T: Real>(
     (y0_bar, p_bar)
 }
 
-/// The largest difference over the largest value.
-fn difference(a: &[f64], b: &[f64]) -> f64 {
-    let scale = b.iter().fold(0.0_f64, |s, v| s.max(v.abs()));
-    a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max)
-}
-
-/// A problem with parameters, near which points are drawn.
-struct Problem {
-    name: &'static str,
-    f: Rated<f64>,
-    y0: Vec<f64>,
-    /// Sizes of the coordinates.
-    scale: Vec<f64>,
-    t_end: f64,
-    floor: f64,
-}
-
-fn problems() -> Vec<Problem> {
-    let mut all = Vec::new();
-    for case in stiff_corpus() {
-        let StiffCase { name, field, y0, floor, .. } = case;
-        let t_end = match name {
-            "Robertson" => 1e4,
-            "HIRES" => 50.0,
-            "OREGO" => 20.0,
-            "van der Pol 1e3" => 0.7, // before its jump, which no difference resolves
-            "E5" => 1e3,
-            "POLLU" => 10.0,
-            "ring modulator" => 2e-6,
-            _ => continue, // below, smaller
-        };
-        all.push(Problem {
-            name,
-            f: Rated::new(field, y0.len().min(4)),
-            scale: Vec::new(),
-            y0,
-            t_end,
-            floor,
-        });
-    }
-    let line = BrusselatorLine { points: 12 };
-    let f = Rated::new(Box::new(StiffField::new(line)), 4);
-    all.push(Problem {
-        name: "Brusselator 1-D",
-        f,
-        y0: line.start(),
-        scale: Vec::new(),
-        t_end: 3.0,
-        floor: 1.0,
-    });
-    for problem in &mut all {
-        let mut y = problem.y0.clone();
-        let options = SolveOptions::tolerance(1e-6, 1e-6 * problem.floor);
-        let p = vec![1.0; problem.f.np()];
-        problem.scale = y.iter().map(|y| y.abs()).collect();
-        let mut adjoint = OdeAdjoint::new(OdeMethod::Bdf, 1, y.len());
-        adjoint
-            .forward(&mut problem.f, &p, &mut y, (0.0, problem.t_end), &options, &mut |_, _, _| {})
-            .unwrap();
-        for (scale, y) in problem.scale.iter_mut().zip(&y) {
-            *scale = scale.max(y.abs());
-        }
-    }
-    all
-}
+const SPANS: [(&str, f64); 7] = [
+    ("Robertson", 1e4),
+    ("HIRES", 50.0),
+    ("OREGO", 20.0),
+    ("van der Pol 1e3", 0.7), // before its jump, which no difference resolves
+    ("E5", 1e3),
+    ("POLLU", 10.0),
+    ("ring modulator", 2e-6),
+];
 
 /// Several trajectories from `y0`, in units of the coordinates' sizes, against differences along directions; returns the least error
 /// over lengths of the difference (`frozen`; else 0). Also how far the gradient from the kept states of the forward run is off, and the
@@ -289,7 +230,7 @@ fn check(
 #[test]
 fn frozen_steps() {
     let mut rng = Pcg64::seed_from_u64(7);
-    for mut problem in problems() {
+    for mut problem in problems(&SPANS, OdeMethod::Bdf) {
         for n in [1, 1, 3] {
             let options = SolveOptions::tolerance(1e-4, 1e-4 * problem.floor);
             let (error, newton, steps) = check(&mut problem, n, &mut rng, &options, true);
@@ -346,7 +287,7 @@ fn fixed_steps() {
 /// the tolerance.
 #[test]
 fn kept_states_miss_what_newton_left() {
-    for mut problem in problems() {
+    for mut problem in problems(&SPANS, OdeMethod::Bdf) {
         for rtol in [1e-4, 1e-6, 1e-8] {
             let mut rng = Pcg64::seed_from_u64(3);
             let options = SolveOptions::tolerance(rtol, rtol * problem.floor);

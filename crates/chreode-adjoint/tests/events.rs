@@ -165,3 +165,76 @@ fn errors() {
     let without = adjoint.backward(&mut f, &p, &[], &mut [0.0; 2], &mut [0.0; 4]);
     assert!(matches!(without, Err(AdjointError::ShapeMismatch { what: "events", expected: 1, got: 0 })));
 }
+
+/// Resets when a switch is thrown at `t = 1`, where the field is announced to jump too.
+struct Switch {
+    terminal: bool,
+}
+impl EventVjp<f64> for Switch {
+    fn root(&self, t: f64, y: &[f64], _p: &[f64]) -> f64 {
+        if t < 1.0 { -1.0 - y[0] * y[0] } else { 1.0 + y[0] * y[0] }
+    }
+    fn root_gradient(&self, t: f64, y: &[f64], _p: &[f64], y_bar: &mut [f64], p_bar: &mut [f64]) -> f64 {
+        y_bar.copy_from_slice(&[if t < 1.0 { -2.0 } else { 2.0 } * y[0], 0.0]);
+        p_bar.fill(0.0);
+        0.0
+    }
+    fn terminal(&self) -> bool {
+        self.terminal
+    }
+    fn resets(&self) -> bool {
+        true
+    }
+    fn reset(&self, _t: f64, y: &mut [f64], p: &[f64]) {
+        y[1] = p[2] * y[1] * y[1] + y[0];
+    }
+    fn reset_vjp(
+        &self,
+        _t: f64,
+        y: &[f64],
+        p: &[f64],
+        lambda: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> f64 {
+        y_bar.copy_from_slice(&[lambda[0] + lambda[1], 2.0 * p[2] * y[1] * lambda[1]]);
+        p_bar[2] += y[1] * y[1] * lambda[1];
+        0.0
+    }
+}
+
+/// An event that a discontinuity makes ends the step before it, and stays where it is.
+#[test]
+fn resets_at_a_discontinuity() {
+    let x = [4.0, 0.5, 9.81, 0.002, 0.75, 0.1];
+    for (terminal, checkpoints) in
+        [(false, Checkpoints::All), (false, Checkpoints::States(3)), (true, Checkpoints::All)]
+    {
+        let run = |x: &[f64]| {
+            let (mut y, p, switch, mut f) = ([x[0], x[1]], &x[2..], Switch { terminal }, SmoothField(Ball));
+            let mut adjoint = OdeAdjoint::with_checkpoints(&TSIT5, 1, 2, checkpoints).unwrap();
+            let options = SolveOptions {
+                save_at: &[0.7, 1.0, 1.5],
+                discontinuities: &[1.0],
+                ..SolveOptions::tolerance(1e-12, 1e-12)
+            };
+            let (mut value, mut bars) = (0.0, Vec::new());
+            let save = &mut |_: usize, _: f64, y: &[f64]| {
+                value += y[0].sin() + y[0] * y[1];
+                bars.push([y[0].cos() + y[1], y[0]]);
+            };
+            let events: [&dyn EventVjp<f64>; 1] = [&switch];
+            let stats =
+                adjoint.forward_events(&mut f, p, &mut y, (0.0, 2.0), &options, &events, save).unwrap();
+            assert_eq!((stats.events, matches!(stats.stopped, Stopped::Event { .. })), (1, terminal));
+            value += 0.7 * y[0] + 0.2 * y[1];
+            let bars: Vec<&[f64]> = bars.iter().map(|b| &b[..]).collect();
+            let (mut y0_bar, mut p_bar) = ([0.0; 2], [0.0; 4]);
+            let end_bar = (&[0.7, 0.2][..], 0.3);
+            adjoint.backward_events(&mut f, p, &events, &bars, end_bar, &mut y0_bar, &mut p_bar).unwrap();
+            (value, [&y0_bar[..], &p_bar].concat())
+        };
+        let differences = central_difference_by(&x, 1e-4, |x| run(x).0);
+        compare("gradient", &run(&x).1, &differences, 1e-6).unwrap();
+    }
+}

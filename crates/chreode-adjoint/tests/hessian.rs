@@ -4,7 +4,9 @@
 
 use chreode_adjoint::{AdjointError, OdeAdjoint, OdeHessian};
 use chreode_autodiff::Auto;
-use chreode_core::{Dynamics, Number, put, take};
+use chreode_core::{Dynamics, Number, VectorField, put, take};
+use chreode_linalg::Activation;
+use chreode_model::{MlpField, MlpShape};
 use chreode_solve::{DOP853, ErkTableau, RK4, SolveOptions, StepSize, TSIT5};
 use chreode_testkit::{
     Brusselator, CountingAllocator, Duffing, Lorenz, LotkaVolterra, Rational, allocations_in, compare,
@@ -244,4 +246,37 @@ fn nothing_is_allocated_again() {
     let (first, ()) = allocations_in(&mut pass);
     assert!(first > 0, "the counter works");
     assert_eq!(allocations_in(&mut pass).0, 0);
+}
+
+/// A net's Hessian, which no program is recorded for: against differences of gradients.
+#[test]
+fn through_a_net() {
+    let shape = MlpShape::new(3, &[5, 4], 3, Activation::Tanh);
+    let mut f = MlpField::<f64>::new(shape).unwrap();
+    let wave = |len: usize, by: f64| (0..len).map(|i| (by * (i as f64 + 1.0)).sin()).collect::<Vec<_>>();
+    let (n, np) = (4, f.n_params());
+    let (y, p, v, q) = (wave(3 * n, 0.7), wave(np, 1.1), wave(3 * n, 0.4), wave(np, 1.7));
+    let options = SolveOptions { save_at: &[0.4, 1.0], ..SolveOptions::fixed(0.1) };
+    let mut hessian = OdeHessian::new(&RK4, n, 3);
+    hessian.forward(&mut f, &p, &mut y.clone(), (0.0, 1.0), &options, &mut |_, _, _| {}).unwrap();
+    let (mut g, mut g_p, mut hv, mut hv_p) =
+        (vec![0.0; 3 * n], vec![0.0; np], vec![0.0; 3 * n], vec![0.0; np]);
+    hessian.product(&mut f, &p, (&v, &q), &mut loss, (&mut g, &mut g_p), (&mut hv, &mut hv_p)).unwrap();
+    let mut gradient = |h: f64| {
+        let moved = |x: &[f64], by: &[f64]| x.iter().zip(by).map(|(x, by)| x + h * by).collect::<Vec<_>>();
+        let (mut y, p) = (moved(&y, &v), moved(&p, &q));
+        let (mut adjoint, mut bars) = (OdeAdjoint::new(&RK4, n, 3), Vec::new());
+        let mut save =
+            |i: usize, _: f64, y: &[f64]| bars.push(y.iter().map(|&y| bar(i, y)).collect::<Vec<_>>());
+        adjoint.forward(&mut f, &p, &mut y, (0.0, 1.0), &options, &mut save).unwrap();
+        let bars: Vec<&[f64]> = bars.iter().map(Vec::as_slice).collect();
+        let (mut y_bar, mut p_bar) = (vec![0.0; 3 * n], vec![0.0; np]);
+        adjoint.backward(&mut f, &p, &bars, &mut y_bar, &mut p_bar).unwrap();
+        [y_bar, p_bar].concat()
+    };
+    compare("gradient", &[g, g_p].concat(), &gradient(0.0), 1e-12).unwrap();
+    let h = 1e-4;
+    let difference: Vec<f64> =
+        gradient(h).iter().zip(gradient(-h)).map(|(plus, minus)| (plus - minus) / (2.0 * h)).collect();
+    compare("product", &[hv, hv_p].concat(), &difference, 1e-6).unwrap();
 }

@@ -5,76 +5,25 @@
 mod frozen;
 
 use chreode_adjoint::{Checkpoints, OdeAdjoint, OdeMethod};
-use chreode_core::{Jacobian, Vjp};
+use chreode_core::Vjp;
 use chreode_solve::{KENCARP4, RODAS5P, SolveOptions};
-use chreode_testkit::{BrusselatorLine, StiffCase, StiffField, stiff_corpus};
-use frozen::Rated;
+use frozen::{difference, problems};
 use rand::{RngExt, SeedableRng};
 
 /// Of the forward runs.
 const TOLERANCE: f64 = 1e-4;
 
-/// A stiff problem with parameters, near which points are drawn.
-struct Problem {
-    name: &'static str,
-    f: Rated<f64>,
-    y0: Vec<f64>,
-    /// Sizes of the coordinates.
-    scale: Vec<f64>,
-    t_end: f64,
-    floor: f64,
-}
-
 /// The stiff corpus, over spans of some thirty to a hundred steps.
-fn problems() -> Vec<Problem> {
-    let mut all = Vec::new();
-    for case in stiff_corpus() {
-        let StiffCase { name, field, y0, floor, .. } = case;
-        let t_end = match name {
-            "Robertson" => 100.0,
-            "HIRES" => 30.0,
-            "OREGO" => 20.0,
-            "van der Pol 1e3" | "van der Pol 1e6" => 0.5,
-            "E5" => 1e3,
-            "POLLU" => 5.0,
-            "ring modulator" => 2e-6,
-            _ => continue, // below, smaller
-        };
-        all.push(Problem {
-            name,
-            f: Rated::new(field, y0.len().min(4)),
-            scale: Vec::new(),
-            y0,
-            t_end,
-            floor,
-        });
-    }
-    let line = BrusselatorLine { points: 12 };
-    let field: Box<dyn Jacobian<f64>> = Box::new(StiffField::new(line));
-    let f = Rated::new(field, 4);
-    all.push(Problem {
-        name: "Brusselator 1-D",
-        f,
-        y0: line.start(),
-        scale: Vec::new(),
-        t_end: 3.0,
-        floor: 1.0,
-    });
-    for problem in &mut all {
-        let mut y = problem.y0.clone();
-        let options = SolveOptions::tolerance(1e-6, 1e-6 * problem.floor);
-        let mut adjoint = OdeAdjoint::new(OdeMethod::Radau5, 1, y.len());
-        let p = vec![1.0; problem.f.np()];
-        problem.scale = y.iter().map(|y| y.abs()).collect();
-        adjoint
-            .forward(&mut problem.f, &p, &mut y, (0.0, problem.t_end), &options, &mut |_, _, _| {})
-            .unwrap();
-        for (scale, y) in problem.scale.iter_mut().zip(&y) {
-            *scale = scale.max(y.abs());
-        }
-    }
-    all
-}
+const SPANS: [(&str, f64); 8] = [
+    ("Robertson", 100.0),
+    ("HIRES", 30.0),
+    ("OREGO", 20.0),
+    ("van der Pol 1e3", 0.5),
+    ("van der Pol 1e6", 0.5),
+    ("E5", 1e3),
+    ("POLLU", 5.0),
+    ("ring modulator", 2e-6),
+];
 
 fn name(method: OdeMethod) -> String {
     match method {
@@ -108,16 +57,10 @@ fn gradient(
     (y0_bar, p_bar, adjoint)
 }
 
-/// The largest difference, over the largest value, of gradients with respect to scaled variables.
-fn difference(a: &[f64], b: &[f64]) -> f64 {
-    let scale = b.iter().fold(0.0_f64, |s, v| s.max(v.abs()));
-    a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max)
-}
-
 #[test]
 fn frozen_steps() {
     let mut rng = rand_pcg::Pcg64::seed_from_u64(7);
-    for mut problem in problems() {
+    for mut problem in problems(&SPANS, OdeMethod::Radau5) {
         for method in methods() {
             let points =
                 if matches!(method, OdeMethod::Radau5 | OdeMethod::Esdirk(_) | OdeMethod::Rosenbrock(_)) {

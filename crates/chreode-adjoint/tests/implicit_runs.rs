@@ -10,7 +10,7 @@ use chreode_solve::{KENCARP4, RODAS5P, Radau5, SolveOptions, Tolerance, VERN7, s
 use chreode_testkit::{
     BrusselatorLine, CountingAllocator, Hires, Smooth, SmoothField, StiffField, allocations_in, corpus,
 };
-use frozen::Rated;
+use frozen::{Rated, difference, problems};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -35,11 +35,6 @@ fn gradient<T: Real>(
     let (mut y0_bar, mut p_bar) = (vec![T::ZERO; y0.len()], vec![T::ZERO; p.len()]);
     adjoint.backward(f, p, &bars, &mut y0_bar, &mut p_bar)?;
     Ok(y0_bar.iter().chain(&p_bar).map(|v| v.f64()).collect())
-}
-
-fn difference(a: &[f64], b: &[f64]) -> f64 {
-    let scale = b.iter().fold(0.0_f64, |s, v| s.max(v.abs()));
-    a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max)
 }
 
 /// Three trajectories at once, with observations inside, in both directions of time, against an explicit method.
@@ -241,5 +236,40 @@ fn errors() {
         // A length that does not fit.
         let short = gradient(&mut f, &mut adjoint, (&y0, &[1.0; 3]), &[1.0], &options, &weights[..5]);
         assert!(matches!(short, Err(AdjointError::ShapeMismatch { expected: 6, got: 5, .. })), "{short:?}");
+    }
+}
+
+/// Over the jumps of relaxation oscillations: with few states, steps are taken again from far before them, and lead to the same ends, up to
+/// rounding, which the jumps multiply by 1e11.
+#[test]
+fn taken_again_over_a_jump() {
+    use OdeMethod::{Radau, Radau5, Radau9, Radau13};
+    let spans = [("van der Pol 1e3", 2.0), ("van der Pol 1e6", 2.0)];
+    for mut problem in problems(&spans, Radau5) {
+        let (p, d) = (vec![1.0; problem.f.np()], problem.y0.len());
+        for (method, name) in [
+            (Radau5, "Radau5"),
+            (Radau9, "Radau9"),
+            (Radau13, "Radau13"),
+            (Radau, "Radau"),
+            ((&KENCARP4).into(), "KenCarp4"),
+            ((&RODAS5P).into(), "Rodas5P"),
+        ] {
+            for tolerance in [1e-3, 1e-5] {
+                let options = SolveOptions::tolerance(tolerance, tolerance * problem.floor);
+                let mut with = |checkpoints| {
+                    let mut adjoint = OdeAdjoint::with_checkpoints(method, 1, d, checkpoints).unwrap();
+                    let start = (&problem.y0[..], &p[..]);
+                    gradient(&mut problem.f, &mut adjoint, start, &[problem.t_end], &options, &[1.0, 1.0])
+                };
+                // As many as there are steps: nothing is taken again.
+                let every = with(Checkpoints::Every(1)).unwrap();
+                for states in [1, 4] {
+                    let few = with(Checkpoints::States(states)).unwrap();
+                    let off = difference(&few, &every);
+                    assert!(off < 1e-2, "{} {name} {tolerance:e}, {states} states: {off:e}", problem.name);
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Buffers are kept: a second pass of as many steps allocates nothing.
 
 use chreode_adjoint::{Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint};
-use chreode_solve::{Bdf, Erk, Radau5, Rhs, SolveOptions, Stepper, TSIT5, solve_with_jacobian};
+use chreode_linalg::Activation;
+use chreode_model::{MlpField, MlpShape};
+use chreode_solve::{Bdf, Erk, RK4, Radau5, Rhs, SolveOptions, Stepper, TSIT5, solve_with_jacobian};
 use chreode_testkit::{CountingAllocator, LotkaVolterra, SmoothField, allocations_in};
 
 #[global_allocator]
@@ -73,4 +75,22 @@ fn sensitivities_again() {
         assert!(first > 0, "the counter works");
         assert_eq!(allocations_in(&mut pass).0, 0);
     }
+}
+
+#[test]
+fn kept_evaluations_again() {
+    let shape = MlpShape::new(3, &[8, 8], 3, Activation::Tanh);
+    let p = vec![0.1; shape.layout().len()];
+    let mut f = MlpField::<f64>::new(shape).unwrap();
+    let mut adjoint = OdeAdjoint::new(&RK4, 70, 3);
+    adjoint.keep_evaluations(1_000_000);
+    let options = SolveOptions { save_at: &[1.0], ..SolveOptions::fixed(0.1) };
+    let (mut y, bar, mut y0_bar, mut p_bar) = ([0.5; 210], [1.0; 210], [0.0; 210], vec![0.0; p.len()]);
+    let mut pass = || {
+        adjoint.forward(&mut f, &p, &mut y, (0.0, 1.0), &options, &mut |_, _, _| {}).unwrap();
+        adjoint.backward(&mut f, &p, &[&bar], &mut y0_bar, &mut p_bar).unwrap();
+    };
+    let (first, ()) = allocations_in(&mut pass);
+    assert!(first > 0, "the counter works");
+    assert_eq!(allocations_in(&mut pass).0, 0);
 }

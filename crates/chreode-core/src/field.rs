@@ -88,6 +88,12 @@ pub trait Vjp<T: Real>: VectorField<T> {
         self.eval(t, y, p, dy)
     }
 
+    /// Bytes that a slot of [`eval_kept`](Self::eval_kept) takes for `n` trajectories.
+    fn kept_bytes(&self, n: usize) -> usize {
+        let _ = n;
+        0
+    }
+
     /// As [`vjp`](Self::vjp), with the time, state and parameters that [`eval_kept`](Self::eval_kept) had when it was last called with
     /// this slot.
     ///

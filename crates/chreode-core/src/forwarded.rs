@@ -82,6 +82,9 @@ macro_rules! forward {
             ) -> Result<(), FieldError> {
                 (**self).eval_kept(slot, t, y, p, dy)
             }
+            fn kept_bytes(&self, n: usize) -> usize {
+                (**self).kept_bytes(n)
+            }
             #[inline]
             fn vjp_kept(
                 &mut self,
@@ -296,6 +299,9 @@ mod tests {
             dy[0] = slot as f64;
             Ok(())
         }
+        fn kept_bytes(&self, n: usize) -> usize {
+            5 * n
+        }
         fn vjp_kept(
             &mut self,
             slot: usize,
@@ -314,16 +320,16 @@ mod tests {
         }
     }
 
-    fn overrides(mut f: impl Vjp<f64> + Jacobian<f64>) -> (usize, usize, f64, f64, bool) {
+    fn overrides(mut f: impl Vjp<f64> + Jacobian<f64>) -> (usize, usize, usize, f64, f64, bool) {
         let (mut dy, mut y_bar) = ([0.0], [0.0]);
         f.eval_kept(2, 0.0, &[], &[], &mut dy).unwrap();
         f.vjp_kept(2, 0.0, &[], &[], &[], &mut y_bar, &mut []).unwrap();
-        (f.n_params(), f.blocks(), dy[0], y_bar[0], f.as_jacobian().is_some())
+        (f.n_params(), f.blocks(), f.kept_bytes(2), dy[0], y_bar[0], f.as_jacobian().is_some())
     }
 
     #[test]
     fn what_a_field_overrides_is_forwarded() {
-        let expected = (7, 3, 2.0, -2.0, true);
+        let expected = (7, 3, 10, 2.0, -2.0, true);
         assert_eq!(overrides(Own), expected);
         assert_eq!(overrides(&mut Own), expected);
         assert_eq!(overrides(Box::new(Own)), expected);

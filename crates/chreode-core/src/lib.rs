@@ -41,4 +41,4 @@ pub use params::{ParamEntry, ParamLayout};
 pub use philox::{BrownianIncrements, philox4x32, sub_seed};
 pub use real::Real;
 pub use sparsity::{Sparsity, SparsityError};
-pub use tolerance::{Bound, Tolerance};
+pub use tolerance::{Bound, ErrorNorm, Tolerance};

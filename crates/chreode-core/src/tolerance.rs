@@ -41,20 +41,40 @@ impl<'a, const N: usize> From<&'a [f64; N]> for Bound<'a> {
     }
 }
 
-/// Tolerances: a step is accepted when its error in every coordinate, in the root mean square over the
-/// coordinates of the worst trajectory, is below `atol + rtol * |y|`.
+/// Of which coordinates the errors of a step, each relative to its tolerance, are taken together in a root mean square. Runs that give
+/// each trajectory steps of its own know no difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ErrorNorm {
+    /// Of those of one trajectory; the worst trajectory counts. No trajectory is less exact than if it ran alone.
+    #[default]
+    Worst,
+    /// Of all coordinates of all trajectories, as in programs that take a batch for one system. Steps are longer, since a few
+    /// trajectories may miss the tolerance, by up to the root of their number, where the others are below it.
+    Together,
+}
+
+/// Tolerances: a step is accepted when its error, relative to `atol + rtol * |y|` in each coordinate, is below one in the
+/// root mean square that `norm` says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance<'a> {
     /// Relative tolerance.
     pub rtol: Bound<'a>,
     /// Absolute tolerance, in units of the state.
     pub atol: Bound<'a>,
+    /// How the errors of several trajectories count.
+    pub norm: ErrorNorm,
 }
 
 impl<'a> Tolerance<'a> {
-    /// Tolerances, each a number or a slice `[d]`.
+    /// Tolerances, each a number or a slice `[d]`, of the worst trajectory.
     pub fn new(rtol: impl Into<Bound<'a>>, atol: impl Into<Bound<'a>>) -> Self {
-        Self { rtol: rtol.into(), atol: atol.into() }
+        Self { rtol: rtol.into(), atol: atol.into(), norm: ErrorNorm::Worst }
+    }
+
+    /// The same for all trajectories together: [`ErrorNorm::Together`].
+    #[must_use]
+    pub fn together(self) -> Self {
+        Self { norm: ErrorNorm::Together, ..self }
     }
 }
 

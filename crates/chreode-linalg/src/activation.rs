@@ -93,6 +93,11 @@ impl Activation {
         }
     }
 
+    /// Whether [`backward`](Self::backward) reads `a` alone: whatever `z` then is, it need not be kept.
+    pub fn slope_from_output(self) -> bool {
+        matches!(self, Self::Identity | Self::Tanh | Self::Sigmoid)
+    }
+
     /// First and second derivatives: `d1 = φ'(z)`, `d2 = φ''(z)`. `a` must hold `φ(z)`.
     ///
     /// Errors of φ' are at most 3 ε (of φ'' 4 ε), ε the distance from one to the next number: tanh and sigmoid take theirs from

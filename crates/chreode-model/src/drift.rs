@@ -24,6 +24,11 @@ impl<T: Real> Drift<T> {
         }
     }
 
+    /// Bytes that a slot takes for `n` trajectories; only a free drift keeps layers.
+    pub(crate) fn kept_bytes(&self, n: usize) -> usize {
+        if let Self::Free(f) = self { f.net.kept_bytes(n) } else { 0 }
+    }
+
     pub(crate) fn layout(&self) -> &ParamLayout {
         match self {
             Self::Free(f) => f.net.shape().layout(),

@@ -4,7 +4,8 @@
 //! solver and adjoint takes it. Beside it stand
 //!
 //! * [`Hybrid`]: reaction networks whose rates are laws, nets, or both; [`Reduced`] coordinates of them.
-//! * [`MlpField`]: a perceptron of state, time and covariates; [`Mlp`] alone; [`mass_action_net`], a polynomial as a perceptron.
+//! * [`MlpField`]: a perceptron of state, time and covariates; [`Mlp`] alone; [`SquareMlp`], with derivatives of
+//!   second order; [`mass_action_net`], a polynomial as a perceptron.
 //! * [`NoisyField`]: any field with a diffusion net; [`InCalculus`]: the same process in Itô's or Stratonovich's calculus.
 //! * [`BirthDeathNet`]: proliferation and death; [`FieldEnsemble`]: several models as one; [`ResidualNet`]: Euler's steps as a network.
 //!
@@ -65,7 +66,7 @@ pub use hybrid::{
     ChemicalNoise, Factor, Hybrid, HybridConfig, NetConfig, RateLaw, RateLaws, RatePart, Rates,
     ReactionConfig, Reduced,
 };
-pub use mlp::{Mlp, MlpShape, TILE};
+pub use mlp::{Mlp, MlpShape, SquareMlp, TILE};
 pub use noise::{NoiseConfig, NoiseForm};
 pub use noisy::{NoisyConfig, NoisyField};
 pub use polynomial::mass_action_net;

@@ -300,6 +300,10 @@ impl<T: Real> Vjp<T> for NeuralSde<T> {
         Ok(())
     }
 
+    fn kept_bytes(&self, n: usize) -> usize {
+        self.drift.kept_bytes(n)
+    }
+
     fn vjp_kept(
         &mut self,
         slot: usize,

@@ -1,16 +1,16 @@
 //! The size of an error relative to the tolerance.
 
-use chreode_core::{Bound, Real, Tolerance};
+use chreode_core::{Bound, ErrorNorm, Real, Tolerance};
 
 /// Smallest scale: keeps `0 / 0` out of a coordinate that is zero with `atol = 0`.
 pub(crate) const TINY: f64 = 1e-30;
 
 /// `v_j / (atol + rtol max(|a_j|, |b_j|))` in root mean square over the coordinates of the worst of the
-/// trajectories; NaN if a value of `v` is not finite or a state is infinite or NaN.
+/// trajectories, or of all, as the tolerance says; NaN if a value of `v` is not finite or a state is infinite or NaN.
 ///
 /// `ratio` is scratch of the same length.
 #[inline]
-pub(crate) fn worst_norm<T: Real>(
+pub(crate) fn error_norm<T: Real>(
     v: &[T],
     a: &[T],
     b: &[T],
@@ -33,12 +33,16 @@ pub(crate) fn worst_norm<T: Real>(
         return (sum.f64() / d as f64).sqrt();
     }
     squares(v, a, b, d, tol, ratio);
+    if tol.norm == ErrorNorm::Together {
+        let sum: f64 = ratio.chunks_exact(d).map(|row| lane_sum(row).f64()).sum();
+        return (sum / v.len() as f64).sqrt();
+    }
     worst_row(ratio, d, |row| (lane_sum(row).f64() / d as f64).sqrt())
 }
 
-/// The combined size of two estimates `v` and `low`: `|v|² / √(|v|² + 0.01 |low|²)` of the worst trajectory, with norms
-/// as in [`worst_norm`]. Overwrites `low`.
-pub(crate) fn worst_pair_norm<T: Real>(
+/// The combined size of two estimates `v` and `low`: `|v|² / √(|v|² + 0.01 |low|²)` of the worst trajectory, or of all, with norms
+/// as in [`error_norm`]. Overwrites `low`.
+pub(crate) fn pair_norm<T: Real>(
     v: &[T],
     low: &mut [T],
     a: &[T],
@@ -48,21 +52,28 @@ pub(crate) fn worst_pair_norm<T: Real>(
     ratio: &mut [T],
 ) -> f64 {
     squares(v, a, b, d, tol, ratio);
-    let mut lows = low.chunks_exact_mut(d).zip(a.chunks_exact(d).zip(b.chunks_exact(d)));
-    worst_row(ratio, d, |row| {
-        let high = lane_sum(row).f64();
-        let low = lows.next().map_or(0.0, |(low, (a, b))| {
-            in_place(low, a, b, tol);
-            lane_sum(low).f64()
-        });
-        if high == 0.0 {
-            return low * 0.0; // NaN if the lower one is not finite
-        }
-        high / (d as f64 * (high + 0.01 * low)).sqrt() + low * 0.0
-    })
+    let lows = low.chunks_exact_mut(d).zip(a.chunks_exact(d).zip(b.chunks_exact(d)));
+    let mut lows = lows.map(|(low, (a, b))| {
+        in_place(low, a, b, tol);
+        lane_sum(low).f64()
+    });
+    if tol.norm == ErrorNorm::Together {
+        let high = ratio.chunks_exact(d).map(|row| lane_sum(row).f64()).sum();
+        return combined(high, lows.sum(), v.len());
+    }
+    worst_row(ratio, d, |row| combined(lane_sum(row).f64(), lows.next().unwrap_or(0.0), d))
 }
 
-/// [`worst_norm`] of one estimate, or [`worst_pair_norm`] of two, for one trajectory of `D` coordinates, to rounding.
+/// The size of two estimates from their sums of squares over `count` numbers; NaN if one is not finite.
+#[inline(always)]
+fn combined(high: f64, low: f64, count: usize) -> f64 {
+    if high == 0.0 {
+        return low * 0.0;
+    }
+    high / (count as f64 * (high + 0.01 * low)).sqrt() + low * 0.0
+}
+
+/// [`error_norm`] of one estimate, or [`pair_norm`] of two, for one trajectory of `D` coordinates, to rounding.
 ///
 /// The end `b` of a step is known before its last stage: the division is done by then.
 #[inline(always)]
@@ -86,7 +97,7 @@ pub(crate) fn row_norm<T: Real, const D: usize>(
     if estimates.len() == 1 {
         return (high * (1.0 / d)).sqrt();
     }
-    if high == 0.0 { low * 0.0 } else { high / (d * (high + 0.01 * low)).sqrt() + low * 0.0 }
+    combined(high, low, D)
 }
 
 /// Sets `ratio` to `(v_j / scale_j)²`.
@@ -150,7 +161,8 @@ fn lane_sum<T: Real>(x: &[T]) -> T {
 mod tests {
     use super::*;
 
-    const TOL: Tolerance<'_> = Tolerance { rtol: Bound::Same(0.0), atol: Bound::Same(0.5) };
+    const TOL: Tolerance<'_> =
+        Tolerance { rtol: Bound::Same(0.0), atol: Bound::Same(0.5), norm: ErrorNorm::Worst };
 
     #[test]
     fn the_worst_trajectory_counts() {
@@ -158,8 +170,28 @@ mod tests {
         v[42] = 1.0; // row 2
         v[81] = 3.0; // row 4
         let zero = vec![0.0; 100];
-        let norm = worst_norm(&v, &zero, &zero, 20, TOL, &mut [0.0; 100]);
+        let norm = error_norm(&v, &zero, &zero, 20, TOL, &mut [0.0; 100]);
         assert!((norm - (36.0_f64 / 20.0).sqrt()).abs() < 1e-14, "{norm}");
+    }
+
+    #[test]
+    fn all_trajectories_together_are_one_of_all_coordinates() {
+        let numbers = |shift: usize| (0..60).map(|i| ((i + shift) % 7) as f64 - 3.0).collect::<Vec<_>>();
+        let (v, low, y, d) = (numbers(0), numbers(5), numbers(2), 20);
+        for tol in [Tolerance::new(0.1, 0.2), Tolerance::new(&[0.1; 20][..], 0.2)] {
+            let whole = [0.1; 60];
+            let as_one = Tolerance { rtol: Bound::Each(&whole), ..tol };
+            let r = &mut [0.0; 60];
+            let one = error_norm(&v, &y, &y, 60, as_one, r);
+            assert!((error_norm(&v, &y, &y, d, tol.together(), r) - one).abs() < 1e-14);
+            assert!(one < error_norm(&v, &y, &y, d, tol, r));
+            let one = pair_norm(&v, &mut low.clone(), &y, &y, 60, as_one, r);
+            assert!((pair_norm(&v, &mut low.clone(), &y, &y, d, tol.together(), r) - one).abs() < 1e-14);
+        }
+        let mut bad = v.clone();
+        bad[59] = f64::NAN;
+        assert!(error_norm(&bad, &y, &y, d, TOL.together(), &mut [0.0; 60]).is_nan());
+        assert!(pair_norm(&v, &mut bad, &y, &y, d, TOL.together(), &mut [0.0; 60]).is_nan());
     }
 
     #[test]
@@ -171,12 +203,12 @@ mod tests {
                     state[i] = bad;
                     let (good, v) = (vec![1.0; n * d], vec![1e-3; n * d]);
                     let mut r = vec![0.0; n * d];
-                    assert!(worst_norm(&v, &good, &state, d, TOL, &mut r).is_nan());
-                    assert!(worst_norm(&v, &state, &good, d, TOL, &mut r).is_nan());
+                    assert!(error_norm(&v, &good, &state, d, TOL, &mut r).is_nan());
+                    assert!(error_norm(&v, &state, &good, d, TOL, &mut r).is_nan());
                 }
                 let mut v = vec![1e-3; n * d];
                 v[i] = f64::NAN;
-                assert!(worst_norm(&v, &v, &v, d, TOL, &mut vec![0.0; n * d]).is_nan());
+                assert!(error_norm(&v, &v, &v, d, TOL, &mut vec![0.0; n * d]).is_nan());
             }
         }
     }
@@ -184,9 +216,8 @@ mod tests {
     #[test]
     fn two_estimates() {
         let (v, zero) = ([0.3, 0.4, 0.0, 0.0], [0.0; 4]);
-        let norm = |v: &[f64; 4], low: [f64; 4]| {
-            worst_pair_norm(v, &mut low.clone(), &zero, &zero, 2, TOL, &mut [0.0; 4])
-        };
+        let norm =
+            |v: &[f64; 4], low: [f64; 4]| pair_norm(v, &mut low.clone(), &zero, &zero, 2, TOL, &mut [0.0; 4]);
         assert!((norm(&v, zero) - 0.5_f64.sqrt()).abs() < 1e-14);
         // 0.5 / sqrt(0.5 + 0.01 * 50)
         assert!((norm(&v, [3.0, 4.0, 9.0, 9.0]) - 0.5).abs() < 1e-14);
@@ -202,8 +233,8 @@ mod tests {
         let tol = Tolerance::new(0.1, 0.2);
         for bad in [0.25, 0.0, f64::NAN, f64::INFINITY] {
             let v = [0.1, bad, -0.4];
-            let one = worst_norm(&v, &a, &b, 3, tol, &mut [0.0; 3]);
-            let two = worst_pair_norm(&v, &mut low.clone(), &a, &b, 3, tol, &mut [0.0; 3]);
+            let one = error_norm(&v, &a, &b, 3, tol, &mut [0.0; 3]);
+            let two = pair_norm(&v, &mut low.clone(), &a, &b, 3, tol, &mut [0.0; 3]);
             for (is, must) in
                 [(row_norm(&[v], &a, &b, 0.1, 0.2), one), (row_norm(&[v, low], &a, &b, 0.1, 0.2), two)]
             {
@@ -218,17 +249,17 @@ mod tests {
     #[test]
     fn one_tolerance_a_coordinate() {
         let (v, y) = ([0.3, 0.4, 0.6, 0.1], [1.0; 4]);
-        let same = worst_norm(&v, &y, &y, 2, Tolerance::new(0.1, 0.2), &mut [0.0; 4]);
-        let each = worst_norm(&v, &y, &y, 2, Tolerance::new(&[0.1; 2], &[0.2; 2]), &mut [0.0; 4]);
+        let same = error_norm(&v, &y, &y, 2, Tolerance::new(0.1, 0.2), &mut [0.0; 4]);
+        let each = error_norm(&v, &y, &y, 2, Tolerance::new(&[0.1; 2], &[0.2; 2]), &mut [0.0; 4]);
         assert_eq!(same, each);
-        let mixed = worst_norm(&v, &y, &y, 2, Tolerance::new(0.0, &[1.0, 0.1]), &mut [0.0; 4]);
+        let mixed = error_norm(&v, &y, &y, 2, Tolerance::new(0.0, &[1.0, 0.1]), &mut [0.0; 4]);
         assert!((mixed - f64::midpoint(0.09_f64, 16.0).sqrt()).abs() < 1e-12, "{mixed}");
     }
 
     #[test]
     fn zero_state_without_absolute_tolerance() {
         let tol = Tolerance::new(1e-3, 0.0);
-        assert_eq!(worst_norm(&[0.0], &[0.0], &[0.0], 1, tol, &mut [0.0]), 0.0);
-        assert!(worst_norm(&[1e-9], &[0.0], &[0.0], 1, tol, &mut [0.0]) > 1.0);
+        assert_eq!(error_norm(&[0.0], &[0.0], &[0.0], 1, tol, &mut [0.0]), 0.0);
+        assert!(error_norm(&[1e-9], &[0.0], &[0.0], 1, tol, &mut [0.0]) > 1.0);
     }
 }

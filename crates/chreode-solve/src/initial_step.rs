@@ -3,7 +3,7 @@
 
 use chreode_core::{FieldError, Real, Tolerance};
 
-use crate::error_norm::worst_norm;
+use crate::error_norm::error_norm;
 use crate::rhs::Rhs;
 
 /// Proposes a first step of a method whose error scales with `h^error_order`. `f0` is the field at `(t, y)`;
@@ -28,8 +28,8 @@ pub(crate) fn initial_step<T: Real>(
     ratio: &mut [T],
 ) -> Result<f64, FieldError> {
     let d = f.dim();
-    let d0 = worst_norm(y, y, y, d, tol, ratio);
-    let d1 = worst_norm(f0, y, y, d, tol, ratio);
+    let d0 = error_norm(y, y, y, d, tol, ratio);
+    let d1 = error_norm(f0, y, y, d, tol, ratio);
     let h0 = first_guess(d0, d1, (t_end - t).abs());
     let step = if t_end >= t { h0 } else { -h0 };
     let signed = T::c(step);
@@ -44,7 +44,7 @@ pub(crate) fn initial_step<T: Real>(
     for (f1, &f0) in f1.iter_mut().zip(f0) {
         *f1 -= f0;
     }
-    let change = worst_norm(f1, y, y, d, tol, ratio);
+    let change = error_norm(f1, y, y, d, tol, ratio);
     Ok(refined(h0, d1, change, error_order))
 }
 

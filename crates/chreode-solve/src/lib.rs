@@ -47,8 +47,8 @@ mod stops;
 pub use auto_switch::AutoSwitch;
 pub use bdf::differences::BackwardDifferences;
 pub use chreode_core::{
-    Bound, BrownianIncrements, Calculus, Diffusion, DiffusionJvp, Dynamics, FieldError, Jacobian, Jvp,
-    NoiseKind, Number, Sparsity, Tolerance, VectorField, field, put, take,
+    Bound, BrownianIncrements, Calculus, Diffusion, DiffusionJvp, Dynamics, ErrorNorm, FieldError, Jacobian,
+    Jvp, NoiseKind, Number, Sparsity, Tolerance, VectorField, field, put, take,
 };
 pub use controller::Controller;
 pub use diagnose::error::DiagnoseError;

@@ -27,6 +27,11 @@ pub trait Observer<T: Real> {
     fn memory(&mut self, _memory: &[T]) {}
     /// Event number `i` occurred at `t`; `y` is the state before it is reset.
     fn event(&mut self, _i: usize, _t: f64, _y: &[T]) {}
+    /// Event number `i` occurred because its root jumped at a discontinuity: after the step that ended before it, at the first time `t`
+    /// behind it, which the state does not move. By default an [`event`](Self::event) as any.
+    fn event_at_jump(&mut self, i: usize, t: f64, y: &[T]) {
+        self.event(i, t, y);
+    }
 }
 
 /// Passes saved states on and looks at nothing else.

@@ -96,7 +96,7 @@ impl<'a> SolveOptions<'a> {
                 return bad(what, "finite", t);
             }
         }
-        let Tolerance { rtol, atol } = self.tolerance;
+        let Tolerance { rtol, atol, .. } = self.tolerance;
         for (what, bound) in [("rtol", rtol), ("atol", atol)] {
             let values = match &bound {
                 Bound::Same(x) => std::slice::from_ref(x),

@@ -20,7 +20,8 @@ use crate::stops::{Segment, Stops};
 /// Solves `dy/dt = f(t, y; p)` over `span` (backward if it ends before it starts); `y`, `[n, d]`, is the start
 /// state and becomes the end state. `save(i, t, y)` is called for every `save_at[i]` in turn.
 ///
-/// Nothing is allocated. The error of the worst trajectory rules the step size of all.
+/// Nothing is allocated. The error of the worst trajectory, or of all together, rules the step size of all: the tolerance says which
+/// ([`ErrorNorm`](chreode_core::ErrorNorm)).
 ///
 /// # Errors
 /// On an error `y` is the state of the last accepted step.
@@ -277,7 +278,7 @@ fn run<T: Real>(
                 saves.tell(observer, y);
             }
             let crossed = events.cross(t, y, p, &mut |index, y| {
-                observer.event(index, t, y);
+                observer.event_at_jump(index, t, y);
                 stats.events += 1;
             })?;
             if crossed {

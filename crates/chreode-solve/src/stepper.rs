@@ -64,8 +64,8 @@ pub trait Stepper<T: Real> {
         tol: Tolerance<'_>,
     ) -> Result<f64, FieldError>;
 
-    /// Proposes the step from `(t, y)` to `t_end`. Returns its error norm: 1 is the tolerance, the worst
-    /// trajectory counts; NaN if anything is not finite; infinite if an implicit method found no solution
+    /// Proposes the step from `(t, y)` to `t_end`. Returns its error norm: 1 is the tolerance, whose
+    /// [`ErrorNorm`](chreode_core::ErrorNorm) says which trajectories count; NaN if anything is not finite; infinite if an implicit method found no solution
     /// ([`failure`](Self::failure) says why); 0 without an error estimate.
     ///
     /// # Errors

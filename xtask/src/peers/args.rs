@@ -9,11 +9,12 @@ use super::rows::Listed;
 pub(super) const USAGE: &str = "\
 usage: cargo xtask bench-peers ode [--problems A,B] [--solvers A,B] [--rtols 1e-4,1e-6] [--budget SECONDS]
                                    [--cap SECONDS] [-o FILE]
-       cargo xtask bench-peers ensembles|gradient [--python PATH] [--rounds N] [-o FILE]
+       cargo xtask bench-peers ensembles|gradient|accuracy [--python PATH] [--rounds N] [-o FILE]
 
   ode         error, time, evaluations and steps of our solvers and the peers', and ratios at equal error
   ensembles   10,000 trajectories at once: our lanes and diffrax
   gradient    through a neural equation: our discrete adjoint, diffrax's and torchdiffeq's
+  accuracy    the same for 64 cells, tolerance by tolerance, in single and double precision
 
   --problems  parts of names; default: all
   --solvers   parts of names; default: all
@@ -33,6 +34,7 @@ pub(super) enum Task {
     Ode(Ode),
     Ensembles(Turns),
     Gradient(Turns),
+    Accuracy(Turns),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +66,7 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
     let mut turns = Turns { python: None, rounds: 7, output: None };
     let (task, rest) = match args {
         [] | ["help" | "--help" | "-h"] => return Ok(Task::Help),
-        [task @ ("ode" | "ensembles" | "gradient"), rest @ ..] => (*task, rest),
+        [task @ ("ode" | "ensembles" | "gradient" | "accuracy"), rest @ ..] => (*task, rest),
         [other, ..] => bail!("bench-peers has no {other}\n\n{USAGE}"),
     };
     let mut rest = rest.iter();
@@ -87,8 +89,8 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
             }
             ("ode", "--budget") => ode.budget = positive(name, value()?)?,
             ("ode", "--cap") => ode.cap = Some(positive(name, value()?)?),
-            ("ensembles" | "gradient", "--python") => turns.python = Some(value()?.into()),
-            ("ensembles" | "gradient", "--rounds") => {
+            ("ensembles" | "gradient" | "accuracy", "--python") => turns.python = Some(value()?.into()),
+            ("ensembles" | "gradient" | "accuracy", "--rounds") => {
                 let text = value()?;
                 turns.rounds =
                     text.parse().ok().filter(|&n| n > 0).with_context(|| {
@@ -105,7 +107,8 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
     Ok(match task {
         "ode" => Task::Ode(ode),
         "ensembles" => Task::Ensembles(turns),
-        _ => Task::Gradient(turns),
+        "gradient" => Task::Gradient(turns),
+        _ => Task::Accuracy(turns),
     })
 }
 

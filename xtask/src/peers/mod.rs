@@ -33,6 +33,7 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
         Task::Ode(ode) => self::ode(&ode),
         Task::Ensembles(asked) => take_turns(&turns::ENSEMBLES, &asked),
         Task::Gradient(asked) => take_turns(&turns::GRADIENT, &asked),
+        Task::Accuracy(asked) => take_turns(&turns::ACCURACY, &asked),
     }
 }
 

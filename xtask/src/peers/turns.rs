@@ -36,6 +36,24 @@ pub(super) const GRADIENT: Task = Task {
     cases: &[
         ("rk4", "a net 50-512-512-50, 1,024 cells, f32, 20 steps of RK4, squared error at 4 times"),
         ("tsit5", "the same, rtol 1e-5 and atol 1e-7 for each cell (ours) or all together (theirs)"),
+        ("tsit5-together", "the same, rtol 1e-5 and atol 1e-7 for all cells together"),
+    ],
+};
+
+pub(super) const ACCURACY: Task = Task {
+    name: "gradient",
+    modules: "jax, diffrax",
+    cases: &[
+        ("f32-1e-3", "64 cells, f32, rtol 1e-3 and atol 1e-5 for all together"),
+        ("f32-1e-4", "f32, rtol 1e-4"),
+        ("f32-1e-5", "f32, rtol 1e-5"),
+        ("f32-1e-6", "f32, rtol 1e-6"),
+        ("f64-1e-3", "64 cells, f64, rtol 1e-3 and atol 1e-5 for all together"),
+        ("f64-1e-4", "f64, rtol 1e-4"),
+        ("f64-1e-5", "f64, rtol 1e-5"),
+        ("f64-1e-6", "f64, rtol 1e-6"),
+        ("f64-1e-7", "f64, rtol 1e-7"),
+        ("f64-1e-8", "f64, rtol 1e-8"),
     ],
 };
 

@@ -106,7 +106,12 @@ fn order(step: Taken) -> usize {
 }
 
 impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
-    fn with_stepper(&mut self, f: &mut dyn Vjp<T>, run: &mut Run<'_, T>) -> Result<Stats, SolveError> {
+    fn with_stepper(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        _whole: bool,
+        run: &mut Run<'_, T>,
+    ) -> Result<Stats, SolveError> {
         self.rows.run(f, &mut self.stepper, run)
     }
 

@@ -1,8 +1,11 @@
 //! One step of an explicit Runge-Kutta method, again and backward. States and stages have the bits of the forward run.
 
+use std::cell::Cell;
+
 use chreode_core::{Real, Tolerance, Vjp};
 use chreode_solve::{Erk, ErkTableau, Rhs, SolveError, Stats, Stepper};
 
+use super::keep::{KeepingField, KeepingSteps, Kept};
 use super::method::{Run, StepAdjoint};
 use super::tape::Taken;
 use crate::AdjointError;
@@ -16,6 +19,7 @@ pub(super) struct ErkAdjoint<T> {
     inputs: Vec<T>,
     input_bar: Vec<T>,
     lambda: Vec<T>,
+    kept: Kept<T>,
 }
 
 impl<T: Real> ErkAdjoint<T> {
@@ -30,13 +34,32 @@ impl<T: Real> ErkAdjoint<T> {
             inputs: zeros(stages),
             input_bar: zeros(stages),
             lambda: zeros(1),
+            // A step that is not kept takes the slots of its stages.
+            kept: Kept::new(stages - usize::from(tableau.fsal), stages, nd),
         }
     }
 }
 
 impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
-    fn with_stepper(&mut self, f: &mut dyn Vjp<T>, run: &mut Run<'_, T>) -> Result<Stats, SolveError> {
-        run(&mut Rhs::Field(f), &mut self.erk)
+    fn with_stepper(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        whole: bool,
+        run: &mut Run<'_, T>,
+    ) -> Result<Stats, SolveError> {
+        self.kept.begin(f, whole);
+        if !self.kept.any() {
+            return run(&mut Rhs::Field(f), &mut self.erk);
+        }
+        let m = self.erk.tableau();
+        let (next, per_step) = (Cell::new(None), m.stages() - usize::from(m.fsal));
+        let mut f = KeepingField { f, kept: &mut self.kept, next: &next };
+        let mut steps = KeepingSteps { erk: &mut self.erk, next: &next, per_step, step: 0 };
+        run(&mut Rhs::Field(&mut f), &mut steps)
+    }
+
+    fn keep_evaluations(&mut self, bytes: usize) {
+        self.kept.limit(bytes);
     }
 
     fn again(
@@ -60,7 +83,7 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
     fn back(
         &mut self,
         f: &mut dyn Vjp<T>,
-        Taken { t, t_end, .. }: Taken,
+        Taken { number, t, t_end, .. }: Taken,
         p: &[T],
         y: &[T],
         _y_end: &[T],
@@ -71,13 +94,17 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
         // The last stage of an FSAL method belongs to the next step.
         let stages = m.stages() - usize::from(m.fsal);
         let row = |i: usize| i * nd..(i + 1) * nd;
-        for i in 0..stages {
-            let input = &mut self.inputs[row(i)];
-            m.stage_input(i, h, y, &self.k, input);
-            if i + 1 < stages {
-                f.eval_kept(i, m.stage_time(i, t, t_end), input, p, &mut self.k[row(i)])?;
+        let kept = self.kept.step(number);
+        if kept.is_none() {
+            for i in 0..stages {
+                let input = &mut self.inputs[row(i)];
+                m.stage_input(i, h, y, &self.k, input);
+                if i + 1 < stages {
+                    f.eval_kept(i, m.stage_time(i, t, t_end), input, p, &mut self.k[row(i)])?;
+                }
             }
         }
+        let (inputs, slot) = kept.unwrap_or((&self.inputs, 0));
         for i in (0..stages).rev() {
             // λ_i = h (b_i a + Σ_{j > i} a_ji Ȳ_j), Ȳ_i = (∂f/∂y)ᵀ λ_i
             let b = T::c(m.b[i]);
@@ -92,9 +119,9 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
             }
             self.lambda.iter_mut().for_each(|l| *l *= T::c(h));
             let time = m.stage_time(i, t, t_end);
-            let (input, bar) = (&self.inputs[row(i)], &mut self.input_bar[row(i)]);
-            if i + 1 < stages {
-                f.vjp_kept(i, time, input, p, &self.lambda, bar, p_bar)?;
+            let (input, bar) = (&inputs[row(i)], &mut self.input_bar[row(i)]);
+            if i + 1 < stages || kept.is_some() {
+                f.vjp_kept(slot + i, time, input, p, &self.lambda, bar, p_bar)?;
             } else {
                 f.vjp(time, input, p, &self.lambda, bar, p_bar)?;
             }

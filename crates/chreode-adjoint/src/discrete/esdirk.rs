@@ -3,6 +3,7 @@
 use chreode_core::{Real, Vjp};
 use chreode_solve::{Esdirk, EsdirkTableau, SolveError, Stats};
 
+use super::implicit::exact::ExactSteps;
 use super::implicit::field::Rows;
 use super::implicit::stages::StageEquations;
 use super::method::{Run, StepAdjoint};
@@ -11,9 +12,17 @@ use crate::AdjointError;
 
 #[derive(Debug)]
 pub(super) struct EsdirkAdjoint<T: Real> {
-    tableau: &'static EsdirkTableau,
     stepper: Esdirk<T>,
     rows: Rows<T>,
+    /// Room for the end of a step, if forward runs solve theirs to rounding.
+    end: Option<Vec<T>>,
+    steps: Steps<T>,
+}
+
+/// Steps that are solved to rounding.
+#[derive(Debug)]
+struct Steps<T: Real> {
+    tableau: &'static EsdirkTableau,
     nd: usize,
     /// Start and length of the step that was gone back through last, and the states at its ends.
     later: Option<(f64, f64)>,
@@ -32,13 +41,22 @@ pub(super) struct EsdirkAdjoint<T: Real> {
 
 impl<T: Real> EsdirkAdjoint<T> {
     pub(super) fn new(tableau: &'static EsdirkTableau, n: usize, d: usize) -> Self {
+        Self {
+            stepper: Esdirk::new(tableau, n, d),
+            rows: Rows::new(d),
+            end: None,
+            steps: Steps::new(tableau, n, d),
+        }
+    }
+}
+
+impl<T: Real> Steps<T> {
+    fn new(tableau: &'static EsdirkTableau, n: usize, d: usize) -> Self {
         let nd = n * d;
         let zeros = |rows: usize| vec![T::ZERO; rows * nd];
         let s = tableau.stages();
         Self {
             tableau,
-            stepper: Esdirk::new(tableau, n, d),
-            rows: Rows::new(d),
             nd,
             later: None,
             y_later: zeros(1),
@@ -123,27 +141,13 @@ impl<T: Real> EsdirkAdjoint<T> {
         }
         Ok(())
     }
-}
 
-impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
-    fn with_stepper(&mut self, f: &mut dyn Vjp<T>, run: &mut Run<'_, T>) -> Result<Stats, SolveError> {
-        self.rows.run(f, &mut self.stepper, run)
+    /// The end of the step whose stages were solved last.
+    fn end(&self) -> &[T] {
+        &self.inputs[self.inputs.len() - self.nd..]
     }
 
-    fn again(
-        &mut self,
-        f: &mut dyn Vjp<T>,
-        step: Taken,
-        _goes_on: bool,
-        p: &[T],
-        y: &mut [T],
-    ) -> Result<(), AdjointError> {
-        self.later = None;
-        self.stages(f, step, p, y, None)?;
-        y.copy_from_slice(&self.inputs[self.inputs.len() - self.nd..]);
-        Ok(())
-    }
-
+    /// Pulls the adjoint state `a` back through a step.
     fn back(
         &mut self,
         f: &mut dyn Vjp<T>,
@@ -196,5 +200,55 @@ impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
         self.y_later.copy_from_slice(y);
         self.y_last.copy_from_slice(y_end);
         Ok(())
+    }
+}
+
+impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
+    fn with_stepper(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        _whole: bool,
+        run: &mut Run<'_, T>,
+    ) -> Result<Stats, SolveError> {
+        let Some(end) = &mut self.end else { return self.rows.run(f, &mut self.stepper, run) };
+        let steps = &mut self.steps;
+        let mut solve = |f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T], end: &mut [T]| {
+            steps.later = None;
+            steps.stages(f, step, p, y, Some(end))?;
+            end.copy_from_slice(steps.end());
+            Ok(())
+        };
+        self.rows.run(f, &mut ExactSteps::new(&mut self.stepper, &mut solve, end), run)
+    }
+
+    fn solve_to_rounding(&mut self) {
+        self.end = Some(vec![T::ZERO; self.steps.nd]);
+    }
+
+    fn again(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        _goes_on: bool,
+        p: &[T],
+        y: &mut [T],
+    ) -> Result<(), AdjointError> {
+        self.steps.later = None;
+        self.steps.stages(f, step, p, y, None)?;
+        y.copy_from_slice(self.steps.end());
+        Ok(())
+    }
+
+    fn back(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        p: &[T],
+        y: &[T],
+        y_end: &[T],
+        a: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        self.steps.back(f, step, p, y, y_end, a, p_bar)
     }
 }

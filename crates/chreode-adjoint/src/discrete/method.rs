@@ -99,8 +99,19 @@ pub(super) type Run<'a, T> =
 
 /// The steps of a method as the sweep needs them.
 pub(super) trait StepAdjoint<T: Real>: std::fmt::Debug + Send {
-    /// Calls `run` with the method and the field as it wants it.
-    fn with_stepper(&mut self, f: &mut dyn Vjp<T>, run: &mut Run<'_, T>) -> Result<Stats, SolveError>;
+    /// Calls `run` with the method and the field as it wants it. `whole`: no event will cut a step short.
+    fn with_stepper(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        whole: bool,
+        run: &mut Run<'_, T>,
+    ) -> Result<Stats, SolveError>;
+
+    /// Lets forward runs solve their steps to rounding, since they will be taken again from few states.
+    fn solve_to_rounding(&mut self) {}
+
+    /// Lets runs keep evaluations in so many bytes, if the method can.
+    fn keep_evaluations(&mut self, _bytes: usize) {}
 
     /// Values that the method remembers beside a state, which taking steps again from there needs.
     fn memory(&self) -> usize {

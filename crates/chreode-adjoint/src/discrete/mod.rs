@@ -6,6 +6,7 @@ mod erk;
 mod esdirk;
 pub(crate) mod event;
 mod implicit;
+mod keep;
 pub(crate) mod method;
 mod radau;
 mod rosenbrock;

@@ -3,6 +3,7 @@
 use chreode_core::{Real, Vjp};
 use chreode_solve::{RadauTableau, SolveError, Stats, Stepper};
 
+use super::implicit::exact::ExactSteps;
 use super::implicit::field::Rows;
 use super::implicit::stages::StageEquations;
 use super::method::{Run, StepAdjoint};
@@ -18,6 +19,8 @@ pub(super) struct RadauAdjoint<T: Real, S> {
     /// The step that was solved last, and the state at its start.
     known: Option<Known>,
     y_known: Vec<T>,
+    /// Room for the end of a step, if forward runs solve theirs to rounding.
+    end: Option<Vec<T>>,
 }
 
 /// A step whose stages are known.
@@ -105,6 +108,13 @@ impl<T: Real> Collocation<T> {
     }
 }
 
+/// Which of the orders made the step.
+fn order_of<T: Real>(orders: &[Collocation<T>], step: Taken) -> usize {
+    // The error estimate of `s` stages scales with the power `s + 1` of the step.
+    let own = |m: &Collocation<T>| m.c.len() + 1 == usize::from(step.error_order);
+    orders.iter().position(own).unwrap_or(0)
+}
+
 /// Values of the Lagrange polynomials of the first `len` nodes at `x`.
 fn lagrange(node: impl Fn(usize) -> f64 + Copy, len: usize, x: f64) -> impl Iterator<Item = f64> {
     (0..len).map(move |k| {
@@ -123,14 +133,13 @@ impl<T: Real, S: Stepper<T>> RadauAdjoint<T, S> {
             orders: tables.map(|table| Collocation::new(table, n, d)).collect(),
             known: None,
             y_known: vec![T::ZERO; n * d],
+            end: None,
         }
     }
 
     /// Which of the orders made the step.
     fn order(&self, step: Taken) -> usize {
-        // The error estimate of `s` stages scales with the power `s + 1` of the step.
-        let own = |m: &Collocation<T>| m.c.len() + 1 == usize::from(step.error_order);
-        self.orders.iter().position(own).unwrap_or(0)
+        order_of(&self.orders, step)
     }
 
     /// First guess of the stages. The polynomial through what is known of a neighbouring step of like length: of the step after this one,
@@ -174,8 +183,27 @@ impl<T: Real, S: Stepper<T>> RadauAdjoint<T, S> {
 }
 
 impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAdjoint<T, S> {
-    fn with_stepper(&mut self, f: &mut dyn Vjp<T>, run: &mut Run<'_, T>) -> Result<Stats, SolveError> {
-        self.rows.run(f, &mut self.stepper, run)
+    fn with_stepper(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        _whole: bool,
+        run: &mut Run<'_, T>,
+    ) -> Result<Stats, SolveError> {
+        let Some(end) = &mut self.end else { return self.rows.run(f, &mut self.stepper, run) };
+        let orders = &mut self.orders;
+        let mut solve = |f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T], end: &mut [T]| {
+            let order = order_of(orders, step);
+            let m = &mut orders[order];
+            m.guess_line(y, end);
+            m.stages(f, step, p, y)?;
+            end.copy_from_slice(&m.inputs[m.inputs.len() - y.len()..]);
+            Ok(())
+        };
+        self.rows.run(f, &mut ExactSteps::new(&mut self.stepper, &mut solve, end), run)
+    }
+
+    fn solve_to_rounding(&mut self) {
+        self.end = Some(vec![T::ZERO; self.y_known.len()]);
     }
 
     fn again(

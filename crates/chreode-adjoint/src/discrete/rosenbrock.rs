@@ -169,7 +169,12 @@ impl<T: Real> RosenbrockAdjoint<T> {
 }
 
 impl<T: Real> StepAdjoint<T> for RosenbrockAdjoint<T> {
-    fn with_stepper(&mut self, f: &mut dyn Vjp<T>, run: &mut Run<'_, T>) -> Result<Stats, SolveError> {
+    fn with_stepper(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        _whole: bool,
+        run: &mut Run<'_, T>,
+    ) -> Result<Stats, SolveError> {
         self.rows.run(f, &mut self.stepper, run)
     }
 

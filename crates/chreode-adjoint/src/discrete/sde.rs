@@ -25,7 +25,8 @@ use crate::error::{check_finite, check_len};
 /// | Milstein | separable, scalar, additive (Itô) | second derivatives of `g` ([`DiffusionJvpVjp`](chreode_core::DiffusionJvpVjp)), else it is the scheme with Platen's difference in their place, which costs a second evaluation of `g` |
 /// | stochastic Heun | any (Stratonovich) | |
 ///
-/// The gradient is that of the computed numbers, to rounding, in every case.
+/// The gradient is that of the computed numbers, to rounding, in every case. There is none by the observation times: a path has no
+/// derivative by the time. (That of the numbers, with the increments written as `√h ξ`, has a variance that grows with `1/h`.)
 ///
 /// # Memory
 /// Kept are the states and log-weights at the observations, and of the steps' start states as many as [`Checkpoints`] say

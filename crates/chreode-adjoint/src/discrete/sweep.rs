@@ -24,12 +24,13 @@ use crate::error::{check_finite, check_len};
 /// adjoint state jumps there and no derivative of a dense output is needed.
 ///
 /// # Implicit methods
-/// The forward run is as fast as without an adjoint: its Newton iterations stop at a part of the tolerance. On the way back the
-/// stages of each step are solved again, to rounding, from the state at its start, and differentiated by the implicit function theorem:
-/// the gradient is that of steps that are solved exactly. It differs from that of the numbers which the forward run
+/// With every state stored the forward run is as fast as without an adjoint: its Newton iterations stop at a part of the tolerance. On the way
+/// back the stages of each step are solved again, to rounding, from the state at its start, and differentiated by the implicit function
+/// theorem: the gradient is that of steps that are solved exactly. It differs from that of the numbers which the forward run
 /// rounded off by what its iterations left: on the stiff test problems, 1e-8 to 4e-4 of the gradient at a tolerance of 1e-4, and in
-/// proportion below it. Checkpoints change it by as much, since steps that are taken again are solved to rounding; where a run over a fast
-/// phase is taken again from far before it, they may find no solution ([`SolveError::Unsolved`](chreode_solve::SolveError)).
+/// proportion below it. With checkpoints, the forward run of a Radau or ESDIRK method solves its steps to rounding too, which takes
+/// it some times as long: what is taken again comes to the same states, also over the jumps of relaxation oscillations, and the
+/// gradient is that of the computed numbers.
 ///
 /// Rosenbrock methods have no iteration, but the Jacobian as a part of each step: its derivative along the stages comes from
 /// central differences of pull-backs. These are exact to rounding for fields that are quadratic in the state, as reactions of two
@@ -38,7 +39,8 @@ use crate::error::{check_finite, check_len};
 /// Steps of [`Bdf`](chreode_solve::Bdf) depend on those before; with every state stored they are differentiated at the states of the
 /// forward run, with nothing solved again, so that its gradient too misses that of exactly solved steps by what the iterations
 /// left: on the stiff test problems 2e-7 to 1e-3 at a tolerance of 1e-4 and below 1e-6 at 1e-8 (E5, whose values span twenty orders
-/// of magnitude, 0.1 at 1e-4). With checkpoints it is exact. Mass matrices and systems without matrices
+/// of magnitude, 0.1 at 1e-4). With checkpoints it is that of exactly solved steps; taken again over a fast phase from far before it, they
+/// may find no solution ([`SolveError::Unsolved`](chreode_solve::SolveError)) or come to other states. Mass matrices and systems without matrices
 /// ([`Bdf::with_krylov`](chreode_solve::Bdf::with_krylov)) have no discrete adjoint here: [`OdeMethod`] does not offer them.
 ///
 /// The field's Jacobian is used if [`Vjp::as_jacobian`] shows it, sparse ones too; else it is computed by `d` pull-backs.
@@ -111,8 +113,11 @@ impl<T: Real> OdeAdjoint<T> {
     ) -> Result<Self, AdjointError> {
         let nd = n * d;
         let zeros = || vec![T::ZERO; nd];
-        let method = method.into().steps(n, d);
+        let mut method = method.into().steps(n, d);
         let memory = if checkpoints == Checkpoints::All { 0 } else { method.memory() };
+        if checkpoints != Checkpoints::All {
+            method.solve_to_rounding();
+        }
         let states = Store::new(checkpoints, nd + memory)?;
         Ok(Self {
             method,
@@ -129,6 +134,17 @@ impl<T: Real> OdeAdjoint<T> {
             root_bar: zeros(),
             p_root: Vec::new(),
         })
+    }
+
+    /// Lets later runs of an explicit method keep the evaluations of their first steps, as many as fit into so many bytes: the states
+    /// of the stages, and what the field keeps of them ([`Vjp::kept_bytes`]). A sweep need not make these again. A gradient through a
+    /// net then takes three runs and not four, with the same bits.
+    ///
+    /// Nothing else may use the field's slots ([`Vjp::eval_kept`]) between the forward run and its sweep: with trajectories in several
+    /// parts, each part goes forward and back before the next. Runs that watch for events keep none, nor do implicit methods, whose
+    /// sweep evaluates elsewhere.
+    pub fn keep_evaluations(&mut self, bytes: usize) {
+        self.method.keep_evaluations(bytes);
     }
 
     /// Solves as [`chreode_solve::solve`] does, and records. `save(i, t, y)` is called at every saved time; steps
@@ -172,7 +188,7 @@ impl<T: Real> OdeAdjoint<T> {
         let ends: Vec<bool> = events.iter().map(|e| e.terminal() || e.resets()).collect();
         let mut watched: Vec<_> = events.iter().map(|&e| watch(e)).collect();
         let mut recorder = Recorder { tape: &mut self.tape, save, ends: &ends, together: None };
-        let stats = self.method.with_stepper(f, &mut |f, stepper| {
+        let stats = self.method.with_stepper(f, events.is_empty(), &mut |f, stepper| {
             solve_events(f, p, y, span, stepper, &options, &mut watched, &mut recorder)
         })?;
         if let Some(t) = recorder.together {
@@ -256,7 +272,7 @@ impl<T: Real> OdeAdjoint<T> {
     ///
     /// `end_bar` is the gradient with respect to the end of the run: the state there, after any reset, and the time, which
     /// counts if a terminal event ended it. An event's time moves with the state, `∂t/∂y = -∇g / (∇g · f + ∂g/∂t)` for its root `g`,
-    /// and the adjoint state jumps accordingly [GFB99]. The step that an event cuts short is differentiated as if the method had
+    /// and the adjoint state jumps accordingly [GFB99]. Where a root jumps at a discontinuity, the event stays there. The step that an event cuts short is differentiated as if the method had
     /// made it with that length, which is right to the order of its dense output; all others are exact.
     ///
     /// # Errors
@@ -336,6 +352,12 @@ impl<T: Real> OdeAdjoint<T> {
     ) -> Result<(), FieldError> {
         let Some((ending, before, after)) = self.tape.ending(step) else { return Ok(()) };
         let (event, t) = (events[ending.index], ending.t);
+        if !ending.moves {
+            let _ = event.reset_vjp(t, before, p, a, &mut self.lambda, p_bar);
+            a.copy_from_slice(&self.lambda);
+            self.y[..self.nd].copy_from_slice(before);
+            return Ok(());
+        }
         let (slope, root_bar) = (&mut self.slope, &mut self.root_bar);
         self.p_root.resize(p.len(), T::ZERO);
         // What a later time does: less of the flow after the event, more of that before it.

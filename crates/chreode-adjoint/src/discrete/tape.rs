@@ -30,6 +30,7 @@ pub(super) struct Tape<T> {
 /// A step of the forward run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taken {
+    pub(super) number: usize,
     pub(super) t: f64,
     pub(super) t_end: f64,
     /// [`Stepper::error_order`](chreode_solve::Stepper::error_order) of the step; 0 for none.
@@ -45,6 +46,8 @@ pub(super) struct Ending {
     pub(super) step: usize,
     pub(super) index: usize,
     pub(super) t: f64,
+    /// Whether it occurs at another time from another state: not where the root jumps at a discontinuity.
+    pub(super) moves: bool,
 }
 
 impl<T: Real> Tape<T> {
@@ -82,7 +85,7 @@ impl<T: Real> Tape<T> {
         let (from, to) = if i > 0 { self.steps[i - 1] } else { (t, f64::NAN) };
         // Over a discontinuity time goes on by some last digits.
         let starts = to != t || self.ending(i - 1).is_some();
-        Taken { t, t_end, error_order: self.orders[i], starts, before: to - from }
+        Taken { number: i, t, t_end, error_order: self.orders[i], starts, before: to - from }
     }
 
     /// The event that ended a step, if one did, and the states before and after it.
@@ -139,14 +142,26 @@ impl<T: Real> Observer<T> for Recorder<'_, T> {
     }
 
     fn event(&mut self, index: usize, t: f64, y: &[T]) {
-        if self.ends[index] {
-            let step = self.tape.steps.len(); // the one that it ends is told after it
-            if self.tape.endings.last().is_some_and(|e| e.step == step) {
-                self.together = Some(t);
-            } else {
-                self.tape.endings.push(Ending { step, index, t });
-                self.tape.event_states.extend_from_slice(y);
-            }
+        self.end(Ending { step: self.tape.steps.len(), index, t, moves: true }, y); // the step that it ends is told after it
+    }
+
+    fn event_at_jump(&mut self, index: usize, t: f64, y: &[T]) {
+        if let Some(step) = self.tape.steps.len().checked_sub(1) {
+            self.end(Ending { step, index, t, moves: false }, y);
+        }
+    }
+}
+
+impl<T: Real> Recorder<'_, T> {
+    fn end(&mut self, ending: Ending, y: &[T]) {
+        if !self.ends[ending.index] {
+            return;
+        }
+        if self.tape.endings.last().is_some_and(|e| e.step == ending.step) {
+            self.together = Some(ending.t);
+        } else {
+            self.tape.endings.push(ending);
+            self.tape.event_states.extend_from_slice(y);
         }
     }
 }

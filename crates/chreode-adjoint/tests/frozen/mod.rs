@@ -3,11 +3,12 @@
 
 #![allow(dead_code, reason = "not every test needs all")]
 
-use chreode_adjoint::OdeMethod;
+use chreode_adjoint::{OdeAdjoint, OdeMethod};
 use chreode_core::LinearSolver;
 use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField, Vjp};
 use chreode_linalg::Lu;
-use chreode_solve::RadauTableau;
+use chreode_solve::{RadauTableau, SolveOptions};
+use chreode_testkit::{BrusselatorLine, StiffCase, StiffField, stiff_corpus};
 
 /// A field whose derivatives are each multiplied by a parameter: `dy_i = p_(i mod np) f_i`.
 pub(crate) struct Rated<T> {
@@ -247,4 +248,50 @@ pub(crate) fn step(
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// A stiff problem with parameters, near which points are drawn.
+pub(crate) struct Problem {
+    pub(crate) name: &'static str,
+    pub(crate) f: Rated<f64>,
+    pub(crate) y0: Vec<f64>,
+    /// Sizes of the coordinates.
+    pub(crate) scale: Vec<f64>,
+    pub(crate) t_end: f64,
+    pub(crate) floor: f64,
+}
+
+/// Those of the stiff corpus that have a span from 0 to here, and a small Brusselator; `method` finds the sizes.
+pub(crate) fn problems(spans: &[(&str, f64)], method: OdeMethod) -> Vec<Problem> {
+    let mut all = Vec::new();
+    for case in stiff_corpus() {
+        let StiffCase { name, field, y0, floor, .. } = case;
+        let Some(&(_, t_end)) = spans.iter().find(|(of, _)| *of == name) else { continue };
+        let f = Rated::new(field, y0.len().min(4));
+        all.push(Problem { name, f, scale: Vec::new(), y0, t_end, floor });
+    }
+    assert_eq!(all.len(), spans.len(), "names of the corpus");
+    let line = BrusselatorLine { points: 12 };
+    let field: Box<dyn Jacobian<f64>> = Box::new(StiffField::new(line));
+    let (f, y0) = (Rated::new(field, 4), line.start());
+    all.push(Problem { name: "Brusselator 1-D", f, scale: Vec::new(), y0, t_end: 3.0, floor: 1.0 });
+    for problem in &mut all {
+        let mut y = problem.y0.clone();
+        let options = SolveOptions::tolerance(1e-6, 1e-6 * problem.floor);
+        let mut adjoint = OdeAdjoint::new(method, 1, y.len());
+        let p = vec![1.0; problem.f.np()];
+        problem.scale = y.iter().map(|y| y.abs()).collect();
+        let span = (0.0, problem.t_end);
+        adjoint.forward(&mut problem.f, &p, &mut y, span, &options, &mut |_, _, _| {}).unwrap();
+        for (scale, y) in problem.scale.iter_mut().zip(&y) {
+            *scale = scale.max(y.abs());
+        }
+    }
+    all
+}
+
+/// The largest difference over the largest value.
+pub(crate) fn difference(a: &[f64], b: &[f64]) -> f64 {
+    let scale = b.iter().fold(0.0_f64, |s, v| s.max(v.abs()));
+    a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max)
 }

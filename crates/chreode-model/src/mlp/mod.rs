@@ -7,10 +7,12 @@
 //! `diffusion`, `growth`).
 
 mod net;
+mod second_order;
 mod shape;
 mod tangent;
 
 pub use net::Mlp;
+pub use second_order::SquareMlp;
 pub use shape::MlpShape;
 pub(crate) use tangent::TangentNet;
 

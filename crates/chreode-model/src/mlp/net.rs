@@ -22,6 +22,8 @@ use super::{MlpShape, TILE};
 pub struct Mlp<T: Real> {
     shape: MlpShape,
     layers: Layers<T>,
+    /// Pre-activations of a hidden layer that nothing else needs, `[TILE, widest]`.
+    z: Vec<T>,
     /// Of each slot, those of each tile.
     kept: Vec<Vec<Layers<T>>>,
     /// Adjoints of the layer in hand and of the one before, `[TILE, widest]`.
@@ -30,7 +32,8 @@ pub struct Mlp<T: Real> {
     scratch: GemmScratch<T>,
 }
 
-/// What the layers made of a tile: pre-activations and activations of each, `[TILE, width]`; `a[l]` goes into layer `l`.
+/// What the layers made of a tile: pre-activations and activations of each, `[TILE, width]`; `a[l]` goes into layer `l`. Hidden layers
+/// whose slopes follow from their activations have no pre-activations.
 #[derive(Debug, Clone)]
 struct Layers<T> {
     z: Vec<Vec<T>>,
@@ -40,8 +43,10 @@ struct Layers<T> {
 impl<T: Real> Layers<T> {
     fn new(shape: &MlpShape) -> Self {
         let buffer = |width: usize| vec![T::ZERO; TILE * width];
+        let (hidden, without) = (shape.layers.len() - 1, shape.activation().slope_from_output());
+        let width = |l: usize| if without && l < hidden { 0 } else { shape.layers[l].shape.out };
         Self {
-            z: shape.layers.iter().map(|l| buffer(l.shape.out)).collect(),
+            z: (0..=hidden).map(|l| buffer(width(l))).collect(),
             a: shape.layers.iter().map(|l| buffer(l.shape.inp)).collect(),
         }
     }
@@ -55,6 +60,7 @@ impl<T: Real> Mlp<T> {
         scratch.reserve(TILE, shape.max_width());
         Self {
             layers: Layers::new(&shape),
+            z: buffer(shape.max_width()),
             kept: Vec::new(),
             bar: buffer(shape.max_width()),
             next_bar: buffer(shape.max_width()),
@@ -101,8 +107,13 @@ impl<T: Real> Mlp<T> {
         }
     }
 
-    /// As [`forward`](Self::forward), and keeps in `slot` what [`vjp_kept`](Self::vjp_kept) needs of the layers: about
-    /// `2 n Σ widths` numbers.
+    /// Bytes that a slot of [`forward_kept`](Self::forward_kept) takes for `n` rows.
+    pub fn kept_bytes(&self, n: usize) -> usize {
+        let Layers { z, a } = &self.layers;
+        n.div_ceil(TILE) * z.iter().chain(a).map(|x| size_of_val(&**x)).sum::<usize>()
+    }
+
+    /// As [`forward`](Self::forward), and keeps in `slot` what [`vjp_kept`](Self::vjp_kept) needs of the layers.
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
@@ -180,7 +191,9 @@ impl<T: Real> Mlp<T> {
     pub(crate) fn forward_tile(&mut self, n: usize, p: &[T]) {
         let phi = self.shape.activation();
         for (l, layer) in self.shape.layers.iter().enumerate() {
-            let z = &mut self.layers.z[l][..n * layer.shape.out];
+            let z = &mut self.layers.z[l];
+            let z = if z.is_empty() { &mut self.z } else { z };
+            let z = &mut z[..n * layer.shape.out];
             let x = &self.layers.a[l][..n * layer.shape.inp];
             let b = layer.b.clone().map(|b| &p[b]);
             layer_forward(x, &p[layer.w.clone()], b, layer.shape, z, &mut self.scratch);
@@ -196,7 +209,9 @@ impl<T: Real> Mlp<T> {
         for (l, layer) in self.shape.layers.iter().enumerate().rev() {
             let bar = &mut self.bar[..n * layer.shape.out];
             if let Some(a) = self.layers.a.get(l + 1) {
-                phi.backward(&self.layers.z[l][..n * layer.shape.out], &a[..n * layer.shape.out], bar);
+                let z = &self.layers.z[l];
+                let z = if z.is_empty() { a } else { z };
+                phi.backward(&z[..n * layer.shape.out], &a[..n * layer.shape.out], bar);
             }
             let (w_bar, b_bar) = tensors_mut(p_bar, &layer.w, layer.b.as_ref());
             let x = &self.layers.a[l][..n * layer.shape.inp];

@@ -195,7 +195,7 @@ impl<'a, T: Real, F: Jacobian<T>> Newton<'a, F, T> {
 
     /// What a correction of coordinate `i` with this value may be.
     fn tolerance(&self, i: usize, y: f64) -> f64 {
-        let Tolerance { rtol, atol } = self.options.tolerance;
+        let Tolerance { rtol, atol, .. } = self.options.tolerance;
         atol.of(i) + rtol.of(i).max(8.0 * T::EPSILON.f64()) * y.abs()
     }
 

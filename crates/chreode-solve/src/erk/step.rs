@@ -7,7 +7,7 @@ use chreode_core::{Bound, FieldError, Real, Tolerance};
 use super::combine::{Gathered, MOST_VALUES, Plan, TinyPlan};
 use super::dense_output::dense_into;
 use super::tableau::{DenseOutput, ErkTableau};
-use crate::error_norm::{TINY, row_norm, worst_norm, worst_pair_norm};
+use crate::error_norm::{TINY, error_norm, pair_norm, row_norm};
 use crate::initial_step::initial_step;
 use crate::rhs::Rhs;
 use crate::stats::Work;
@@ -131,8 +131,8 @@ impl<T: Real> Erk<T> {
         }
         let scratch = &mut [T::ZERO; D];
         Ok(match estimates {
-            [err, low] => worst_pair_norm(err, low, &y, &input, self.dim, tol, scratch),
-            [err] => worst_norm(err, &y, &input, self.dim, tol, scratch),
+            [err, low] => pair_norm(err, low, &y, &input, self.dim, tol, scratch),
+            [err] => error_norm(err, &y, &input, self.dim, tol, scratch),
             _ => norm_without_estimate(&input),
         })
     }
@@ -245,17 +245,9 @@ impl<T: Real> Stepper<T> for Erk<T> {
             return Ok(norm_without_estimate(&self.y1));
         }
         if self.tableau.lower.is_some() {
-            return Ok(worst_pair_norm(
-                &self.err,
-                &mut self.lower,
-                y,
-                &self.y1,
-                self.dim,
-                tol,
-                &mut self.stage,
-            ));
+            return Ok(pair_norm(&self.err, &mut self.lower, y, &self.y1, self.dim, tol, &mut self.stage));
         }
-        Ok(worst_norm(&self.err, y, &self.y1, self.dim, tol, &mut self.stage))
+        Ok(error_norm(&self.err, y, &self.y1, self.dim, tol, &mut self.stage))
     }
 
     fn proposed(&self) -> &[T] {

@@ -1,6 +1,6 @@
 //! How much each coordinate counts: sizes relative to the tolerance, with the divisions done once a step.
 
-use chreode_core::{Real, Tolerance};
+use chreode_core::{ErrorNorm, Real, Tolerance};
 
 use crate::error_norm::TINY;
 
@@ -12,6 +12,7 @@ pub(crate) struct Weights<T> {
     asked: Vec<(f64, f64)>,
     used: Vec<(T, T)>,
     least_rtol: f64,
+    norm: ErrorNorm,
     /// `[n, d]`.
     inverse: Vec<T>,
 }
@@ -23,6 +24,7 @@ impl<T: Real> Weights<T> {
             asked: vec![(f64::NAN, f64::NAN); d],
             used: vec![(T::ZERO, T::ZERO); d],
             least_rtol: 0.0,
+            norm: ErrorNorm::Worst,
             inverse: vec![T::ZERO; n * d],
         }
     }
@@ -30,6 +32,7 @@ impl<T: Real> Weights<T> {
     /// Takes over the tolerances; `inner` makes what is used, `(rtol, atol)`, from what is asked for.
     #[inline]
     pub(crate) fn follow(&mut self, tol: Tolerance<'_>, inner: impl Fn(f64, f64) -> (f64, f64)) {
+        self.norm = tol.norm;
         let mut same = true;
         for (j, asked) in self.asked.iter_mut().enumerate() {
             let now = (tol.rtol.of(j), tol.atol.of(j));
@@ -82,7 +85,7 @@ impl<T: Real> Weights<T> {
         T::EPSILON.f64() * largest.f64()
     }
 
-    /// Root mean square of the weighted vector, `[n, d]`, of the worst trajectory; NaN if there is one in it.
+    /// Root mean square of the weighted vector, `[n, d]`, of the worst trajectory or of all, as the tolerance says; NaN if there is one in it.
     #[inline(always)]
     pub(crate) fn norm(&self, v: &[T]) -> f64 {
         self.norm_of([v])
@@ -91,7 +94,7 @@ impl<T: Real> Weights<T> {
     /// The same over the coordinates of several vectors.
     #[inline(always)]
     pub(crate) fn norm_of<const N: usize>(&self, v: [&[T]; N]) -> f64 {
-        let (d, mut worst) = (self.d, 0.0_f64);
+        let (d, mut worst, mut all) = (self.d, 0.0_f64, 0.0_f64);
         let n = v[0].len();
         if n == d {
             // The length may be known to the compiler.
@@ -114,7 +117,11 @@ impl<T: Real> Weights<T> {
                 return f64::NAN;
             }
             worst = sum.max(worst);
+            all += sum;
             from += d;
+        }
+        if self.norm == ErrorNorm::Together {
+            return (all / (N * n) as f64).sqrt();
         }
         (worst / (N * d) as f64).sqrt()
     }
@@ -146,7 +153,7 @@ fn sum_of_squares<T: Real>(w: &[T], v: &[T]) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error_norm::worst_norm;
+    use crate::error_norm::error_norm;
     use proptest::prelude::*;
 
     proptest! {
@@ -157,11 +164,13 @@ mod tests {
             let rtol: Vec<f64> = (0..d).map(|j| 0.1 + j as f64).collect();
             let tol = Tolerance::new(&rtol[..], 0.3);
             let mut weights = Weights::new(n, d);
-            weights.follow(tol, |rtol, atol| (rtol, atol));
-            weights.set(y);
-            let (plain, norm) = (worst_norm(v, y, y, d, tol, &mut vec![0.0; n * d]), weights.norm(v));
-            prop_assert!((plain - norm).abs() < 1e-13 * (1.0 + plain), "{plain} {norm}");
-            prop_assert!((weights.norm_of([v, v]) - norm).abs() < 1e-13 * (1.0 + plain));
+            for tol in [tol, tol.together()] {
+                weights.follow(tol, |rtol, atol| (rtol, atol));
+                weights.set(y);
+                let (plain, norm) = (error_norm(v, y, y, d, tol, &mut vec![0.0; n * d]), weights.norm(v));
+                prop_assert!((plain - norm).abs() < 1e-13 * (1.0 + plain), "{plain} {norm}");
+                prop_assert!((weights.norm_of([v, v]) - norm).abs() < 1e-13 * (1.0 + plain));
+            }
             prop_assert_eq!(weights.least_rtol(), 0.1);
         }
     }

@@ -5,7 +5,7 @@ use chreode_core::{FieldError, Real, Tolerance};
 use super::tableau::RosenbrockTableau;
 use crate::erk::combine::{Gathered, Plan};
 use crate::error::SolveError;
-use crate::error_norm::worst_norm;
+use crate::error_norm::error_norm;
 use crate::implicit::Implicit;
 use crate::initial_step::initial_step;
 use crate::newton::linearisation::Linearisation;
@@ -168,7 +168,7 @@ impl<T: Real> RosenbrockSteps<T> {
         }
         self.plan.terms(2 * m.stages()).sum_of::<N>(Some(y), 1.0, &self.u, &mut self.y1);
         self.plan.terms(2 * m.stages() + 1).sum_of::<N>(None, 1.0, &self.u, &mut self.err);
-        let err = worst_norm(&self.err, y, &self.y1, self.d, tol, &mut self.stage);
+        let err = error_norm(&self.err, y, &self.y1, self.d, tol, &mut self.stage);
         if err.is_nan() {
             // Systems spread it over the coordinates of the state: the field itself says where it comes from.
             self.work.evals += 1;

@@ -13,7 +13,7 @@ use super::ensemble::{AfterStep, TILE, Tile, tiles};
 use super::scheme::{Increments, SdeMethod, SdeScheme};
 use crate::controller::{Control, Controller};
 use crate::error::{check_finite, check_params, rows};
-use crate::error_norm::worst_norm;
+use crate::error_norm::error_norm;
 use crate::{SolveError, SolveOptions, StepSize};
 
 /// What [`simulate_adaptive`] may be told beside the equation.
@@ -250,7 +250,7 @@ impl<T: Real, S: Diffusion<T>> Worker<T, S> {
                 self.scheme.advance(&mut self.sde, noise, trajectory, t, length, &mut self.proposed, p);
             let (error, power) = self.scheme.error().unwrap_or((&[], 1.0));
             let err = match outcome {
-                Ok(()) => worst_norm(error, &self.y, &self.proposed, d, options.tolerance, &mut self.ratio),
+                Ok(()) => error_norm(error, &self.y, &self.proposed, d, options.tolerance, &mut self.ratio),
                 Err(SolveError::NonFinite { .. } | SolveError::Field(FieldError::Recoverable { .. })) => {
                     f64::NAN
                 }

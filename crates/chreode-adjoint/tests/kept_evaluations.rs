@@ -1,0 +1,138 @@
+//! Evaluations that a forward run keeps: the bits of a gradient without them, and nothing evaluated twice.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+mod common;
+
+use chreode_adjoint::{Checkpoints, OdeAdjoint};
+use chreode_core::{FieldError, VectorField, Vjp};
+use chreode_linalg::Activation;
+use chreode_model::{MlpField, MlpShape};
+use chreode_solve::{DOP853, ErkTableau, RK4, SolveOptions, TSIT5, VERN7};
+use chreode_testkit::{LotkaVolterra, SmoothField};
+use common::net::Net;
+
+const N: usize = 70; // more than one tile
+const D: usize = 3;
+
+struct Outcome {
+    bits: Vec<u64>,
+    steps: usize,
+    /// Of the forward run, and of the sweep.
+    evaluations: [usize; 2],
+    kept: usize,
+}
+
+/// A discontinuity, saves, and in adaptive runs rejected steps.
+fn run(
+    method: &'static ErkTableau,
+    options: SolveOptions<'_>,
+    activation: Activation,
+    checkpoints: Checkpoints,
+    bytes: usize,
+) -> Outcome {
+    let shape = MlpShape::new(D, &[9, 6], D, activation);
+    let p: Vec<f64> = (0..shape.layout().len()).map(|i| (1.3 * i as f64).sin()).collect();
+    let mut f = Net::new(MlpField::new(shape).unwrap());
+    let mut adjoint = OdeAdjoint::with_checkpoints(method, N, D, checkpoints).unwrap();
+    adjoint.keep_evaluations(bytes);
+    let options = SolveOptions { save_at: &[0.3, 1.7, 2.0], discontinuities: &[0.9], ..options };
+    let mut y: Vec<f64> = (0..N * D).map(|i| (0.7 * i as f64).cos()).collect();
+    let mut bars = Vec::new();
+    adjoint.forward(&mut f, &p, &mut y, (0.0, 2.0), &options, &mut |_, _, y| bars.push(y.to_vec())).unwrap();
+    let (ahead, kept) = (f.evaluations, f.kept);
+    let bars: Vec<&[f64]> = bars.iter().map(Vec::as_slice).collect();
+    let mut once = |f: &mut Net| {
+        let (mut y0_bar, mut p_bar) = (vec![0.0; N * D], vec![0.0; p.len()]);
+        adjoint.backward(f, &p, &bars, &mut y0_bar, &mut p_bar).unwrap();
+        y0_bar.iter().chain(&p_bar).map(|x| x.to_bits()).collect::<Vec<_>>()
+    };
+    let bits = once(&mut f);
+    let evaluations = [ahead, f.evaluations - ahead];
+    assert_eq!(bits, once(&mut f), "a second time");
+    Outcome { bits, steps: adjoint.steps().len(), evaluations, kept }
+}
+
+#[test]
+fn the_same_bits_and_nothing_evaluated_again() {
+    for (method, options) in [
+        (&RK4, SolveOptions::fixed(0.11)),
+        (&TSIT5, SolveOptions::fixed(0.11)),
+        (&TSIT5, SolveOptions::tolerance(1e-9, 1e-9)),
+        (&VERN7, SolveOptions::tolerance(1e-9, 1e-9)),
+        (&DOP853, SolveOptions::tolerance(1e-9, 1e-9)),
+    ] {
+        for activation in [Activation::Tanh, Activation::Silu] {
+            let run = |checkpoints, bytes| run(method, options, activation, checkpoints, bytes);
+            let plain = run(Checkpoints::All, 0);
+            assert_eq!(plain.kept, 0);
+            let all = run(Checkpoints::All, usize::MAX);
+            assert_eq!(
+                (all.bits == plain.bits, all.steps),
+                (true, plain.steps),
+                "{} {activation}",
+                method.name
+            );
+            assert_eq!(all.evaluations, [plain.evaluations[0], 0], "{} {activation}", method.name);
+            let stages = plain.evaluations[1] / plain.steps;
+            // Room for three steps.
+            let shape = MlpShape::new(D, &[9, 6], D, activation);
+            let bytes = 3 * stages * (N * D * 8 + MlpField::<f64>::new(shape).unwrap().kept_bytes(N));
+            for (bytes, steps) in [(bytes - 1, 2), (bytes, 3)] {
+                let some = run(Checkpoints::All, bytes);
+                assert!(some.bits == plain.bits, "{} {activation}", method.name);
+                assert_eq!(some.evaluations[1], (plain.steps - steps) * stages, "{}", method.name);
+            }
+            assert!(run(Checkpoints::States(2), usize::MAX).bits == plain.bits, "{}", method.name);
+        }
+    }
+}
+
+/// A field that keeps nothing, and one whose evaluation fails at first: steps are tried again.
+struct Sometimes(SmoothField<LotkaVolterra>, usize);
+
+impl VectorField<f64> for Sometimes {
+    fn dim(&self) -> usize {
+        2
+    }
+    fn eval(&mut self, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        self.1 += 1;
+        if self.1.is_multiple_of(67) {
+            return Err(FieldError::Recoverable { t, what: "now and then" });
+        }
+        self.0.eval(t, y, p, dy)
+    }
+}
+
+impl Vjp<f64> for Sometimes {
+    fn vjp(
+        &mut self,
+        t: f64,
+        y: &[f64],
+        p: &[f64],
+        lambda: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> Result<(), FieldError> {
+        self.0.vjp(t, y, p, lambda, y_bar, p_bar)
+    }
+}
+
+#[test]
+fn steps_tried_again_are_kept_as_accepted() {
+    let p = [1.5, 1.0, 0.75, 3.0];
+    let gradient = |bytes| {
+        let mut f = Sometimes(SmoothField(LotkaVolterra), 1);
+        let mut adjoint = OdeAdjoint::new(&TSIT5, 1, 2);
+        adjoint.keep_evaluations(bytes);
+        let options = SolveOptions { save_at: &[3.0], ..SolveOptions::tolerance(1e-8, 1e-8) };
+        let stats =
+            adjoint.forward(&mut f, &p, &mut [1.0, 0.5], (0.0, 3.0), &options, &mut |_, _, _| {}).unwrap();
+        assert!(stats.field_failures > 1 && stats.accepted > 10);
+        // No failures on the way back.
+        let (mut y0_bar, mut p_bar) = ([0.0; 2], [0.0; 4]);
+        adjoint.backward(&mut f.0, &p, &[&[1.0, 1.0]], &mut y0_bar, &mut p_bar).unwrap();
+        (y0_bar, p_bar)
+    };
+    assert_eq!(gradient(0), gradient(usize::MAX));
+}
