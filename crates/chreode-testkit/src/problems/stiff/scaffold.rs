@@ -145,7 +145,7 @@ impl Stiff for Scaffold {
     }
 }
 
-/// By Radau of orders 13 and 9 at rtol 1e-13 and by Rodas5P at 1e-11, which agree to what is given here (to 1e-12 of all species above
+/// By Radau of orders 13 and 9 at rtol 1e-13 and by `Rodas5P` at 1e-11, which agree to what is given here (to 1e-12 of all species above
 /// 1e-6): methods and Newton iterations of which none shares its formulas with another.
 const END: [(usize, f64); 6] = [
     (0, 3.303_020_656_529e-15),
