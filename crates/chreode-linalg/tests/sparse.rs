@@ -267,6 +267,28 @@ fn a_tiny_diagonal_gives_way_to_large_entries() {
     assert!(!by_library && r < 100.0, "{by_library} {r}");
 }
 
+/// An order that another matrix asked for changes rounding; without it a solver is as good as new, to the last bit.
+#[test]
+fn orders_can_be_forgotten() {
+    let pattern = Sparsity::banded(12, 2, 2);
+    let values = |diagonal: f64| -> Vec<f64> {
+        let entries = (0..12).flat_map(|j| pattern.column(j).iter().map(move |&i| (i, j)));
+        entries.map(|(i, j)| if i == j { diagonal } else { 1.0 + (i * j % 7) as f64 }).collect()
+    };
+    let solved = |lu: &mut SparseLu<f64>| {
+        lu.factor(&values(10.0)).unwrap();
+        let mut x: Vec<f64> = (0..12).map(|i| f64::from(i).sin()).collect();
+        lu.solve(&mut x);
+        x
+    };
+    let fresh = solved(&mut SparseLu::new(&pattern));
+    let mut lu = SparseLu::new(&pattern);
+    lu.factor(&values(1e-9)).unwrap();
+    assert_ne!(solved(&mut lu), fresh);
+    lu.forget_order();
+    assert_eq!(solved(&mut lu), fresh);
+}
+
 /// Pairs of unknowns whose second pivot is almost nothing, whichever comes first, and which both act on all of three others.
 #[test]
 fn pivots_that_vanish_on_the_way() {

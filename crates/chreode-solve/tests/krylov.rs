@@ -333,6 +333,24 @@ fn no_allocation() {
     }
 }
 
+/// Returns NaN for coordinate 1.
+struct Spoils;
+impl Preconditioner<f64> for Spoils {
+    fn setup(
+        &mut self,
+        _t: f64,
+        _y: &[f64],
+        _p: &[f64],
+        _shift: f64,
+        _fresh: bool,
+    ) -> Result<(), FieldError> {
+        Ok(())
+    }
+    fn solve(&mut self, v: &mut [f64]) {
+        v[1] = f64::NAN;
+    }
+}
+
 /// Options out of bounds and a preconditioner that returns NaN are told for what they are.
 #[test]
 fn what_keeps_gmres_from_working() {
@@ -356,22 +374,6 @@ fn what_keeps_gmres_from_working() {
     let nan = KrylovOptions { tolerance: f64::NAN, ..defaults };
     assert!(matches!(run(Bdf::new(1, 2).with_krylov(nan)), Err(SolveError::InvalidOption { .. })));
 
-    struct Spoils;
-    impl Preconditioner<f64> for Spoils {
-        fn setup(
-            &mut self,
-            _t: f64,
-            _y: &[f64],
-            _p: &[f64],
-            _shift: f64,
-            _fresh: bool,
-        ) -> Result<(), FieldError> {
-            Ok(())
-        }
-        fn solve(&mut self, v: &mut [f64]) {
-            v[1] = f64::NAN;
-        }
-    }
     let error = run(Bdf::new(1, 2).with_preconditioner(defaults, Spoils)).unwrap_err();
     let said = error.to_string();
     assert!(said.contains("what the preconditioner returned") && said.contains("coordinate 1"), "{said}");
