@@ -111,6 +111,34 @@ proptest! {
         check(&pattern, &once_more, &b[..n], &mut lu, 1e5)?;
     }
 
+    /// Rows and columns in units that differ by up to 2^80: the solution is that of the matrix without units, in units.
+    #[test]
+    fn sparse_lu_of_badly_scaled_matrices((pattern, v, b, units) in (2..30_usize).prop_flat_map(|n| {
+        (patterns(n), numbers(10 * n), numbers(n), prop::collection::vec(-40..40_i32, 2 * n))
+    })) {
+        let n = pattern.n_cols();
+        let mut reference = Lu::new(n);
+        if reference.factor(&dense(&pattern, &v[..pattern.len()])).is_err() {
+            return Ok(());
+        }
+        let unit = |k: usize| 2.0_f64.powi(units[k]);
+        let entries = (0..n).flat_map(|j| pattern.column(j).iter().map(move |&i| (i, j)));
+        let values: Vec<f64> = entries.zip(&v).map(|((i, j), &v)| unit(i) * v * unit(n + j)).collect();
+        let (mut x, mut scaled) = (b.clone(), (0..n).map(|i| unit(i) * b[i]).collect::<Vec<_>>());
+        reference.solve(&mut x);
+        let largest = x.iter().fold(0.0, |most, x| x.abs().max(most));
+        if largest > 1e4 {
+            return Ok(());
+        }
+        let mut lu = SparseLu::new(&pattern);
+        lu.factor(&values).unwrap();
+        lu.solve(&mut scaled);
+        for j in 0..n {
+            let x_j = scaled[j] * unit(n + j);
+            prop_assert!((x_j - x[j]).abs() < 1e-8 * largest.max(1.0), "{j}: {x_j} {}", x[j]);
+        }
+    }
+
     /// Shifted Jacobians: the diagonal is large, the pattern's own pivots serve.
     #[test]
     fn sparse_lu_of_shifted_matrices((pattern, v, b) in (2..60_usize).prop_flat_map(|n| (patterns(n), numbers(10 * n), numbers(n)))) {
@@ -216,23 +244,72 @@ fn singular_matrices() {
     singular(&[1, 2], band.factor(&[1.0, 1.0, 1.0, f64::NAN, 0.0, 0.0, 1.0]));
 }
 
-/// Matrices that need pivots from all rows allocate when the first one comes, and not again.
+/// Factors three times: after the first time nothing is allocated. Returns whether faer did it, and the residual.
+fn three_times(pattern: &Sparsity, values: &[f64]) -> (bool, f64) {
+    let n = pattern.n_cols();
+    let mut lu = SparseLu::new(pattern);
+    for round in 0..3 {
+        let (allocations, ()) = allocations_in(|| lu.factor(values).unwrap());
+        assert!(round == 0 || allocations == 0, "{round}: {allocations}");
+    }
+    (lu.is_pivoted_by_column(), residuals(&dense(pattern, values), &mut lu, &vec![1.0; n]))
+}
+
 #[test]
-fn pivots_from_all_rows_allocate_once() {
-    let n = 12;
-    let pattern = Sparsity::banded(n, 2, 2);
-    // Diagonal blocks alone give pivots of almost nothing.
+fn a_tiny_diagonal_gives_way_to_large_entries() {
+    let pattern = Sparsity::banded(12, 2, 2);
     let mut values = Vec::new();
-    for j in 0..n {
+    for j in 0..12 {
         values
             .extend(pattern.column(j).iter().map(|&i| if i == j { 1e-9 } else { 1.0 + (i * j % 7) as f64 }));
     }
+    let (by_library, r) = three_times(&pattern, &values);
+    assert!(!by_library && r < 100.0, "{by_library} {r}");
+}
+
+/// An order that another matrix asked for changes rounding; without it a solver is as good as new, to the last bit.
+#[test]
+fn orders_can_be_forgotten() {
+    let pattern = Sparsity::banded(12, 2, 2);
+    let values = |diagonal: f64| -> Vec<f64> {
+        let entries = (0..12).flat_map(|j| pattern.column(j).iter().map(move |&i| (i, j)));
+        entries.map(|(i, j)| if i == j { diagonal } else { 1.0 + (i * j % 7) as f64 }).collect()
+    };
+    let solved = |lu: &mut SparseLu<f64>| {
+        lu.factor(&values(10.0)).unwrap();
+        let mut x: Vec<f64> = (0..12).map(|i| f64::from(i).sin()).collect();
+        lu.solve(&mut x);
+        x
+    };
+    let fresh = solved(&mut SparseLu::new(&pattern));
     let mut lu = SparseLu::new(&pattern);
-    for round in 0..3 {
-        let (allocations, ()) = allocations_in(|| lu.factor(&values).unwrap());
-        assert!(lu.is_pivoted_by_column());
-        assert!(round == 0 || allocations == 0, "{round}: {allocations}");
+    lu.factor(&values(1e-9)).unwrap();
+    assert_ne!(solved(&mut lu), fresh);
+    lu.forget_order();
+    assert_eq!(solved(&mut lu), fresh);
+}
+
+/// Pairs of unknowns whose second pivot is almost nothing, whichever comes first, and which both act on all of three others.
+#[test]
+fn pivots_that_vanish_on_the_way() {
+    for (pairs, library) in [(1, false), (3, false), (40, true)] {
+        let n = 2 * pairs + 3;
+        let mut entries = Vec::new();
+        for k in 0..pairs {
+            let (a, b) = (2 * k, 2 * k + 1);
+            entries.extend([(a, a, 1.0), (a, b, 1.0), (b, a, 1.0), (b, b, 1.0 + 1e-9)]);
+            for i in 2 * pairs..n {
+                let x = 0.3 * ((k + 3 * i) as f64).sin();
+                entries.extend([(i, a, x), (i, b, x - 0.9), (a, i, 0.2 * x), (b, i, 0.8 - x)]);
+            }
+        }
+        for i in 2 * pairs..n {
+            entries.extend((2 * pairs..n).map(|j| (i, j, if i == j { 1.0 } else { 0.1 })));
+        }
+        entries.sort_by_key(|e| (e.1, e.0));
+        let pattern = Sparsity::new(n, n, entries.iter().map(|e| (e.0, e.1))).unwrap();
+        let values: Vec<f64> = entries.iter().map(|e| e.2).collect();
+        let (by_library, r) = three_times(&pattern, &values);
+        assert!(by_library == library && r < 1e3, "{pairs}: {by_library} {r}");
     }
-    let r = residuals(&dense(&pattern, &values), &mut lu, &vec![1.0; n]);
-    assert!(r < 100.0, "{r}");
 }

@@ -364,7 +364,7 @@ impl<T: Real> Bdf<T> {
 
     /// Solves the Newton systems by GMRES, with no matrix: products with the Jacobian are the field's
     /// ([`Rhs::Jvp`]) or, for any other field, differences of it. For systems too large for a factorisation; most stiff ones then
-    /// need a [preconditioner](Self::with_preconditioner).
+    /// need a [preconditioner](Self::with_preconditioner). With options out of their bounds, runs end before they start.
     #[must_use]
     pub fn with_krylov(mut self, options: KrylovOptions) -> Self {
         self.0.set_krylov(options, None);

@@ -151,10 +151,10 @@ pub enum StepFailure {
         /// Norm of what was left over that of the right-hand side.
         residual: f64,
     },
-    /// The field, or its Jacobian, is infinite or NaN at a state that the method came to.
+    /// The field, its Jacobian, or what a preconditioner returned, is infinite or NaN at a state that the method came to.
     #[error("{what} is not finite at t = {t}: trajectory {trajectory}, coordinate {coordinate}")]
     NotFinite {
-        /// Which of the two.
+        /// Which of them.
         what: &'static str,
         /// Time.
         t: f64,

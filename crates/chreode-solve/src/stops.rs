@@ -3,7 +3,7 @@
 use crate::options::SolveOptions;
 
 /// The stops of a run: its end, times where the field is discontinuous, saved times if it lands on them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stops<'a> {
     discontinuities: &'a [f64],
     land: bool,

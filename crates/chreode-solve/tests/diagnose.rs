@@ -614,6 +614,11 @@ fn errors_say_what_is_wrong() {
     }
     let tiny = LyapunovOptions { interval: 1e-300, ..options };
     assert!(exponents(tiny, &[1.0; 3]).contains("1e-7"));
+    let absolute = LyapunovOptions { tolerance: Tolerance::new(0.0, 1e-6), ..options };
+    assert_eq!(exponents(absolute, &[1.0; 3]), wrong("rtol, which tangents are held to,", "positive, got 0"));
+    // Intervals that times so large cannot tell apart.
+    let late = lyapunov(&field, &LORENZ, &[1.0; 3], 1e17, &options, method).unwrap_err();
+    assert!(matches!(late, DiagnoseError::Arguments(SolveError::InvalidOption { .. })), "{late}");
     let loose = LyapunovOptions { tolerance: Tolerance::new(-1.0, 0.0), ..options };
     assert!(exponents(loose, &[1.0; 3]).contains("got -1"));
     assert_eq!(
@@ -644,6 +649,10 @@ fn errors_say_what_is_wrong() {
         )
     };
     assert_eq!(said(change(-1.0).unwrap_err()), "horizon must be positive and finite, got -1");
+    let (p, state) = ([1.0; 4], [1.0; 2]);
+    let late =
+        local_sensitivity(&SmoothField(LotkaVolterra), &p, &state, 1e17, 1.0, Tolerance::default(), method);
+    assert!(said(late.unwrap_err()).starts_with("horizon must be long enough"));
     // A method for another number of coordinates.
     let wrong = |_, _| Erk::new(&TSIT5, 1, 2);
     let error =
@@ -657,4 +666,16 @@ fn errors_say_what_is_wrong() {
     assert!(find(FixedPointOptions { hyperbolic: 1.5, ..options }).contains("got 1.5"));
     assert!(find(FixedPointOptions { merge: 0.0, ..options }).contains("got 0"));
     assert!(find(FixedPointOptions { tolerance: Tolerance::new(0.0, 0.0), ..options }).contains("positive"));
+}
+
+/// A correction that is not a number: infinite parts of it cancel. It is no root, and no step toward one.
+#[test]
+fn corrections_that_are_not_numbers() {
+    let steep = Own::<2>::new(
+        |y, _| Ok([1e200 * (1.0 + y[0]), 1e200 * (1.0 - y[1])]),
+        |_, _| [[1e-120, 2e-120], [-2e-120, 1e-120]],
+    );
+    let found = fixed_points(&steep, &[], 0.0, &[1.0, 3.0], &FixedPointOptions::default()).unwrap();
+    assert!(found.points.is_empty());
+    assert!(matches!(found.outcomes[0], Err(NewtonFailure::Stalled { iterations: 0, .. })), "{found:?}");
 }

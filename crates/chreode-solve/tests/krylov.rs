@@ -282,10 +282,10 @@ fn preconditioners_that_fail() {
     assert!((y - (-5.0_f64).exp()).abs() < 1e-4, "{y} {stats:?}");
     assert_eq!(run(Fails(|_| Err(SINGULAR), 1.0)).1, Err(SolveError::Field(SINGULAR)));
     assert_eq!(run(Fails(|_| Err(BROKEN), 1.0)).1, Err(SolveError::Field(BROKEN)));
-    for bad in [0.0, f64::NAN] {
-        let (_, result) = run(Fails(|_| Ok(()), bad));
-        assert!(matches!(result, Err(SolveError::Unsolved { .. })), "{bad}: {result:?}");
-    }
+    let (_, result) = run(Fails(|_| Ok(()), 0.0));
+    assert!(matches!(result, Err(SolveError::Unsolved { .. })), "{result:?}");
+    let (_, result) = run(Fails(|_| Ok(()), f64::NAN));
+    assert!(matches!(result, Err(SolveError::NonFiniteDerivative { .. })), "{result:?}");
 }
 
 /// One product is too few for algebraic equations that turn: no shorter step helps.
@@ -331,4 +331,50 @@ fn no_allocation() {
         assert_eq!(count, 0);
         assert!(stats.unwrap().work.linear_iterations > 50);
     }
+}
+
+/// Returns NaN for coordinate 1.
+struct Spoils;
+impl Preconditioner<f64> for Spoils {
+    fn setup(
+        &mut self,
+        _t: f64,
+        _y: &[f64],
+        _p: &[f64],
+        _shift: f64,
+        _fresh: bool,
+    ) -> Result<(), FieldError> {
+        Ok(())
+    }
+    fn solve(&mut self, v: &mut [f64]) {
+        v[1] = f64::NAN;
+    }
+}
+
+/// Options out of bounds and a preconditioner that returns NaN are told for what they are.
+#[test]
+fn what_keeps_gmres_from_working() {
+    let mut decay =
+        field(2, |_t, y: &[f64], _p: &[f64], dy: &mut [f64]| (dy[0], dy[1]) = (-y[0], -9.0 * y[1]));
+    let defaults = KrylovOptions::default();
+    let mut run = |mut bdf: Bdf<f64>| {
+        let mut y = [1.0, 1.0];
+        // At times of this size steps cannot become so short that nothing is left to solve.
+        solve(&mut decay, &[], &mut y, (1.0, 2.0), &mut bdf, &SolveOptions::default(), &mut |_, _, _| {})
+    };
+    for (options, wrong) in [
+        (KrylovOptions { products: 0, ..defaults }, 0.0),
+        (KrylovOptions { tolerance: 0.0, ..defaults }, 0.0),
+        (KrylovOptions { tolerance: 1.5, ..defaults }, 1.5),
+        (KrylovOptions { tolerance: -0.1, ..defaults }, -0.1),
+    ] {
+        let error = run(Bdf::new(1, 2).with_krylov(options)).unwrap_err();
+        assert!(matches!(error, SolveError::InvalidOption { got, .. } if got == wrong), "{error}");
+    }
+    let nan = KrylovOptions { tolerance: f64::NAN, ..defaults };
+    assert!(matches!(run(Bdf::new(1, 2).with_krylov(nan)), Err(SolveError::InvalidOption { .. })));
+
+    let error = run(Bdf::new(1, 2).with_preconditioner(defaults, Spoils)).unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("what the preconditioner returned") && said.contains("coordinate 1"), "{said}");
 }

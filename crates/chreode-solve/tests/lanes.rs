@@ -7,7 +7,7 @@ use chreode_solve::{
     Erk, LaneError, LaneRuns, PerTrajectory, SolveError, SolveOptions, Stats, StepSize, TSIT5, solve,
     solve_lanes,
 };
-use chreode_testkit::{BrusselatorLine, Lorenz, Toggle};
+use chreode_testkit::{BrusselatorLine, Lorenz, Toggle, observed_order};
 use proptest::prelude::*;
 
 /// One trajectory by `solve`: its end, its saved states, its outcome.
@@ -231,8 +231,8 @@ fn what_cannot_be_asked() {
         Err(LaneError::Arguments(SolveError::InvalidOption { got, .. })) if got == 0.1
     ));
     assert!(matches!(
-        ask(&p, &mut y, (0.0, 1.0), SolveOptions { discontinuities: &[0.5], ..o }),
-        Err(LaneError::Arguments(SolveError::InvalidOption { got, .. })) if got == 0.5
+        ask(&p, &mut y, (0.0, 1.0), SolveOptions { discontinuities: &[1.5], ..o }),
+        Err(LaneError::Arguments(SolveError::InvalidTime { t, .. })) if t == 1.5
     ));
     let bad = [SolveOptions::default(), SolveOptions::tolerance(-1.0, 0.0)];
     let error = solve_lanes(&Lorenz, &p, &mut y, PerTrajectory::Same((0.0, 1.0)), PerTrajectory::Each(&bad));
@@ -339,4 +339,106 @@ fn steps_of_no_length() {
         PerTrajectory::Same(twice),
     );
     assert_eq!(lanes.unwrap_err(), LaneError::Arguments(one));
+}
+
+/// Grows as `cos t` until `p[0]`, then decays as `y²`.
+struct Switched;
+impl Switched {
+    fn exact(at: f64, t: f64) -> f64 {
+        if t < at { t.sin().exp() } else { 1.0 / ((-at.sin()).exp() + t - at) }
+    }
+}
+impl Dynamics for Switched {
+    fn dim(&self) -> usize {
+        1
+    }
+    fn n_params(&self) -> usize {
+        1
+    }
+    #[inline(always)]
+    fn eval<S: Number>(&self, t: S, y: &[S], p: &[S], dy: &mut [S]) {
+        let ([y], [at]) = (take(y), take(p));
+        put(dy, [S::select(t.lt(at), t.cos() * y, -(y * y))]);
+    }
+}
+
+/// Each lane stops at its own discontinuities, forward and backward in time, at the ends of its span and between saved times.
+#[test]
+fn discontinuities_of_single_runs() {
+    let n = 40;
+    let p: Vec<f64> = (0..n).map(|i| 0.05 * f64::from(i)).collect();
+    for (span, save_at) in [((0.0, 2.0), [0.5, 1.0, 2.0]), ((2.0, 0.0), [1.5, 1.0, 0.0])] {
+        for land_on_saves in [false, true] {
+            let breaks: Vec<Vec<f64>> = p.iter().map(|&at| vec![at]).collect();
+            let options: Vec<SolveOptions<'_>> = breaks
+                .iter()
+                .map(|at| SolveOptions {
+                    discontinuities: at,
+                    save_at: &save_at,
+                    land_on_saves,
+                    ..SolveOptions::tolerance(1e-9, 1e-11)
+                })
+                .collect();
+            let start = |at: f64| Switched::exact(at, span.0);
+            let mut y: Vec<f64> = p.iter().map(|&at| start(at)).collect();
+            let runs =
+                solve_lanes(&Switched, &p, &mut y, PerTrajectory::Same(span), PerTrajectory::Each(&options))
+                    .unwrap();
+            for (i, &at) in p.iter().enumerate() {
+                let (end, saved, stats) = single(&Switched, &p[i..=i], &[start(at)], span, &options[i]);
+                let (stats, lane) = (stats.unwrap(), runs.outcomes()[i].as_ref().unwrap());
+                assert!(close(&y[i..=i], &end, 1e-11), "{i} {span:?}: {} {end:?}", y[i]);
+                assert!(close(runs.saved(i), &saved, 1e-10), "{i} {span:?}: {:?} {saved:?}", runs.saved(i));
+                assert_eq!((stats.accepted, stats.rejected), (lane.accepted, lane.rejected), "{i} {span:?}");
+                assert_eq!(stats.work, lane.work, "{i} {span:?}");
+                assert!((y[i] - Switched::exact(at, span.1)).abs() < 1e-7, "{i} {span:?}");
+            }
+        }
+    }
+}
+
+/// Steps that end at a discontinuity keep the method's order; steps across it do not.
+#[test]
+fn order_across_discontinuities() {
+    let p: Vec<f64> = (0..16).map(|i| 0.4 + 0.013 * f64::from(i)).collect();
+    let orders = [true, false].map(|known| {
+        let points = [10, 20, 40, 80].map(|steps| {
+            let h = 1.0 / f64::from(steps);
+            let options: Vec<SolveOptions<'_>> = p
+                .chunks(1)
+                .map(|at| SolveOptions {
+                    discontinuities: if known { at } else { &[] },
+                    step: StepSize::Adaptive { h0: Some(h), h_max: h },
+                    ..SolveOptions::tolerance(1.0, 1.0) // nothing is rejected
+                })
+                .collect();
+            let mut y = [1.0; 16];
+            let span = PerTrajectory::Same((0.0, 1.0));
+            let runs = solve_lanes(&Switched, &p, &mut y, span, PerTrajectory::Each(&options)).unwrap();
+            assert_eq!(runs.total().unwrap().rejected, 0);
+            let error = p.iter().zip(y).map(|(&at, y)| (y - Switched::exact(at, 1.0)).abs()).sum::<f64>();
+            (-f64::from(steps).log2(), error.log2())
+        });
+        observed_order(&points)
+    });
+    assert!(orders[0] > 4.6 && orders[1] < 2.5, "{orders:?}");
+}
+
+/// A discontinuity at either end leaves the steps between, and one that is all of the span leaves none.
+#[test]
+fn discontinuities_at_the_ends() {
+    let run = |span: (f64, f64), discontinuities: &[f64]| {
+        let mut y = [1.0; 3];
+        let ends = [span.0, span.1];
+        let save_at = if span.0 == span.1 { &ends[..1] } else { &ends };
+        let options = SolveOptions { discontinuities, save_at, ..SolveOptions::tolerance(1e-8, 1e-8) };
+        let (span, options) = (PerTrajectory::Same(span), PerTrajectory::Same(options));
+        let runs = solve_lanes(&Switched, &[5.0], &mut y, span, options).unwrap();
+        (y[2], runs.saved(2).to_vec(), runs.total().unwrap().accepted)
+    };
+    let (end, saved, steps) = run((0.0, 1.0), &[0.0, 1.0]);
+    assert!((end - Switched::exact(5.0, 1.0)).abs() < 1e-7 && steps > 0);
+    assert_eq!(saved, [1.0, end]);
+    let next = 1.0_f64.next_up();
+    assert_eq!(run((1.0, next), &[1.0]), (1.0, vec![1.0, 1.0], 0));
 }

@@ -35,6 +35,7 @@ pub use problems::stiff::orego::Orego;
 pub use problems::stiff::pollu::Pollu;
 pub use problems::stiff::ring_modulator::RingModulator;
 pub use problems::stiff::robertson::Robertson;
+pub use problems::stiff::scaffold::Scaffold;
 pub use problems::stiff::van_der_pol::VanDerPol;
 pub use problems::stiff::{Stiff, StiffCase, StiffField, stiff_corpus};
 pub use problems::well_sde::WellSde;

@@ -2,9 +2,9 @@
 
 use chreode_core::{Calculus, FieldError, NoiseKind, VectorField, Vjp};
 use chreode_testkit::{
-    BrusselatorLine, BrusselatorSquare, Case, MixedSinhSde, RingSde, SinhSde, SpinSde, StiffField, WellSde,
-    check_diffusion_jvp, check_diffusion_jvp_vjp, check_diffusion_vjp, check_growth_vjp, check_jacobian,
-    check_jvp, check_vjp, corpus, nonstiff, stiff_corpus,
+    BrusselatorLine, BrusselatorSquare, Case, MixedSinhSde, RingSde, Scaffold, SinhSde, SpinSde, StiffField,
+    WellSde, check_diffusion_jvp, check_diffusion_jvp_vjp, check_diffusion_vjp, check_growth_vjp,
+    check_jacobian, check_jvp, check_vjp, corpus, nonstiff, stiff_corpus,
 };
 use proptest::prelude::*;
 
@@ -154,4 +154,21 @@ fn wrong_derivatives_are_caught() {
     for (y_factor, keep) in [(1.00001, 1.0), (-1.0, 1.0), (f64::NAN, 1.0), (1.0, 0.0)] {
         assert!(check(y_factor, keep).is_err(), "{y_factor} {keep}");
     }
+}
+
+#[test]
+fn a_network() {
+    let y: Vec<f64> = (0..253).map(|i| 1.1 + 0.9 * f64::from(i * i).sin()).collect();
+    let mut field = StiffField::new(Scaffold);
+    let check = check_jacobian(&mut field, 0.0, &y, &[], 1e-6);
+    assert!(check.is_ok(), "{check:?}");
+    // What is conserved: the scaffold and, of partner 1, what is bound and free.
+    let mut dy = vec![0.0; 253];
+    field.eval(0.0, &y, &[], &mut dy).unwrap();
+    let size: f64 = dy.iter().map(|x| x.abs()).sum();
+    let sums = [
+        dy[..243].iter().sum::<f64>(),
+        (0..243).filter(|c| c / 3 % 3 > 0).map(|c| dy[c]).sum::<f64>() + dy[244] + dy[249],
+    ];
+    assert!(sums.iter().all(|sum| sum.abs() < 1e-12 * size), "{sums:?} of {size}");
 }

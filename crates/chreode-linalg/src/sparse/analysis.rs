@@ -81,12 +81,21 @@ pub(super) struct Analysis {
 }
 
 impl Analysis {
+    /// With a diagonal by structure alone.
     pub(super) fn new(pattern: &Sparsity) -> Self {
+        match transversal(pattern) {
+            Ok(rows) => Self::with_diagonal(pattern, &rows, &[]),
+            Err(column) => {
+                let rows: Vec<usize> = (0..pattern.n_cols()).collect();
+                Self { singular: Some(column), ..Self::with_diagonal(pattern, &rows, &[]) }
+            }
+        }
+    }
+
+    /// With this row on the diagonal of each column, and with these columns in one front after all others, where pivots
+    /// are chosen from all their rows.
+    pub(super) fn with_diagonal(pattern: &Sparsity, row_of: &[usize], last: &[usize]) -> Self {
         let n = pattern.n_cols();
-        let (row_of, singular) = match transversal(pattern) {
-            Ok(rows) => (rows, None),
-            Err(column) => ((0..n).collect(), Some(column)),
-        };
         let mut column_of = vec![0; n];
         for (j, &i) in row_of.iter().enumerate() {
             column_of[i] = j;
@@ -94,11 +103,25 @@ impl Analysis {
         // The graph of B + Bᵀ without its diagonal, where B has the chosen rows on its diagonal.
         let pairs = (0..n).flat_map(|j| pattern.column(j).iter().map(move |&i| (i, j)));
         let both = pairs.map(|(i, j)| (column_of[i], j)).filter(|(a, b)| a != b);
+        let both: Vec<(usize, usize)> = both.flat_map(|(a, b)| [(a, b), (b, a)]).collect();
         // Entries come from the pattern, whose rows and columns are below n.
-        let graph = Sparsity::new(n, n, both.flat_map(|(a, b)| [(a, b), (b, a)]))
-            .unwrap_or_else(|_| Sparsity::banded(n, 0, 0));
-        let order = minimum_degree(&graph);
-        let (order, parents, structures) = eliminate(&graph, &order);
+        let graph = |entries: Vec<(usize, usize)>| {
+            Sparsity::new(n, n, entries).unwrap_or_else(|_| Sparsity::banded(n, 0, 0))
+        };
+        let (order, both) = if last.is_empty() {
+            let both = graph(both);
+            (minimum_degree(&both), both)
+        } else {
+            let mut is_last = vec![false; n];
+            last.iter().for_each(|&j| is_last[j] = true);
+            let others = both.iter().copied().filter(|&(a, b)| !(is_last[a] || is_last[b]));
+            let mut order = minimum_degree(&graph(others.collect()));
+            order.retain(|&j| !is_last[j]);
+            order.extend(last);
+            let all = last.iter().flat_map(|&a| last.iter().map(move |&b| (a, b))).filter(|(a, b)| a != b);
+            (order, graph(both.into_iter().chain(all).collect()))
+        };
+        let (order, parents, structures) = eliminate(&both, &order, last.len());
         let mut position = vec![0; n];
         for (k, &v) in order.iter().enumerate() {
             position[v] = k;
@@ -117,27 +140,34 @@ impl Analysis {
             stack: 0,
             most_pivots: 0,
             most_others: 0,
-            singular,
+            singular: None,
             multiplications: 0.0,
         };
-        let front_of = analysis.make_fronts(&parents, structures);
+        let front_of = analysis.make_fronts(&parents, structures, last.len());
         analysis.link(&front_of);
         analysis.place(pattern, &column_of, &position, &front_of);
         analysis
     }
 
-    /// Cuts the columns into fronts: those of equal structure, and small ones merged at the cost of few zeros. Returns
-    /// the front of each pivot.
-    fn make_fronts(&mut self, parents: &[usize], mut structures: Vec<Vec<usize>>) -> Vec<usize> {
+    /// The row on the diagonal of each column.
+    pub(super) fn diagonal(&self) -> Vec<usize> {
+        let mut rows = vec![0; self.n];
+        self.column_at.iter().zip(&self.row_at).for_each(|(&j, &i)| rows[j] = i);
+        rows
+    }
+
+    /// Cuts the columns into fronts: those of equal structure, small ones merged at the cost of few zeros, and the `last` ones in any
+    /// case. Returns the front of each pivot.
+    fn make_fronts(&mut self, parents: &[usize], mut structures: Vec<Vec<usize>>, last: usize) -> Vec<usize> {
         // (first pivot, zeros stored); the structure of a front is that of its last pivot.
         let mut open: Vec<(usize, f64)> = Vec::new();
-        let n = self.n;
+        let (n, from) = (self.n, self.n - last);
         for j in 0..n {
             let (mut first, mut zeros) = (j, 0.0);
             // Pivots join only with the child before them, whose structure they contain.
             while let Some(&(child, child_zeros)) = open.last() {
-                let last = first - 1;
-                if parents[last] < first || parents[last] > j {
+                let below = first - 1;
+                if parents[below] < first || parents[below] > j {
                     break;
                 }
                 let r = structures[j].len();
@@ -145,10 +175,11 @@ impl Analysis {
                 let (k, k_child) = (j + 1 - first, first - child);
                 let all = size(k + k_child, r);
                 let merged =
-                    all - (size(k, r) - zeros) - (size(k_child, structures[last].len()) - child_zeros);
+                    all - (size(k, r) - zeros) - (size(k_child, structures[below].len()) - child_zeros);
                 let share = merged / all;
                 let pivots = k + k_child;
                 let worth = merged == 0.0
+                    || below >= from
                     || pivots <= 4 && share < 0.8
                     || pivots <= 16 && share < 0.3
                     || pivots <= 48 && share < 0.1
@@ -157,7 +188,7 @@ impl Analysis {
                     break;
                 }
                 open.pop();
-                structures[last] = Vec::new();
+                structures[below] = Vec::new();
                 (first, zeros) = (child, merged);
             }
             open.push((first, zeros));
@@ -235,9 +266,6 @@ impl Analysis {
 
     /// Where each value goes.
     fn place(&mut self, pattern: &Sparsity, column_of: &[usize], position: &[usize], front_of: &[usize]) {
-        if self.singular.is_some() {
-            return;
-        }
         for j in 0..self.n {
             for &i in pattern.column(j) {
                 let (a, b) = (position[column_of[i]], position[j]);
@@ -273,12 +301,12 @@ fn minimum_degree(graph: &Sparsity) -> Vec<usize> {
     }
 }
 
-/// The elimination tree of this order, the order made a postorder of it (largest child last), the parent of each position
-/// ([`NONE`] for a root), and the positions after it in which each column of L has entries, ascending.
-fn eliminate(graph: &Sparsity, order: &[usize]) -> (Vec<usize>, Vec<usize>, Vec<Vec<usize>>) {
+/// The elimination tree of this order, the order made a postorder of it (largest child last, but the `last` positions stay so), the
+/// parent of each position ([`NONE`] for a root), and the positions after it in which each column of L has entries, ascending.
+fn eliminate(graph: &Sparsity, order: &[usize], last: usize) -> (Vec<usize>, Vec<usize>, Vec<Vec<usize>>) {
     let n = order.len();
     let tree = elimination_tree(graph, order);
-    let order: Vec<usize> = postorder(&tree).into_iter().map(|k| order[k]).collect();
+    let order: Vec<usize> = postorder(&tree, last).into_iter().map(|k| order[k]).collect();
     let mut parents = elimination_tree(graph, &order);
     let mut position = vec![0; n];
     for (k, &v) in order.iter().enumerate() {
@@ -336,10 +364,11 @@ fn elimination_tree(graph: &Sparsity, order: &[usize]) -> Vec<usize> {
 }
 
 /// Positions in an order in which every child comes just before its parent's other children and the parent; the child with
-/// the largest subtree is the last one.
-fn postorder(parents: &[usize]) -> Vec<usize> {
+/// the largest subtree is the last one. The `last` positions, each the parent of the one before it, stay where they are.
+fn postorder(parents: &[usize], last: usize) -> Vec<usize> {
     let n = parents.len();
     let mut sizes = vec![1_usize; n];
+    sizes[n - last..].fill(n);
     for k in 0..n {
         if parents[k] != NONE {
             sizes[parents[k]] += sizes[k];

@@ -31,8 +31,9 @@ pub(super) struct Fronts<S: Scalar> {
     /// The row of the front's pivots that each pivot's row was swapped with.
     swaps: Vec<usize>,
     inverse: Vec<S>,
-    /// One over the largest element of each row.
+    /// One over the largest element of each row, or what was given.
     scale: Vec<S::Part>,
+    scale_is_given: bool,
     x: Planes<S::Part>,
     w: Planes<S::Part>,
     packed: Planes<S::Part>,
@@ -51,6 +52,7 @@ impl<S: Scalar> Fronts<S> {
             swaps: vec![0; analysis.n],
             inverse: vec![S::ONE; analysis.n],
             scale: vec![<S::Part as Real>::ONE; analysis.n],
+            scale_is_given: false,
             x: planes(analysis.n),
             w: planes(analysis.most_others),
             packed: planes(analysis.most_pivots * BLOCK),
@@ -63,8 +65,19 @@ impl<S: Scalar> Fronts<S> {
         Arch::new().dispatch(Eliminate { fronts: self, analysis })
     }
 
-    /// Scales the rows and puts all values where they belong.
-    fn fill(&mut self, analysis: &Analysis, values: &[S]) -> Result<(), Trouble> {
+    /// A work space for another analysis of the pattern; rows are scaled as here.
+    pub(super) fn scaled_alike(&self, analysis: &Analysis) -> Self {
+        Self { scale: self.scale.clone(), scale_is_given: self.scale_is_given, ..Self::new(analysis) }
+    }
+
+    /// Scales the rows by these numbers from now on, not by their largest elements.
+    pub(super) fn scale_by(&mut self, scale: impl Iterator<Item = S::Part>) {
+        self.scale.iter_mut().zip(scale).for_each(|(to, from)| *to = from);
+        self.scale_is_given = true;
+    }
+
+    /// Sets the scale of each row to one over its largest element.
+    fn find_scale(&mut self, analysis: &Analysis, values: &[S]) -> Result<(), Trouble> {
         self.scale.fill(<S::Part as Real>::ZERO);
         for (&row, &value) in analysis.rows.iter().zip(values) {
             let (most, size) = (self.scale[row], value.magnitude());
@@ -78,6 +91,14 @@ impl<S: Scalar> Fronts<S> {
                 return Err(Trouble::Singular(k));
             }
             self.scale[row] = <S::Part as Real>::ONE / most;
+        }
+        Ok(())
+    }
+
+    /// Scales the rows and puts all values where they belong.
+    fn fill(&mut self, analysis: &Analysis, values: &[S]) -> Result<(), Trouble> {
+        if !self.scale_is_given {
+            self.find_scale(analysis, values)?;
         }
         for plane in &mut self.values {
             plane.fill(<S::Part as Real>::ZERO);

@@ -1,8 +1,9 @@
 //! Large matrices with few entries: column colouring, banded and sparse LU.
 //!
 //! Start with `lu` ([`SparseLu`]): `analysis` reads the pattern once, `fronts` factors values (`pivots` those of one
-//! front), `library` (faer) takes over
-//! where the pivots that the pattern allows would not be stable. `structured` chooses between dense, banded and sparse. Not here: matrix-free solvers (`krylov`).
+//! front). Where pivots would not be stable `matching` finds other rows for the diagonal by their size, and `library` (faer)
+//! takes over where that does not help. `structured` chooses between dense, banded and sparse. Not here: matrix-free solvers
+//! (`krylov`).
 
 pub(crate) mod analysis;
 pub(crate) mod band;

@@ -77,6 +77,13 @@ impl<S: Scalar> StructuredLu<S> {
         }
     }
 
+    /// As [`SparseLu::forget_order`], where it is sparse.
+    pub fn forget_order(&mut self) {
+        if let Self::Sparse(lu) = self {
+            lu.forget_order();
+        }
+    }
+
     /// Factors a dense matrix from its entries, as [`Lu::factor_from`].
     ///
     /// # Errors

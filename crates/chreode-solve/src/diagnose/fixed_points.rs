@@ -141,7 +141,7 @@ where
     for (row, end) in ends.into_iter().enumerate() {
         let outcome = match end {
             Err(failure) => Err(failure),
-            Ok(state) => {
+            Ok((state, iterations)) => {
                 let same = |point: &FixedPoint<T>| {
                     (0..d).all(|i| {
                         let most = options.merge * newton.tolerance(i, point.state[i].f64());
@@ -150,7 +150,7 @@ where
                 };
                 match found.points.iter().position(same) {
                     Some(known) => Ok(known),
-                    None => newton.point(row, state)?.map(|point| {
+                    None => newton.point(row, state, iterations)?.map(|point| {
                         found.points.push(point);
                         found.points.len() - 1
                     }),
@@ -199,9 +199,10 @@ impl<'a, T: Real, F: Jacobian<T>> Newton<'a, F, T> {
         atol.of(i) + rtol.of(i).max(8.0 * T::EPSILON.f64()) * y.abs()
     }
 
-    /// The largest component of a correction of `self.y`, in tolerances.
+    /// The largest component of a correction of `self.y`, in tolerances; NaN if there is one in it.
     fn size(&self, delta: &[f64]) -> f64 {
-        (0..delta.len()).map(|i| delta[i].abs() / self.tolerance(i, self.y[i].f64())).fold(0.0, f64::max)
+        let sizes = (0..delta.len()).map(|i| delta[i].abs() / self.tolerance(i, self.y[i].f64()));
+        sizes.fold(0.0, |most: f64, size| if most.is_nan() || size <= most { most } else { size })
     }
 
     /// Sets `f` to the field at `y` or, if so, at the trial state; whether it is defined and finite there.
@@ -227,8 +228,12 @@ impl<'a, T: Real, F: Jacobian<T>> Newton<'a, F, T> {
         }
     }
 
-    /// From `start` to a root, or why not.
-    fn run(&mut self, row: usize, start: &[T]) -> Result<Result<Vec<T>, NewtonFailure>, DiagnoseError> {
+    /// From `start` to a root, and in how many iterations, or why not.
+    fn run(
+        &mut self,
+        row: usize,
+        start: &[T],
+    ) -> Result<Result<(Vec<T>, usize), NewtonFailure>, DiagnoseError> {
         self.y.copy_from_slice(start);
         if !self.eval(row, false)? {
             return Ok(Err(NewtonFailure::Undefined { iterations: 0 }));
@@ -250,7 +255,7 @@ impl<'a, T: Real, F: Jacobian<T>> Newton<'a, F, T> {
                 for (y, delta) in self.y.iter_mut().zip(&self.delta) {
                     *y += T::c(*delta);
                 }
-                return Ok(Ok(self.y.clone()));
+                return Ok(Ok((self.y.clone(), iterations + 1)));
             }
             damping = (2.0 * damping).min(1.0);
             loop {
@@ -284,13 +289,14 @@ impl<'a, T: Real, F: Jacobian<T>> Newton<'a, F, T> {
         Ok(Err(NewtonFailure::TooManyIterations { iterations, residual: largest(&self.f) }))
     }
 
-    /// What the fixed point is like.
+    /// What the fixed point is like that so many iterations came to.
     fn point(
         &mut self,
         row: usize,
         state: Vec<T>,
+        iterations: usize,
     ) -> Result<Result<FixedPoint<T>, NewtonFailure>, DiagnoseError> {
-        let (t, d, iterations) = (self.t, state.len(), self.options.max_iterations);
+        let (t, d) = (self.t, state.len());
         self.y.copy_from_slice(&state);
         if !self.eval(row, false)? {
             return Ok(Err(NewtonFailure::Undefined { iterations }));

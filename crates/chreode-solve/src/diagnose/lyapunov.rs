@@ -3,8 +3,8 @@
 use chreode_core::{BrownianIncrements, Jacobian, Real, Tolerance};
 
 use super::error::DiagnoseError;
-use super::rows::{checked_rows, for_rows, positive_number};
-use super::variational::{Tangents, check_tolerance};
+use super::rows::{checked_rows, end_of, for_rows, positive_number};
+use super::variational::{Tangents, check_tangent_tolerance};
 use crate::SolveError;
 use crate::stepper::Stepper;
 
@@ -39,7 +39,7 @@ impl LyapunovOptions<'_> {
         }
     }
 
-    fn check(&self, d: usize) -> Result<(), DiagnoseError> {
+    fn check(&self, d: usize, t0: f64) -> Result<(), DiagnoseError> {
         if self.exponents == 0 || self.exponents > d {
             return Err(DiagnoseError::Exponents { asked: self.exponents, d });
         }
@@ -54,7 +54,11 @@ impl LyapunovOptions<'_> {
                 ("interval between orthonormalisations", "at least 1e-7 of horizon and settling");
             return Err(SolveError::InvalidOption { what, must, got: self.interval }.into());
         }
-        Ok(check_tolerance(self.tolerance, d)?)
+        // The last interval is the one that may be too short for its times.
+        let end = end_of("horizon", t0 + self.settle, self.horizon)?;
+        let shortest = self.interval.min(self.horizon) / 2.0;
+        end_of("half an interval between orthonormalisations", end, shortest)?;
+        Ok(check_tangent_tolerance(self.tolerance, d)?)
     }
 }
 
@@ -140,7 +144,7 @@ where
 {
     let n = checked_rows(f, p, y, t0)?;
     let (d, k) = (f.dim(), options.exponents);
-    options.check(d)?;
+    options.check(d, t0)?;
     let settling = (options.settle / options.interval).ceil() as usize;
     let intervals = (options.horizon / options.interval).ceil() as usize;
     let frame = general_frame(k, d);

@@ -73,6 +73,18 @@ pub(super) fn positive_number(what: &'static str, got: f64) -> Result<(), SolveE
     }
 }
 
+/// `t0 + length` for a positive length; the error if it is too long or too short for a number at `t0`.
+pub(super) fn end_of(what: &'static str, t0: f64, length: f64) -> Result<f64, SolveError> {
+    positive_number(what, length)?;
+    let t1 = t0 + length;
+    if t1.is_finite() && t1 > t0 {
+        Ok(t1)
+    } else {
+        let must = "long enough to change the time, and not too long for a number";
+        Err(SolveError::InvalidOption { what, must, got: length })
+    }
+}
+
 /// The error if a number is infinite or NaN.
 pub(super) fn finite_number(what: &'static str, got: f64) -> Result<(), SolveError> {
     if got.is_finite() { Ok(()) } else { Err(SolveError::InvalidOption { what, must: "finite", got }) }

@@ -4,8 +4,8 @@ use chreode_core::{Jacobian, Real, Tolerance};
 use chreode_linalg::singular_values;
 
 use super::error::DiagnoseError;
-use super::rows::{checked_rows, for_rows, positive_number};
-use super::variational::{Tangents, check_tolerance};
+use super::rows::{checked_rows, end_of, for_rows};
+use super::variational::{Tangents, check_tangent_tolerance};
 use crate::stepper::Stepper;
 
 /// Singular values of state-transition matrices: of [`local_sensitivity`].
@@ -81,9 +81,8 @@ where
     S: Stepper<T>,
 {
     let n = checked_rows(f, p, y, t0)?;
-    let (d, t1) = (f.dim(), t0 + horizon);
-    positive_number("horizon", horizon)?;
-    check_tolerance(tolerance, d)?;
+    let (d, t1) = (f.dim(), end_of("horizon", t0, horizon)?);
+    check_tangent_tolerance(tolerance, d)?;
     let worker = || (Tangents::new(f.clone(), d, tolerance, &method), vec![0.0; d * d]);
     let rows = for_rows(n, worker, |(tangents, columns), row| {
         tangents.start(&y[row * d..(row + 1) * d]);

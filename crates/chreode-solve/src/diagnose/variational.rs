@@ -116,3 +116,16 @@ impl<T: Real, F: Jacobian<T>, S: Stepper<T>> Tangents<F, T, S> {
 pub(super) fn check_tolerance(tolerance: Tolerance<'_>, d: usize) -> Result<(), SolveError> {
     SolveOptions { tolerance, ..SolveOptions::default() }.check((0.0, 1.0), d)
 }
+
+/// Checks tolerances of `d` coordinates and of tangents beside them, which have a relative tolerance only.
+pub(super) fn check_tangent_tolerance(tolerance: Tolerance<'_>, d: usize) -> Result<(), SolveError> {
+    check_tolerance(tolerance, d)?;
+    match (0..d).map(|j| tolerance.rtol.of(j)).find(|&rtol| rtol == 0.0) {
+        Some(got) => Err(SolveError::InvalidOption {
+            what: "rtol, which tangents are held to,",
+            must: "positive",
+            got,
+        }),
+        None => Ok(()),
+    }
+}

@@ -106,7 +106,8 @@ pub enum LaneError {
 }
 
 /// Solves `n` trajectories of one model by Tsitouras 5(4), 16 at a time in the lanes of vectors, over rayon's current
-/// thread pool. Every lane has its own time and step size, and takes the next trajectory when its own has ended.
+/// thread pool. Every lane has its own time and step size, stops at its own saved times and discontinuities, and takes the next
+/// trajectory when its own has ended.
 ///
 /// `y`, `[n, d]`, holds the start states and becomes the end states; `p` is `[n_params]`, the same for all, or
 /// `[n, n_params]`. Steps, saved states and statistics are those of [`solve`](crate::solve) with
@@ -187,9 +188,6 @@ pub fn solve_lanes<D: Dynamics + Sync>(
 fn check(options: &SolveOptions<'_>, span: (f64, f64), d: usize) -> Result<(), SolveError> {
     if let StepSize::Fixed(got) = options.step {
         return Err(SolveError::InvalidOption { what: "step of a lane", must: "adaptive, not fixed", got });
-    }
-    if let Some(&got) = options.discontinuities.first() {
-        return Err(SolveError::InvalidOption { what: "discontinuity of a lane", must: "left out", got });
     }
     options.check(span, d)
 }

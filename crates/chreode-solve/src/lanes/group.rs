@@ -11,6 +11,7 @@ use super::seats::least_step;
 use crate::controller::{LUCKY, MOST_WHEN_REJECTED};
 use crate::erk::tableaus::tsit5::TSIT5;
 use crate::initial_step::{first_guess, refined};
+use crate::stops::Stops;
 
 /// Lanes that run together. More than a register holds: their chains of operations overlap.
 pub(super) const LANES: usize = 16;
@@ -32,11 +33,15 @@ type Mask = LaneMask<LANES>;
 
 /// What a lane holds.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Seat {
+pub(super) struct Seat<'a> {
     /// The tile's trajectory in it; none if there are no more.
     pub(super) row: Option<usize>,
     /// States saved so far.
     pub(super) saves: usize,
+    /// Where its steps must end.
+    pub(super) stops: Stops<'a>,
+    /// How often it started: anew after each discontinuity.
+    pub(super) starts: u64,
 }
 
 pub(super) struct Group<'a, D, const ISA: u8> {
@@ -44,8 +49,8 @@ pub(super) struct Group<'a, D, const ISA: u8> {
     pub(super) d: usize,
     /// The next trajectory that has no lane yet.
     pub(super) next: usize,
-    pub(super) seats: [Seat; LANES],
-    /// Lanes that hold a trajectory, and those that have just taken it.
+    pub(super) seats: [Seat<'a>; LANES],
+    /// Lanes that hold a trajectory, and those that have just taken it or crossed a discontinuity.
     pub(super) active: Mask,
     pub(super) fresh: Mask,
     /// 1, or -1 where time runs backward.
@@ -146,8 +151,8 @@ impl<'a, D: Dynamics, const ISA: u8> Group<'a, D, ISA> {
             self.refill(lane);
         }
         while self.active.any() {
-            let step = self.step();
-            self.events(&step);
+            let mut step = self.step();
+            self.events(&mut step);
             for j in 0..self.d {
                 self.y[j] = V::select(step.accept, self.y1[j], self.y[j]);
                 self.k[j] = V::select(step.accept, self.k[(STAGES - 1) * self.d + j], self.k[j]);

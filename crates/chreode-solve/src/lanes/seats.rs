@@ -11,6 +11,7 @@ use crate::erk::tableaus::tsit5::TSIT5;
 use crate::error::check_finite;
 use crate::options::StepSize;
 use crate::stats::{Stats, Work};
+use crate::stops::Stops;
 
 /// Coefficients of the weights of Tsit5's dense output.
 const DENSE: &[&[f64]] = match TSIT5.dense {
@@ -21,18 +22,18 @@ const DENSE: &[&[f64]] = match TSIT5.dense {
 impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {
     /// Deals with the lanes in which something happened at this step.
     #[inline(always)]
-    pub(super) fn events(&mut self, step: &Step<ISA>) {
+    pub(super) fn events(&mut self, step: &mut Step<ISA>) {
         let mut any = false;
         let mut happened = [false; LANES];
         for l in 0..LANES {
             let t_end = step.t_end[l];
             let saves = self.next_save[l] <= t_end * self.sign[l];
-            let ends = t_end == self.t1[l];
+            let stops = self.stop[l] <= t_end * self.sign[l];
             let fails = step.h[l] < least_step(self.t[l]);
             let stands = t_end == self.t[l];
             let tired = self.accepted[l] + self.rejected[l] >= self.max_steps[l];
             happened[l] =
-                self.active.0[l] & (if step.accept.0[l] { saves | ends } else { fails } | tired | stands);
+                self.active.0[l] & (if step.accept.0[l] { saves | stops } else { fails } | tired | stands);
             any |= happened[l];
         }
         if any {
@@ -44,23 +45,32 @@ impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {
         }
     }
 
-    /// Saves what is due and empties the lane if its run is over.
+    /// Saves what is due, crosses a discontinuity, and empties the lane if its run is over.
     #[inline(never)]
-    fn event(&mut self, l: usize, step: &Step<ISA>) {
+    fn event(&mut self, l: usize, step: &mut Step<ISA>) {
         let Some(row) = self.seats[l].row else { return };
         let d = self.d;
-        let (t, t_end) = (self.t[l], step.t_end[l]);
-        let stands = t_end == t;
+        let t = self.t[l];
+        let stands = step.t_end[l] == t;
         let accepted = step.accept.0[l] && !stands;
+        let mut crosses = false;
         if accepted {
             self.save(l, row, step);
+            if let Some(after) = self.seats[l].stops.cross(step.t_end[l]) {
+                (crosses, step.t_end[l]) = (true, after);
+                self.save_end(l, row, after);
+            }
         }
+        let t_end = step.t_end[l];
         let (taken, refused) = (self.accepted[l], self.rejected[l]);
         let outcome = if stands {
             Err(SolveError::StepSizeTooSmall { t, h: self.h[l], h_min: least_step(t) })
         } else if accepted && t_end == self.t1[l] {
             Ok(Stats {
-                work: Work { evals: 2 + 6 * (taken + refused) as u64, ..Work::default() },
+                work: Work {
+                    evals: 2 * self.seats[l].starts + 6 * (taken + refused) as u64,
+                    ..Work::default()
+                },
                 accepted: taken as u64,
                 rejected: refused as u64,
                 h_next: self.sign[l] * step.h[l],
@@ -72,6 +82,9 @@ impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {
             let t = if accepted { t_end } else { t };
             Err(SolveError::TooManySteps { t, max_steps: self.max_steps[l] as u64 })
         } else {
+            if crosses {
+                self.start_anew(l, row);
+            }
             return;
         };
         let from = if accepted { &self.y1 } else { &self.y };
@@ -111,13 +124,33 @@ impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {
         self.next_stops(l, row);
     }
 
+    /// The end of an accepted step at save times up to `until`, across a discontinuity.
+    fn save_end(&mut self, l: usize, row: usize, until: f64) {
+        let options = self.tile.options.of(self.tile.first + row);
+        let (d, sign) = (self.d, self.sign[l]);
+        while options.save_at.get(self.seats[l].saves).is_some_and(|&at| sign * (at - until) <= 0.0) {
+            let out = self.tile.save(row, self.seats[l].saves, d);
+            out.iter_mut().zip(&self.y1).for_each(|(out, y1)| *out = y1[l]);
+            self.seats[l].saves += 1;
+        }
+    }
+
+    /// Behind a discontinuity, as at the start, but for a first step that was given.
+    fn start_anew(&mut self, l: usize, row: usize) {
+        self.seats[l].starts += 1;
+        self.fresh.0[l] = true;
+        self.h0[l] = 0.0;
+        self.before.iter_mut().for_each(|before| before[l] = 0.0);
+        self.most[l] = self.max_factor[l];
+        self.next_stops(l, row);
+    }
+
     /// Where the lane saves and stops next.
     fn next_stops(&mut self, l: usize, row: usize) {
         let options = self.tile.options.of(self.tile.first + row);
         let save = options.save_at.get(self.seats[l].saves).copied();
         self.next_save[l] = save.map_or(f64::INFINITY, |t| self.sign[l] * t);
-        let stop = save.filter(|_| options.land_on_saves).unwrap_or(self.t1[l]);
-        self.stop[l] = self.sign[l] * stop;
+        self.stop[l] = self.sign[l] * self.seats[l].stops.next(save);
     }
 
     /// Why no step size would do.
@@ -159,7 +192,10 @@ impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {
             }
             let i = self.tile.first + row;
             let ((t0, t1), options) = (self.tile.span.of(i), self.tile.options.of(i));
-            self.seats[l] = Seat { row: Some(row), saves: usize::from(options.save_at.first() == Some(&t0)) };
+            let mut stops = Stops::new(&options, (t0, t1));
+            let t0 = stops.cross(t0).unwrap_or(t0);
+            let saves = usize::from(options.save_at.first() == Some(&self.tile.span.of(i).0));
+            self.seats[l] = Seat { row: Some(row), saves, stops, starts: 1 };
             (self.active.0[l], self.fresh.0[l]) = (true, true);
             self.sign[l] = if t1 >= t0 { 1.0 } else { -1.0 };
             (self.t[l], self.t1[l]) = (t0, t1);
@@ -216,7 +252,11 @@ fn start<D>(tile: &mut Tile<'_, D>, row: usize, d: usize) -> Option<Result<Stats
         let at = (tile.starts[i] - tile.starts[tile.first]) * d;
         tile.saved[at..at + d].copy_from_slice(y);
     }
-    if t0 == t1 {
+    // Behind a discontinuity at the start there may be nothing left.
+    if Stops::new(&options, (t0, t1)).cross(t0).unwrap_or(t0) == t1 {
+        let y = &tile.y[row * d..(row + 1) * d];
+        let saved = &mut tile.saved[(tile.starts[i] - tile.starts[tile.first]) * d..];
+        saved[..options.save_at.len() * d].chunks_exact_mut(d).for_each(|to| to.copy_from_slice(y));
         return Some(Ok(Stats::default()));
     }
     (options.max_steps == 0).then_some(Err(SolveError::TooManySteps { t: t0, max_steps: 0 }))

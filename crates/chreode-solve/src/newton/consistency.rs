@@ -26,6 +26,7 @@ impl<T: Real> Linearisation<T> {
         work: &mut Work,
     ) -> Result<(), SolveError> {
         self.check_sizes()?;
+        self.forget_orders();
         let mut change = vec![T::ZERO; if self.may_be_singular() { y.len() } else { 0 }];
         match self.inconsistency(f, t, y, p, tol, work, &mut change)? {
             Some((ratio, error)) if ratio > 1.0 => Err(error),

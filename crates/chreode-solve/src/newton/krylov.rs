@@ -5,6 +5,7 @@ use chreode_linalg::{Gmres, GmresOutcome};
 
 use super::linearisation::Linearisation;
 use super::weights::Weights;
+use crate::error::SolveError;
 use crate::rhs::Rhs;
 use crate::stats::Work;
 
@@ -17,11 +18,25 @@ pub(crate) const ENOUGH_TO_GO_ON: f64 = 0.3;
 /// How an implicit method solves its systems without matrices.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KrylovOptions {
-    /// Most products with the Jacobian for one system (at least one), each of which keeps a vector of the state's length. A system that
+    /// Most products with the Jacobian for one system, at least one, each of which keeps a vector of the state's length. A system that
     /// needs more ends its Newton iteration: the step is tried again smaller.
     pub products: usize,
-    /// What may be left of a system, relative to what Newton's iteration may leave; held within 1e-4 and 1.
+    /// What may be left of a system, relative to what Newton's iteration may leave: from 1e-4 to 1.
     pub tolerance: f64,
+}
+
+impl KrylovOptions {
+    /// What is wrong with them.
+    pub(crate) fn check(&self) -> Result<(), SolveError> {
+        let bad = |what, must, got| Err(SolveError::InvalidOption { what, must, got });
+        if self.products == 0 {
+            return bad("most products of GMRES", "at least 1", 0.0);
+        }
+        if !(1e-4..=1.0).contains(&self.tolerance) {
+            return bad("tolerance of GMRES", "from 1e-4 to 1", self.tolerance);
+        }
+        Ok(())
+    }
 }
 
 impl Default for KrylovOptions {
@@ -59,6 +74,8 @@ pub(crate) struct Krylov<T: Real> {
     tmp: Vec<T>,
     /// What the equations are multiplied by.
     scale: Vec<T>,
+    /// The first coordinate of which the preconditioner made something that is not finite, of a vector that is.
+    spoilt: Option<usize>,
 }
 
 impl<T: Real> std::fmt::Debug for Krylov<T> {
@@ -84,6 +101,7 @@ impl<T: Real> Krylov<T> {
             v: zeros(),
             tmp: zeros(),
             scale: zeros(),
+            spoilt: None,
         }
     }
 
@@ -109,6 +127,12 @@ impl<T: Real> Krylov<T> {
         work.factorisations += 1;
         work.jacobians += u64::from(fresh);
         preconditioner.setup(t, y, p, shift, fresh)
+    }
+
+    /// Number of the coordinate, in all trajectories, that the preconditioner spoilt in the last [`solve`](Self::solve): its result is not
+    /// finite.
+    pub(crate) fn spoilt(&self) -> Option<usize> {
+        self.spoilt
     }
 
     /// Says that the field is `f0` at the state of the next [`solve`](Self::solve).
@@ -137,7 +161,8 @@ impl<T: Real> Krylov<T> {
         b: &mut [T],
         work: &mut Work,
     ) -> Result<GmresOutcome, FieldError> {
-        let Self { gmres, options, preconditioner, f0, x, v, tmp, scale } = self;
+        let Self { gmres, options, preconditioner, f0, x, v, tmp, scale, spoilt } = self;
+        *spoilt = None;
         let w = weights.inverse();
         let (d, s) = (f.dim().max(1), T::c(shift));
         for (i, (scale, &w)) in scale.iter_mut().zip(w).enumerate() {
@@ -151,7 +176,7 @@ impl<T: Real> Krylov<T> {
         }
         // Root mean square over one trajectory, if all the rest lies in one.
         let size = (square / d as f64).sqrt();
-        let rtol = (options.tolerance.clamp(1e-4, 1.0) * enough / size).min(LEAST_REDUCTION);
+        let rtol = (options.tolerance * enough / size).min(LEAST_REDUCTION);
         // In units of the weights: the size of the state is one over the relative tolerance.
         let increment =
             T::EPSILON.f64().sqrt() / if weights.least_rtol() > 0.0 { weights.least_rtol() } else { 1.0 };
@@ -198,12 +223,16 @@ impl<T: Real> Krylov<T> {
             for (v, &scale) in scaled.iter_mut().zip(&*scale) {
                 *v /= scale;
             }
+            let was_finite = scaled.iter().all(|v| v.is_finite());
             preconditioner.solve(scaled);
+            if was_finite && spoilt.is_none() {
+                *spoilt = scaled.iter().position(|v| !v.is_finite());
+            }
             for (v, &w) in scaled.iter_mut().zip(w) {
                 *v *= w;
             }
         };
-        let outcome = gmres.solve(&mut apply, &mut precondition, b, x, rtol, options.products.max(1));
+        let outcome = gmres.solve(&mut apply, &mut precondition, b, x, rtol, options.products);
         work.evals += differences;
         let outcome = outcome?;
         work.linear_iterations += outcome.iterations as u64;

@@ -121,6 +121,14 @@ impl<T: Real> Linearisation<T> {
         self.rebuild();
     }
 
+    /// Lets a run start as the first one did: with no order of elimination that values of another run asked for.
+    pub(super) fn forget_orders(&mut self) {
+        if let Some(systems) = &mut self.systems {
+            systems.real.iter_mut().for_each(StructuredLu::forget_order);
+            systems.complex.iter_mut().for_each(StructuredLu::forget_order);
+        }
+    }
+
     /// Keeps the first thing that was set wrong: a run says so when it starts.
     pub(crate) fn refuse(&mut self, error: SolveError) {
         self.wrong.get_or_insert(error);

@@ -15,7 +15,8 @@ impl E5 {
     ///
     /// Rounding breaks the conserved sum by 1e-25, so that no double-precision solution has more than three digits of the second and the
     /// third coordinate; the end point of [MM08] breaks it too, and its second and third coordinate lie 7e-4 above and below the
-    /// common value given here.
+    /// common value given here. That value came out to all its digits once more, of a computation that shares nothing with the others:
+    /// Radau IIA of eight stages (order 15) in 45 decimal digits, with the conserved sum eliminated, 194 steps.
     pub(super) fn case() -> StiffCase {
         let end = [0.0, 8.8612335212910842e-23, 8.8612335212910842e-23, 0.0];
         StiffCase::new("E5", Self, &[1.76e-3, 0.0, 0.0, 0.0], 1e13, 1.7e-22, &end)

@@ -1,7 +1,7 @@
 //! Stiff problems with known answers, one file each: right-hand side, Jacobian, end point.
 //!
 //! End points were computed in 113-bit arithmetic by Radau IIA collocation with 7 and with 9 or 10 stages (orders 13, 17
-//! and 19) and coupled Newton iterations, from the double-precision values of constants and start states; both agree to
+//! and 19) and coupled Newton iterations (`scaffold`: see there), from the double-precision values of constants and start states; both agree to
 //! 15 digits or more (ring modulator: see there). Where [MM08] publishes an end point they agree with it to the digits that it
 //! has, except for `E5` and the last digits of `Robertson`: see there. Error measures and time spans follow [HW96] and
 //! [MM08].
@@ -12,6 +12,7 @@ pub(crate) mod orego;
 pub(crate) mod pollu;
 pub(crate) mod ring_modulator;
 pub(crate) mod robertson;
+pub(crate) mod scaffold;
 pub(crate) mod van_der_pol;
 
 use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField};
@@ -138,6 +139,7 @@ pub fn stiff_corpus() -> Vec<StiffCase> {
         e5::E5::case(),
         pollu::Pollu::case(),
         ring_modulator::RingModulator::case(),
+        scaffold::Scaffold::case(),
         super::brusselator_line::BrusselatorLine::case(),
     ]
 }

@@ -1,14 +1,15 @@
 //! Steps of the numerical differentiation formulas, of variable order and step length. Source: [SR97].
 
 use chreode_core::{FieldError, Real, Tolerance};
-use chreode_linalg::GmresOutcome;
+
+mod newton;
 
 use super::differences::{BackwardDifferences, MAX_ORDER, alpha, error_constant};
 use crate::error::SolveError;
 use crate::implicit::{Implicit, Multistep};
 use crate::initial_step::initial_step;
-use crate::newton::convergence::{Convergence, Verdict};
-use crate::newton::krylov::{ENOUGH_TO_GO_ON, Krylov, KrylovOptions, Preconditioner};
+use crate::newton::convergence::Convergence;
+use crate::newton::krylov::{Krylov, KrylovOptions, Preconditioner};
 use crate::newton::linearisation::{JacobianAge, Linearisation};
 use crate::newton::weights::Weights;
 use crate::rhs::Rhs;
@@ -98,170 +99,6 @@ impl<T: Real> BdfSteps<T> {
             failure: None,
             work: Work::default(),
         }
-    }
-
-    /// Simplified Newton iteration for the correction (not simplified without matrices); why it failed, if it did.
-    fn newton(&mut self, f: &mut Rhs<'_, T>, t_end: f64, p: &[T]) -> Result<Option<StepFailure>, FieldError> {
-        let enough = self.convergence.begin(self.weights.rounding(&self.y1), self.fixed);
-        let first = self.first_block();
-        self.correction.fill(T::ZERO);
-        loop {
-            self.work.newton_iterations += 1;
-            self.work.evals += 1;
-            if first.is_some() {
-                f.eval_first_block(t_end, &self.y1, p, &mut self.residual)?;
-            } else {
-                f.eval(t_end, &self.y1, p, &mut self.residual)?;
-            }
-            if let Some(krylov) = &mut self.krylov {
-                krylov.field_is(&self.residual);
-            }
-            self.subtract_derivative();
-            if let Some(krylov) = &mut self.krylov {
-                let outcome = krylov.solve(
-                    f,
-                    t_end,
-                    &self.y1,
-                    p,
-                    self.shift,
-                    &self.linear,
-                    &self.weights,
-                    enough,
-                    &mut self.residual,
-                    &mut self.work,
-                )?;
-                if !(outcome.converged || outcome.residual <= ENOUGH_TO_GO_ON) {
-                    let GmresOutcome { iterations, residual, .. } = outcome;
-                    let failure = StepFailure::Krylov { iterations, residual };
-                    let fault = if residual.is_finite() { None } else { self.fault(f, t_end, p) };
-                    return Ok(Some(fault.unwrap_or(failure)));
-                }
-            } else if let Some(block) = first {
-                self.linear.solve_first_block(&mut self.residual);
-                let d = self.linear.dim();
-                self.residual.chunks_exact_mut(d).for_each(|r| r[block..].fill(T::ZERO));
-            } else {
-                self.linear.solve(&mut self.residual);
-            }
-            let mut size = self.weights.norm(&self.residual);
-            if let Some(block) = first {
-                size *= (self.linear.dim() as f64 / block as f64).sqrt(); // the mean over the first block alone
-            }
-            let verdict = self.convergence.judge(size);
-            if let Verdict::Diverged(failure) = verdict {
-                let fault = if size.is_finite() { None } else { self.fault(f, t_end, p) };
-                return Ok(Some(fault.unwrap_or(failure)));
-            }
-            for ((y, c), &r) in self.y1.iter_mut().zip(&mut self.correction).zip(&self.residual) {
-                *y += r;
-                *c += r;
-            }
-            if let Verdict::Converged = verdict {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// The size of the first block, if the others are solved after it.
-    fn first_block(&self) -> Option<usize> {
-        if self.staggered && self.krylov.is_none() { self.linear.block() } else { None }
-    }
-
-    /// Of the field in `residual`, makes the residual of the formula.
-    fn subtract_derivative(&mut self) {
-        let shift = T::c(self.shift);
-        if self.linear.has_mass() {
-            for ((tmp, &psi), &c) in self.tmp.iter_mut().zip(&self.psi).zip(&self.correction) {
-                *tmp = psi + c;
-            }
-            self.linear.apply_mass(&self.tmp, &mut self.product);
-            for (r, &m) in self.residual.iter_mut().zip(&self.product) {
-                *r -= shift * m;
-            }
-        } else {
-            for ((r, &psi), &c) in self.residual.iter_mut().zip(&self.psi).zip(&self.correction) {
-                *r -= shift * (psi + c);
-            }
-        }
-    }
-
-    /// Solves for the blocks after the first, whose iteration has converged: they are linear in themselves.
-    fn solve_other_blocks(
-        &mut self,
-        f: &mut Rhs<'_, T>,
-        t_end: f64,
-        p: &[T],
-        block: usize,
-        tol: Tolerance<'_>,
-    ) -> Result<Option<StepFailure>, FieldError> {
-        let (shift, d) = (self.shift, self.linear.dim());
-        self.work.evals += 1;
-        f.eval(t_end, &self.y1, p, &mut self.residual)?;
-        self.linear.refresh(f, t_end, &self.y1, p, &self.residual, tol, &mut self.work)?;
-        self.shift = 0.0;
-        if let Err(singular) = self.linear.factor(shift, &mut self.work) {
-            self.jacobian = JacobianAge::Expired;
-            return Ok(Some(singular.into()));
-        }
-        (self.shift, self.jacobian) = (shift, JacobianAge::Fresh);
-        self.subtract_derivative();
-        self.linear.solve(&mut self.residual);
-        self.residual.chunks_exact_mut(d).for_each(|r| r[..block].fill(T::ZERO));
-        for ((y, c), &r) in self.y1.iter_mut().zip(&mut self.correction).zip(&self.residual) {
-            *y += r;
-            *c += r;
-        }
-        Ok(None)
-    }
-
-    /// What is not finite of the field and its Jacobian, where an iteration came to.
-    fn fault(&mut self, f: &mut Rhs<'_, T>, t_end: f64, p: &[T]) -> Option<StepFailure> {
-        self.work.evals += 1;
-        f.eval(t_end, &self.y1, p, &mut self.residual).ok()?;
-        self.linear.fault(t_end, &self.y1, &self.residual)
-    }
-
-    /// Gets the Jacobian and its factorisation for this shift, or the preconditioner for it; says why there is none.
-    fn linearise(
-        &mut self,
-        f: &mut Rhs<'_, T>,
-        t_end: f64,
-        p: &[T],
-        shift: f64,
-        tol: Tolerance<'_>,
-    ) -> Result<Option<StepFailure>, FieldError> {
-        let expired = self.jacobian == JacobianAge::Expired;
-        let moved = (shift - self.shift).abs() > 1e-9 * shift.abs();
-        if let Some(krylov) = &mut self.krylov {
-            if expired || moved {
-                self.shift = 0.0;
-                krylov.prepare(t_end, &self.y1, p, shift, expired, &mut self.work)?;
-            }
-            if expired || !krylov.has_preconditioner() {
-                self.jacobian = JacobianAge::Fresh;
-            }
-        } else {
-            if expired {
-                self.work.evals += 1;
-                f.eval(t_end, &self.y1, p, &mut self.residual)?;
-                self.linear.refresh(f, t_end, &self.y1, p, &self.residual, tol, &mut self.work)?;
-                self.jacobian = JacobianAge::Fresh;
-                self.shift = 0.0;
-            }
-            if expired || moved {
-                self.shift = 0.0;
-                if let Err(singular) = self.linear.factor(shift, &mut self.work) {
-                    // Also where the Jacobian is not finite: another state may have a better one.
-                    self.jacobian = JacobianAge::Expired;
-                    return Ok(Some(self.fault(f, t_end, p).unwrap_or(singular.into())));
-                }
-            }
-        }
-        if expired || moved {
-            self.shift = shift;
-            self.convergence.forget();
-        }
-        Ok(None)
     }
 
     /// Size of an estimated error relative to the tolerance.
@@ -518,80 +355,12 @@ impl<T: Real> Multistep<T> for BdfSteps<T> {
     }
 
     fn set_krylov(&mut self, options: KrylovOptions, preconditioner: Option<Box<dyn Preconditioner<T>>>) {
+        if let Err(e) = options.check() {
+            return self.linear.refuse(e);
+        }
         self.krylov = Some(Krylov::new(self.nd, options, preconditioner));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use chreode_testkit::{Rational, SmoothField, observed_order};
-
-    /// Error at 1.9 of `n` equal steps of order `k` from 0.4 on, with an exact history.
-    fn error(k: usize, n: u32) -> f64 {
-        let exact = |t: f64| 1.0 / (1.7 + t * t);
-        let (from, until) = (0.4, 1.9);
-        let h = (until - from) / f64::from(n);
-        let mut bdf = BdfSteps::new(1, 1);
-        (bdf.order, bdf.started) = (k, true);
-        let past: Vec<f64> = (0..=k + 2).map(|i| exact(from - h * i as f64)).collect();
-        bdf.history.set_from(&past, h);
-        let (mut field, mut y) = (SmoothField(Rational), [past[0]]);
-        let mut f = Rhs::Jacobian(&mut field);
-        for i in 0..n {
-            let t = from + h * f64::from(i);
-            let t_end = t + bdf.history.h; // equal to the last bit
-            let err = bdf.step(&mut f, t, t_end, &y, &[1.0], Tolerance::new(1e-13, 1e-13)).unwrap();
-            assert!(err.is_finite());
-            bdf.accept(&mut y);
-        }
-        assert_eq!(bdf.order(), k);
-        (y[0] - exact(until)).abs()
-    }
-
-    #[test]
-    fn each_order_is_attained() {
-        for k in 1..=MAX_ORDER {
-            let points = [20, 40, 80, 160].map(|n| (-f64::from(n).log2(), error(k, n).log2()));
-            let order = observed_order(&points);
-            println!("order {k}: {order:.2}");
-            assert!((order - k as f64).abs() < 0.35, "{k}: {order}");
-        }
-    }
-
-    /// Largest angle, in degrees, such that `y' = λ y` decays for every `λ` within it of the negative axis: from the locus of `h λ` with a
-    /// solution of modulus 1.
-    fn stability_angle(k: usize) -> f64 {
-        let times = |a: (f64, f64), b: (f64, f64)| (a.0 * b.0 - a.1 * b.1, a.0 * b.1 + a.1 * b.0);
-        let mut angle = 90.0_f64;
-        for i in 1..20_000 {
-            let phase = std::f64::consts::PI * f64::from(i) / 20_000.0;
-            let difference = (1.0 - phase.cos(), phase.sin()); // 1 - 1/ζ
-            let (mut power, mut z) = ((1.0, 0.0), (0.0, 0.0));
-            for m in 1..=k + 1 {
-                power = times(power, difference);
-                let weight = if m <= k { 1.0 / m as f64 } else { kappa_gamma(k) };
-                z = (z.0 + weight * power.0, z.1 + weight * power.1);
-            }
-            if z.0 < -1e-9 {
-                angle = angle.min((z.1.abs() / -z.0).atan().to_degrees());
-            }
-        }
-        angle
-    }
-
-    /// `-κ_k γ_k`: weight of the next difference.
-    fn kappa_gamma(k: usize) -> f64 {
-        1.0 / (k as f64 + 1.0) - error_constant(k)
-    }
-
-    /// The angles of [SR97], table 1.
-    #[test]
-    fn stability_angles() {
-        for (k, degrees) in [(1, 90.0), (2, 90.0), (3, 80.0), (4, 66.0), (5, 51.0)] {
-            let angle = stability_angle(k);
-            println!("order {k}: {angle:.1}");
-            assert!((angle - degrees).abs() < 1.0, "order {k}: {angle}");
-        }
-    }
-}
+mod tests;
