@@ -9,7 +9,7 @@
 use chreode_adjoint::{Checkpoints, OdeAdjoint};
 use chreode_core::Real;
 use chreode_linalg::Activation;
-use chreode_model::{MlpField, MlpShape};
+use chreode_model::{MlpShape, SquareMlp};
 use chreode_solve::{Erk, ErkTableau, RK4, SolveOptions, Stats, TSIT5, Tolerance, VERN9, solve};
 
 use crate::turns::{Answer, Clock, serve_cases};
@@ -88,7 +88,7 @@ fn run<T: Real>(
     let of = |x: &[f64]| x.iter().map(|&x| T::c(x)).collect::<Vec<T>>();
     let (p, y0) = (of(&p), of(&y0));
     let targets: Vec<Vec<T>> = targets.iter().map(|t| of(t)).collect();
-    let mut f = MlpField::<T>::new(shape).map_err(|e| e.to_string())?;
+    let mut f = SquareMlp::<T>::new(shape).map_err(|e| e.to_string())?;
     let options = SolveOptions { save_at: &TIMES, land_on_saves: true, ..options };
     let some = |x: &[T], every: usize| x.iter().step_by(every).map(|x| x.f64()).collect::<Vec<_>>();
     let text = |e: &dyn std::fmt::Display| e.to_string();

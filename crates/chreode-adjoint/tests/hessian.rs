@@ -6,7 +6,7 @@ use chreode_adjoint::{AdjointError, OdeAdjoint, OdeHessian};
 use chreode_autodiff::Auto;
 use chreode_core::{Dynamics, Number, VectorField, put, take};
 use chreode_linalg::Activation;
-use chreode_model::{MlpField, MlpShape};
+use chreode_model::{MlpShape, SquareMlp};
 use chreode_solve::{DOP853, ErkTableau, RK4, SolveOptions, StepSize, TSIT5};
 use chreode_testkit::{
     Brusselator, CountingAllocator, Duffing, Lorenz, LotkaVolterra, Rational, allocations_in, compare,
@@ -252,7 +252,7 @@ fn nothing_is_allocated_again() {
 #[test]
 fn through_a_net() {
     let shape = MlpShape::new(3, &[5, 4], 3, Activation::Tanh);
-    let mut f = MlpField::<f64>::new(shape).unwrap();
+    let mut f = SquareMlp::<f64>::new(shape).unwrap();
     let wave = |len: usize, by: f64| (0..len).map(|i| (by * (i as f64 + 1.0)).sin()).collect::<Vec<_>>();
     let (n, np) = (4, f.n_params());
     let (y, p, v, q) = (wave(3 * n, 0.7), wave(np, 1.1), wave(3 * n, 0.4), wave(np, 1.7));

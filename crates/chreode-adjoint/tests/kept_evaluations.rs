@@ -7,7 +7,7 @@ mod common;
 use chreode_adjoint::{Checkpoints, OdeAdjoint};
 use chreode_core::{FieldError, VectorField, Vjp};
 use chreode_linalg::Activation;
-use chreode_model::{MlpField, MlpShape};
+use chreode_model::{MlpShape, SquareMlp};
 use chreode_solve::{DOP853, ErkTableau, RK4, SolveOptions, TSIT5, VERN7};
 use chreode_testkit::{LotkaVolterra, SmoothField};
 use common::net::Net;
@@ -33,7 +33,7 @@ fn run(
 ) -> Outcome {
     let shape = MlpShape::new(D, &[9, 6], D, activation);
     let p: Vec<f64> = (0..shape.layout().len()).map(|i| (1.3 * i as f64).sin()).collect();
-    let mut f = Net::new(MlpField::new(shape).unwrap());
+    let mut f = Net::new(SquareMlp::new(shape).unwrap());
     let mut adjoint = OdeAdjoint::with_checkpoints(method, N, D, checkpoints).unwrap();
     adjoint.keep_evaluations(bytes);
     let options = SolveOptions { save_at: &[0.3, 1.7, 2.0], discontinuities: &[0.9], ..options };
@@ -77,7 +77,7 @@ fn the_same_bits_and_nothing_evaluated_again() {
             let stages = plain.evaluations[1] / plain.steps;
             // Room for three steps.
             let shape = MlpShape::new(D, &[9, 6], D, activation);
-            let bytes = 3 * stages * (N * D * 8 + MlpField::<f64>::new(shape).unwrap().kept_bytes(N));
+            let bytes = 3 * stages * (N * D * 8 + SquareMlp::<f64>::new(shape).unwrap().kept_bytes(N));
             for (bytes, steps) in [(bytes - 1, 2), (bytes, 3)] {
                 let some = run(Checkpoints::All, bytes);
                 assert!(some.bits == plain.bits, "{} {activation}", method.name);

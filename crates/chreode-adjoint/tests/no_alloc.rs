@@ -2,7 +2,7 @@
 
 use chreode_adjoint::{Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint};
 use chreode_linalg::Activation;
-use chreode_model::{MlpField, MlpShape};
+use chreode_model::{MlpShape, SquareMlp};
 use chreode_solve::{Bdf, Erk, RK4, Radau5, Rhs, SolveOptions, Stepper, TSIT5, solve_with_jacobian};
 use chreode_testkit::{CountingAllocator, LotkaVolterra, SmoothField, allocations_in};
 
@@ -81,7 +81,7 @@ fn sensitivities_again() {
 fn kept_evaluations_again() {
     let shape = MlpShape::new(3, &[8, 8], 3, Activation::Tanh);
     let p = vec![0.1; shape.layout().len()];
-    let mut f = MlpField::<f64>::new(shape).unwrap();
+    let mut f = SquareMlp::<f64>::new(shape).unwrap();
     let mut adjoint = OdeAdjoint::new(&RK4, 70, 3);
     adjoint.keep_evaluations(1_000_000);
     let options = SolveOptions { save_at: &[1.0], ..SolveOptions::fixed(0.1) };

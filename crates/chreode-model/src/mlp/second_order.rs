@@ -20,7 +20,7 @@ use crate::ModelError;
 /// ```
 /// use chreode_core::VectorField;
 /// use chreode_linalg::Activation;
-/// use chreode_model::{SquareMlp, MlpShape};
+/// use chreode_model::{MlpShape, SquareMlp};
 /// let mut f = SquareMlp::<f64>::new(MlpShape::new(2, &[3], 2, Activation::Tanh))?;
 /// let (p, mut dy) = (vec![0.1; f.n_params()], [0.0; 4]);
 /// f.eval(0.0, &[1.0, 0.5, -1.0, 2.0], &p, &mut dy)?; // two trajectories
