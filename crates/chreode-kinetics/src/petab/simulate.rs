@@ -7,7 +7,7 @@ use super::problem::{Condition, Problem, Source};
 use super::tables::COPIED;
 use crate::SimulationError;
 use crate::error::KineticsError;
-use crate::model::Start;
+use crate::model::{QuantityKind, Start};
 use crate::simulate::{number, rests};
 
 /// Simulated values and their noise, one for each measurement, in the order of the measurements.
@@ -45,7 +45,7 @@ impl Problem {
         for (i, link) in self.links.iter().enumerate() {
             runs.entry((link.before, link.condition)).or_default().push(i);
         }
-        let mut steady = HashMap::new();
+        let mut steady: HashMap<usize, Start<f64>> = HashMap::new();
         for ((before, condition), measured) in runs {
             let result = self.simulate_condition(
                 parameters,
@@ -64,12 +64,31 @@ impl Problem {
         Ok(simulation)
     }
 
-    /// The start under a condition.
-    fn start(&self, condition: &Condition, parameters: &[f64]) -> Start<f64> {
-        self.simulator.model().start(0.0, &|q| {
+    /// The start under a condition; after another, where that came to rest: species and compartments that the condition does not set
+    /// stay as they are, with all states. Parameters are those of the condition.
+    fn start(&self, condition: &Condition, parameters: &[f64], rested: Option<Start<f64>>) -> Start<f64> {
+        let model = self.simulator.model();
+        let mut kept = HashMap::new();
+        if let Some(rested) = rested {
+            let lasts = |q: &usize| {
+                let kind = model.quantities[*q].kind;
+                matches!(kind, QuantityKind::Species | QuantityKind::Compartment)
+            };
+            kept.extend(model.states.iter().copied().zip(rested.y));
+            kept.extend(model.params.iter().copied().zip(rested.p).filter(|(q, _)| lasts(q)));
+            kept.retain(|q, _| !condition.set.contains_key(q));
+        }
+        // Sizes are needed for the concentrations that the condition sets.
+        let size = |q: usize| kept.get(&q).filter(|_| model.quantities[q].kind == QuantityKind::Compartment);
+        let mut start = model.start(0.0, &|q| {
             let set = condition.set.get(&q).map(|source| source.value(parameters));
-            set.or_else(|| self.mapped.get(&q).map(|&i| parameters[i]))
-        })
+            set.or_else(|| size(q).copied()).or_else(|| self.mapped.get(&q).map(|&i| parameters[i]))
+        });
+        let states = start.y.iter_mut().zip(&model.states);
+        for (x, q) in states.chain(start.p.iter_mut().zip(&model.params)) {
+            *x = kept.get(q).copied().unwrap_or(*x);
+        }
+        start
     }
 
     fn simulate_condition(
@@ -78,27 +97,21 @@ impl Problem {
         before: Option<usize>,
         condition: usize,
         measured: &[usize],
-        steady: &mut HashMap<usize, Vec<f64>>,
+        steady: &mut HashMap<usize, Start<f64>>,
         simulation: &mut Simulation,
     ) -> Result<(), SimulationError> {
-        let mut start = self.start(&self.conditions[condition], parameters);
-        if let Some(before) = before {
-            let rested = if let Some(y) = steady.get(&before) {
-                Vec::clone(y)
+        let rested = match before {
+            None => None,
+            Some(before) => Some(if let Some(rested) = steady.get(&before) {
+                rested.clone()
             } else {
-                let first = self.start(&self.conditions[before], parameters);
-                let y = self.simulator.settle(0.0, first)?.y;
-                steady.insert(before, y.clone());
-                y
-            };
-            // States go on from there, but for those that the condition itself sets.
-            let states = &self.simulator.model().states;
-            for ((y, rested), q) in start.y.iter_mut().zip(rested).zip(states) {
-                if !self.conditions[condition].set.contains_key(q) {
-                    *y = rested;
-                }
-            }
-        }
+                let first = self.start(&self.conditions[before], parameters, None);
+                let rested = self.simulator.settle(0.0, first)?;
+                steady.insert(before, rested.clone());
+                rested
+            }),
+        };
+        let start = self.start(&self.conditions[condition], parameters, rested);
         let mut times: Vec<f64> =
             measured.iter().map(|&i| self.measurements[i].time).filter(|t| t.is_finite()).collect();
         times.sort_by(f64::total_cmp);

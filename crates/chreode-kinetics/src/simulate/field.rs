@@ -51,11 +51,15 @@ impl Jacobian<f64> for RecordedField {
         self.sparse.then_some(&self.pattern)
     }
     fn jacobian(&mut self, t: f64, y: &[f64], p: &[f64], values: &mut [f64]) -> Result<(), FieldError> {
+        // A derivative that is infinite, such as that of a root at zero, would stop every method; without it some only iterate longer.
+        let zero = |entries: &mut [f64]| entries.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
         if self.sparse {
             self.jacobian.eval(t, y, p, values);
+            zero(values);
             return Ok(());
         }
         self.jacobian.eval(t, &y[..self.d], p, &mut self.entries);
+        zero(&mut self.entries);
         values.fill(0.0);
         for j in 0..self.d {
             let first = self.pattern.col_starts()[j];
