@@ -145,6 +145,25 @@ fn priorities_are_looked_at_again_after_each_execution() {
 }
 
 #[test]
+fn ties_are_broken_by_chance() {
+    // Ten a unit of time, and both are first about as often; always in the same way.
+    let due = once("(geq (minus t last) 0.1)");
+    let first = |id: &str| vec![(id.to_owned(), format!("(plus {id} (minus 1 taken))")), ("taken".into(), "(minus 1 taken)".into())];
+    let with = |id: &str, more: &[(&str, &str)]| {
+        let all = first(id);
+        let mut assignments: Vec<(&str, &str)> = all.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        assignments.extend(more);
+        late(&due, &priority("1"), &assignments)
+    };
+    let events = [with("a", &[]), with("b", &[]), late(&due, &priority("0"), &[("last", "t")])];
+    let text = model("last a b taken", "", &events);
+    let (one, two) = (run(&text, 100.0, false), run(&text, 100.0, false));
+    assert_eq!(one, two);
+    let [a, b] = ["a", "b"].map(|id| one.column(id).unwrap()[20]);
+    assert!(a + b > 990.0 && a + b < 1010.0 && (a - b).abs() < 130.0, "{a} {b}");
+}
+
+#[test]
 fn triggers_at_the_start() {
     let start = |initial, formula: &str| trigger(initial, true, &s(formula));
     let events = [

@@ -364,6 +364,17 @@ fn what_has_no_formula_says_nothing() {
 }
 
 #[test]
+fn a_species_is_in_a_compartment() {
+    let text = model(
+        &compartment("c", r#"size="1" constant="true""#),
+        &(species("A", "") + &species("B", r#"compartment="A""#)),
+        "",
+    );
+    let error = Model::from_sbml(&text).unwrap_err().to_string();
+    assert_eq!(error, "species `B`: there is no compartment `A`");
+}
+
+#[test]
 fn columns_are_what_varies_and_then_the_rest() {
     let text = model(
         &compartment("c", r#"size="2" constant="true""#),

@@ -118,6 +118,9 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
     for x in document.species {
         let owner = format!("species `{}`", x.id);
         let compartment = compiler.find(&x.compartment, &owner, "compartment")?;
+        if compiler.quantities[compartment].kind != QuantityKind::Compartment {
+            return Err(SbmlError::Unknown { owner, expected: "compartment", id: x.compartment });
+        }
         let only_substance = x.only_substance || points.contains(&compartment);
         let (given, given_as) = match (x.initial_amount, x.initial_concentration) {
             (Some(amount), _) => (Some(amount), Form::Amount),

@@ -1,5 +1,7 @@
 //! Events as SBML has them: triggers, delays, priorities, assignments.
 
+use chreode_core::philox4x32;
+
 use super::field::Recorded;
 use crate::SimulationError;
 use crate::math::Expr;
@@ -111,19 +113,26 @@ impl EventState {
                 }
                 self.held[e] = now;
             }
-            // Of what is due, the highest priority; of those, what was triggered first.
-            let mut best: Option<(usize, f64)> = None;
+            // Of what is due, the highest priority; of equal ones any, with a chance of its own, and of those without the first.
             let is_due = |x: &Pending| x.time < at.t || x.time == at.t && (!x.late || ahead.is_some());
+            let (mut best, mut highest) = (Vec::new(), f64::NEG_INFINITY);
             for (i, x) in self.pending.iter().enumerate().filter(|(_, x)| is_due(x)) {
                 let priority = programs.events[x.event].values(at.t, at.y, at.p)[1];
-                let better = best.is_none_or(|(j, other)| {
-                    priority > other || priority == other && x.time < self.pending[j].time
-                });
-                if better {
-                    best = Some((i, priority));
+                if best.is_empty() || priority > highest {
+                    (best, highest) = (vec![i], priority);
+                } else if priority == highest {
+                    best.push(i);
                 }
             }
-            let Some((i, _)) = best else { return Ok(changed) };
+            if best.is_empty() {
+                return Ok(changed);
+            }
+            let i = if highest > f64::NEG_INFINITY {
+                let draw = philox4x32([self.executed as u32, (self.executed >> 32) as u32, 0, 0], [0, 0]);
+                best[draw[0] as usize % best.len()]
+            } else {
+                best.into_iter().min_by(|&i, &j| self.pending[i].time.total_cmp(&self.pending[j].time)).unwrap_or(0)
+            };
             let due = self.pending.remove(i);
             let values = match due.values {
                 Some(values) => values,
