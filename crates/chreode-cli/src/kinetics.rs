@@ -42,10 +42,10 @@ pub(crate) struct KineticsArgs {
     #[arg(long, help_heading = "Problem")]
     simulate: bool,
     /// Relative tolerance of the integrator
-    #[arg(long, value_name = "X", default_value = "1e-8", value_parser = values::positive, help_heading = "Accuracy")]
+    #[arg(long, value_name = "X", default_value = "1e-9", value_parser = values::positive, help_heading = "Accuracy")]
     rtol: f64,
     /// Absolute tolerance of the integrator, in units of the states (of the largest one at the start, if that is below 1)
-    #[arg(long, value_name = "X", default_value = "1e-12", value_parser = values::positive, help_heading = "Accuracy")]
+    #[arg(long, value_name = "X", default_value = "1e-13", value_parser = values::positive, help_heading = "Accuracy")]
     atol: f64,
     /// File to write: .csv for a model, .tsv for a problem
     #[arg(short, long, value_name = "FILE")]

@@ -185,3 +185,73 @@ impl Problem {
         tsv.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::time::Instant;
+
+    use chreode_solve::{Bdf, Radau, Stepper};
+
+    use super::Problem;
+    use crate::simulate::Tolerances;
+
+    /// Published problems by the method that they are not run by otherwise, at tighter tolerances. Runs where `CHREODE_DATA` names a
+    /// folder with `petab/`.
+    fn check(name: &str, rtol: f64, method: fn(usize) -> Box<dyn Stepper<f64>>) {
+        let Some(folder) = std::env::var_os("CHREODE_DATA").map(|x| std::path::PathBuf::from(x).join("petab")) else {
+            return println!("skipped: CHREODE_DATA names no folder");
+        };
+        let path = folder.join(name).join(format!("{name}.yaml"));
+        if !path.exists() {
+            return println!("skipped: there is no {}", path.display());
+        }
+        let mut problem = Problem::open(&path, Tolerances::default()).unwrap();
+        let nominal = problem.nominal();
+        let ours = problem.simulate(&nominal).unwrap();
+        problem.simulator.method = method;
+        problem.simulator.tolerances = Tolerances { rtol, atol: 1e-4 * rtol };
+        let started = Instant::now();
+        let theirs = problem.simulate(&nominal).unwrap();
+        let mut largest: HashMap<&str, f64> = HashMap::new();
+        for (m, x) in problem.measurements.iter().zip(&theirs.values) {
+            let most = largest.entry(&m.observable_id).or_default();
+            *most = most.max(x.abs());
+        }
+        let worst = problem.measurements.iter().zip(ours.values.iter().zip(&theirs.values)).map(|(m, (x, y))| {
+            (x - y).abs() / (y.abs() + 1e-4 * largest[m.observable_id.as_str()])
+        });
+        let worst = worst.fold(0.0, f64::max);
+        println!("{name}: {worst:e} apart, {:.1} s", started.elapsed().as_secs_f64());
+        // Of Crauste the immune response depends on what is left of the pathogen after days of its decay.
+        let most = if name.starts_with("Crauste") { 2e-5 } else { 1e-6 };
+        assert!(worst < most, "{name}: {worst:e}");
+    }
+
+    fn bdf(d: usize) -> Box<dyn Stepper<f64>> {
+        Box::new(Bdf::new(1, d))
+    }
+
+    fn radau(d: usize) -> Box<dyn Stepper<f64>> {
+        Box::new(Radau::new(1, d))
+    }
+
+    #[test]
+    fn small_problems_by_backward_differences() {
+        for name in [
+            "Boehm_JProteomeRes2014",
+            "Crauste_CellSystems2017",
+            "Elowitz_Nature2000",
+            "Fujita_SciSignal2010",
+            "Raia_CancerResearch2011",
+            "Bachmann_MSB2011",
+        ] {
+            check(name, 1e-12, bdf);
+        }
+    }
+
+    #[test]
+    fn the_large_problem_by_collocation() {
+        check("Chen_MSB2009", 1e-9, radau);
+    }
+}
