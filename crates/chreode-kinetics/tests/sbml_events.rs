@@ -238,6 +238,36 @@ fn triggers_of_every_kind() {
 }
 
 #[test]
+fn what_is_not_finite_stays_so() {
+    // From the start, by an event, by the rate; the rest goes on.
+    let events = [
+        when(&once("(geq t 1)"), "", &[("b", "notanumber"), ("p", "(minus infinity)")]),
+        when(&once("(geq x 1.5)"), "", &[("seen", "1")]),
+        when(&once("(geq t 2)"), "", &[("b", "3"), ("p", "1")]),
+    ];
+    let rules = rate("a", "1")
+        + &rate("b", "1")
+        + &rate("c", "(times p x)")
+        + &rate("d", "(times 2 b)")
+        + &rate("x", "1")
+        + &rate("y", "(piecewise (divide 1 a) (lt t 2.5) x)");
+    let run = run(&model("a=INF b c d x y p=1 seen", &rules, &events), 3.0, false);
+    for (i, &t) in run.times.iter().enumerate() {
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|id| run.column(id).unwrap()[i]);
+        assert_eq!(a, f64::INFINITY);
+        if t < 1.0 {
+            assert!((b - t).abs() < 1e-8 && (c - 0.5 * t * t).abs() < 1e-8 && (d - t * t).abs() < 1e-8);
+        } else if t > 1.0 {
+            assert!(if t < 2.0 { b.is_nan() } else { (b - (1.0 + t)).abs() < 1e-8 }, "{t} {b}");
+            assert!(c == f64::NEG_INFINITY && d.is_nan(), "{t} {c} {d}");
+        }
+    }
+    assert_is(&run, "x", |t| t);
+    assert_is(&run, "seen", step(1.5, 0.0, 1.0));
+    assert_is(&run, "y", |t| if t < 2.5 { 0.0 } else { 0.5 * (t * t - 6.25) });
+}
+
+#[test]
 fn events_without_end_are_an_error() {
     let events = [
         when(&once("(geq a b)"), "", &[("b", "(plus a 1)")]),

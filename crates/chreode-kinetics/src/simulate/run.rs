@@ -115,6 +115,8 @@ impl Simulator {
             if !self.model.events.is_empty() {
                 looked = self.look_ahead(&mut events, (t, far), &mut y, &mut p)?;
             }
+            // What is not finite is not integrated.
+            let frozen = self.field.freeze(t, &mut y, &p).map_err(SolveError::from)?;
             let (times_of_jumps, watched) = self.switches.times((t, far), &p);
             let end = times_of_jumps.first().copied().unwrap_or(far);
             let end = events.next().map_or(end, |next| end.min(next)).min(far);
@@ -124,9 +126,9 @@ impl Simulator {
             let timed = watched.iter().map(|&k| self.switches.timed(k));
             let switches: Vec<&Switch> = self.switches.roots.iter().chain(timed).collect();
             for switch in &switches {
-                let mut root = switch.root.clone();
+                let (mut root, frozen) = (switch.root.clone(), &frozen);
                 // What is not a number has no sign.
-                let sign = move |t, y: &[f64], p: &[f64]| match root.values(t, y, p)[0] {
+                let sign = move |t, y: &[f64], p: &[f64]| match root.values(t, &frozen.whole(y), p)[0] {
                     x if x.is_nan() => 0.0,
                     x => x,
                 };
@@ -140,7 +142,7 @@ impl Simulator {
                 ..SolveOptions::tolerance(self.tolerances.rtol, atol)
             };
             let (start, before, mut states) = (t, y.clone(), Vec::new());
-            let mut saver = Saver(|_, t, y: &[f64]| states.push((t, y[..d].to_vec())));
+            let mut saver = Saver(|_, t, y: &[f64]| states.push((t, frozen.whole(&y[..d]))));
             let rhs = &mut Rhs::Jacobian(&mut self.field as &mut dyn Jacobian<f64>);
             let stats =
                 solve_events(rhs, &p, &mut y, (t, end), &mut *stepper, &options, &mut roots, &mut saver)?;
@@ -161,11 +163,16 @@ impl Simulator {
                     discontinuities: &[start, t],
                     ..options
                 };
-                let mut saver = Saver(|_, t, y: &[f64]| states.push((t, y[..d].to_vec())));
+                let mut saver = Saver(|_, t, y: &[f64]| states.push((t, frozen.whole(&y[..d]))));
                 solve_events(rhs, &p, &mut y, (start, t), &mut *stepper, &options, &mut [], &mut saver)?;
             }
-            // What is saved at the time of an event is saved after it.
-            for (at, y) in states.iter().filter(|(at, _)| *at < t) {
+            self.field.thaw(&mut y);
+            // What is saved at the time of an event is saved after it, to within the rounding of that time.
+            let last = match stats.stopped {
+                Stopped::Event { .. } => t - AHEAD * t.abs().max(far - t),
+                _ => t,
+            };
+            for (at, y) in states.iter().filter(|(at, _)| *at < last) {
                 go_on = go_on && save(saved, *at, y, &p);
                 saved += 1;
             }
@@ -217,7 +224,7 @@ impl Simulator {
             ids.map(|(id, _)| id.to_owned()).collect()
         };
         let id = |i: usize| self.model.quantities[self.model.states[i]].id.clone();
-        if let Some(i) = y.iter().position(|x| !x.is_finite()) {
+        if let Some(i) = y.iter().position(|x| x.is_nan()) {
             return Err(SimulationError::NoValue { id: id(i), needs: needs() });
         }
         let mut y = y.to_vec();
