@@ -115,7 +115,12 @@ fn errors_name_file_row_and_column() {
     check("parameters.tsv", "log10", "log3", "row 1, parameterScale: \"log3\" is not lin, log or log10");
     check("parameters.tsv", "scale", "k", "row 2: the parameterId `k` was there before");
     check("parameters.tsv", "estimate", "fit", "there is no column `estimate`");
-    check("conditions.tsv", "A\tc", "B\tc", "column `B` names nothing in the model or in the formulas of observables");
+    check(
+        "conditions.tsv",
+        "A\tc",
+        "B\tc",
+        "column `B` names nothing in the model or in the formulas of observables",
+    );
     check("observables.tsv", "* A", "* B", "row 1, observableFormula: `B` is not defined");
     check("observables.tsv", "* A", "* * A", "expected a name, a number or a parenthesis at character 26");
     check(

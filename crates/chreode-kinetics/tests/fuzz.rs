@@ -8,39 +8,62 @@ mod common;
 
 use chreode_kinetics::{Model, Problem, Simulator, Tolerances};
 use common::{
-    assign, compartment, delay, initial, list, math, of, priority, rate, reaction, s, sbml, species, trigger, variable,
-    when,
+    assign, compartment, delay, initial, list, math, of, priority, rate, reaction, s, sbml, species, trigger,
+    variable, when,
 };
 use proptest::prelude::*;
 
 /// A model with some of everything.
 fn model() -> String {
-    let function = math(&format!("<lambda><bvar><ci>u</ci></bvar><bvar><ci>w</ci></bvar>{}</lambda>", s("(max (times 2 u) w 1)")));
+    let function = math(&format!(
+        "<lambda><bvar><ci>u</ci></bvar><bvar><ci>w</ci></bvar>{}</lambda>",
+        s("(max (times 2 u) w 1)")
+    ));
     sbml(
-        &(list("FunctionDefinitions", &format!(r#"<functionDefinition id="f">{function}</functionDefinition>"#))
-            + &list("Compartments", &(compartment("c", r#"size="2" constant="false""#) + &compartment("o", r#"spatialDimensions="0" constant="true""#)))
-            + &list(
-                "Species",
-                &(species("A", r#"initialConcentration="1""#)
-                    + &species("B", r#"initialAmount="3" hasOnlySubstanceUnits="true" boundaryCondition="true""#)
-                    + &species("C", r#"initialAmount="4" compartment="o" conversionFactor="k""#)),
-            )
-            + &list("Parameters", &(["x", "y", "z"].map(|id| variable(id, "1")).concat() + r#"<parameter id="k" value="0.5" constant="true"/>"#))
-            + &list("InitialAssignments", &(initial("z", "(plus k (@f x 2))") + &initial("n", "(factorial 2)")))
-            + &list(
-                "Rules",
-                &(assign("y", "(piecewise A (and (lt t 2) (geq x k)) (#rateOf A))") + &rate("x", "(minus (root x) (rem t 0.5))") + &rate("c", "0.1")),
-            )
-            + &list(
-                "Reactions",
-                &(reaction("r", &of("A", r#"stoichiometry="1""#), &of("C", r#"id="n" constant="false""#), "(divide (times c q A) (plus A B))", r#"<localParameter id="q" value="3"/>"#)
-                    + &reaction("back", &of("C", r#"stoichiometry="2""#), "", "(times k C (power n 2))", "")),
-            )
-            + &list(
-                "Events",
-                &(when(&trigger(false, true, &s("(gt A 0.5)")), &(delay("0.1") + &priority("y")), &[("z", "(plus z 1)"), ("B", "A")])
-                    + &when(&trigger(true, false, &s("(lt A 0.9)")), "", &[("c", "3"), ("n", "(floor z)")])),
-            )),
+        &(list(
+            "FunctionDefinitions",
+            &format!(r#"<functionDefinition id="f">{function}</functionDefinition>"#),
+        ) + &list(
+            "Compartments",
+            &(compartment("c", r#"size="2" constant="false""#)
+                + &compartment("o", r#"spatialDimensions="0" constant="true""#)),
+        ) + &list(
+            "Species",
+            &(species("A", r#"initialConcentration="1""#)
+                + &species(
+                    "B",
+                    r#"initialAmount="3" hasOnlySubstanceUnits="true" boundaryCondition="true""#,
+                )
+                + &species("C", r#"initialAmount="4" compartment="o" conversionFactor="k""#)),
+        ) + &list(
+            "Parameters",
+            &(["x", "y", "z"].map(|id| variable(id, "1")).concat()
+                + r#"<parameter id="k" value="0.5" constant="true"/>"#),
+        ) + &list(
+            "InitialAssignments",
+            &(initial("z", "(plus k (@f x 2))") + &initial("n", "(factorial 2)")),
+        ) + &list(
+            "Rules",
+            &(assign("y", "(piecewise A (and (lt t 2) (geq x k)) (#rateOf A))")
+                + &rate("x", "(minus (root x) (rem t 0.5))")
+                + &rate("c", "0.1")),
+        ) + &list(
+            "Reactions",
+            &(reaction(
+                "r",
+                &of("A", r#"stoichiometry="1""#),
+                &of("C", r#"id="n" constant="false""#),
+                "(divide (times c q A) (plus A B))",
+                r#"<localParameter id="q" value="3"/>"#,
+            ) + &reaction("back", &of("C", r#"stoichiometry="2""#), "", "(times k C (power n 2))", "")),
+        ) + &list(
+            "Events",
+            &(when(
+                &trigger(false, true, &s("(gt A 0.5)")),
+                &(delay("0.1") + &priority("y")),
+                &[("z", "(plus z 1)"), ("B", "A")],
+            ) + &when(&trigger(true, false, &s("(lt A 0.9)")), "", &[("c", "3"), ("n", "(floor z)")])),
+        )),
     )
 }
 
@@ -60,12 +83,16 @@ fn words(text: &str) -> Vec<String> {
 /// What is done to the words of a text.
 fn changed(text: &str, changes: &[(usize, usize, u8)]) -> String {
     let mut words = words(text);
-    let meaning: Vec<usize> = (0..words.len()).filter(|&i| words[i].chars().all(char::is_alphanumeric)).collect();
+    let meaning: Vec<usize> =
+        (0..words.len()).filter(|&i| words[i].chars().all(char::is_alphanumeric)).collect();
     for &(at, from, how) in changes {
         let (at, from) = (meaning[at % meaning.len()], meaning[from % meaning.len()]);
         match how % 6 {
             0 => words.swap(at, from),
-            1 => words[at] = words[from].clone(),
+            1 => {
+                let word = words[from].clone();
+                words[at] = word;
+            }
             2 => words[at] = String::new(),
             3 => words[at] = ["-1", "0", "1e308", "NaN", "INF", "2.5"][from % 6].into(),
             4 => words[at] = format!("{0}{0}", words[at]),
@@ -96,8 +123,14 @@ proptest! {
 const TABLES: [(&str, &str); 4] = [
     ("p.tsv", "parameterId\tparameterScale\tnominalValue\testimate\nk\tlog10\t0.5\t1\ns\tlin\t2\t0\n"),
     ("c.tsv", "conditionId\tA\tc\tgain\nx\t1\tNaN\t2\ny\ts\t3\tk\n"),
-    ("m.tsv", "observableId\tpreequilibrationConditionId\tsimulationConditionId\tmeasurement\ttime\tobservableParameters\tnoiseParameters\no\t\tx\t1\t0\ts;1\t0.1\no\t\ty\t1\t0.001\t2;s\ts\n"),
-    ("o.tsv", "observableId\tobservableFormula\tnoiseFormula\tobservableTransformation\tnoiseDistribution\no\tgain * observableParameter1_o * f(A, x) + observableParameter2_o ^ 2\tnoiseParameter1_o + o\tlog\tlaplace\n"),
+    (
+        "m.tsv",
+        "observableId\tpreequilibrationConditionId\tsimulationConditionId\tmeasurement\ttime\tobservableParameters\tnoiseParameters\no\t\tx\t1\t0\ts;1\t0.1\no\t\ty\t1\t0.001\t2;s\ts\n",
+    ),
+    (
+        "o.tsv",
+        "observableId\tobservableFormula\tnoiseFormula\tobservableTransformation\tnoiseDistribution\no\tgain * observableParameter1_o * f(A, x) + observableParameter2_o ^ 2\tnoiseParameter1_o + o\tlog\tlaplace\n",
+    ),
 ];
 
 proptest! {

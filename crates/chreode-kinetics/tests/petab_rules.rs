@@ -7,7 +7,9 @@ mod common;
 use std::path::Path;
 
 use chreode_kinetics::{KineticsError, Problem, Tolerances};
-use common::{assign, compartment, initial, list, of, once, rate, reaction, s, sbml, species, variable, when};
+use common::{
+    assign, compartment, initial, list, of, once, rate, reaction, s, sbml, species, variable, when,
+};
 
 /// A folder with a problem; its files may be replaced.
 struct Folder(tempfile::TempDir);
@@ -16,21 +18,24 @@ struct Folder(tempfile::TempDir);
 fn model() -> String {
     let double = common::math(&format!("<lambda><bvar><ci>u</ci></bvar>{}</lambda>", s("(times 2 u)")));
     sbml(
-        &(list("FunctionDefinitions", &format!(r#"<functionDefinition id="f">{double}</functionDefinition>"#))
-            + &list("Compartments", &(compartment("c", r#"size="2" constant="true""#) + &compartment("d", r#"size="1" constant="false""#)))
-            + &list(
-                "Species",
-                &(species("A", r#"initialConcentration="1""#)
-                    + &species("N", r#"initialAmount="3" hasOnlySubstanceUnits="true""#)
-                    + &species("M", r#"initialConcentration="4""#)),
-            )
-            + &list(
-                "Parameters",
-                &(["half", "P", "sum", "hit"].map(|id| variable(id, "0")).concat()
-                    + r#"<parameter id="k" value="0.5" constant="true"/><parameter id="k2" value="0.25" constant="true"/>
+        &(list(
+            "FunctionDefinitions",
+            &format!(r#"<functionDefinition id="f">{double}</functionDefinition>"#),
+        ) + &list(
+            "Compartments",
+            &(compartment("c", r#"size="2" constant="true""#)
+                + &compartment("d", r#"size="1" constant="false""#)),
+        ) + &list(
+            "Species",
+            &(species("A", r#"initialConcentration="1""#)
+                + &species("N", r#"initialAmount="3" hasOnlySubstanceUnits="true""#)
+                + &species("M", r#"initialConcentration="4""#)),
+        ) + &list(
+            "Parameters",
+            &(["half", "P", "sum", "hit"].map(|id| variable(id, "0")).concat()
+                + r#"<parameter id="k" value="0.5" constant="true"/><parameter id="k2" value="0.25" constant="true"/>
                     <parameter id="p0" value="1" constant="true"/><parameter id="i" constant="true"/>"#),
-            )
-            + &list("InitialAssignments", &(initial("P", "(times 10 p0)") + &initial("i", "(plus k p0)")))
+        ) + &list("InitialAssignments", &(initial("P", "(times 10 p0)") + &initial("i", "(plus k p0)")))
             + &list("Rules", &(assign("half", "(divide A 2)") + &rate("P", "0") + &rate("d", "0")))
             + &list("Reactions", &reaction("r", &of("A", r#"stoichiometry="1""#), "", "(times c k A)", ""))
             + &list("Events", &when(&once("(geq t 1)"), "", &[("hit", "5")]))),
@@ -63,7 +68,13 @@ impl Folder {
         for (i, (formula, row)) in rows.iter().enumerate() {
             observables += &format!("o{i}\t{}\t1\n", formula.replace('#', &format!("_o{i}")));
             let cells: Vec<&str> = row.split(' ').map(|x| if x == "-" { "" } else { x }).collect();
-            measurements += &format!("o{i}\t{}\t{}\t{}\t{}\t1\n", cells[0], cells[1], cells[2], cells.get(3).unwrap_or(&""));
+            measurements += &format!(
+                "o{i}\t{}\t{}\t{}\t{}\t1\n",
+                cells[0],
+                cells[1],
+                cells[2],
+                cells.get(3).unwrap_or(&"")
+            );
         }
         self.write("o.tsv", &observables).write("m.tsv", &measurements)
     }
@@ -98,13 +109,13 @@ fn e(t: f64) -> f64 {
 fn formulas_use_all_of_the_model() {
     let folder = Folder::new();
     folder.measured(&[
-        ("half", "- x 1"),                       // the target of a rule, with k of the table
-        ("f(A) + f(2)", "- x 1"),                // a function of the model
-        ("r", "- x 2"),                          // a reaction: per time, an amount
-        ("i + k2", "- x 0"),                     // an initial assignment that depends on the table's k
-        ("P", "- x 3"),                          // an initial assignment of a state
-        ("c * A + N", "- x 1"),                  // a concentration and an amount
-        ("hit + time", "- x 1"),                 // what an event leaves at its time
+        ("half", "- x 1"),        // the target of a rule, with k of the table
+        ("f(A) + f(2)", "- x 1"), // a function of the model
+        ("r", "- x 2"),           // a reaction: per time, an amount
+        ("i + k2", "- x 0"),      // an initial assignment that depends on the table's k
+        ("P", "- x 3"),           // an initial assignment of a state
+        ("c * A + N", "- x 1"),   // a concentration and an amount
+        ("hit + time", "- x 1"),  // what an event leaves at its time
         ("hit + time", "- x 0.5"),
         ("observableParameter1# * A + observableParameter2#^2", "- x 0 s1;-2e-1"),
         ("f(observableParameter1#)", "- x 0 s2"),
@@ -166,27 +177,14 @@ fn conditions_set_what_they_name() {
     // k of the table is nominally 1.
     assert_close(
         &folder.simulated(),
-        &[
-            e(1.0),
-            5.0 * e(0.5),
-            20.0,
-            7.0,
-            1.0,
-            15.5,
-            5.0,
-            3.0,
-            3.0 * e(0.25),
-            0.25,
-            2.0,
-            4.0,
-            33.25,
-            3.0,
-        ],
+        &[e(1.0), 5.0 * e(0.5), 20.0, 7.0, 1.0, 15.5, 5.0, 3.0, 3.0 * e(0.25), 0.25, 2.0, 4.0, 33.25, 3.0],
     );
     folder.write("c.tsv", "conditionId\tscale\toffset\nx\t\t1\n");
     folder.measured(&[(scaled, "- x 0")]);
     assert!(
-        folder.error().contains("row 1, simulationConditionId: there is no value in this condition for `scale`"),
+        folder
+            .error()
+            .contains("row 1, simulationConditionId: there is no value in this condition for `scale`"),
         "{}",
         folder.error()
     );
@@ -259,7 +257,9 @@ fn likelihoods_of_every_kind_of_noise() {
     let (y, sigma, tau) = (e(1.0), 0.3, std::f64::consts::TAU);
     for scale in ["", "lin", "log", "log10"] {
         for noise in ["", "normal", "laplace"] {
-            observables += &format!("o_{scale}{noise}\tname\tA\t{scale}\tnoiseParameter1_o_{scale}{noise} * s1\t{noise}\n");
+            observables += &format!(
+                "o_{scale}{noise}\tname\tA\t{scale}\tnoiseParameter1_o_{scale}{noise} * s1\t{noise}\n"
+            );
             for (replicate, m) in [0.4_f64, 0.2].iter().enumerate() {
                 measurements += &format!("o_{scale}{noise}\tx\t{m}\t1\t0.1\t{replicate}\n");
                 let (residual, slope) = match scale {
@@ -269,7 +269,11 @@ fn likelihoods_of_every_kind_of_noise() {
                 };
                 let z: f64 = residual / sigma;
                 expected += slope
-                    + if noise == "laplace" { -(2.0 * sigma).ln() - z.abs() } else { -0.5 * (tau * sigma * sigma).ln() - 0.5 * z * z };
+                    + if noise == "laplace" {
+                        -(2.0 * sigma).ln() - z.abs()
+                    } else {
+                        -0.5 * (tau * sigma * sigma).ln() - 0.5 * z * z
+                    };
                 chi += z * z;
             }
         }
@@ -303,7 +307,10 @@ fn tables_may_be_written_in_many_ways() {
     folder.write("m.tsv", measurements);
     folder.write("o.tsv", "\u{feff}noiseFormula\tobservableFormula\tobservableId\r\n0.1\tA\to\t\t\r\n");
     folder.write("c.tsv", "conditionId\t\r\nx\t\r\n");
-    folder.write("q.tsv", "estimate\tparameterId\tparameterScale\tnominalValue\tlowerBound\n0\tk2\tlog10\t1E-1\t\n");
+    folder.write(
+        "q.tsv",
+        "estimate\tparameterId\tparameterScale\tnominalValue\tlowerBound\n0\tk2\tlog10\t1E-1\t\n",
+    );
     folder.write("more.tsv", "conditionId\tk\ny\t2\n");
     folder.write("sub.tsv", "observableId\tsimulationConditionId\tmeasurement\ttime\tpreequilibrationConditionId\no\ty\t1\t1\tNaN\n");
     for (version, path) in [("1", ""), ("'1'", "./"), ("1.0.0", "")] {
@@ -346,12 +353,36 @@ fn what_is_not_version_one_is_refused_by_name() {
         ("c.tsv", "conditionId\tk\nx\tA\n", "there is no number or parameter of the parameter table `A`"),
         ("c.tsv", "conditionId\tgain\nx\t1\n", "column `gain` names nothing in the model or in the formulas"),
         ("c.tsv", "conditionId\nx\nx\n", "row 2: the conditionId `x` was there before"),
-        ("o.tsv", "observableId\tobservableFormula\tnoiseFormula\no0\tA + bessel(A)\t1\n", "row 1, observableFormula: function `bessel` is not defined"),
-        ("o.tsv", "observableId\tobservableFormula\tnoiseFormula\tnoiseDistribution\no0\tA\t1\tcauchy\n", "\"cauchy\" is not normal or laplace"),
-        ("o.tsv", "observableId\tobservableFormula\tnoiseFormula\no0\tA\tsigma\n", "row 1, noiseFormula: `sigma` is not defined"),
-        ("m.tsv", "observableId\tsimulationConditionId\tmeasurement\ttime\no0\tx\t1\t-1\n", "row 1, time: \"-1\" is not zero, positive or inf"),
-        ("m.tsv", "observableId\tsimulationConditionId\tmeasurement\ttime\tobservableParameters\no0\tx\t1\t1\t2;\n", "row 1, observableParameters"),
-        ("p.tsv", "parameterId\tparameterScale\tnominalValue\testimate\nhalf\tlin\t1\t1\n", "row 1: the model does not have `half` as a constant"),
+        (
+            "o.tsv",
+            "observableId\tobservableFormula\tnoiseFormula\no0\tA + bessel(A)\t1\n",
+            "row 1, observableFormula: function `bessel` is not defined",
+        ),
+        (
+            "o.tsv",
+            "observableId\tobservableFormula\tnoiseFormula\tnoiseDistribution\no0\tA\t1\tcauchy\n",
+            "\"cauchy\" is not normal or laplace",
+        ),
+        (
+            "o.tsv",
+            "observableId\tobservableFormula\tnoiseFormula\no0\tA\tsigma\n",
+            "row 1, noiseFormula: `sigma` is not defined",
+        ),
+        (
+            "m.tsv",
+            "observableId\tsimulationConditionId\tmeasurement\ttime\no0\tx\t1\t-1\n",
+            "row 1, time: \"-1\" is not zero, positive or inf",
+        ),
+        (
+            "m.tsv",
+            "observableId\tsimulationConditionId\tmeasurement\ttime\tobservableParameters\no0\tx\t1\t1\t2;\n",
+            "row 1, observableParameters",
+        ),
+        (
+            "p.tsv",
+            "parameterId\tparameterScale\tnominalValue\testimate\nhalf\tlin\t1\t1\n",
+            "row 1: the model does not have `half` as a constant",
+        ),
     ] {
         let before = std::fs::read_to_string(folder.0.path().join(file)).unwrap();
         folder.write(file, text);

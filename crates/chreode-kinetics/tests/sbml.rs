@@ -366,7 +366,8 @@ fn what_is_not_supported_is_refused_by_name() {
         "<reaction> `r` (line 2): fast reactions are not supported",
     );
     let lawless = sbml(r#"<listOfReactions><reaction id="r"/></listOfReactions>"#);
-    let error = Model::from_sbml(&lawless.replace(r#"version="2""#, r#"version="1""#)).unwrap_err().to_string();
+    let error =
+        Model::from_sbml(&lawless.replace(r#"version="2""#, r#"version="1""#)).unwrap_err().to_string();
     assert!(error.contains("<reaction> `r` (line 2) has no <kineticLaw>"), "{error}");
     refuse(
         &format!("{list}<listOfRules>{}</listOfRules>", rule("rateRule", "x", "<ci>y</ci>")),

@@ -101,7 +101,15 @@ fn what_does_not_persist_is_dropped() {
     assert_is(&run_of, "kept", |t| f64::from(t >= 2.5) + f64::from(t >= 4.5));
     let run_of = run(&model("blinked on", "", &events[2..]), 6.0, false);
     // On from the start by the last event? No: its trigger held before. On at 1, off and on again at 2.
-    assert_is(&run_of, "on", |t| if t < 1.0 { 0.0 } else if t < 2.0 { 1.0 } else { 2.0 });
+    assert_is(&run_of, "on", |t| {
+        if t < 1.0 {
+            0.0
+        } else if t < 2.0 {
+            1.0
+        } else {
+            2.0
+        }
+    });
     assert_is(&run_of, "blinked", step(3.5, 0.0, 1.0));
 }
 
@@ -148,7 +156,12 @@ fn priorities_are_looked_at_again_after_each_execution() {
 fn ties_are_broken_by_chance() {
     // Ten a unit of time, and both are first about as often; always in the same way.
     let due = once("(geq (minus t last) 0.1)");
-    let first = |id: &str| vec![(id.to_owned(), format!("(plus {id} (minus 1 taken))")), ("taken".into(), "(minus 1 taken)".into())];
+    let first = |id: &str| {
+        vec![
+            (id.to_owned(), format!("(plus {id} (minus 1 taken))")),
+            ("taken".into(), "(minus 1 taken)".into()),
+        ]
+    };
     let with = |id: &str, more: &[(&str, &str)]| {
         let all = first(id);
         let mut assignments: Vec<(&str, &str)> = all.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();

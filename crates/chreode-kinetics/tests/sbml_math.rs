@@ -107,7 +107,12 @@ fn numbers_are_written_in_many_ways() {
     ] {
         assert_eq!(worth(text), expected, "{text}");
     }
-    for wrong in [r#"<cn type="integer">1.5</cn>"#, r#"<cn type="integer"></cn>"#, r#"<cn type="complex">1</cn>"#, "<cn>1,5</cn>"] {
+    for wrong in [
+        r#"<cn type="integer">1.5</cn>"#,
+        r#"<cn type="integer"></cn>"#,
+        r#"<cn type="complex">1</cn>"#,
+        "<cn>1,5</cn>",
+    ] {
         let text = parameters(&variable("v", "0"), &list("Rules", &rule_of("v", wrong)));
         assert!(Model::from_sbml(&text).is_err(), "{wrong}");
     }
@@ -157,14 +162,18 @@ fn functions_are_those_of_mathematics() {
         ("(abs (minus x))", 2.0),
     ] {
         let got = worth(formula);
-        assert!((got - expected).abs() <= 2e-15 * expected.abs().max(1.0), "{formula}: {got}, expected {expected}");
+        assert!(
+            (got - expected).abs() <= 2e-15 * expected.abs().max(1.0),
+            "{formula}: {got}, expected {expected}"
+        );
     }
 }
 
 #[test]
 fn functions_of_a_model_may_stand_in_any_order() {
     let define = |id: &str, arguments: &[&str], body: &str| {
-        let arguments: String = arguments.iter().map(|a| format!("<bvar><ci> {a} </ci></bvar>")).collect();
+        let arguments = arguments.iter().map(|a| format!("<bvar><ci> {a} </ci></bvar>"));
+        let arguments = arguments.collect::<Vec<_>>().concat();
         let lambda = math(&format!("<lambda>{arguments}{}</lambda>", s(body)));
         format!(r#"<functionDefinition id="{id}">{lambda}</functionDefinition>"#)
     };
@@ -184,7 +193,11 @@ fn functions_of_a_model_may_stand_in_any_order() {
     assert_is(&run(&with(&functions, "(@f y (@g x 1))"), 2.0, false), "v", |t| 9990.0 - 7.0 + t);
     for (functions, formula, expected) in [
         (define("f", &["x"], "(@f x)"), "(@f 1)", "function `f` is not defined, or uses itself"),
-        (define("f", &["x"], "(@g x)") + &define("g", &["x"], "(@f x)"), "(@f 1)", "function `f` is not defined, or uses itself"),
+        (
+            define("f", &["x"], "(@g x)") + &define("g", &["x"], "(@f x)"),
+            "(@f 1)",
+            "function `f` is not defined, or uses itself",
+        ),
         (define("f", &["x"], "(plus x y)"), "(@f 1)", "`y` is not defined"),
         (define("f", &["x"], "x"), "(@f 1 2)", "`f` takes 1 to 1 operands, got 2"),
         (functions, "(@nothing)", "function `nothing` is not defined"),

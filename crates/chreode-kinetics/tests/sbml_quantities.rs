@@ -6,8 +6,8 @@ mod common;
 
 use chreode_kinetics::{Model, Simulator, Tolerances};
 use common::{
-    assert_is, assign, compartment, initial, list, math, of, once, parameters, rate, reaction, run, s, sbml, species,
-    variable, when,
+    assert_is, assign, compartment, initial, list, math, of, once, parameters, rate, reaction, run, s, sbml,
+    species, variable, when,
 };
 
 const ONE: &str = r#"stoichiometry="1""#;
@@ -25,7 +25,10 @@ fn species_in_a_compartment_that_a_rule_sizes() {
             + &species("N", r#"initialConcentration="3" hasOnlySubstanceUnits="true""#)
             + &species("K", r#"initialAmount="6" constant="true" boundaryCondition="true""#)),
         &(list("Parameters", &(variable("a", "0") + &variable("n", "0") + &variable("k", "0")))
-            + &list("Rules", &(assign("c", "(plus 1 t)") + &assign("a", "A") + &assign("n", "N") + &assign("k", "K")))
+            + &list(
+                "Rules",
+                &(assign("c", "(plus 1 t)") + &assign("a", "A") + &assign("n", "N") + &assign("k", "K")),
+            )
             + &list(
                 "Reactions",
                 &(reaction("r", &of("A", ONE), "", "(times 0.5 A c)", "")
@@ -48,7 +51,8 @@ fn species_in_a_compartment_that_a_rule_sizes() {
 #[test]
 fn initial_assignments_size_compartments() {
     let text = model(
-        &(compartment("c", r#"constant="true""#) + &compartment("d", r#"size="5" constant="false" spatialDimensions="2""#)),
+        &(compartment("c", r#"constant="true""#)
+            + &compartment("d", r#"size="5" constant="false" spatialDimensions="2""#)),
         &(species("A", r#"initialConcentration="4""#)
             + &species("B", r#"initialAmount="4""#)
             + &species("C", "")
@@ -108,7 +112,10 @@ fn rules_of_species_speak_of_what_formulas_have() {
             + &species("S", r#"initialAmount="1" boundaryCondition="true""#)),
         &(list(
             "Rules",
-            &(assign("A", "(plus 1 t)") + &assign("N", "(plus 1 t)") + &rate("R", "3") + &rate("Q", "(minus Q)")),
+            &(assign("A", "(plus 1 t)")
+                + &assign("N", "(plus 1 t)")
+                + &rate("R", "3")
+                + &rate("Q", "(minus Q)")),
         ) + &list(
             "Reactions",
             // Boundaries are not changed by reactions, with a rule or without.
@@ -139,7 +146,14 @@ fn an_event_that_resizes_leaves_amounts() {
         &kinds,
         &(list("Rules", &rate("C", "1"))
             + &list("Reactions", &reaction("r", "", &of("B", ONE), "6", ""))
-            + &list("Events", &when(&once("(geq t 1)"), "", &[("c", "(times 4 c)"), ("A", "(times 3 A)"), ("E", "(plus E 5)")]))),
+            + &list(
+                "Events",
+                &when(
+                    &once("(geq t 1)"),
+                    "",
+                    &[("c", "(times 4 c)"), ("A", "(times 3 A)"), ("E", "(plus E 5)")],
+                ),
+            )),
     );
     let (amounts, concentrations) = (run(&text, 2.0, false), run(&text, 2.0, true));
     let then = |before: f64, after: f64| move |t: f64| if t < 1.0 { before } else { after };
@@ -162,7 +176,10 @@ fn stoichiometries_vary() {
             + &list("InitialAssignments", &initial("ni", "(plus 1 fixed)"))
             + &list(
                 "Rules",
-                &(assign("na", "(times 2 t)") + &rate("nr", "1") + &assign("p", "(plus na fixed)") + &assign("q", "ne")),
+                &(assign("na", "(times 2 t)")
+                    + &rate("nr", "1")
+                    + &assign("p", "(plus na fixed)")
+                    + &assign("q", "ne")),
             )
             + &list(
                 "Reactions",
@@ -200,9 +217,13 @@ fn conversion_factors_of_species_go_before_that_of_the_model() {
         &(list("Compartments", &compartment("c", r#"size="2" constant="true""#))
             + &list(
                 "Species",
-                &(species("A", r#"initialAmount="0""#) + &species("B", r#"initialAmount="0" conversionFactor="g""#)),
+                &(species("A", r#"initialAmount="0""#)
+                    + &species("B", r#"initialAmount="0" conversionFactor="g""#)),
             )
-            + &list("Parameters", r#"<parameter id="f" value="10" constant="true"/><parameter id="g" constant="true"/>"#)
+            + &list(
+                "Parameters",
+                r#"<parameter id="f" value="10" constant="true"/><parameter id="g" constant="true"/>"#,
+            )
             + &list("InitialAssignments", &initial("g", "(divide f 4)"))
             + &list("Reactions", &reactions)),
     )
@@ -222,8 +243,20 @@ fn local_parameters_hide_what_has_their_name() {
             + &list(
                 "Reactions",
                 &(reaction("r", "", &of("A", ONE), "k", r#"<localParameter id="k" value="5"/>"#)
-                    + &reaction("q", "", &of("B", ONE), "(times k C)", r#"<localParameter id="C" value="3"/>"#)
-                    + &reaction("z", "", &of("C", ONE), "(plus 2 (#rateOf k))", r#"<localParameter id="k" value="7"/>"#)),
+                    + &reaction(
+                        "q",
+                        "",
+                        &of("B", ONE),
+                        "(times k C)",
+                        r#"<localParameter id="C" value="3"/>"#,
+                    )
+                    + &reaction(
+                        "z",
+                        "",
+                        &of("C", ONE),
+                        "(plus 2 (#rateOf k))",
+                        r#"<localParameter id="k" value="7"/>"#,
+                    )),
             )
             + &list("Rules", &rate("k", "2"))),
     );
@@ -263,7 +296,13 @@ fn rates_of_change_of_everything() {
             + &list(
                 "Reactions",
                 &(reaction("r", &of("N", r#"id="n" stoichiometry="1""#), &of("A", ONE), "(times 0.5 N)", "")
-                    + &reaction("q", "", &of("B", r#"id="os2" stoichiometry="1" constant="false""#), "1", "")),
+                    + &reaction(
+                        "q",
+                        "",
+                        &of("B", r#"id="os2" stoichiometry="1" constant="false""#),
+                        "1",
+                        "",
+                    )),
             )),
     );
     let run = run(&text, 2.0, false);
@@ -314,9 +353,21 @@ fn every_version_of_levels_two_and_three_is_read() {
         assert_is(&run(&text, 1.0, false), "S", |t| 2.0 * (-t).exp());
         // With a prefix for every element, as some programs write.
         let prefixed = text.replace("xmlns=\"http://www.sbml", "xmlns:s=\"http://www.sbml");
-        let tags = ["sbml", "model", "listOf", "compartment", "species", "reaction", "kineticLaw", "modifier", "notes", "annotation"];
+        let tags = [
+            "sbml",
+            "model",
+            "listOf",
+            "compartment",
+            "species",
+            "reaction",
+            "kineticLaw",
+            "modifier",
+            "notes",
+            "annotation",
+        ];
         let prefixed = tags.iter().fold(prefixed, |text, tag| {
-            text.replace(&format!("<{tag}"), &format!("<s:{tag}")).replace(&format!("</{tag}"), &format!("</s:{tag}"))
+            text.replace(&format!("<{tag}"), &format!("<s:{tag}"))
+                .replace(&format!("</{tag}"), &format!("</s:{tag}"))
         });
         assert_is(&run(&prefixed, 1.0, false), "S", |t| 2.0 * (-t).exp());
     }
@@ -381,14 +432,22 @@ fn a_species_is_in_a_compartment() {
 fn columns_are_what_varies_and_then_the_rest() {
     let text = model(
         &compartment("c", r#"size="2" constant="true""#),
-        &(species("K", r#"initialAmount="1" constant="true" boundaryCondition="true""#) + &species("A", r#"initialAmount="1""#)),
+        &(species("K", r#"initialAmount="1" constant="true" boundaryCondition="true""#)
+            + &species("A", r#"initialAmount="1""#)),
         &(list(
             "Parameters",
-            &(r#"<parameter id="k" value="INF" constant="true"/><parameter id="u" constant="false"/>"#.to_owned()
+            &(r#"<parameter id="k" value="INF" constant="true"/><parameter id="u" constant="false"/>"#
+                .to_owned()
                 + &variable("v", "-INF")),
         ) + &list(
             "Reactions",
-            &reaction("r", &of("A", r#"id="n" stoichiometry="2""#), "", "(times A z)", r#"<localParameter id="z" value="1"/>"#),
+            &reaction(
+                "r",
+                &of("A", r#"id="n" stoichiometry="2""#),
+                "",
+                "(times A z)",
+                r#"<localParameter id="z" value="1"/>"#,
+            ),
         )),
     );
     let run = run(&text, 1.0, false);

@@ -297,7 +297,9 @@ mod tests {
         assert_eq!(at("1.5E3 + 2e-1*0"), 1500.0);
         assert_eq!(at("(x > 1) + (x <= 1) + (x != 2 || x == 2 && !(x < 0))"), 2.0);
         assert_eq!(at("piecewise(1, time > 5, 2, time > 2, 3) + ln(exp(1))"), 3.0);
-        assert!(matches!(parse("f(x, 2)"), Ok(Expr::Leaf(Raw::Call(name, operands))) if name == "f" && operands.len() == 2));
+        assert!(
+            matches!(parse("f(x, 2)"), Ok(Expr::Leaf(Raw::Call(name, operands))) if name == "f" && operands.len() == 2)
+        );
     }
 
     #[test]

@@ -211,7 +211,9 @@ mod tests {
         assert_eq!(truncate::<f64>(-2.5), -2.0);
         for x in [f64::NAN, 0.0, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(equal::<f64>(x, x), !x.is_nan());
-            assert!(!equal::<f64>(x, f64::NAN) && !at_most::<f64>(x, f64::NAN) && !at_most::<f64>(f64::NAN, x));
+            assert!(
+                !equal::<f64>(x, f64::NAN) && !at_most::<f64>(x, f64::NAN) && !at_most::<f64>(f64::NAN, x)
+            );
         }
     }
 }

@@ -157,8 +157,7 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
                 _ => None,
             };
             let number = given.filter(|_| reference.constant && !set.contains(id.as_str()));
-            let quantity =
-                plain(id.clone(), QuantityKind::Stoichiometry, reference.constant, given, None);
+            let quantity = plain(id.clone(), QuantityKind::Stoichiometry, reference.constant, given, None);
             let q = compiler.add(id, quantity)?;
             if let Some(x) = number {
                 compiler.quantities[q].location = Location::Assigned(Expr::Number(x));

@@ -108,7 +108,8 @@ impl Problem {
         let (mut condition_of, mut beside) = (HashMap::new(), HashSet::new());
         for (path, tsv) in tables(&files.conditions)? {
             let (columns, rows) = tables::conditions(&tsv).map_err(at(&path))?;
-            let columns: HashSet<String> = columns.into_iter().filter(|c| !model.by_id.contains_key(c)).collect();
+            let columns: HashSet<String> =
+                columns.into_iter().filter(|c| !model.by_id.contains_key(c)).collect();
             if let Some(column) = columns.iter().find(|c| !used.contains(c.as_str())) {
                 let why = "nothing in the model or in the formulas of observables";
                 return Err(at(&path)(PetabError::Target { column: column.clone(), why }));
@@ -138,7 +139,8 @@ impl Problem {
         for (path, tsv) in tables(&files.measurements)? {
             has_copied.iter_mut().zip(COPIED).for_each(|(has, column)| *has |= tsv.has(column));
             for measurement in tables::measurements(&tsv, 0).map_err(at(&path))? {
-                let link = link(&measurement, &observables, &observable_of, (&conditions, &condition_of), &source);
+                let link =
+                    link(&measurement, &observables, &observable_of, (&conditions, &condition_of), &source);
                 links.push(link.map_err(at(&path))?);
                 measurements.push(measurement);
             }

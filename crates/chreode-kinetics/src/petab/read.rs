@@ -134,7 +134,9 @@ impl Tsv {
         let columns: Vec<String> = reader.headers().map_err(table)?.iter().map(str::to_owned).collect();
         let index: HashMap<String, usize> =
             columns.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect();
-        if let Some(name) = columns.iter().enumerate().find(|(i, name)| !name.is_empty() && index[*name] != *i) {
+        if let Some(name) =
+            columns.iter().enumerate().find(|(i, name)| !name.is_empty() && index[*name] != *i)
+        {
             return Err(PetabError::Table { message: format!("there are two columns `{}`", name.1) });
         }
         let mut rows = Vec::new();

@@ -199,7 +199,9 @@ mod tests {
     /// Published problems by the method that they are not run by otherwise, at tighter tolerances. Runs where `CHREODE_DATA` names a
     /// folder with `petab/`.
     fn check(name: &str, rtol: f64, method: fn(usize) -> Box<dyn Stepper<f64>>) {
-        let Some(folder) = std::env::var_os("CHREODE_DATA").map(|x| std::path::PathBuf::from(x).join("petab")) else {
+        let Some(folder) =
+            std::env::var_os("CHREODE_DATA").map(|x| std::path::PathBuf::from(x).join("petab"))
+        else {
             return println!("skipped: CHREODE_DATA names no folder");
         };
         let path = folder.join(name).join(format!("{name}.yaml"));
@@ -218,9 +220,11 @@ mod tests {
             let most = largest.entry(&m.observable_id).or_default();
             *most = most.max(x.abs());
         }
-        let worst = problem.measurements.iter().zip(ours.values.iter().zip(&theirs.values)).map(|(m, (x, y))| {
-            (x - y).abs() / (y.abs() + 1e-4 * largest[m.observable_id.as_str()])
-        });
+        let worst = problem
+            .measurements
+            .iter()
+            .zip(ours.values.iter().zip(&theirs.values))
+            .map(|(m, (x, y))| (x - y).abs() / (y.abs() + 1e-4 * largest[m.observable_id.as_str()]));
         let worst = worst.fold(0.0, f64::max);
         println!("{name}: {worst:e} apart, {:.1} s", started.elapsed().as_secs_f64());
         // Of Crauste the immune response depends on what is left of the pathogen after days of its decay.

@@ -131,7 +131,9 @@ impl EventState {
                 let draw = philox4x32([self.executed as u32, (self.executed >> 32) as u32, 0, 0], [0, 0]);
                 best[draw[0] as usize % best.len()]
             } else {
-                best.into_iter().min_by(|&i, &j| self.pending[i].time.total_cmp(&self.pending[j].time)).unwrap_or(0)
+                best.into_iter()
+                    .min_by(|&i, &j| self.pending[i].time.total_cmp(&self.pending[j].time))
+                    .unwrap_or(0)
             };
             let due = self.pending.remove(i);
             let values = match due.values {
@@ -171,8 +173,8 @@ fn set(
         programs.compartments.iter().position(|&x| x == c).map_or(f64::NAN, |i| sizes[i])
     };
     for quantity in &model.quantities {
-        let concentration = quantity.kind == QuantityKind::Species
-            && !(quantity.stored_as_amount || quantity.only_substance);
+        let concentration =
+            quantity.kind == QuantityKind::Species && !(quantity.stored_as_amount || quantity.only_substance);
         let (old, new) = (size(quantity.compartment, &sizes), size(quantity.compartment, &new_sizes));
         if concentration && old != new {
             match quantity.location {

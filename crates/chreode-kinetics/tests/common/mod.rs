@@ -1,6 +1,10 @@
 //! Models written down in parts, and what they become.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses some of it, and stops at the first surprise")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file uses some of it, and stops at the first surprise"
+)]
 
 use chreode_kinetics::{Model, Simulator, Tolerances, Trajectory};
 
