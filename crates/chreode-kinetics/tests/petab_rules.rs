@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use chreode_kinetics::{KineticsError, Problem, Tolerances};
@@ -66,15 +67,17 @@ impl Folder {
         let mut observables = "observableId\tobservableFormula\tnoiseFormula\n".to_owned();
         let mut measurements = "observableId\tpreequilibrationConditionId\tsimulationConditionId\ttime\tobservableParameters\tmeasurement\n".to_owned();
         for (i, (formula, row)) in rows.iter().enumerate() {
-            observables += &format!("o{i}\t{}\t1\n", formula.replace('#', &format!("_o{i}")));
+            writeln!(observables, "o{i}\t{}\t1", formula.replace('#', &format!("_o{i}"))).unwrap();
             let cells: Vec<&str> = row.split(' ').map(|x| if x == "-" { "" } else { x }).collect();
-            measurements += &format!(
-                "o{i}\t{}\t{}\t{}\t{}\t1\n",
+            writeln!(
+                measurements,
+                "o{i}\t{}\t{}\t{}\t{}\t1",
                 cells[0],
                 cells[1],
                 cells[2],
                 cells.get(3).unwrap_or(&"")
-            );
+            )
+            .unwrap();
         }
         self.write("o.tsv", &observables).write("m.tsv", &measurements)
     }
@@ -257,11 +260,13 @@ fn likelihoods_of_every_kind_of_noise() {
     let (y, sigma, tau) = (e(1.0), 0.3, std::f64::consts::TAU);
     for scale in ["", "lin", "log", "log10"] {
         for noise in ["", "normal", "laplace"] {
-            observables += &format!(
-                "o_{scale}{noise}\tname\tA\t{scale}\tnoiseParameter1_o_{scale}{noise} * s1\t{noise}\n"
-            );
+            writeln!(
+                observables,
+                "o_{scale}{noise}\tname\tA\t{scale}\tnoiseParameter1_o_{scale}{noise} * s1\t{noise}"
+            )
+            .unwrap();
             for (replicate, m) in [0.4_f64, 0.2].iter().enumerate() {
-                measurements += &format!("o_{scale}{noise}\tx\t{m}\t1\t0.1\t{replicate}\n");
+                writeln!(measurements, "o_{scale}{noise}\tx\t{m}\t1\t0.1\t{replicate}").unwrap();
                 let (residual, slope) = match scale {
                     "log" => (m.ln() - y.ln(), -m.ln()),
                     "log10" => (m.log10() - y.log10(), -(m * std::f64::consts::LN_10).ln()),
