@@ -15,8 +15,8 @@ use crate::{hints, values};
 /// Simulate a kinetic model: one in SBML by itself, or a PEtab problem under the conditions of its measurements.
 ///
 /// A model (.xml or .sbml, level 2 or 3) runs from time 0 to --until and is saved at --points times, both ends included
-/// (51 points are 50 equal steps), as .csv: time, then species, compartments, and parameters and stoichiometries that are
-/// not plain constants, by id. Species are amounts.
+/// (51 points are 50 equal steps), as .csv: time, then species, compartments, and parameters and stoichiometries that may
+/// vary, by id, then those that are plain constants, and the rates of the reactions. Species are amounts.
 ///
 /// A problem (.yaml, PEtab 1) with --simulate writes a PEtab table of simulations at the nominal parameters: one row for each
 /// measurement, in their order, on the observable's linear scale. The log-likelihood of the measurements is printed.
@@ -42,10 +42,10 @@ pub(crate) struct KineticsArgs {
     #[arg(long, help_heading = "Problem")]
     simulate: bool,
     /// Relative tolerance of the integrator
-    #[arg(long, value_name = "X", default_value = "1e-8", value_parser = values::positive, help_heading = "Accuracy")]
+    #[arg(long, value_name = "X", default_value = "1e-9", value_parser = values::positive, help_heading = "Accuracy")]
     rtol: f64,
     /// Absolute tolerance of the integrator, in units of the states (of the largest one at the start, if that is below 1)
-    #[arg(long, value_name = "X", default_value = "1e-12", value_parser = values::positive, help_heading = "Accuracy")]
+    #[arg(long, value_name = "X", default_value = "1e-13", value_parser = values::positive, help_heading = "Accuracy")]
     atol: f64,
     /// File to write: .csv for a model, .tsv for a problem
     #[arg(short, long, value_name = "FILE")]

@@ -27,16 +27,17 @@ fn a_model_is_saved_at_equal_steps() {
         let args = ["kinetics", "model.xml", "--until", "10", "--points", "51", "-o", "out.csv"];
         chreode(dir.path()).args(args).args(more).assert().success();
         let table = rows(&std::fs::read_to_string(dir.path().join("out.csv")).unwrap(), ',');
-        assert_eq!(table[0], ["time", "A", "c", "x"]);
+        assert_eq!(table[0], ["time", "A", "c", "x", "k", "r"]);
         assert_eq!(table.len(), 52);
         for (i, row) in table[1..].iter().enumerate() {
-            let [t, a, c, x] = [0, 1, 2, 3].map(|j| row[j].parse::<f64>().unwrap());
+            let [t, a, c, x, k, r] = [0, 1, 2, 3, 4, 5].map(|j| row[j].parse::<f64>().unwrap());
             assert!((t - 0.2 * i as f64).abs() < 1e-12);
             let exact = 3.0 * (-0.5 * t).exp();
             assert!(
                 (a - factor * exact).abs() < 1e-6 && c == 2.0 && (x - 2.0 * exact).abs() < 1e-6,
                 "{row:?}"
             );
+            assert!(k == 0.5 && (r - exact).abs() < 1e-6, "{row:?}");
         }
     }
 }

@@ -68,8 +68,8 @@ fn the_files_are_right_before_they_are_damaged() {
     let mut problem = open(folder.path()).unwrap();
     let nominal = problem.nominal();
     let simulation = problem.simulate(&nominal).unwrap();
-    // A decays from 2 with rate k / c per amount: 0.25 where c is 2; in `go` the size of c is that of the model.
-    let a = |t: f64| 2.0 * (-0.25 * t).exp();
+    // A decays from 2 with rate k / c per amount; in `go` the size of c is that of the model, 2, or what it was before: 1 after `rest`.
+    let a = |t: f64| 2.0 * (-0.5 * t).exp();
     let expected = [2.0 * a(0.0), 2.0 * a(2.5) + 1e-9, 1e-9];
     for (x, e) in simulation.values.iter().zip(expected) {
         assert!((x - e).abs() < 1e-6, "{:?} {expected:?}", simulation.values);
@@ -115,7 +115,12 @@ fn errors_name_file_row_and_column() {
     check("parameters.tsv", "log10", "log3", "row 1, parameterScale: \"log3\" is not lin, log or log10");
     check("parameters.tsv", "scale", "k", "row 2: the parameterId `k` was there before");
     check("parameters.tsv", "estimate", "fit", "there is no column `estimate`");
-    check("conditions.tsv", "A\tc", "B\tc", "column `B` names nothing in the model");
+    check(
+        "conditions.tsv",
+        "A\tc",
+        "B\tc",
+        "column `B` names nothing in the model or in the formulas of observables",
+    );
     check("observables.tsv", "* A", "* B", "row 1, observableFormula: `B` is not defined");
     check("observables.tsv", "* A", "* * A", "expected a name, a number or a parenthesis at character 26");
     check(

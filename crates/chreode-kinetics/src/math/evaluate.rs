@@ -2,7 +2,7 @@
 
 use chreode_core::Number;
 
-use super::functions::{equal, factorial, inverse, power, trig, truncate};
+use super::functions::{at_most, equal, factorial, inverse, power, trig, truncate};
 use super::{Expr, Op};
 
 /// The value of `x`, whose leaves have the values that `leaf` gives.
@@ -43,8 +43,8 @@ fn truth<L, S: Number>(op: Op, operands: &[Expr<L>], leaf: &dyn Fn(&L) -> S) -> 
         Op::Neq => all(&|a, b| !equal(a, b)),
         Op::Lt => all(&|a, b| a.lt(b)),
         Op::Gt => all(&|a, b| b.lt(a)),
-        Op::Leq => all(&|a, b| !b.lt(a)),
-        Op::Geq => all(&|a, b| !a.lt(b)),
+        Op::Leq => all(&|a, b| at_most(a, b)),
+        Op::Geq => all(&|a, b| at_most(b, a)),
         Op::And => operands.iter().map(holds).reduce(|a, b| a & b).unwrap_or_else(always),
         Op::Or => operands.iter().map(holds).reduce(|a, b| a | b).unwrap_or_else(|| !always()),
         Op::Xor => operands.iter().map(holds).reduce(|a, b| (a & !b) | (!a & b)).unwrap_or_else(|| !always()),

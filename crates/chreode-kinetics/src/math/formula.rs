@@ -156,8 +156,7 @@ impl Reader<'_> {
             Token::Name(name) => {
                 self.next += 1;
                 if self.takes("(") {
-                    let start = self.next;
-                    return self.function(&name, depth + 1, start);
+                    return self.function(&name, depth + 1);
                 }
                 Ok(match name.as_str() {
                     "time" => Expr::Leaf(Raw::Time),
@@ -178,7 +177,7 @@ impl Reader<'_> {
     }
 
     /// After the opening parenthesis.
-    fn function(&mut self, name: &str, depth: usize, start: usize) -> Result<Expr<Raw>, MathError> {
+    fn function(&mut self, name: &str, depth: usize) -> Result<Expr<Raw>, MathError> {
         // SymPy writes pieces as pairs: `Piecewise((1, x < 2), (0, True))`.
         let pairs = name == "Piecewise";
         let mut operands = Vec::new();
@@ -225,16 +224,19 @@ impl Reader<'_> {
             "Max" => Op::Max,
             "Min" => Op::Min,
             "ceil" => Op::Ceil,
-            "asin" | "acos" | "atan" | "asinh" | "acosh" | "atanh" => {
-                // These are the names of MathML without `rc`.
-                Op::named(&format!("arc{}", &name[1..])).ok_or_else(|| self.error("a function"))?
+            "sign" if operands.len() == 1 => {
+                let negative = Expr::Apply(Op::Lt, vec![operands.remove(0), Expr::Number(0.0)]);
+                let pieces = vec![(Expr::Number(-1.0), negative)];
+                return Ok(Expr::Piecewise(pieces, Some(Box::new(Expr::Number(1.0)))));
             }
             _ => {
-                let Some(op) = Op::named(name) else {
-                    self.next = start.saturating_sub(2);
-                    return Err(self.error("a known function"));
-                };
-                op
+                // `asin` is MathML's `arcsin`.
+                let inverse = name.strip_prefix('a').and_then(|rest| Op::named(&format!("arc{rest}")));
+                match Op::named(name).or(inverse) {
+                    Some(op) => op,
+                    // One that the model defines, or none.
+                    None => return Ok(Expr::Leaf(Raw::Call(name.into(), operands))),
+                }
             }
         };
         Expr::apply(op, name, operands)
@@ -290,6 +292,14 @@ mod tests {
         assert_eq!(at("Piecewise((1, x < 1), (7, True))"), 7.0);
         assert_eq!(at("max(x, 3, 1) + min(x, 1) + abs(-x) + pow(x, 3)"), 14.0);
         assert!((at("asin(1) + tanh(.5)") - (1_f64.asin() + 0.5_f64.tanh())).abs() < 1e-15);
+        assert!((at("acoth(2) - arccoth(2) + sec(1)") - 1.0 / 1_f64.cos()).abs() < 1e-15);
+        assert_eq!(at("10 * sign(x) + sign(-x)"), 9.0);
+        assert_eq!(at("1.5E3 + 2e-1*0"), 1500.0);
+        assert_eq!(at("(x > 1) + (x <= 1) + (x != 2 || x == 2 && !(x < 0))"), 2.0);
+        assert_eq!(at("piecewise(1, time > 5, 2, time > 2, 3) + ln(exp(1))"), 3.0);
+        assert!(
+            matches!(parse("f(x, 2)"), Ok(Expr::Leaf(Raw::Call(name, operands))) if name == "f" && operands.len() == 2)
+        );
     }
 
     #[test]
@@ -298,7 +308,6 @@ mod tests {
         assert_eq!(message("x + "), "expected a name, a number or a parenthesis at character 5 of `x + `");
         assert_eq!(message("(x"), "expected `)` at character 3 of `(x`");
         assert_eq!(message("x $ 1"), "expected a name, a number or an operator at character 3 of `x $ 1`");
-        assert_eq!(message("bessel(x)"), "expected a known function at character 1 of `bessel(x)`");
         assert_eq!(message("exp(x, 1)"), "`exp` takes 1 to 1 operands, got 2");
         assert!(matches!(parse(&"(".repeat(100_000)), Err(MathError::TooDeep { .. })));
         assert!(matches!(parse(&"x/".repeat(100_000)), Err(MathError::TooDeep { .. })));

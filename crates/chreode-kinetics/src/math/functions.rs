@@ -14,8 +14,8 @@ pub(super) fn power<S: Number>(x: S, p: S, constant: Option<f64>) -> S {
         Some(_) | None => {
             let negative = x.lt(S::c(0.0));
             let half = p * 0.5;
-            let even = equal(half.floor(), half);
-            let whole = equal(p.floor(), p);
+            let even = !half.floor().lt(half);
+            let whole = !p.floor().lt(p);
             let sign = S::select(whole, S::select(even, S::c(1.0), S::c(-1.0)), S::c(f64::NAN));
             // The base is made safe first, so that the side that is not taken leaves no NaN in derivatives.
             x.abs().powf(p) * S::select(negative, sign, S::c(1.0))
@@ -23,9 +23,18 @@ pub(super) fn power<S: Number>(x: S, p: S, constant: Option<f64>) -> S {
     }
 }
 
-/// Whether two numbers are equal.
+/// Whether two numbers are equal; what is not a number equals nothing.
 pub(super) fn equal<S: Number>(a: S, b: S) -> S::Mask {
-    !a.lt(b) & !b.lt(a)
+    at_most(a, b) & at_most(b, a)
+}
+
+/// Whether `a <= b`, which does not hold for what is not a number.
+pub(super) fn at_most<S: Number>(a: S, b: S) -> S::Mask {
+    !b.lt(a) & is_number(a) & is_number(b)
+}
+
+fn is_number<S: Number>(x: S) -> S::Mask {
+    x.lt(S::c(f64::INFINITY)) | S::c(f64::NEG_INFINITY).lt(x)
 }
 
 /// The part of `x` before the point.
@@ -200,5 +209,11 @@ mod tests {
         }
         assert!((factorial::<f64>(0.5) - 0.5 * PI.sqrt()).abs() < 1e-14);
         assert_eq!(truncate::<f64>(-2.5), -2.0);
+        for x in [f64::NAN, 0.0, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(equal::<f64>(x, x), !x.is_nan());
+            assert!(
+                !equal::<f64>(x, f64::NAN) && !at_most::<f64>(x, f64::NAN) && !at_most::<f64>(f64::NAN, x)
+            );
+        }
     }
 }

@@ -87,7 +87,8 @@ fn read(node: Node<'_, '_>, depth: usize) -> Result<Expr<Raw>, MathError> {
 }
 
 fn text(node: Node<'_, '_>) -> Result<String, MathError> {
-    let text: String = node.children().filter_map(|n| n.text()).collect();
+    // Comments have text too.
+    let text: String = node.children().filter(Node::is_text).filter_map(|n| n.text()).collect();
     let text = text.trim();
     if text.is_empty() { Err(missing(node, "a name")) } else { Ok(text.into()) }
 }
@@ -102,7 +103,7 @@ fn number(node: Node<'_, '_>) -> Result<Expr<Raw>, MathError> {
                 return Err(unexpected(child));
             }
             parts.push(String::new());
-        } else if let (Some(text), Some(last)) = (child.text(), parts.last_mut()) {
+        } else if let (true, Some(text), Some(last)) = (child.is_text(), child.text(), parts.last_mut()) {
             last.push_str(text.trim());
         }
     }
@@ -114,7 +115,8 @@ fn number(node: Node<'_, '_>) -> Result<Expr<Raw>, MathError> {
             "-INF" => f64::NEG_INFINITY,
             x => real(x)?,
         },
-        ("integer", [x]) => x.parse::<i64>().map_err(|_| wrong())? as f64,
+        // Any number of digits.
+        ("integer", [x]) if x.bytes().all(|b| b.is_ascii_digit() || b"+-".contains(&b)) => real(x)?,
         // As one decimal number, which is rounded once.
         ("e-notation", [mantissa, exponent]) => {
             real(mantissa)?;

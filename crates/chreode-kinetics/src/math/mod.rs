@@ -228,6 +228,17 @@ impl<L> Expr<L> {
     }
 }
 
+impl Expr<Raw> {
+    /// Calls `see` for every name, those in calls too.
+    pub(crate) fn names<'a>(&'a self, see: &mut dyn FnMut(&'a str)) {
+        self.leaves(&mut |leaf| match leaf {
+            Raw::Name(name) | Raw::RateOf(name) => see(name),
+            Raw::Call(_, operands) => operands.iter().for_each(|x| x.names(see)),
+            Raw::Time => {}
+        });
+    }
+}
+
 /// Why a formula could not be read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -308,8 +319,8 @@ pub enum MathError {
         /// The name.
         name: String,
     },
-    /// A function that is used before it is defined, or by itself.
-    #[error("function `{name}` is not defined, or only after its use")]
+    /// A function that nothing defines, or that uses itself.
+    #[error("function `{name}` is not defined, or uses itself")]
     UnknownFunction {
         /// Its name.
         name: String,

@@ -11,8 +11,8 @@ pub(crate) struct Lambda {
     pub(crate) body: Expr<Raw>,
 }
 
-/// Functions by name, in the order of their definitions: each may call those before it.
-pub(crate) type Functions = HashMap<String, (usize, Lambda)>;
+/// Functions by name; they may call each other whatever the order of their definitions, but not themselves.
+pub(crate) type Functions = HashMap<String, Lambda>;
 
 /// Turns formulas as written into formulas over the symbols of a model.
 pub(crate) struct Resolver<'a, L> {
@@ -25,14 +25,21 @@ pub(crate) struct Resolver<'a, L> {
 struct Scope<'a, L> {
     /// Arguments of the function that is inlined, if any.
     arguments: Option<HashMap<&'a str, (usize, Expr<L>)>>,
-    /// Functions of this number and later ones are not known yet.
-    before: usize,
+    /// The function that is inlined, and the scope that calls it.
+    caller: Option<(&'a str, &'a Self)>,
+}
+
+impl<L> Scope<'_, L> {
+    /// Whether a function of this name is being inlined.
+    fn is_inside(&self, name: &str) -> bool {
+        self.caller.is_some_and(|(inner, caller)| inner == name || caller.is_inside(name))
+    }
 }
 
 impl<L: Clone> Resolver<'_, L> {
     /// The formula over symbols.
     pub(crate) fn resolve(&self, x: &Expr<Raw>) -> Result<Expr<L>, MathError> {
-        self.within(x, &Scope { arguments: None, before: usize::MAX }, 0, &mut 0)
+        self.within(x, &Scope { arguments: None, caller: None }, 0, &mut 0)
     }
 
     /// `depth`: of the place in the formula that it becomes.
@@ -58,8 +65,7 @@ impl<L: Clone> Resolver<'_, L> {
                 Expr::Piecewise(pieces, otherwise.map(Box::new))
             }
             Expr::Leaf(Raw::Call(name, operands)) => {
-                let known = self.functions.get(name).filter(|(number, _)| *number < scope.before);
-                let Some((number, lambda)) = known else {
+                let Some(lambda) = self.functions.get(name).filter(|_| !scope.is_inside(name)) else {
                     return Err(MathError::UnknownFunction { name: name.clone() });
                 };
                 let n = lambda.arguments.len();
@@ -70,7 +76,7 @@ impl<L: Clone> Resolver<'_, L> {
                 let operands = operands.iter().map(|x| inner(x).map(|x| (x.depth(), x)));
                 let operands = operands.collect::<Result<Vec<_>, _>>()?;
                 let arguments = lambda.arguments.iter().map(String::as_str).zip(operands).collect();
-                let body = Scope { arguments: Some(arguments), before: *number };
+                let body = Scope { arguments: Some(arguments), caller: Some((name, scope)) };
                 self.within(&lambda.body, &body, depth + 1, length)?
             }
             Expr::Leaf(leaf) => {

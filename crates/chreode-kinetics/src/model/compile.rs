@@ -16,8 +16,6 @@ struct Compiler {
     quantities: Vec<Quantity>,
     by_id: HashMap<String, usize>,
     reactions: HashMap<String, usize>,
-    /// Stoichiometries that are numbers for good, by the id of their reference.
-    numbers: HashMap<String, f64>,
     functions: Functions,
 }
 
@@ -36,16 +34,16 @@ impl Compiler {
             let leaf = match leaf {
                 Raw::Time => Symbol::Time,
                 Raw::RateOf(name) => match self.by_id.get(name) {
+                    _ if locals.contains_key(name.as_str()) => return Some(Expr::Number(0.0)),
+                    Some(&q) if self.quantities[q].constant => return Some(Expr::Number(0.0)),
                     Some(&q) => Symbol::Rate(q),
                     None => return None,
                 },
                 Raw::Name(name) => {
                     if let Some(&q) = locals.get(name.as_str()).or_else(|| self.by_id.get(name)) {
                         Symbol::Quantity(q)
-                    } else if let Some(&r) = self.reactions.get(name) {
-                        Symbol::Reaction(r)
                     } else {
-                        return self.numbers.get(name).map(|&x| Expr::Number(x));
+                        Symbol::Reaction(*self.reactions.get(name)?)
                     }
                 }
                 Raw::Call(..) => return None,
@@ -100,7 +98,6 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
         quantities: Vec::new(),
         by_id: HashMap::new(),
         reactions: HashMap::new(),
-        numbers: HashMap::new(),
         functions: document.functions,
     };
     for (r, reaction) in document.reactions.iter().enumerate() {
@@ -121,6 +118,9 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
     for x in document.species {
         let owner = format!("species `{}`", x.id);
         let compartment = compiler.find(&x.compartment, &owner, "compartment")?;
+        if compiler.quantities[compartment].kind != QuantityKind::Compartment {
+            return Err(SbmlError::Unknown { owner, expected: "compartment", id: x.compartment });
+        }
         let only_substance = x.only_substance || points.contains(&compartment);
         let (given, given_as) = match (x.initial_amount, x.initial_concentration) {
             (Some(amount), _) => (Some(amount), Form::Amount),
@@ -141,7 +141,7 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
     for x in document.parameters {
         compiler.add(x.id.clone(), plain(x.id, QuantityKind::Parameter, x.constant, x.value, x.units))?;
     }
-    // Stoichiometries that something sets are quantities, the others numbers.
+    // Stoichiometries with a name are quantities; those that nothing can set are numbers for good.
     let set: HashSet<&str> = (document.initial_assignments.iter().map(|(id, _)| id.as_str()))
         .chain(document.rules.iter().map(|rule| rule.variable.as_str()))
         .chain(document.events.iter().flat_map(|e| e.assignments.iter().map(|a| a.variable.as_str())))
@@ -156,20 +156,18 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
                 Stoichiometry::Number(x) => Some(x),
                 _ => None,
             };
-            if set.contains(id.as_str()) || given.is_none() {
-                let constant = reference.constant;
-                compiler.add(id.clone(), plain(id, QuantityKind::Stoichiometry, constant, given, None))?;
-            } else if let Some(x) = given
-                && (compiler.by_id.contains_key(&id) || compiler.numbers.insert(id.clone(), x).is_some())
-            {
-                return Err(SbmlError::Duplicate { id });
+            let number = given.filter(|_| reference.constant && !set.contains(id.as_str()));
+            let quantity = plain(id.clone(), QuantityKind::Stoichiometry, reference.constant, given, None);
+            let q = compiler.add(id, quantity)?;
+            if let Some(x) = number {
+                compiler.quantities[q].location = Location::Assigned(Expr::Number(x));
             }
         }
     }
     let mut locals: Vec<Locals<'_>> = Vec::new();
     for reaction in &document.reactions {
         let mut own = Locals::new();
-        for x in &reaction.law.parameters {
+        for x in reaction.law.iter().flat_map(|law| &law.parameters) {
             let id = format!("{}.{}", reaction.id, x.id);
             let quantity = plain(id.clone(), QuantityKind::LocalParameter, true, x.value, x.units.clone());
             own.insert(&x.id, compiler.add(id, quantity)?);
@@ -218,8 +216,9 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
     let mut changes: HashMap<usize, Vec<(usize, Coefficient)>> = HashMap::new();
     for (r, reaction) in document.reactions.iter().enumerate() {
         let owner = format!("reaction `{}`", reaction.id);
-        let rate = compiler.resolve(&reaction.law.math, &locals[r], &owner)?;
-        laws.push(RateLaw { id: reaction.id.clone(), rate });
+        let law = reaction.law.as_ref();
+        let rate = law.map(|law| compiler.resolve(&law.math, &locals[r], &owner)).transpose()?;
+        laws.push(RateLaw { id: reaction.id.clone(), rate: rate.unwrap_or(Expr::Number(f64::NAN)) });
         let sides = [(-1.0, &reaction.reactants), (1.0, &reaction.products)];
         for (sign, reference) in sides.iter().flat_map(|(sign, side)| side.iter().map(|x| (*sign, x))) {
             let q = compiler.find(&reference.species, &owner, "species")?;
@@ -227,7 +226,7 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
                 let id = reference.species.clone();
                 return Err(SbmlError::Unknown { owner, expected: "species", id });
             }
-            if boundary.contains(&q) {
+            if boundary.contains(&q) || law.is_none() {
                 continue;
             }
             if ruled.contains(&q) {
@@ -235,7 +234,10 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
                 return Err(SbmlError::NotVariable { owner, id: reference.species.clone(), why });
             }
             let id = reference.id.as_ref().and_then(|id| compiler.by_id.get(id)).filter(|&&s| {
-                document.level == 3 && compiler.quantities[s].kind == QuantityKind::Stoichiometry
+                let quantity = &compiler.quantities[s];
+                // Numbers for good stay numbers here.
+                let number = matches!(quantity.location, Location::Assigned(Expr::Number(_)));
+                document.level == 3 && quantity.kind == QuantityKind::Stoichiometry && !number
             });
             let coefficient = match (&reference.stoichiometry, id) {
                 (_, Some(&s)) => Coefficient::Formula(sign, Expr::Leaf(Symbol::Quantity(s))),

@@ -1,6 +1,6 @@
 //! Observables and their noise as recorded formulas.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::error::PetabError;
 use super::tables::{Measurement, ObservableRow, ParameterRow};
@@ -8,22 +8,36 @@ use crate::math::{Expr, Raw, Resolver};
 use crate::model::{Formulas, Model, Reading, Symbol};
 use crate::simulate::Recorded;
 
-/// An observable and its noise: two outputs over states, the model's parameters, the problem's parameters that the model does not
-/// have, and the placeholders.
+/// An observable and its noise: two outputs over states, the model's parameters, the problem's parameters, the placeholders, and what
+/// only the conditions set.
 #[derive(Debug, Clone)]
 pub(super) struct Observable {
     pub(super) id: String,
     /// Numbers of placeholders.
     pub(super) n_observable: usize,
     pub(super) n_noise: usize,
+    /// What its formulas use that neither the model nor the parameter table has: columns of the condition table.
+    pub(super) set_by_conditions: Vec<String>,
     pub(super) recorded: Recorded,
 }
 
-/// Records all observables, in the order of their rows.
+/// Every name in the formulas.
+pub(super) fn names(rows: &[ObservableRow]) -> HashSet<&str> {
+    let mut names = HashSet::new();
+    rows.iter().flat_map(|row| [&row.formula, &row.noise]).for_each(|x| {
+        x.names(&mut |name| {
+            names.insert(name);
+        });
+    });
+    names
+}
+
+/// Records all observables, in the order of their rows; `columns` are what conditions set beside the model.
 pub(super) fn record(
     model: &Model,
     parameters: &[ParameterRow],
     rows: &[ObservableRow],
+    columns: &HashSet<String>,
 ) -> Result<Vec<Observable>, PetabError> {
     let table: HashMap<&str, usize> =
         parameters.iter().enumerate().map(|(i, x)| (x.id.as_str(), i)).collect();
@@ -35,6 +49,9 @@ pub(super) fn record(
             let n_observable = observable.max(noise_observable);
             let n_noise = placeholders(&row.noise, "noiseParameter", &row.id);
             let n_table = parameters.len();
+            let used = names(std::slice::from_ref(row));
+            let set_by_conditions: Vec<String> =
+                columns.iter().filter(|c| used.contains(c.as_str())).cloned().collect();
             let symbol = |leaf: &Raw| {
                 let name = match leaf {
                     Raw::Time => return Some(Expr::Leaf(Symbol::Time)),
@@ -48,6 +65,8 @@ pub(super) fn record(
                     Symbol::Extra(n_table + n_observable + i - 1)
                 } else if let Some(&q) = model.by_id.get(name) {
                     Symbol::Quantity(q)
+                } else if let Some(i) = set_by_conditions.iter().position(|c| c == name) {
+                    Symbol::Extra(n_table + n_observable + n_noise + i)
                 } else if let Some(&i) = table.get(name) {
                     Symbol::Extra(i)
                 } else {
@@ -76,9 +95,9 @@ pub(super) fn record(
                 .resolve(&row.noise)
                 .map_err(|source| PetabError::Formula { row: row.row, column: "noiseFormula", source })?;
             let readings = vec![Reading::Value(value), Reading::Value(noise)];
-            let recorded =
-                Recorded::new(&Formulas { model, readings, n_extra: n_table + n_observable + n_noise });
-            Ok(Observable { id: row.id.clone(), n_observable, n_noise, recorded })
+            let n_extra = n_table + n_observable + n_noise + set_by_conditions.len();
+            let recorded = Recorded::new(&Formulas { model, readings, n_extra });
+            Ok(Observable { id: row.id.clone(), n_observable, n_noise, set_by_conditions, recorded })
         })
         .collect()
 }
@@ -92,11 +111,7 @@ fn placeholder(name: &str, kind: &str, id: &str) -> Option<usize> {
 /// The highest number of a placeholder in a formula.
 fn placeholders(x: &Expr<Raw>, kind: &str, id: &str) -> usize {
     let mut most = 0;
-    x.leaves(&mut |leaf| {
-        if let Raw::Name(name) = leaf {
-            most = most.max(placeholder(name, kind, id).unwrap_or(0));
-        }
-    });
+    x.names(&mut |name| most = most.max(placeholder(name, kind, id).unwrap_or(0)));
     most
 }
 

@@ -1,17 +1,17 @@
 //! A problem as a whole: its files, checked against each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::error::PetabError;
-use super::observables::{Observable, record};
+use super::observables::{Observable, names, record};
 use super::read::{Tsv, read_yaml};
 use super::tables::{
     self, COPIED, ConditionRow, Measurement, NoiseDistribution, ObservableRow, ParameterRow, Transformation,
     Value,
 };
 use crate::error::KineticsError;
-use crate::model::{Location, Model};
+use crate::model::{Location, Model, QuantityKind};
 use crate::simulate::{Simulator, Tolerances};
 
 /// Where a value comes from: a number, or a parameter of the table by its place.
@@ -26,6 +26,8 @@ pub(super) enum Source {
 pub(super) struct Condition {
     pub(super) id: String,
     pub(super) set: HashMap<usize, Source>,
+    /// What it sets of formulas of observables alone, by name.
+    beside: HashMap<String, Source>,
 }
 
 /// What belongs to a measurement, by places.
@@ -34,7 +36,7 @@ pub(super) struct Link {
     pub(super) observable: usize,
     pub(super) before: Option<usize>,
     pub(super) condition: usize,
-    /// Values of the observable's placeholders, then those of its noise.
+    /// Values of the observable's placeholders, then those of its noise, then what only the condition sets.
     pub(super) placeholders: Vec<Source>,
 }
 
@@ -95,10 +97,24 @@ impl Problem {
             }),
         };
 
+        let mut formulas: Vec<(_, Vec<ObservableRow>)> = Vec::new();
+        for (path, tsv) in tables(&files.observables)? {
+            let rows = tables::observables(&tsv).map_err(at(&path))?;
+            formulas.push((path, rows));
+        }
+        let used: HashSet<&str> = formulas.iter().flat_map(|(_, rows)| names(rows)).collect();
+
         let mut conditions: Vec<Condition> = Vec::new();
-        let mut condition_of = HashMap::new();
+        let (mut condition_of, mut beside) = (HashMap::new(), HashSet::new());
         for (path, tsv) in tables(&files.conditions)? {
-            let rows = tables::conditions(&tsv).map_err(at(&path))?;
+            let (columns, rows) = tables::conditions(&tsv).map_err(at(&path))?;
+            let columns: HashSet<String> =
+                columns.into_iter().filter(|c| !model.by_id.contains_key(c)).collect();
+            if let Some(column) = columns.iter().find(|c| !used.contains(c.as_str())) {
+                let why = "nothing in the model or in the formulas of observables";
+                return Err(at(&path)(PetabError::Target { column: column.clone(), why }));
+            }
+            beside.extend(columns);
             for row in rows {
                 let condition = condition(&model, row, &source, &mut condition_of, conditions.len());
                 conditions.push(condition.map_err(at(&path))?);
@@ -106,17 +122,16 @@ impl Problem {
         }
 
         let (mut observables, mut comparisons, mut observable_of) = (Vec::new(), Vec::new(), HashMap::new());
-        for (path, tsv) in tables(&files.observables)? {
-            let rows: Vec<ObservableRow> = tables::observables(&tsv).map_err(at(&path))?;
-            for row in &rows {
+        for (path, rows) in &formulas {
+            for row in rows {
                 let number = observable_of.len();
                 if observable_of.insert(row.id.clone(), number).is_some() {
                     let (row, id) = (row.row, row.id.clone());
-                    return Err(at(&path)(PetabError::Duplicate { row, column: "observableId", id }));
+                    return Err(at(path)(PetabError::Duplicate { row, column: "observableId", id }));
                 }
                 comparisons.push((row.transformation, row.distribution));
             }
-            observables.extend(record(&model, &parameters, &rows).map_err(at(&path))?);
+            observables.extend(record(&model, &parameters, rows, &beside).map_err(at(path))?);
         }
 
         let (mut measurements, mut links) = (Vec::new(), Vec::new());
@@ -124,7 +139,8 @@ impl Problem {
         for (path, tsv) in tables(&files.measurements)? {
             has_copied.iter_mut().zip(COPIED).for_each(|(has, column)| *has |= tsv.has(column));
             for measurement in tables::measurements(&tsv, 0).map_err(at(&path))? {
-                let link = link(&measurement, &observables, &observable_of, &condition_of, &source);
+                let link =
+                    link(&measurement, &observables, &observable_of, (&conditions, &condition_of), &source);
                 links.push(link.map_err(at(&path))?);
                 measurements.push(measurement);
             }
@@ -185,16 +201,36 @@ fn condition(
     if condition_of.insert(row.id.clone(), number).is_some() {
         return Err(PetabError::Duplicate { row: row.row, column: "conditionId", id: row.id });
     }
-    let mut set = HashMap::new();
+    let (mut set, mut beside) = (HashMap::new(), HashMap::new());
     for (column, value) in &row.settings {
-        let target = |why| PetabError::Target { column: column.clone(), why };
-        let &q = model.by_id.get(column).ok_or_else(|| target("nothing in the model"))?;
+        // A name is one of the table, or else a constant of the model, which this condition may set itself.
+        let value = source(value, row.row, column).or_else(|error| {
+            let Value::Name(id) = value else { return Err(error) };
+            match row.settings.iter().find(|(column, _)| column == id) {
+                Some((column, value)) => source(value, row.row, column),
+                None => constant(model, id).map(Source::Number).ok_or(error),
+            }
+        })?;
+        let Some(&q) = model.by_id.get(column) else {
+            beside.insert(column.clone(), value);
+            continue;
+        };
         if matches!(model.quantities[q].location, Location::Assigned(_)) {
-            return Err(target("what a rule of the model assigns"));
+            let (column, why) = (column.clone(), "what a rule of the model assigns");
+            return Err(PetabError::Target { column, why });
         }
-        set.insert(q, source(value, row.row, column)?);
+        set.insert(q, value);
     }
-    Ok(Condition { id: row.id, set })
+    Ok(Condition { id: row.id, set, beside })
+}
+
+/// The value of a parameter that the model has as a plain number.
+fn constant(model: &Model, id: &str) -> Option<f64> {
+    let quantity = &model.quantities[*model.by_id.get(id)?];
+    let plain = quantity.kind == QuantityKind::Parameter
+        && matches!(quantity.location, Location::Param(_))
+        && quantity.initial_assignment.is_none();
+    (plain && !quantity.given.is_nan()).then_some(quantity.given)
 }
 
 /// Finds what a measurement names.
@@ -202,7 +238,7 @@ fn link(
     measurement: &Measurement,
     observables: &[Observable],
     observable_of: &HashMap<String, usize>,
-    condition_of: &HashMap<String, usize>,
+    (conditions, condition_of): (&[Condition], &HashMap<String, usize>),
     source: &dyn Fn(&Value, usize, &str) -> Result<Source, PetabError>,
 ) -> Result<Link, PetabError> {
     let row = measurement.row;
@@ -228,6 +264,13 @@ fn link(
         for value in values {
             placeholders.push(source(value, row, column)?);
         }
+    }
+    for name in &observables[observable].set_by_conditions {
+        let value = conditions[condition].beside.get(name).copied();
+        placeholders.push(value.ok_or_else(|| {
+            let (column, expected) = ("simulationConditionId".into(), "value in this condition for");
+            PetabError::Unknown { row, column, expected, id: name.clone() }
+        })?);
     }
     Ok(Link { observable, before, condition, placeholders })
 }

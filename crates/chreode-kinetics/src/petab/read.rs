@@ -8,10 +8,18 @@ use serde::Deserialize;
 use super::error::PetabError;
 use crate::error::{KineticsError, read_text};
 
+/// What any problem's YAML file says first.
+#[derive(Debug, Clone, Deserialize)]
+struct Head {
+    format_version: Version,
+    /// Of later versions; as text of any kind.
+    #[serde(default)]
+    extensions: Option<serde::de::IgnoredAny>,
+}
+
 /// The problem's YAML file.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Yaml {
-    format_version: Version,
+struct Yaml {
     parameter_file: OneOrMore,
     problems: Vec<Files>,
 }
@@ -45,6 +53,8 @@ struct Files {
     measurement_files: Vec<String>,
     condition_files: Vec<String>,
     observable_files: Vec<String>,
+    #[serde(default)]
+    mapping_files: Option<Vec<String>>,
 }
 
 /// The files of a problem, with their places.
@@ -61,21 +71,28 @@ pub(super) struct ProblemFiles {
 pub(super) fn read_yaml(path: &Path) -> Result<ProblemFiles, KineticsError> {
     let wrong = |source| KineticsError::Petab { path: path.into(), source: Box::new(source) };
     let text = read_text(path)?;
-    let yaml: Yaml =
-        serde_saphyr::from_str(&text).map_err(|e| wrong(PetabError::Yaml { message: e.to_string() }))?;
-    let version = match yaml.format_version {
+    let not_yaml = |e: serde_saphyr::Error| wrong(PetabError::Yaml { message: e.to_string() });
+    let head: Head = serde_saphyr::from_str(&text).map_err(not_yaml)?;
+    let version = match head.format_version {
         Version::Number(x) => x.to_string(),
         Version::Text(x) => x,
     };
     if !matches!(version.as_str(), "1" | "1.0" | "1.0.0") {
         return Err(wrong(PetabError::Version { version }));
     }
+    if head.extensions.is_some() {
+        return Err(wrong(PetabError::Unsupported { what: "extensions of PEtab are" }));
+    }
+    let yaml: Yaml = serde_saphyr::from_str(&text).map_err(not_yaml)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let places = |names: Vec<String>| names.into_iter().map(|name| folder.join(name)).collect::<Vec<_>>();
     let mut problems = yaml.problems.into_iter();
     let (Some(files), None) = (problems.next(), problems.next()) else {
         return Err(wrong(PetabError::Unsupported { what: "files with none or more than one problem are" }));
     };
+    if files.mapping_files.is_some_and(|files| !files.is_empty()) {
+        return Err(wrong(PetabError::Unsupported { what: "mapping files are" }));
+    }
     let sbml = places(files.sbml_files);
     let [sbml] = sbml.as_slice() else {
         return Err(wrong(PetabError::Unsupported {
@@ -115,7 +132,13 @@ impl Tsv {
             .from_reader(text.as_bytes());
         let table = |e: csv::Error| PetabError::Table { message: e.to_string() };
         let columns: Vec<String> = reader.headers().map_err(table)?.iter().map(str::to_owned).collect();
-        let index = columns.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect();
+        let index: HashMap<String, usize> =
+            columns.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect();
+        if let Some(name) =
+            columns.iter().enumerate().find(|(i, name)| !name.is_empty() && index[*name] != *i)
+        {
+            return Err(PetabError::Table { message: format!("there are two columns `{}`", name.1) });
+        }
         let mut rows = Vec::new();
         for record in reader.records() {
             let record = record.map_err(table)?;

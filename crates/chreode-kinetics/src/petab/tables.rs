@@ -114,19 +114,22 @@ pub(super) struct ConditionRow {
     pub(super) settings: Vec<(String, Value)>,
 }
 
-pub(super) fn conditions(tsv: &Tsv) -> Result<Vec<ConditionRow>, PetabError> {
+/// The columns that set something, and the rows.
+pub(super) fn conditions(tsv: &Tsv) -> Result<(Vec<String>, Vec<ConditionRow>), PetabError> {
     tsv.need(&["conditionId"])?;
-    let targets: Vec<&String> =
-        tsv.columns.iter().filter(|c| !matches!(c.as_str(), "conditionId" | "conditionName" | "")).collect();
-    tsv.rows()
+    let is_target = |c: &&String| !matches!(c.as_str(), "conditionId" | "conditionName" | "");
+    let targets: Vec<String> = tsv.columns.iter().filter(is_target).cloned().collect();
+    let rows: Result<_, _> = tsv
+        .rows()
         .map(|row| {
             let id = row.required("conditionId")?.to_owned();
             // What is left empty, or is no number, is not set.
             let set = targets.iter().filter(|c| !is_nothing(row.text(c)));
-            let settings = set.map(|c| ((*c).clone(), Value::of(row.text(c)))).collect();
+            let settings = set.map(|c| (c.clone(), Value::of(row.text(c)))).collect();
             Ok(ConditionRow { id, row: row.number, settings })
         })
-        .collect()
+        .collect();
+    Ok((targets, rows?))
 }
 
 /// A row of the observable table.

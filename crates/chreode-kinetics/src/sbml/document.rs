@@ -70,7 +70,8 @@ pub(crate) struct Reaction {
     pub(crate) id: String,
     pub(crate) reactants: Vec<SpeciesReference>,
     pub(crate) products: Vec<SpeciesReference>,
-    pub(crate) law: KineticLaw,
+    /// None if it says nothing (level 3 version 2): the reaction then changes nothing.
+    pub(crate) law: Option<KineticLaw>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

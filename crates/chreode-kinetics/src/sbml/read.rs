@@ -27,7 +27,7 @@ pub(crate) fn read(text: &str) -> Result<Document, SbmlError> {
         return Err(SbmlError::Level { level, version });
     }
     for attribute in sbml.0.attributes() {
-        if attribute.name() == "required" && attribute.value() == "true" {
+        if attribute.name() == "required" && matches!(attribute.value().trim(), "true" | "1") {
             let package = attribute.namespace().unwrap_or_default();
             let what = format!("the package {package}, which it requires, is");
             return Err(sbml.unsupported(&what));
@@ -50,8 +50,7 @@ pub(crate) fn read(text: &str) -> Result<Document, SbmlError> {
                     let id = item.required("id")?;
                     let Some(math) = item.math_if_needed(&document)? else { continue };
                     let lambda = read_lambda(math.0).map_err(|e| item.math_error(e))?;
-                    let number = document.functions.len();
-                    if document.functions.insert(id.clone(), (number, lambda)).is_some() {
+                    if document.functions.insert(id.clone(), lambda).is_some() {
                         return Err(SbmlError::Duplicate { id });
                     }
                 }
@@ -76,7 +75,10 @@ pub(crate) fn read(text: &str) -> Result<Document, SbmlError> {
                     let kind = match item.name() {
                         "assignmentRule" => RuleKind::Assignment,
                         "rateRule" => RuleKind::Rate,
-                        "algebraicRule" => return Err(item.unsupported("algebraic rules are")),
+                        "algebraicRule" => match item.math_if_needed(&document)? {
+                            Some(_) => return Err(item.unsupported("algebraic rules are")),
+                            None => continue,
+                        },
                         _ => return Err(item.unexpected("assignmentRule")),
                     };
                     let variable = item.required("variable")?;
@@ -96,7 +98,7 @@ pub(crate) fn read(text: &str) -> Result<Document, SbmlError> {
             "listOfReactions" => {
                 for item in items {
                     let reaction = reaction(item, &document)?;
-                    document.reactions.extend(reaction);
+                    document.reactions.push(reaction);
                 }
             }
             "listOfEvents" => {
@@ -230,8 +232,8 @@ fn compartment(x: At<'_, '_>, level: u32) -> Result<Compartment, SbmlError> {
     let dimensions = x.number("spatialDimensions")?.unwrap_or(3.0);
     Ok(Compartment {
         id: x.required("id")?,
-        // A point has no size, and so no concentrations.
-        size: if dimensions == 0.0 { Some(1.0) } else { x.number("size")? },
+        // A point needs no size: it has no concentrations.
+        size: x.number("size")?.or((dimensions == 0.0).then_some(1.0)),
         constant: x.flag("constant", level == 2)?,
         point: dimensions == 0.0,
         units: x.text("units"),
@@ -262,8 +264,7 @@ fn parameter(x: At<'_, '_>, local: bool) -> Result<Parameter, SbmlError> {
     })
 }
 
-/// None for a reaction whose rate law has no formula (level 3 version 2).
-fn reaction(x: At<'_, '_>, document: &Document) -> Result<Option<Reaction>, SbmlError> {
+fn reaction(x: At<'_, '_>, document: &Document) -> Result<Reaction, SbmlError> {
     let id = x.required("id")?;
     if x.flag("fast", false)? {
         return Err(x.unsupported("fast reactions are"));
@@ -282,7 +283,7 @@ fn reaction(x: At<'_, '_>, document: &Document) -> Result<Option<Reaction>, Sbml
             // Modifiers say what a rate law uses; the law itself uses it.
             "listOfModifiers" => {}
             "kineticLaw" => {
-                let Some(math) = part.formula(document)? else { return Ok(None) };
+                let Some(math) = part.formula(document)? else { continue };
                 let locals = part.list("listOfParameters").chain(part.list("listOfLocalParameters"));
                 let parameters = locals.map(|x| parameter(x, true)).collect::<Result<_, _>>()?;
                 law = Some(KineticLaw { math, parameters });
@@ -290,7 +291,10 @@ fn reaction(x: At<'_, '_>, document: &Document) -> Result<Option<Reaction>, Sbml
             _ => return Err(part.unexpected("kineticLaw, or another part of a reaction")),
         }
     }
-    Ok(Some(Reaction { id, reactants, products, law: law.ok_or_else(|| x.missing("<kineticLaw>"))? }))
+    if law.is_none() && (document.level, document.version) < (3, 2) {
+        return Err(x.missing("<kineticLaw>"));
+    }
+    Ok(Reaction { id, reactants, products, law })
 }
 
 fn species_reference(x: At<'_, '_>, document: &Document) -> Result<SpeciesReference, SbmlError> {

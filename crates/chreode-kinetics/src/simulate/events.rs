@@ -1,5 +1,7 @@
 //! Events as SBML has them: triggers, delays, priorities, assignments.
 
+use chreode_core::philox4x32;
+
 use super::field::Recorded;
 use crate::SimulationError;
 use crate::math::Expr;
@@ -39,6 +41,8 @@ impl EventPrograms {
 struct Pending {
     event: usize,
     time: f64,
+    /// It was triggered just after a time, and waits until just after another.
+    late: bool,
     values: Option<Vec<f64>>,
 }
 
@@ -102,24 +106,35 @@ impl EventState {
                         return Err(SimulationError::Delay { event, delay, t });
                     }
                     let values = event.values_from_trigger_time.then(|| values[2..].to_vec());
-                    self.pending.push(Pending { event: e, time: at.t + delay, values });
+                    let late = ahead.is_some();
+                    self.pending.push(Pending { event: e, time: at.t + delay, late, values });
                 } else if !now && !event.persistent {
                     self.pending.retain(|x| x.event != e);
                 }
                 self.held[e] = now;
             }
-            // Of what is due, the highest priority; of those, what was triggered first.
-            let mut best: Option<(usize, f64)> = None;
-            for (i, x) in self.pending.iter().enumerate().filter(|(_, x)| x.time <= at.t) {
+            // Of what is due, the highest priority; of equal ones any, with a chance of its own, and of those without the first.
+            let is_due = |x: &Pending| x.time < at.t || x.time == at.t && (!x.late || ahead.is_some());
+            let (mut best, mut highest) = (Vec::new(), f64::NEG_INFINITY);
+            for (i, x) in self.pending.iter().enumerate().filter(|(_, x)| is_due(x)) {
                 let priority = programs.events[x.event].values(at.t, at.y, at.p)[1];
-                let better = best.is_none_or(|(j, other)| {
-                    priority > other || priority == other && x.time < self.pending[j].time
-                });
-                if better {
-                    best = Some((i, priority));
+                if best.is_empty() || priority > highest {
+                    (best, highest) = (vec![i], priority);
+                } else if priority == highest {
+                    best.push(i);
                 }
             }
-            let Some((i, _)) = best else { return Ok(changed) };
+            if best.is_empty() {
+                return Ok(changed);
+            }
+            let i = if highest > f64::NEG_INFINITY {
+                let draw = philox4x32([self.executed as u32, (self.executed >> 32) as u32, 0, 0], [0, 0]);
+                best[draw[0] as usize % best.len()]
+            } else {
+                best.into_iter()
+                    .min_by(|&i, &j| self.pending[i].time.total_cmp(&self.pending[j].time))
+                    .unwrap_or(0)
+            };
             let due = self.pending.remove(i);
             let values = match due.values {
                 Some(values) => values,
@@ -135,7 +150,7 @@ impl EventState {
     }
 }
 
-/// Sets what an event assigns: compartments first, in which amounts stay what they are, then the rest.
+/// Sets what an event assigns: species last, after the sizes of their compartments, in which amounts stay what they are.
 fn set(
     model: &Model,
     programs: &mut EventPrograms,
@@ -148,9 +163,9 @@ fn set(
         Location::Param(i) => at.p[i] = x,
         Location::Assigned(_) => {} // no event assigns what a rule does: the compiler checked
     };
-    let is_compartment = |q: usize| model.quantities[q].kind == QuantityKind::Compartment;
+    let is_species = |q: usize| model.quantities[q].kind == QuantityKind::Species;
     let sizes = programs.sizes.values(at.t, at.y, at.p);
-    for ((q, _), &x) in assignments.iter().zip(values).filter(|((q, _), _)| is_compartment(*q)) {
+    for ((q, _), &x) in assignments.iter().zip(values).filter(|((q, _), _)| !is_species(*q)) {
         put(*q, x, at);
     }
     let new_sizes = programs.sizes.values(at.t, at.y, at.p);
@@ -159,7 +174,7 @@ fn set(
     };
     for quantity in &model.quantities {
         let concentration =
-            quantity.kind == QuantityKind::Species && !quantity.stored_as_amount && !quantity.only_substance;
+            quantity.kind == QuantityKind::Species && !(quantity.stored_as_amount || quantity.only_substance);
         let (old, new) = (size(quantity.compartment, &sizes), size(quantity.compartment, &new_sizes));
         if concentration && old != new {
             match quantity.location {
@@ -169,7 +184,7 @@ fn set(
             }
         }
     }
-    for ((q, _), &x) in assignments.iter().zip(values).filter(|((q, _), _)| !is_compartment(*q)) {
+    for ((q, _), &x) in assignments.iter().zip(values).filter(|((q, _), _)| is_species(*q)) {
         let stored = model.stored(*q, x, Form::Formula, size(model.quantities[*q].compartment, &new_sizes));
         put(*q, stored, at);
     }

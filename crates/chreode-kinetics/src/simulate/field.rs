@@ -19,6 +19,22 @@ pub(super) struct RecordedField {
     pattern: Sparsity,
     sparse: bool,
     entries: Vec<f64>,
+    /// States that are infinite or not a number, with their values: they stay so, and the method has zeros for them.
+    frozen: Frozen,
+    point: Vec<f64>,
+}
+
+/// States that are not finite, and their values.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Frozen(Vec<(usize, f64)>);
+
+impl Frozen {
+    /// The whole state, of which a method has the rest.
+    pub(super) fn whole(&self, y: &[f64]) -> Vec<f64> {
+        let mut y = y.to_vec();
+        self.0.iter().for_each(|&(i, value)| y[i] = value);
+        y
+    }
 }
 
 impl RecordedField {
@@ -28,7 +44,41 @@ impl RecordedField {
         let sparse = d >= LEAST_SPARSE && pattern.len() as f64 <= MOST_FILLED * (d * d) as f64;
         let entries = vec![0.0; pattern.len()];
         let (field, jacobian) = (Recorded::new(&Field(model)), Recorded::from(jacobian));
-        Self { d, field, jacobian, pattern, sparse, entries }
+        Self { d, field, jacobian, pattern, sparse, entries, frozen: Frozen::default(), point: vec![0.0; d] }
+    }
+}
+
+impl RecordedField {
+    /// Takes what is not finite out of a state, and what has a rate that is not finite: it becomes what its rate is. Returns what was
+    /// taken out.
+    pub(super) fn freeze(&mut self, t: f64, y: &mut [f64], p: &[f64]) -> Result<Frozen, FieldError> {
+        self.frozen.0.clear();
+        let mut rates = vec![0.0; y.len()];
+        loop {
+            self.eval(t, y, p, &mut rates)?;
+            let before = self.frozen.0.len();
+            for (i, y) in y[..self.d].iter_mut().enumerate() {
+                let value = if y.is_finite() { rates[i] } else { *y };
+                if !value.is_finite() {
+                    self.frozen.0.push((i, value));
+                    *y = 0.0;
+                }
+            }
+            if self.frozen.0.len() == before {
+                return Ok(self.frozen.clone());
+            }
+        }
+    }
+
+    /// Puts all that was taken out back.
+    pub(super) fn thaw(&mut self, y: &mut [f64]) {
+        self.frozen.0.drain(..).for_each(|(i, value)| y[i] = value);
+    }
+
+    /// The states that the formulas see.
+    fn see(&mut self, y: &[f64]) {
+        self.point.copy_from_slice(&y[..self.d]);
+        self.frozen.0.iter().for_each(|&(i, value)| self.point[i] = value);
     }
 }
 
@@ -41,7 +91,9 @@ impl VectorField<f64> for RecordedField {
     }
     fn eval(&mut self, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
         dy[self.d..].fill(0.0);
-        self.field.eval(t, &y[..self.d], p, &mut dy[..self.d]);
+        self.see(y);
+        self.field.eval(t, &self.point, p, &mut dy[..self.d]);
+        self.frozen.0.iter().for_each(|&(i, _)| dy[i] = 0.0);
         Ok(())
     }
 }
@@ -51,11 +103,21 @@ impl Jacobian<f64> for RecordedField {
         self.sparse.then_some(&self.pattern)
     }
     fn jacobian(&mut self, t: f64, y: &[f64], p: &[f64], values: &mut [f64]) -> Result<(), FieldError> {
+        // A derivative that is infinite, such as that of a root at zero, would stop every method; without it some only iterate longer.
+        let zero = |entries: &mut [f64]| entries.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
+        self.see(y);
         if self.sparse {
-            self.jacobian.eval(t, y, p, values);
+            self.jacobian.eval(t, &self.point, p, values);
+            zero(values);
+            if !self.frozen.0.is_empty() {
+                let rows = (0..self.d).flat_map(|j| self.pattern.column(j));
+                let is_frozen = |i: usize| self.frozen.0.iter().any(|&(k, _)| k == i);
+                values.iter_mut().zip(rows).filter(|(_, i)| is_frozen(**i)).for_each(|(x, _)| *x = 0.0);
+            }
             return Ok(());
         }
-        self.jacobian.eval(t, &y[..self.d], p, &mut self.entries);
+        self.jacobian.eval(t, &self.point, p, &mut self.entries);
+        zero(&mut self.entries);
         values.fill(0.0);
         for j in 0..self.d {
             let first = self.pattern.col_starts()[j];
@@ -63,6 +125,7 @@ impl Jacobian<f64> for RecordedField {
                 values[i * self.d + j] = self.entries[first + k];
             }
         }
+        self.frozen.0.iter().for_each(|&(i, _)| values[i * self.d..][..self.d].fill(0.0));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use chreode_solve::{
 
 use super::events::{EventPrograms, EventState, Point};
 use super::field::RecordedField;
-use super::switches::Switches;
+use super::switches::{Switch, Switches};
 use crate::SimulationError;
 use crate::model::{Model, Start};
 
@@ -22,9 +22,9 @@ pub struct Tolerances {
 }
 
 impl Default for Tolerances {
-    /// `rtol = 1e-8`, `atol = 1e-12`.
+    /// `rtol = 1e-9`, `atol = 1e-13`: models that remember what has nearly died out lose four digits of these.
     fn default() -> Self {
-        Self { rtol: 1e-8, atol: 1e-12 }
+        Self { rtol: 1e-9, atol: 1e-13 }
     }
 }
 
@@ -34,6 +34,8 @@ const LARGE: usize = 100;
 const LONGEST_STEP: f64 = 0.01;
 /// How far ahead triggers are looked at, in units of the time or of the run's length.
 const AHEAD: f64 = 1e-10;
+/// A run is as long as this many times what is left to the next time that is saved: those of a run to rest double without end.
+const LONGEST_LEAP: f64 = 1e3;
 /// No more stops in one run.
 const MOST_STOPS: u64 = 1_000_000;
 
@@ -45,13 +47,15 @@ pub struct Simulator {
     switches: Switches,
     events: EventPrograms,
     pub(crate) tolerances: Tolerances,
+    /// The method for so many states.
+    pub(crate) method: fn(usize) -> Box<dyn Stepper<f64>>,
 }
 
 impl Simulator {
     /// Records the formulas of a model.
     pub fn new(model: Model, tolerances: Tolerances) -> Self {
         let (field, switches) = (RecordedField::new(&model), Switches::new(&model));
-        Self { field, switches, events: EventPrograms::new(&model), model, tolerances }
+        Self { field, switches, events: EventPrograms::new(&model), model, tolerances, method: by_size }
     }
 
     /// The model.
@@ -60,8 +64,7 @@ impl Simulator {
     }
 
     pub(super) fn stepper(&self) -> Box<dyn Stepper<f64>> {
-        let d = self.field.dim();
-        if d >= LARGE { Box::new(Bdf::new(1, d)) } else { Box::new(Radau::new(1, d)) }
+        (self.method)(self.field.dim())
     }
 
     pub(crate) fn absolute(&self, y: &[f64]) -> f64 {
@@ -79,22 +82,28 @@ impl Simulator {
         save: &mut dyn FnMut(usize, f64, &[f64], &[f64]) -> bool,
     ) -> Result<Start<f64>, SimulationError> {
         let Start { mut y, mut p } = start;
-        self.check_start(t0, &y, &p)?;
+        let rates = self.check_start(t0, &y, &p)?;
         check_times(t0, times)?;
         let d = self.model.n_states();
         y.resize(self.field.dim(), 0.0);
         let t1 = times.last().copied().unwrap_or(t0);
-        let atol = self.absolute(&y);
+        // What starts from nothing is as large as it soon becomes.
+        let reach: Vec<f64> = rates.iter().map(|rate| rate * (t1 - t0)).collect();
+        let atol = self.absolute(if y.iter().all(|&y| y == 0.0) { &reach } else { &y });
         let mut stepper = self.stepper();
         let mut events = EventState::new(&self.model);
         let (mut t, mut saved, mut stops, mut go_on) = (t0, 0, 0, true);
+        // Until then triggers were looked at already.
+        let mut looked = f64::NEG_INFINITY;
+        let mut far = t1;
         loop {
-            events.settle(
-                &self.model,
-                &mut self.events,
-                &mut Point { t, y: &mut y[..d], p: &mut p },
-                None,
-            )?;
+            if t > looked {
+                let mut at = Point { t, y: &mut y[..d], p: &mut p };
+                events.settle(&self.model, &mut self.events, &mut at, None)?;
+            } else {
+                // What was seen to hold just after the last stop is not asked again before that.
+                looked = self.look_ahead(&mut events, (t, far), &mut y, &mut p)?;
+            }
             while go_on && times.get(saved).is_some_and(|&at| at <= t) {
                 go_on = save(saved, t, &y[..d], &p);
                 saved += 1;
@@ -102,42 +111,38 @@ impl Simulator {
             if t >= t1 || !go_on {
                 break;
             }
+            far = t1.min(t + LONGEST_LEAP * (times[saved] - t));
             if !self.model.events.is_empty() {
-                // Triggers that hold after this time, but not yet at it.
-                let (field, mut rates) = (&mut self.field, vec![0.0; y.len()]);
-                let step = AHEAD * t.abs().max(t1 - t0);
-                let mut ahead = |t: f64, y: &[f64], p: &[f64]| {
-                    let mut y = y.to_vec();
-                    y.resize(rates.len(), 0.0);
-                    // A field that is recorded does not fail.
-                    let _ = field.eval(t, &y, p, &mut rates);
-                    y.iter_mut().zip(&rates).for_each(|(y, dy)| *y += step * dy);
-                    (t + step, y)
-                };
-                let mut at = Point { t, y: &mut y[..d], p: &mut p };
-                events.settle(&self.model, &mut self.events, &mut at, Some(&mut ahead))?;
+                looked = self.look_ahead(&mut events, (t, far), &mut y, &mut p)?;
             }
-            let (times_of_jumps, watched) = self.switches.times((t, t1), &p);
-            let end = times_of_jumps.first().copied().unwrap_or(t1);
-            let end = events.next().map_or(end, |next| end.min(next)).min(t1);
+            // What is not finite is not integrated.
+            let frozen = self.field.freeze(t, &mut y, &p).map_err(SolveError::from)?;
+            let (times_of_jumps, watched) = self.switches.times((t, far), &p);
+            let end = times_of_jumps.first().copied().unwrap_or(far);
+            let end = events.next().map_or(end, |next| end.min(next)).min(far);
             // What is saved at the end is saved after what happens there.
             let count = times[saved..].iter().take_while(|&&at| at < end).count();
             let mut roots: Vec<Event<'_, f64>> = Vec::new();
             let timed = watched.iter().map(|&k| self.switches.timed(k));
-            for root in self.switches.roots.iter().chain(timed) {
-                let mut root = root.clone();
-                roots.push(Event::new(move |t, y: &[f64], p: &[f64]| root.values(t, y, p)[0]).terminal());
+            let switches: Vec<&Switch> = self.switches.roots.iter().chain(timed).collect();
+            for switch in &switches {
+                let (mut root, frozen) = (switch.root.clone(), &frozen);
+                // What is not a number has no sign.
+                let sign = move |t, y: &[f64], p: &[f64]| match root.values(t, &frozen.whole(y), p)[0] {
+                    x if x.is_nan() => 0.0,
+                    x => x,
+                };
+                roots.push(Event::new(sign).terminal());
             }
-            let h_max = if roots.is_empty() { f64::INFINITY } else { LONGEST_STEP * (t1 - t0) };
+            let h_max = if roots.is_empty() { f64::INFINITY } else { LONGEST_STEP * (far - t0) };
             let options = SolveOptions {
                 save_at: &times[saved..saved + count],
                 discontinuities: &[t, end],
                 step: StepSize::Adaptive { h0: None, h_max },
                 ..SolveOptions::tolerance(self.tolerances.rtol, atol)
             };
-            let told = &p;
-            let mut saver =
-                Saver(|i: usize, t: f64, y: &[f64]| go_on = go_on && save(saved + i, t, &y[..d], told));
+            let (start, before, mut states) = (t, y.clone(), Vec::new());
+            let mut saver = Saver(|_, t, y: &[f64]| states.push((t, frozen.whole(&y[..d]))));
             let rhs = &mut Rhs::Jacobian(&mut self.field as &mut dyn Jacobian<f64>);
             let stats =
                 solve_events(rhs, &p, &mut y, (t, end), &mut *stepper, &options, &mut roots, &mut saver)?;
@@ -145,7 +150,32 @@ impl Simulator {
                 Stopped::Event { t, .. } => t,
                 _ => end,
             };
-            saved += times[saved..saved + count].iter().take_while(|&&at| at <= t).count();
+            if let Stopped::Event { index, .. } = stats.stopped
+                && switches[index].jumps
+                && t - start > 1e-12 * t.abs().max(far - t0)
+            {
+                // The last step has seen the other side of the jump: once more, up to it.
+                y.copy_from_slice(&before);
+                states.clear();
+                let count = times[saved..saved + count].iter().take_while(|&&at| at < t).count();
+                let options = SolveOptions {
+                    save_at: &times[saved..saved + count],
+                    discontinuities: &[start, t],
+                    ..options
+                };
+                let mut saver = Saver(|_, t, y: &[f64]| states.push((t, frozen.whole(&y[..d]))));
+                solve_events(rhs, &p, &mut y, (start, t), &mut *stepper, &options, &mut [], &mut saver)?;
+            }
+            self.field.thaw(&mut y);
+            // What is saved at the time of an event is saved after it, to within the rounding of that time.
+            let last = match stats.stopped {
+                Stopped::Event { .. } => t - AHEAD * t.abs().max(far - t),
+                _ => t,
+            };
+            for (at, y) in states.iter().filter(|(at, _)| *at < last) {
+                go_on = go_on && save(saved, *at, y, &p);
+                saved += 1;
+            }
             stops += 1;
             if stops > MOST_STOPS {
                 return Err(SimulationError::TooManyEvents { limit: MOST_STOPS, t });
@@ -155,14 +185,46 @@ impl Simulator {
         Ok(Start { y, p })
     }
 
-    /// The error if a state has no value, or no rate of change, at the start.
-    pub(super) fn check_start(&mut self, t: f64, y: &[f64], p: &[f64]) -> Result<(), SimulationError> {
+    /// Triggers and executes what holds after a time, but not yet at it; returns how far that looked.
+    fn look_ahead(
+        &mut self,
+        events: &mut EventState,
+        (t, t1): (f64, f64),
+        y: &mut [f64],
+        p: &mut [f64],
+    ) -> Result<f64, SimulationError> {
+        let step = AHEAD * t.abs().max(t1 - t);
+        let field = &mut self.field;
+        let n = y.len();
+        // A step of Runge and Kutta, since what a trigger watches may rest for a moment.
+        let mut ahead = |t: f64, y: &[f64], p: &[f64]| {
+            let mut start = y.to_vec();
+            start.resize(n, 0.0);
+            let (mut stage, mut rates, mut after) = (start.clone(), vec![0.0; n], start.clone());
+            for (at, weight, next) in [(0.0, 1.0, 0.5), (0.5, 2.0, 0.5), (0.5, 2.0, 1.0), (1.0, 1.0, 0.0)] {
+                // A field that is recorded does not fail.
+                let _ = field.eval(t + at * step, &stage, p, &mut rates);
+                for (i, dy) in rates.iter().enumerate() {
+                    after[i] += weight / 6.0 * step * dy;
+                    stage[i] = start[i] + next * step * dy;
+                }
+            }
+            (t + step, after)
+        };
+        let d = self.model.n_states();
+        let mut at = Point { t, y: &mut y[..d], p };
+        events.settle(&self.model, &mut self.events, &mut at, Some(&mut ahead))?;
+        Ok(t + step)
+    }
+
+    /// The rates of change at the start; the error if a state has none, or no value.
+    pub(super) fn check_start(&mut self, t: f64, y: &[f64], p: &[f64]) -> Result<Vec<f64>, SimulationError> {
         let needs = || -> Vec<String> {
             let ids = self.model.param_ids().zip(p).filter(|(_, x)| x.is_nan());
             ids.map(|(id, _)| id.to_owned()).collect()
         };
         let id = |i: usize| self.model.quantities[self.model.states[i]].id.clone();
-        if let Some(i) = y.iter().position(|x| !x.is_finite()) {
+        if let Some(i) = y.iter().position(|x| x.is_nan()) {
             return Err(SimulationError::NoValue { id: id(i), needs: needs() });
         }
         let mut y = y.to_vec();
@@ -173,8 +235,13 @@ impl Simulator {
         if let Some(i) = rates[..d].iter().position(|x| !x.is_finite()) {
             return Err(SimulationError::NoRate { id: id(i), value: rates[i], t, needs: needs() });
         }
-        Ok(())
+        rates.truncate(d);
+        Ok(rates)
     }
+}
+
+fn by_size(d: usize) -> Box<dyn Stepper<f64>> {
+    if d >= LARGE { Box::new(Bdf::new(1, d)) } else { Box::new(Radau::new(1, d)) }
 }
 
 fn check_times(t0: f64, times: &[f64]) -> Result<(), SimulationError> {

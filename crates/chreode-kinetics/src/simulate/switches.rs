@@ -10,9 +10,17 @@ use crate::model::{Derivative, Formulas, Location, Model, Reading, Symbol};
 #[derive(Debug, Clone)]
 pub(super) struct Switches {
     /// Functions of time and parameters, which may be linear in time.
-    timed: Vec<Recorded>,
+    timed: Vec<Switch>,
     /// Functions of states.
-    pub(super) roots: Vec<Recorded>,
+    pub(super) roots: Vec<Switch>,
+}
+
+/// A function whose sign changes where a formula jumps.
+#[derive(Debug, Clone)]
+pub(super) struct Switch {
+    pub(super) root: Recorded,
+    /// Whether the formula is one of the right-hand side, not only of a trigger.
+    pub(super) jumps: bool,
 }
 
 impl Switches {
@@ -46,14 +54,22 @@ impl Switches {
             }
         }
         model.laws.iter().for_each(|law| look(&law.rate));
-        model.events.iter().for_each(|event| look(&event.trigger));
-        let (mut timed, mut roots) = (Vec::new(), Vec::new());
-        for root in found {
+        // What triggers look at comes last.
+        let mut in_triggers = Vec::new();
+        model.events.iter().for_each(|event| {
+            event.trigger.visit(&mut |x| {
+                in_triggers.extend(roots(x).into_iter().filter(|root| seen.insert(format!("{root:?}"))));
+            });
+        });
+        let (mut timed, mut of_states) = (Vec::new(), Vec::new());
+        let all = found.into_iter().map(|x| (x, true)).chain(in_triggers.into_iter().map(|x| (x, false)));
+        for (root, jumps) in all {
             let readings = vec![Reading::Value(root)];
-            let recorded = Recorded::new(&Formulas { model, readings, n_extra: 0 });
-            if recorded.sees_states() { roots.push(recorded) } else { timed.push(recorded) }
+            let root = Recorded::new(&Formulas { model, readings, n_extra: 0 });
+            let list = if root.sees_states() { &mut of_states } else { &mut timed };
+            list.push(Switch { root, jumps });
         }
-        Self { timed, roots }
+        Self { timed, roots: of_states }
     }
 
     /// For parameters `p`: the times in the span, without its start, at which something that is linear in time changes its sign, and
@@ -61,7 +77,7 @@ impl Switches {
     pub(super) fn times(&mut self, span: (f64, f64), p: &[f64]) -> (Vec<f64>, Vec<usize>) {
         let (mut times, mut watched) = (Vec::new(), Vec::new());
         let length = span.1 - span.0;
-        for (k, root) in self.timed.iter_mut().enumerate() {
+        for (k, Switch { root, .. }) in self.timed.iter_mut().enumerate() {
             // The states do not matter.
             let y = vec![0.0; root.program.dim()];
             let mut at = |part: f64| root.values(span.0 + part * length, &y, p)[0];
@@ -88,7 +104,7 @@ impl Switches {
     }
 
     /// The function of time that [`times`](Self::times) says must be watched.
-    pub(super) fn timed(&self, k: usize) -> &Recorded {
+    pub(super) fn timed(&self, k: usize) -> &Switch {
         &self.timed[k]
     }
 }

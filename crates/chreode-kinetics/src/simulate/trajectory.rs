@@ -4,7 +4,8 @@ use std::io::Write;
 
 use super::field::Recorded;
 use super::run::Simulator;
-use crate::model::{Formulas, Location, QuantityKind, Reading};
+use crate::math::Expr;
+use crate::model::{Formulas, Location, QuantityKind, Reading, Symbol};
 use crate::{Model, SimulationError};
 
 /// A run of a model: what was saved, `[times, columns]`.
@@ -41,30 +42,34 @@ impl Trajectory {
 }
 
 impl Simulator {
-    /// Runs the model as its file has it from time zero, and saves every species, every compartment and every parameter and
-    /// stoichiometry that is not a plain constant, at the times, which ascend from zero. Species are amounts, or `concentrations`.
+    /// Runs the model as its file has it from time zero, and saves at the times, which ascend from zero: every species, every
+    /// compartment, every parameter and named stoichiometry that may vary or is computed, then the plain constants among these, and
+    /// the rates of the reactions. Species are amounts, or `concentrations`.
     ///
     /// # Errors
     /// [`SimulationError`]: no value at the start, a failure of the integrator, events without an end.
     pub fn trajectory(&mut self, times: &[f64], concentrations: bool) -> Result<Trajectory, SimulationError> {
         let columns = columns(&self.model);
-        let readings = columns
+        let quantities = columns
             .iter()
             .map(|&q| if concentrations { Reading::Concentration(q) } else { Reading::Amount(q) });
-        let readings = readings.collect();
+        let rates = (0..self.model.n_reactions()).map(|r| Reading::Value(Expr::Leaf(Symbol::Reaction(r))));
+        let readings: Vec<Reading> = quantities.chain(rates).collect();
+        let width = readings.len();
         let mut read = Recorded::new(&Formulas { model: &self.model, readings, n_extra: 0 });
-        let mut values = Vec::with_capacity(times.len() * columns.len());
+        let mut values = Vec::with_capacity(times.len() * width);
         let start = self.model.start(0.0, &|_| None);
         self.run(0.0, start, times, &mut |_, t, y, p| {
             values.extend(read.values(t, y, p));
             true
         })?;
-        let ids = columns.iter().map(|&q| self.model.quantities[q].id.clone()).collect();
+        let ids = columns.iter().map(|&q| &self.model.quantities[q].id);
+        let ids = ids.chain(self.model.laws.iter().map(|law| &law.id)).cloned().collect();
         Ok(Trajectory { ids, times: times.to_vec(), values })
     }
 }
 
-/// Species first, then compartments, then the rest.
+/// Species first, then compartments, then what may vary, then constants. Parameters of one rate law are its own.
 fn columns(model: &Model) -> Vec<usize> {
     let shown = |q: usize| {
         let x = &model.quantities[q];
@@ -74,8 +79,9 @@ fn columns(model: &Model) -> Vec<usize> {
             QuantityKind::Species => Some(0),
             QuantityKind::Compartment => Some(1),
             QuantityKind::Parameter if moves => Some(2),
-            QuantityKind::Stoichiometry => Some(3),
-            _ => None,
+            QuantityKind::Stoichiometry if !x.constant || x.initial_assignment.is_some() => Some(3),
+            QuantityKind::Parameter | QuantityKind::Stoichiometry => Some(4),
+            QuantityKind::LocalParameter => None,
         }
     };
     let mut columns: Vec<usize> = (0..model.quantities.len()).filter(|&q| shown(q).is_some()).collect();

@@ -22,7 +22,7 @@
 //!   </reaction></listOfReactions></model></sbml>"#;
 //! let model = Model::from_sbml(text)?;
 //! let run = Simulator::new(model, Tolerances::default()).trajectory(&[0.0, 1.0, 2.0], false)?;
-//! assert_eq!(run.ids, ["A", "B", "cell"]);
+//! assert_eq!(run.ids, ["A", "B", "cell", "k", "decay"]);
 //! assert!((run.column("A").unwrap()[2] - 2.0 * (-1.0_f64).exp()).abs() < 1e-7);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
