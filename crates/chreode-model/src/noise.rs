@@ -205,12 +205,14 @@ impl<T: Real> NoiseNet<T> {
         p[bias..].copy_from_slice(&self.initial);
     }
 
-    /// Sets `φ` and its derivatives from the net's outputs.
-    fn activate(&mut self, z: &[T]) {
+    /// Sets `φ` from the net's outputs, and its derivatives if they are asked for.
+    fn activate(&mut self, z: &[T], slopes: bool) {
         let (phi, d1, d2) = (&mut self.phi[..z.len()], &mut self.d1[..z.len()], &mut self.d2[..z.len()]);
         if self.positive > 0 {
             Activation::Softplus.apply(z, phi);
-            Activation::Softplus.derivatives(z, phi, d1, d2);
+            if slopes {
+                Activation::Softplus.derivatives(z, phi, d1, d2);
+            }
         }
         let outputs = self.places.len();
         if self.positive < outputs {
@@ -223,10 +225,10 @@ impl<T: Real> NoiseNet<T> {
         }
     }
 
-    fn forward_tile(&mut self, n: usize, y: &[T], p: &[T]) {
+    fn forward_tile(&mut self, n: usize, y: &[T], p: &[T], slopes: bool) {
         let outputs = self.places.len();
         let Some(mut net) = self.net.take() else {
-            return self.activate(p); // one row of outputs, for all
+            return self.activate(p, slopes); // one row of outputs, for all
         };
         let k = net.shape().inputs();
         if k == self.d {
@@ -237,13 +239,13 @@ impl<T: Real> NoiseNet<T> {
             }
         }
         net.forward_tile(n, p);
-        self.activate(&net.output(n)[..n * outputs]);
+        self.activate(&net.output(n)[..n * outputs], slopes);
         self.net = Some(net);
     }
 
     /// Sets `g`, `[n, values]`.
     pub(crate) fn diffusion_tile(&mut self, n: usize, y: &[T], p: &[T], g: &mut [T]) {
-        self.forward_tile(n, y, p);
+        self.forward_tile(n, y, p, false);
         self.scatter(&self.phi, g);
     }
 
@@ -270,7 +272,7 @@ impl<T: Real> NoiseNet<T> {
         y_bar: &mut [T],
         p_bar: &mut [T],
     ) {
-        self.forward_tile(n, y, p);
+        self.forward_tile(n, y, p, true);
         let Some(net) = &mut self.net else {
             for (o, &place) in self.places.iter().enumerate() {
                 let column: T = g_bar.chunks_exact(self.values).map(|row| row[place]).sum();
@@ -302,7 +304,7 @@ impl<T: Real> NoiseNet<T> {
         }
         net.forward_tangents(n, p);
         let (z, _, _) = net.outputs_and_bars(n);
-        self.activate(z);
+        self.activate(z, true);
         Some(net)
     }
 

@@ -8,7 +8,7 @@ use chreode_core::{Diffusion, FieldError, NoiseKind, ParamLayout, VectorField};
 use chreode_model::{
     ChemicalNoise, ConfigError, Factor, Hybrid, HybridConfig, RateLaw, RateLaws, RatePart, Rates,
 };
-use chreode_testkit::{check_diffusion_vjp, check_vjp};
+use chreode_testkit::{check_diffusion_vjp, check_jacobian, check_vjp};
 use common::uniform;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -116,6 +116,7 @@ proptest! {
         let y = uniform("y", seed, n * d, 0.2..2.0);
         let lambda = uniform("bar", seed, n * d, -1.0..1.0);
         check_vjp(&mut hybrid, 0.3, &y, &p, &lambda, 5e-6).unwrap(); // powers are steep
+        check_jacobian(&mut hybrid, 0.3, &y[..d], &p, 5e-6).unwrap();
         let g_bar = uniform("g_bar", seed, n * d * m, -1.0..1.0);
 
         check_diffusion_vjp(&mut hybrid, 0.3, &y, &p, &g_bar, 5e-6).unwrap();

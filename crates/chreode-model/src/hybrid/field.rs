@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use chreode_core::{
-    Diffusion, DiffusionVjp, FieldError, NoiseKind, ParamLayout, Real, VectorField, Vjp, sub_seed,
+    Diffusion, DiffusionVjp, FieldError, Jacobian, NoiseKind, ParamLayout, Real, VectorField, Vjp, sub_seed,
 };
 use chreode_linalg::Activation;
 use rand::SeedableRng;
@@ -68,6 +68,10 @@ pub struct Hybrid<T: Real, R = RateLaws<T>> {
     gates_bar: Vec<T>,
     rates_bar: Vec<T>,
     activity_bar: Vec<T>,
+    /// Of the Jacobian: the state in every row, its adjoints `[TILE, d]`, and those of the parameters, which nobody reads.
+    rows: Vec<T>,
+    rows_bar: Vec<T>,
+    unread: Vec<T>,
 }
 
 #[derive(Debug, Clone)]
@@ -158,6 +162,9 @@ impl<T: Real, R: Rates<T>> Hybrid<T, R> {
             gates_bar: buffer(d),
             rates_bar: buffer(m),
             activity_bar: buffer(m),
+            rows: buffer(d),
+            rows_bar: buffer(d),
+            unread: Vec::new(),
             net,
             config,
         })
@@ -492,6 +499,52 @@ impl<T: Real, R: Rates<T>> Vjp<T> for Hybrid<T, R> {
         self.check(t, y, p_bar, y_bar.len(), None)?;
         y_bar.fill(T::ZERO);
         self.backward(t, y, p, Some(lambda), None, y_bar, p_bar)
+    }
+    fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
+        Some(self)
+    }
+}
+
+/// `V⁻¹ S ∂r/∂x`, a reaction a row of one tile: conserved sums have no part in it but rounding.
+impl<T: Real, R: Rates<T>> Jacobian<T> for Hybrid<T, R> {
+    fn jacobian(&mut self, t: f64, y: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError> {
+        self.check(t, y, p, y.len(), None)?;
+        let (d, m) = (self.config.dim(), self.reactions.len());
+        if y.len() != d || values.len() != d * d {
+            return Err(FieldError::Fatal { t, what: "hybrid: a Jacobian is [d, d], of one trajectory" });
+        }
+        values.fill(T::ZERO);
+        let (mut rows, mut rows_bar) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.rows_bar));
+        let mut unread = std::mem::take(&mut self.unread);
+        rows.chunks_exact_mut(d).for_each(|row| row.copy_from_slice(y));
+        unread.clear();
+        unread.resize(p.len(), T::ZERO);
+        let mut result = Ok(());
+        for first in (0..m).step_by(TILE) {
+            let n = TILE.min(m - first);
+            rows_bar.fill(T::ZERO);
+            result = self.forward_tile(t, n, &rows[..n * d], p).and_then(|()| {
+                self.rates_bar[..n * m].fill(T::ZERO);
+                self.activity_bar[..n * m].fill(T::ZERO);
+                (0..n).for_each(|r| self.rates_bar[r * m + first + r] = T::ONE);
+                self.backward_tile(t, n, &rows[..n * d], p, &mut rows_bar[..n * d], &mut unread)
+            });
+            if result.is_err() {
+                break;
+            }
+            for (reaction, slopes) in self.reactions[first..].iter().zip(rows_bar[..n * d].chunks_exact(d)) {
+                for &(i, by) in &reaction.change {
+                    for (value, &slope) in values[i * d..(i + 1) * d].iter_mut().zip(slopes) {
+                        *value += by * slope;
+                    }
+                }
+            }
+        }
+        for (row, &inv_volume) in values.chunks_exact_mut(d).zip(&self.inv_volume) {
+            row.iter_mut().for_each(|value| *value *= inv_volume);
+        }
+        (self.rows, self.rows_bar, self.unread) = (rows, rows_bar, unread);
+        result
     }
 }
 
