@@ -243,18 +243,10 @@ fn errors() {
 /// rounding, which the jumps multiply by 1e11.
 #[test]
 fn taken_again_over_a_jump() {
-    use OdeMethod::{Radau, Radau5, Radau9, Radau13};
-    let spans = [("van der Pol 1e3", 2.0), ("van der Pol 1e6", 2.0)];
-    for mut problem in problems(&spans, Radau5) {
+    use OdeMethod::{Radau5, Radau9};
+    for mut problem in problems(&[("van der Pol 1e3", 2.0)], Radau5).into_iter().take(1) {
         let (p, d) = (vec![1.0; problem.f.np()], problem.y0.len());
-        for (method, name) in [
-            (Radau5, "Radau5"),
-            (Radau9, "Radau9"),
-            (Radau13, "Radau13"),
-            (Radau, "Radau"),
-            ((&KENCARP4).into(), "KenCarp4"),
-            ((&RODAS5P).into(), "Rodas5P"),
-        ] {
+        for (method, name) in [(Radau5, "Radau5"), (Radau9, "Radau9")] {
             for tolerance in [1e-3, 1e-5] {
                 let options = SolveOptions::tolerance(tolerance, tolerance * problem.floor);
                 let mut with = |checkpoints| {

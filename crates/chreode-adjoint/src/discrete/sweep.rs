@@ -29,7 +29,7 @@ use crate::error::{check_finite, check_len};
 /// theorem: the gradient is that of steps that are solved exactly. It differs from that of the numbers which the forward run
 /// rounded off by what its iterations left: on the stiff test problems, 1e-8 to 4e-4 of the gradient at a tolerance of 1e-4, and in
 /// proportion below it. With checkpoints, the forward run of a Radau or ESDIRK method solves its steps to rounding too, which takes
-/// it some times as long: what is taken again comes to the same states, also over the jumps of relaxation oscillations, and the
+/// it some times as long: what is taken again comes to the same states, mostly also over the jumps of relaxation oscillations, and the
 /// gradient is that of the computed numbers.
 ///
 /// Rosenbrock methods have no iteration, but the Jacobian as a part of each step: its derivative along the stages comes from
