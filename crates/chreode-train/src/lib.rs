@@ -26,7 +26,7 @@ pub use engine::{CpuEngine, EngineError, Segment};
 pub use error::{CheckpointError, TrainError};
 pub use evaluate::{Comparison, SamplingFloor, distance_to_time, sampling_floor};
 pub use loss::{
-    Cloud, CloudBar, CloudLoss, Cost, EnergyDistance, LossConfig, LossError, LossReport, SinkhornConfig,
+    Cloud, CloudBar, CloudLoss, Cost, EnergyDistance, LossConfig, LossError, LossReport, Potentials, SinkhornConfig,
     SinkhornDivergence, SinkhornReport, Statistic, effective_sample_size, normalise_log_weights,
     normalise_log_weights_vjp, squared_error,
 };

@@ -8,7 +8,7 @@
 use super::cloud::{Cloud, CloudBar, Weights, check_finite, normalise_log_weights_vjp};
 use super::error::{LossError, check_len};
 use super::origins::Origins;
-use super::pairwise::add_lanes;
+
 use chreode_core::Real;
 use chreode_linalg::{GemmScratch, Transpose, gemm, pairwise_sq_dists};
 use rayon::prelude::*;
@@ -166,7 +166,7 @@ impl<T: Real> EnergyDistance<T> {
 }
 
 /// Copies of both clouds, moved so that the mean of `y` is the origin: the pull is a difference of products.
-fn centre<T: Real>(d: usize, x: &[T], y: &[T], x_out: &mut Vec<T>, y_out: &mut Vec<T>) {
+pub(super) fn centre<T: Real>(d: usize, x: &[T], y: &[T], x_out: &mut Vec<T>, y_out: &mut Vec<T>) {
     x_out.resize(x.len(), T::ZERO);
     y_out.resize(y.len(), T::ZERO);
     for k in 0..d {
@@ -289,4 +289,18 @@ fn self_norm<T: Real>(statistic: Statistic, a: &[T], origins: &Origins) -> Resul
 
 fn weighted_total<T: Real>(a: &[T], rows: &[T]) -> f64 {
     a.iter().zip(rows).map(|(a, r)| a.f64() * r.f64()).sum()
+}
+
+/// The sum of the lanes, halves first.
+#[inline(always)]
+fn add_lanes<T: Real>(v: &[T; LANES]) -> T {
+    let mut s = *v;
+    let mut half = LANES / 2;
+    while half > 0 {
+        for l in 0..half {
+            s[l] += s[l + half];
+        }
+        half /= 2;
+    }
+    s[0]
 }

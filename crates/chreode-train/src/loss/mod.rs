@@ -2,16 +2,14 @@
 //!
 //! A loss compares two weighted clouds of points: the energy distance ([`EnergyDistance`]) and the debiased
 //! Sinkhorn divergence. Series in which every value has its own observation are compared by [`squared_error`].
-//! Start with `energy.rs`; the pairwise sums that both share are in `pairwise.rs`.
+//! Start with `energy.rs`.
 //! Not here: which clouds are compared when (`trainer`), scaling of coordinates (the caller's).
 
 mod cloud;
 mod config;
 mod energy;
 mod error;
-mod kernel;
 mod origins;
-mod pairwise;
 mod sinkhorn;
 mod squared_error;
 mod transport;
@@ -20,5 +18,5 @@ pub use cloud::{Cloud, CloudBar, effective_sample_size, normalise_log_weights, n
 pub use config::{CloudLoss, LossConfig, LossReport};
 pub use energy::{EnergyDistance, Statistic};
 pub use error::LossError;
-pub use sinkhorn::{Cost, SinkhornConfig, SinkhornDivergence, SinkhornReport};
+pub use sinkhorn::{Cost, Potentials, SinkhornConfig, SinkhornDivergence, SinkhornReport};
 pub use squared_error::squared_error;
