@@ -14,7 +14,7 @@ fn main() {
     let c = SinkhornConfig { blur, tolerance: tol, memory_mib: mem, ..Default::default() };
     let mut loss = SinkhornDivergence::<f32>::new(d, c).unwrap();
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().unwrap();
-    for _ in 0..3 {
+    for _ in 0..2 {
         let t = Instant::now();
         let r = loss.evaluate(Cloud::equal(&x), Cloud::equal(&y), Some(CloudBar { states: &mut bar, log_weights: &mut [] })).unwrap();
         println!("{:?} {:?} g {:?}", t.elapsed(), r, &bar[..2]);

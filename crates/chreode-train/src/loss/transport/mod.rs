@@ -22,11 +22,11 @@ use dense::Dense;
 use relaxation::Relaxation;
 use sparse::Sparse;
 
-/// Marginal error to which the levels of the annealing are iterated: potentials that are far from those of their level
-/// make the last one slow. The levels together take half of all iterations at most.
-const LEVEL_TOLERANCE: f64 = 3e-2;
-/// Passes over the whole kernel at a level that is not the last.
+/// Passes over the whole kernel at a level that is not the last. On a list they are cheap, and are made until the marginals
+/// fit: potentials that are far from those of their level make the next one slow.
 const DENSE_PASSES: usize = 2;
+/// Of all iterations, the part that one level may take that is not the last; together they may take half.
+const LEVEL_SHARE: usize = 16;
 /// A list of pairs is checked for what it lacks after so many iterations.
 const CHECK: usize = 8;
 /// Smoothing of distances at zero, for the cost `|x - y|`.
@@ -117,6 +117,8 @@ pub(crate) struct Transport<T> {
     pub(crate) g: Vec<f64>,
     dense: Dense<T>,
     sparse: Sparse,
+    /// Factor of over-relaxation that served last.
+    omega: f64,
     /// Whether the list of pairs stands for the kernel.
     listed: bool,
 }
@@ -137,6 +139,7 @@ impl<T: Real> Transport<T> {
         let (n, m) = p.size();
         self.dense.set(p, config.memory_mib);
         self.listed = false;
+        self.omega = 1.0;
         let epsilon = config.epsilon();
         self.f.resize(n, 0.0);
         self.g.resize(if p.symmetric { 0 } else { m }, 0.0);
@@ -154,9 +157,9 @@ impl<T: Real> Transport<T> {
         while level > epsilon {
             self.choose(p, level);
             let left = (config.max_iterations / 2).saturating_sub(used);
-            let most = if self.listed { left } else { left.min(DENSE_PASSES) };
+            let most = left.min(if self.listed { config.max_iterations / LEVEL_SHARE } else { DENSE_PASSES });
             if most > 0 {
-                used += self.iterate(p, level, config.tolerance.max(LEVEL_TOLERANCE), most)?.iterations;
+                used += self.iterate(p, level, config.tolerance, most)?.iterations;
             }
             level = (level * ratio).max(epsilon);
         }
@@ -202,7 +205,7 @@ impl<T: Real> Transport<T> {
     /// Lists the pairs that lack less than `reach`, unless they are too many.
     fn list(&mut self, p: &Problem<'_, T>, epsilon: f64, reach: f64) {
         let (n, m) = p.size();
-        let most = (n * m / 32).min(128 * n.max(m));
+        let most = (n * m / 8).min((128 * n.max(m)).max(1 << 19));
         self.listed = self.dense.share_within(p, &self.f, &self.g, reach) * (n * m) as f64 <= most as f64
             && self.sparse.build(p, &mut self.dense, &mut self.f, &mut self.g, reach, 2 * most);
         if self.listed {
@@ -218,7 +221,7 @@ impl<T: Real> Transport<T> {
         tolerance: f64,
         most: usize,
     ) -> Result<Convergence, LossError> {
-        let mut relaxation = Relaxation::default();
+        let mut relaxation = Relaxation::from(self.omega);
         let least = negligible::<T>() * epsilon;
         for iteration in 1.. {
             let omega = relaxation.omega();
@@ -232,8 +235,13 @@ impl<T: Real> Transport<T> {
             }
             if !p.symmetric {
                 relaxation.observe(error);
+                self.omega = relaxation.omega();
             }
-            let mut done = error < tolerance || iteration >= most;
+            let mut done = (error < tolerance && !(self.listed && self.sparse.clipped())) || iteration >= most;
+            if self.listed && self.sparse.clipped() && !done {
+                self.sparse.absorb(&mut self.f, &mut self.g, epsilon);
+                self.sparse.start_level(epsilon, f64::INFINITY, 0.0);
+            }
             if self.listed && (done || iteration % CHECK == 0) && !p.symmetric {
                 let lacks = !self.sparse.covers(epsilon, least);
                 if done || lacks {

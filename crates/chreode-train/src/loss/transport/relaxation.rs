@@ -11,15 +11,14 @@ pub(super) struct Relaxation {
     reference: f64,
 }
 
-impl Default for Relaxation {
-    fn default() -> Self {
-        Self { omega: 1.0, since: 0, reference: f64::INFINITY }
-    }
-}
-
 impl Relaxation {
     /// Iterations between two looks at the contraction.
     const WINDOW: usize = 12;
+
+    /// Begins with a factor that served a level before.
+    pub(super) fn from(omega: f64) -> Self {
+        Self { omega, since: 0, reference: f64::INFINITY }
+    }
 
     pub(super) fn omega(&self) -> f64 {
         self.omega

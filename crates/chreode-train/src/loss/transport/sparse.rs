@@ -14,6 +14,8 @@ use rayon::prelude::*;
 const ROWS: usize = 256;
 /// Pairs of a parallel job.
 const PAIRS: usize = 4096;
+/// Exponents above are cut off.
+const MAX_EXPONENT: f64 = 600.0;
 
 /// The list, by rows and by columns, and the scalings `u`, `v` of its kernel.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +30,8 @@ pub(super) struct Sparse {
     y: Scaling,
     /// All pairs that lack less than this are listed.
     reach: f64,
+    /// Whether the kernel had entries too large to hold, so that another is needed once the potentials have moved.
+    clipped: bool,
     next: Vec<u32>,
     before: Vec<f64>,
     pull: Vec<f64>,
@@ -223,6 +227,11 @@ impl Sparse {
         self.reach - epsilon * (self.x.highest() + self.y.highest()) >= least
     }
 
+    /// Whether the kernel is not that of the potentials: see [`start_level`](Self::start_level).
+    pub(super) fn clipped(&self) -> bool {
+        self.clipped
+    }
+
     /// Adds the scalings to the potentials, and to what the pairs lack.
     pub(super) fn absorb(&mut self, f: &mut [f64], g: &mut [f64], epsilon: f64) {
         let symmetric = g.is_empty();
@@ -264,11 +273,16 @@ impl Sparse {
             self.lack.truncate(to);
             self.rows.other.truncate(to);
         }
+        self.clipped = false;
         self.rows.kernel.resize(self.lack.len(), 0.0);
         for (lack, kernel) in self.lack.chunks(64).zip(self.rows.kernel.chunks_mut(64)) {
             let mut exponent = [0.0; 64];
             let exponent = &mut exponent[..lack.len()];
-            exponent.iter_mut().zip(lack).for_each(|(e, l)| *e = (-l / epsilon).min(80.0));
+            for (e, l) in exponent.iter_mut().zip(lack) {
+                *e = -l / epsilon;
+                self.clipped |= *e > MAX_EXPONENT;
+                *e = e.min(MAX_EXPONENT);
+            }
             vexp(exponent, kernel);
         }
         self.transpose();
