@@ -27,8 +27,8 @@ use sparse::Sparse;
 const DENSE_PASSES: usize = 2;
 /// Of all iterations, the part that one level may take that is not the last; together they may take half.
 const LEVEL_SHARE: usize = 16;
-/// A list of pairs is checked for what it lacks after so many iterations.
-const CHECK: usize = 8;
+/// Plain passes over a list before a step of Newton's method.
+const FIRST_PASSES: usize = 4;
 /// Smoothing of distances at zero, for the cost `|x - y|`.
 pub(crate) const DELTA: f64 = 1e-6;
 
@@ -221,46 +221,65 @@ impl<T: Real> Transport<T> {
         tolerance: f64,
         most: usize,
     ) -> Result<Convergence, LossError> {
-        let mut relaxation = Relaxation::from(self.omega);
         let least = negligible::<T>() * epsilon;
-        for iteration in 1.. {
-            let omega = relaxation.omega();
-            let error = if self.listed {
-                self.sparse.pass(p, &self.f, &self.g, epsilon, omega)
-            } else {
-                self.dense.pass(p, &mut self.f, &mut self.g, epsilon, omega)
-            };
+        let mut relaxation = Relaxation::from(self.omega);
+        let (mut iteration, mut patience, mut rest, mut trial) = (0, FIRST_PASSES, FIRST_PASSES, None);
+        loop {
+            iteration += 1;
+            if !self.listed {
+                let error = self.dense.pass(p, &mut self.f, &mut self.g, epsilon, relaxation.omega());
+                if !error.is_finite() {
+                    return Err(LossError::Overflow { value: error });
+                }
+                if !p.symmetric {
+                    relaxation.observe(error);
+                    self.omega = relaxation.omega();
+                }
+                if error < tolerance || iteration >= most {
+                    return Ok(Convergence { error, iterations: iteration });
+                }
+                continue;
+            }
+            let mut error = self.sparse.pass(p, &self.f, &self.g, epsilon);
+            if let Some(before) = trial.take() {
+                patience = FIRST_PASSES;
+                if !(error < 2.0 * before) {
+                    // Too far from the solution for Newton's method: back, and on with plain passes for longer.
+                    self.sparse.go_back(p);
+                    patience *= 2;
+                    error = before;
+                }
+                rest = patience;
+            }
             if !error.is_finite() {
                 return Err(LossError::Overflow { value: error });
             }
-            if !p.symmetric {
-                relaxation.observe(error);
-                self.omega = relaxation.omega();
-            }
-            let mut done = (error < tolerance && !(self.listed && self.sparse.clipped())) || iteration >= most;
-            if self.listed && self.sparse.clipped() && !done {
+            let mut done = (error < tolerance && !self.sparse.clipped()) || iteration >= most;
+            if self.sparse.clipped() && !done {
                 self.sparse.absorb(&mut self.f, &mut self.g, epsilon);
                 self.sparse.start_level(epsilon, f64::INFINITY, 0.0);
             }
-            if self.listed && (done || iteration % CHECK == 0) && !p.symmetric {
-                let lacks = !self.sparse.covers(epsilon, least);
-                if done || lacks {
-                    self.sparse.absorb(&mut self.f, &mut self.g, epsilon);
-                }
-                if lacks {
-                    self.list(p, epsilon, 1.5 * least);
-                    // What the list lacked may be what made the marginals fit.
-                    done = iteration >= most;
-                }
+            rest -= 1;
+            if !p.symmetric && (done || rest == 0) && !self.sparse.covers(epsilon, least) {
+                self.sparse.absorb(&mut self.f, &mut self.g, epsilon);
+                self.list(p, epsilon, 1.5 * least);
+                // What the list lacked may be what made the marginals fit.
+                done = iteration >= most;
             }
             if done {
-                if self.listed && p.symmetric {
+                if self.listed {
                     self.sparse.absorb(&mut self.f, &mut self.g, epsilon);
                 }
                 return Ok(Convergence { error, iterations: iteration });
             }
+            if rest == 0 {
+                rest = 1;
+                if self.listed && !p.symmetric {
+                    iteration += self.sparse.newton(p, &self.f, &self.g, epsilon, most - iteration);
+                    trial = Some(error);
+                }
+            }
         }
-        unreachable!("the loop returns at the last iteration")
     }
 
     /// After [`solve`](Self::solve): fits the rows exactly and adds `scale · a_i Σ_j π_ij / a_i ∂C/∂x_i` to `bar`, if it is not empty;

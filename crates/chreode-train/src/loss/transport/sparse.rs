@@ -16,6 +16,11 @@ const ROWS: usize = 256;
 const PAIRS: usize = 4096;
 /// Exponents above are cut off.
 const MAX_EXPONENT: f64 = 600.0;
+/// Longest step of the logarithm of a scaling by Newton's method.
+const LONGEST: f64 = 4.0;
+/// To what part of its size conjugate gradients reduce the residual, and in how many iterations at most.
+const FORCING: f64 = 0.03;
+const MOST_CONJUGATE: usize = 200;
 
 /// The list, by rows and by columns, and the scalings `u`, `v` of its kernel.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +37,7 @@ pub(super) struct Sparse {
     reach: f64,
     /// Whether the kernel had entries too large to hold, so that another is needed once the potentials have moved.
     clipped: bool,
+    conjugate: Conjugate,
     next: Vec<u32>,
     before: Vec<f64>,
     pull: Vec<f64>,
@@ -55,6 +61,20 @@ struct Scaling {
     weighted: Vec<f64>,
     sum: Vec<f64>,
     ln_sum: Vec<f64>,
+    gradient: Vec<f64>,
+    slope: Vec<f64>,
+    saved: Vec<f64>,
+}
+
+/// Work space of conjugate gradients: solution, residual, direction, its image, and what lies between.
+#[derive(Debug, Clone, Default)]
+struct Conjugate {
+    solution: Vec<f64>,
+    residual: Vec<f64>,
+    direction: Vec<f64>,
+    image: Vec<f64>,
+    rows: Vec<f64>,
+    columns: Vec<f64>,
 }
 
 impl Scaling {
@@ -77,6 +97,35 @@ impl Scaling {
         }
     }
 
+    /// Sets the scalings from their logarithms.
+    fn set<T: Real>(&mut self, weights: &[T]) {
+        vexp(&self.ln, &mut self.value);
+        for ((out, w), v) in self.weighted.iter_mut().zip(weights).zip(&self.value) {
+            *out = w.f64() * v;
+        }
+    }
+
+    /// Sets the lack of mass, and by how much it changes with the logarithm of a scaling.
+    fn gradient<T: Real>(&mut self, p: &Problem<'_, T>, weights: &[T], f: &[f64], epsilon: f64) {
+        self.gradient.clear();
+        self.slope.clear();
+        for (i, w) in weights.iter().enumerate() {
+            let wanted = w.f64() * p.target(f[i] + epsilon * self.ln[i]);
+            let got = self.weighted[i] * self.sum[i];
+            self.gradient.push(wanted - got);
+            self.slope.push(got + wanted * epsilon / p.rho);
+        }
+    }
+
+    /// Moves the logarithms of the scalings, none by more than [`LONGEST`].
+    fn walk<T: Real>(&mut self, weights: &[T], steps: &[f64]) {
+        self.saved.clone_from(&self.ln);
+        for (ln, step) in self.ln.iter_mut().zip(steps) {
+            *ln += step.clamp(-LONGEST, LONGEST);
+        }
+        self.set(weights);
+    }
+
     fn highest(&self) -> f64 {
         self.ln.iter().fold(0.0, |m, &v| m.max(v))
     }
@@ -96,10 +145,7 @@ impl Scaling {
                 self.ln[i] += omega * (to - potential) / epsilon;
             }
         }
-        vexp(&self.ln, &mut self.value);
-        for ((out, w), v) in self.weighted.iter_mut().zip(weights).zip(&self.value) {
-            *out = w.f64() * v;
-        }
+        self.set(weights);
         error
     }
 }
@@ -318,15 +364,118 @@ impl Sparse {
     }
 
     /// Fits rows, then columns, as [`Dense::pass`].
-    pub(super) fn pass<T: Real>(&mut self, p: &Problem<'_, T>, f: &[f64], g: &[f64], epsilon: f64, omega: f64) -> f64 {
+    pub(super) fn pass<T: Real>(&mut self, p: &Problem<'_, T>, f: &[f64], g: &[f64], epsilon: f64) -> f64 {
         if p.symmetric {
             self.rows.sums(&self.x.weighted, &mut self.x.sum);
             return self.x.step(p, p.x.weights, f, epsilon, 0.5);
         }
         self.rows.sums(&self.y.weighted, &mut self.x.sum);
-        let error = self.x.step(p, p.x.weights, f, epsilon, omega);
+        let error = self.x.step(p, p.x.weights, f, epsilon, 1.0);
         self.columns.sums(&self.x.weighted, &mut self.y.sum);
-        error.max(self.y.step(p, p.y.weights, g, epsilon, omega))
+        error.max(self.y.step(p, p.y.weights, g, epsilon, 1.0))
+    }
+
+    /// A step of Newton's method for the dual problem in the logarithms of the scalings. The columns are eliminated; conjugate gradients
+    /// solve for the rows, each iteration at the cost of a pass. Returns how many there were, `most` at most.
+    pub(super) fn newton<T: Real>(
+        &mut self,
+        p: &Problem<'_, T>,
+        f: &[f64],
+        g: &[f64],
+        epsilon: f64,
+        most: usize,
+    ) -> usize {
+        let (n, m) = p.size();
+        let Self { rows, columns, x, y, conjugate: c, .. } = self;
+        rows.sums(&y.weighted, &mut x.sum);
+        columns.sums(&x.weighted, &mut y.sum);
+        x.gradient(p, p.x.weights, f, epsilon);
+        y.gradient(p, p.y.weights, g, epsilon);
+        for (v, n) in [
+            (&mut c.solution, n),
+            (&mut c.residual, n),
+            (&mut c.direction, n),
+            (&mut c.image, n),
+            (&mut c.rows, n),
+            (&mut c.columns, m),
+        ] {
+            v.clear();
+            v.resize(n, 0.0);
+        }
+        let inverse = |slope: f64| if slope > 0.0 { 1.0 / slope } else { 0.0 };
+        // Plan times what is in `c.columns`, into `c.image`.
+        let times_plan = |c: &mut Conjugate| {
+            c.columns.iter_mut().zip(&y.weighted).for_each(|(v, w)| *v *= w);
+            rows.sums(&c.columns, &mut c.image);
+            c.image.iter_mut().zip(&x.weighted).for_each(|(v, w)| *v *= w);
+        };
+        for j in 0..m {
+            c.columns[j] = y.gradient[j] * inverse(y.slope[j]);
+        }
+        times_plan(c);
+        let mut square = 0.0;
+        for i in 0..n {
+            c.residual[i] = x.gradient[i] - c.image[i];
+            c.direction[i] = c.residual[i] * inverse(x.slope[i]);
+            square += c.residual[i] * c.direction[i];
+        }
+        let goal = square * FORCING * FORCING;
+        let mut count = 0;
+        while count < most.min(MOST_CONJUGATE) && square > goal {
+            count += 1;
+            c.rows.iter_mut().zip(&c.direction).zip(&x.weighted).for_each(|((v, d), w)| *v = d * w);
+            columns.sums(&c.rows, &mut c.columns);
+            for j in 0..m {
+                c.columns[j] *= y.weighted[j] * inverse(y.slope[j]);
+            }
+            times_plan(c);
+            let mut curvature = 0.0;
+            for i in 0..n {
+                c.image[i] = x.slope[i] * c.direction[i] - c.image[i];
+                curvature += c.image[i] * c.direction[i];
+            }
+            if !(curvature > 0.0) {
+                break; // nothing left but rounding
+            }
+            let mut length = square / curvature;
+            let before = square;
+            let mut most = 0.0_f64;
+            for i in 0..n { most = most.max((c.solution[i] + length * c.direction[i]).abs()); }
+            let stop = most > LONGEST;
+            if stop { // largest l with max |s + l d| <= LONGEST
+                let mut l = f64::INFINITY;
+                for i in 0..n { let d = c.direction[i]; if d != 0.0 { l = l.min((LONGEST * d.signum() - c.solution[i]) / d); } }
+                length = l;
+            }
+            square = 0.0;
+            for i in 0..n {
+                c.solution[i] += length * c.direction[i];
+                c.residual[i] -= length * c.image[i];
+                square += c.residual[i] * c.residual[i] * inverse(x.slope[i]);
+            }
+            if stop { break; }
+            let again = square / before;
+            for i in 0..n {
+                c.direction[i] = c.residual[i] * inverse(x.slope[i]) + again * c.direction[i];
+            }
+        }
+        // The columns, given the rows.
+        c.rows.iter_mut().zip(&c.solution).zip(&x.weighted).for_each(|((v, s), w)| *v = s * w);
+        columns.sums(&c.rows, &mut c.columns);
+        for j in 0..m {
+            c.columns[j] = (y.gradient[j] - c.columns[j] * y.weighted[j]) * inverse(y.slope[j]);
+        }
+        x.walk(p.x.weights, &c.solution);
+        y.walk(p.y.weights, &c.columns);
+        count
+    }
+
+    /// Takes the last step of Newton's method back.
+    pub(super) fn go_back<T: Real>(&mut self, p: &Problem<'_, T>) {
+        for (scaling, weights) in [(&mut self.x, p.x.weights), (&mut self.y, p.y.weights)] {
+            scaling.ln.clone_from(&scaling.saved);
+            scaling.set(weights);
+        }
     }
 
     /// Fits rows (or columns) exactly and adds their pulls, as [`Transport`](super::Transport) says.
