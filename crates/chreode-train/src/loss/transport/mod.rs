@@ -27,8 +27,15 @@ use sparse::Sparse;
 const DENSE_PASSES: usize = 2;
 /// Of all iterations, the part that one level may take that is not the last; together they may take half.
 const LEVEL_SHARE: usize = 16;
-/// Plain passes over a list before a step of Newton's method.
-const FIRST_PASSES: usize = 4;
+/// Plain passes over a list before each step of Newton's method.
+const PASSES: usize = 4;
+/// How far such a step may move the logarithm of a scaling at first, and at most.
+const FIRST_RADIUS: f64 = 4.0;
+const FARTHEST: f64 = 8.0;
+/// So many pairs may always be listed at the last level.
+const FEW_PAIRS: usize = 1 << 19;
+/// Passes over the whole kernel without a smaller error after which rounding is what is left.
+const STAGNATION: usize = 100;
 /// Smoothing of distances at zero, for the cost `|x - y|`.
 pub(crate) const DELTA: f64 = 1e-6;
 
@@ -148,14 +155,14 @@ impl<T: Real> Transport<T> {
             for (f, a) in self.f.iter_mut().zip(p.x.weights) {
                 *f = if *a > T::ZERO { -0.5 * epsilon * a.f64().ln() } else { 0.0 };
             }
-            self.list(p, epsilon, negligible::<T>() * epsilon);
+            self.list(p, epsilon, negligible::<T>() * epsilon, false);
             return self.iterate(p, epsilon, config.tolerance, config.max_iterations);
         }
         let spread = if warm { self.unrest(p, epsilon) } else { self.first_guess(p) };
         let ratio = config.cost.power(config.scaling);
         let (mut level, mut used) = (spread.max(epsilon), 0);
         while level > epsilon {
-            self.choose(p, level);
+            self.choose(p, level, false);
             let left = (config.max_iterations / 2).saturating_sub(used);
             let most = left.min(if self.listed { config.max_iterations / LEVEL_SHARE } else { DENSE_PASSES });
             if most > 0 {
@@ -163,7 +170,7 @@ impl<T: Real> Transport<T> {
             }
             level = (level * ratio).max(epsilon);
         }
-        self.choose(p, epsilon);
+        self.choose(p, epsilon, true);
         let last = self.iterate(p, epsilon, config.tolerance, config.max_iterations - used)?;
         Ok(Convergence { iterations: used + last.iterations, ..last })
     }
@@ -194,18 +201,20 @@ impl<T: Real> Transport<T> {
     }
 
     /// Decides how the kernel of a level is kept.
-    fn choose(&mut self, p: &Problem<'_, T>, epsilon: f64) {
+    fn choose(&mut self, p: &Problem<'_, T>, epsilon: f64, last: bool) {
         let least = negligible::<T>() * epsilon;
         if self.listed && self.sparse.start_level(epsilon, 1.5 * least, least) {
             return;
         }
-        self.list(p, epsilon, 1.5 * least);
+        self.list(p, epsilon, 1.5 * least, last);
     }
 
     /// Lists the pairs that lack less than `reach`, unless they are too many.
-    fn list(&mut self, p: &Problem<'_, T>, epsilon: f64, reach: f64) {
+    fn list(&mut self, p: &Problem<'_, T>, epsilon: f64, reach: f64, last: bool) {
         let (n, m) = p.size();
-        let most = (n * m / 8).min((128 * n.max(m)).max(1 << 19));
+        // A list costs a few times as much a pair as the whole kernel, but is exact, and has Newton's method.
+        let few = if last { FEW_PAIRS } else { 0 };
+        let most = (n * m / 8).min((128 * n.max(m)).max(FEW_PAIRS)).max(few);
         self.listed = self.dense.share_within(p, &self.f, &self.g, reach) * (n * m) as f64 <= most as f64
             && self.sparse.build(p, &mut self.dense, &mut self.f, &mut self.g, reach, 2 * most);
         if self.listed {
@@ -223,7 +232,8 @@ impl<T: Real> Transport<T> {
     ) -> Result<Convergence, LossError> {
         let least = negligible::<T>() * epsilon;
         let mut relaxation = Relaxation::from(self.omega);
-        let (mut iteration, mut patience, mut rest, mut trial) = (0, FIRST_PASSES, FIRST_PASSES, None);
+        let (mut iteration, mut rest, mut trial, mut radius) = (0, PASSES, None, FIRST_RADIUS);
+        let (mut lowest, mut since) = (f64::INFINITY, 0);
         loop {
             iteration += 1;
             if !self.listed {
@@ -235,21 +245,22 @@ impl<T: Real> Transport<T> {
                     relaxation.observe(error);
                     self.omega = relaxation.omega();
                 }
-                if error < tolerance || iteration >= most {
+                (lowest, since) = if error < lowest { (error, 0) } else { (lowest, since + 1) };
+                if error < tolerance || iteration >= most || since > STAGNATION {
                     return Ok(Convergence { error, iterations: iteration });
                 }
                 continue;
             }
             let mut error = self.sparse.pass(p, &self.f, &self.g, epsilon);
             if let Some(before) = trial.take() {
-                patience = FIRST_PASSES;
-                if !(error < 2.0 * before) {
-                    // Too far from the solution for Newton's method: back, and on with plain passes for longer.
+                rest = PASSES;
+                if error < 2.0 * before {
+                    radius = (2.0 * radius).min(FARTHEST);
+                } else {
+                    radius = (0.25 * radius).max(1.0);
                     self.sparse.go_back(p);
-                    patience *= 2;
                     error = before;
                 }
-                rest = patience;
             }
             if !error.is_finite() {
                 return Err(LossError::Overflow { value: error });
@@ -262,7 +273,7 @@ impl<T: Real> Transport<T> {
             rest -= 1;
             if !p.symmetric && (done || rest == 0) && !self.sparse.covers(epsilon, least) {
                 self.sparse.absorb(&mut self.f, &mut self.g, epsilon);
-                self.list(p, epsilon, 1.5 * least);
+                self.list(p, epsilon, 1.5 * least, true);
                 // What the list lacked may be what made the marginals fit.
                 done = iteration >= most;
             }
@@ -275,7 +286,7 @@ impl<T: Real> Transport<T> {
             if rest == 0 {
                 rest = 1;
                 if self.listed && !p.symmetric {
-                    iteration += self.sparse.newton(p, &self.f, &self.g, epsilon, most - iteration);
+                    iteration += self.sparse.newton(p, &self.f, &self.g, epsilon, radius, most - iteration);
                     trial = Some(error);
                 }
             }

@@ -16,8 +16,6 @@ const ROWS: usize = 256;
 const PAIRS: usize = 4096;
 /// Exponents above are cut off.
 const MAX_EXPONENT: f64 = 600.0;
-/// Longest step of the logarithm of a scaling by Newton's method.
-const LONGEST: f64 = 4.0;
 /// To what part of its size conjugate gradients reduce the residual, and in how many iterations at most.
 const FORCING: f64 = 0.03;
 const MOST_CONJUGATE: usize = 200;
@@ -117,11 +115,11 @@ impl Scaling {
         }
     }
 
-    /// Moves the logarithms of the scalings, none by more than [`LONGEST`].
-    fn walk<T: Real>(&mut self, weights: &[T], steps: &[f64]) {
+    /// Moves the logarithms of the scalings, none by more than `radius`.
+    fn walk<T: Real>(&mut self, weights: &[T], steps: &[f64], radius: f64) {
         self.saved.clone_from(&self.ln);
         for (ln, step) in self.ln.iter_mut().zip(steps) {
-            *ln += step.clamp(-LONGEST, LONGEST);
+            *ln += step.clamp(-radius, radius);
         }
         self.set(weights);
     }
@@ -383,6 +381,7 @@ impl Sparse {
         f: &[f64],
         g: &[f64],
         epsilon: f64,
+        radius: f64,
         most: usize,
     ) -> usize {
         let (n, m) = p.size();
@@ -438,22 +437,24 @@ impl Sparse {
                 break; // nothing left but rounding
             }
             let mut length = square / curvature;
-            let before = square;
-            let mut most = 0.0_f64;
-            for i in 0..n { most = most.max((c.solution[i] + length * c.direction[i]).abs()); }
-            let stop = most > LONGEST;
-            if stop { // largest l with max |s + l d| <= LONGEST
-                let mut l = f64::INFINITY;
-                for i in 0..n { let d = c.direction[i]; if d != 0.0 { l = l.min((LONGEST * d.signum() - c.solution[i]) / d); } }
-                length = l;
+            // Where the step leaves the trusted region it ends [Steihaug 1983].
+            let mut leaves = false;
+            for (&s, &d) in c.solution.iter().zip(&c.direction) {
+                if (s + length * d).abs() > radius {
+                    length = (radius * d.signum() - s) / d;
+                    leaves = true;
+                }
             }
+            let before = square;
             square = 0.0;
             for i in 0..n {
                 c.solution[i] += length * c.direction[i];
                 c.residual[i] -= length * c.image[i];
                 square += c.residual[i] * c.residual[i] * inverse(x.slope[i]);
             }
-            if stop { break; }
+            if leaves {
+                break;
+            }
             let again = square / before;
             for i in 0..n {
                 c.direction[i] = c.residual[i] * inverse(x.slope[i]) + again * c.direction[i];
@@ -465,8 +466,8 @@ impl Sparse {
         for j in 0..m {
             c.columns[j] = (y.gradient[j] - c.columns[j] * y.weighted[j]) * inverse(y.slope[j]);
         }
-        x.walk(p.x.weights, &c.solution);
-        y.walk(p.y.weights, &c.columns);
+        x.walk(p.x.weights, &c.solution, radius);
+        y.walk(p.y.weights, &c.columns, radius);
         count
     }
 
