@@ -36,6 +36,14 @@ impl Cost {
         }
     }
 
+    /// As [`of_square`](Self::of_square), with its kink at zero.
+    pub(crate) fn exact(self, r2: f64) -> f64 {
+        match self {
+            Self::HalfSquare => r2 / 2.0,
+            Self::Distance => r2.sqrt(),
+        }
+    }
+
     /// `r^p`.
     pub(crate) fn power(self, r: f64) -> f64 {
         match self {
