@@ -33,6 +33,8 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
         Task::Ode(ode) => self::ode(&ode),
         Task::Ensembles(asked) => take_turns(&turns::ENSEMBLES, &asked),
         Task::Gradient(asked) => take_turns(&turns::GRADIENT, &asked),
+        Task::Sinkhorn(asked) => take_turns(&turns::SINKHORN, &asked),
+        Task::Train(asked) => take_turns(&turns::TRAIN, &asked),
     }
 }
 
@@ -119,6 +121,6 @@ fn take_turns(task: &turns::Task, asked: &Turns) -> Result<bool> {
         bail!("{} is missing", script.display());
     }
     let program = build(&workspace)?;
-    println!("One thread each, CPU time, taking turns{}.", load());
+    println!("Threads: {} each; CPU time, taking turns{}.", asked.threads, load());
     turns::run(task, &program, &script, asked, csv)
 }

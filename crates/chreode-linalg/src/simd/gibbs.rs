@@ -53,7 +53,8 @@ impl<T: Elementary> GibbsRow<'_, T> {
         }
         // The rest goes through the same arithmetic, padded.
         let n = c_rest.len();
-        let (mut c, mut h, mut w, mut k) = ([T::ZERO; BLOCK], [T::ZERO; BLOCK], [T::ZERO; BLOCK], [T::ZERO; BLOCK]);
+        let (mut c, mut h, mut w, mut k) =
+            ([T::ZERO; BLOCK], [T::ZERO; BLOCK], [T::ZERO; BLOCK], [T::ZERO; BLOCK]);
         c[..n].copy_from_slice(c_rest);
         h[..n].copy_from_slice(h_rest);
         w[..n].copy_from_slice(w_rest);

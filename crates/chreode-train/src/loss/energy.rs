@@ -87,7 +87,11 @@ impl<T: Real> EnergyDistance<T> {
     }
 
     /// With another distance.
-    pub(super) fn with_distance(d: usize, statistic: Statistic, distance: Distance) -> Result<Self, LossError> {
+    pub(super) fn with_distance(
+        d: usize,
+        statistic: Statistic,
+        distance: Distance,
+    ) -> Result<Self, LossError> {
         if d == 0 {
             return Err(LossError::Setting { name: "d", value: 0.0, rule: "must be at least 1" });
         }
@@ -211,7 +215,9 @@ fn row_sums<T: Real>(
 ) {
     let rows = x.par_chunks(ROWS * d).zip(sums.par_chunks_mut(ROWS)).zip(jobs).enumerate();
     if pull.is_empty() {
-        rows.for_each(|(k, ((x, sums), job))| block(d, distance, (k * ROWS, x), y, w, origins, job, sums, &mut []));
+        rows.for_each(|(k, ((x, sums), job))| {
+            block(d, distance, (k * ROWS, x), y, w, origins, job, sums, &mut [])
+        });
     } else {
         rows.zip(pull.par_chunks_mut(ROWS * d)).for_each(|((k, ((x, sums), job)), pull)| {
             block(d, distance, (k * ROWS, x), y, w, origins, job, sums, pull);
@@ -315,7 +321,8 @@ fn weigh_gaussian<T: Real>(narrowest: f64, widths: u32, row: &mut [T], w: &[T]) 
         }
         for (l, (r, &w)) in row.iter_mut().zip(w).enumerate() {
             // Equal points are at no distance, and pull nowhere.
-            let (value, pull) = if *r > T::ZERO { (T::ONE - sum[l] * T::c(share), slope[l]) } else { (T::ZERO, T::ZERO) };
+            let (value, pull) =
+                if *r > T::ZERO { (T::ONE - sum[l] * T::c(share), slope[l]) } else { (T::ZERO, T::ZERO) };
             *r = w * pull;
             s[l % LANES] += w * value;
             v[l % LANES] += *r;

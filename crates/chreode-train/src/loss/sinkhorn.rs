@@ -10,8 +10,8 @@
 //! References: [FSVATP19] Feydy et al. (2019), AISTATS, PMLR 89, 2681-2690.
 
 use super::cloud::{Cloud, CloudBar, Weights, check_finite, normalise_log_weights_vjp};
-use super::error::{LossError, check_len};
 use super::energy::centre;
+use super::error::{LossError, check_len};
 use super::transport::{DELTA, Problem, Side, Transport};
 use chreode_core::Real;
 use serde::{Deserialize, Serialize};
@@ -239,14 +239,8 @@ impl<T: Real> SinkhornDivergence<T> {
         let (a, b) = (&self.weights.a[..], &self.weights.b[..]);
         let xs = Side { points: &self.x, weights: a };
         let ys = Side { points: &self.y, weights: b };
-        let problem = |x, y, symmetric| Problem {
-            d,
-            cost: self.config.cost,
-            x,
-            y,
-            symmetric,
-            rho: self.config.rho(),
-        };
+        let problem =
+            |x, y, symmetric| Problem { d, cost: self.config.cost, x, y, symmetric, rho: self.config.rho() };
         let (cross, own_x, own_y) = (problem(xs, ys, false), problem(xs, xs, true), problem(ys, ys, true));
         let (transport, config, epsilon) = (&mut self.transport, &self.config, self.config.epsilon());
         bar.fill(T::ZERO);
@@ -254,7 +248,9 @@ impl<T: Real> SinkhornDivergence<T> {
 
         let warm = match &potentials {
             Some(p) if p.f.len() == n && p.g.len() == m => {
-                for (what, p) in [("potentials of the first cloud", &p.f), ("potentials of the second cloud", &p.g)] {
+                for (what, p) in
+                    [("potentials of the first cloud", &p.f), ("potentials of the second cloud", &p.g)]
+                {
                     if let Some(row) = p.iter().position(|v| !v.is_finite()) {
                         return Err(LossError::NonFinite { what, row });
                     }
@@ -272,7 +268,8 @@ impl<T: Real> SinkhornDivergence<T> {
         }
         let mut value = transport.finish_rows(&cross, epsilon, 1.0, bar);
         // What a unit of weight adds, those terms left out that are the same for all.
-        let gain = |f: &f64| cross.reward(*f) - if cross.rho.is_finite() { epsilon * cross.target(*f) } else { 0.0 };
+        let gain =
+            |f: &f64| cross.reward(*f) - if cross.rho.is_finite() { epsilon * cross.target(*f) } else { 0.0 };
         self.x_potential.clear();
         self.x_potential.extend(transport.f.iter().map(gain));
         if with_y {
@@ -291,7 +288,8 @@ impl<T: Real> SinkhornDivergence<T> {
             self.y_potential.iter_mut().zip(&transport.f).for_each(|(p, f)| *p -= gain(f));
         }
 
-        for (bar, potential, w) in [(weight_bar, &self.x_potential, a), (other_weight, &self.y_potential, b)] {
+        for (bar, potential, w) in [(weight_bar, &self.x_potential, a), (other_weight, &self.y_potential, b)]
+        {
             if !bar.is_empty() {
                 bar.iter_mut().zip(potential).for_each(|(b, &p)| *b = T::c(p));
                 normalise_log_weights_vjp(w, bar);

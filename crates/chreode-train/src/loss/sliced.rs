@@ -159,15 +159,17 @@ impl<T: Real> SlicedWasserstein<T> {
         if !bar.is_empty() {
             self.scratch.resize_with(n.div_ceil(ROWS), || Product(Vec::new(), GemmScratch::new()));
             let (slopes, directions, share) = (&self.slopes, &self.directions, T::c(1.0 / count as f64));
-            bar.par_chunks_mut(ROWS * d).zip(&mut self.scratch).enumerate().for_each(|(k, (bar, product))| {
-                let (first, rows) = (k * ROWS, bar.len() / d);
-                let Product(block, scratch) = product;
-                block.clear();
-                for line in slopes.chunks_exact(n) {
-                    block.extend(line[first..first + rows].iter().map(|&s| s * share));
-                }
-                gemm((rows, d, count), Transpose::A, block, directions, false, bar, scratch);
-            });
+            bar.par_chunks_mut(ROWS * d).zip(&mut self.scratch).enumerate().for_each(
+                |(k, (bar, product))| {
+                    let (first, rows) = (k * ROWS, bar.len() / d);
+                    let Product(block, scratch) = product;
+                    block.clear();
+                    for line in slopes.chunks_exact(n) {
+                        block.extend(line[first..first + rows].iter().map(|&s| s * share));
+                    }
+                    gemm((rows, d, count), Transpose::A, block, directions, false, bar, scratch);
+                },
+            );
         }
         if !weight_bar.is_empty() {
             for (i, bar) in weight_bar.iter_mut().enumerate() {

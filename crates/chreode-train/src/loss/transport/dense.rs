@@ -156,7 +156,14 @@ impl<T: Real> Dense<T> {
     }
 
     /// Fits rows, then columns, by steps `omega` times the plain one; returns the larger of the errors that their marginals had.
-    pub(super) fn pass(&mut self, p: &Problem<'_, T>, f: &mut [f64], g: &mut [f64], epsilon: f64, omega: f64) -> f64 {
+    pub(super) fn pass(
+        &mut self,
+        p: &Problem<'_, T>,
+        f: &mut [f64],
+        g: &mut [f64],
+        epsilon: f64,
+        omega: f64,
+    ) -> f64 {
         let (n, m) = p.size();
         self.keep_costs(p);
         narrow(if p.symmetric { f } else { g }, &mut self.h);
@@ -350,7 +357,8 @@ impl<T: Real> Dense<T> {
                     let before = job.found.len();
                     indices_below(cost, h, T::c(f[i - first + q] + reach), &mut job.found);
                     if job.found.len() == before {
-                        let best = cost.iter().zip(h).map(|(&c, &h)| (c - h).f64()).fold(f64::INFINITY, f64::min);
+                        let best =
+                            cost.iter().zip(h).map(|(&c, &h)| (c - h).f64()).fold(f64::INFINITY, f64::min);
                         job.raised.push((i + q, best));
                         indices_below(cost, h, T::c(best + reach), &mut job.found);
                     }

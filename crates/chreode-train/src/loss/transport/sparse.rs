@@ -3,8 +3,8 @@
 //! A pair lacks `C_ij - f_i - g_j`; the list has all that lack less than some reach when it is made, with exact costs in `f64`.
 //! Potentials that have risen since then by less than what the reach is above `ε` times thirty or so leave it complete.
 
-use super::{DELTA, Problem};
 use super::dense::Dense;
+use super::{DELTA, Problem};
 use crate::loss::sinkhorn::Cost;
 use chreode_core::Real;
 use chreode_linalg::{vexp, vln};
@@ -129,7 +129,14 @@ impl Scaling {
     }
 
     /// A step of `omega` times the plain one, given the sums of the lines; returns by how much the marginal was off.
-    fn step<T: Real>(&mut self, p: &Problem<'_, T>, weights: &[T], f: &[f64], epsilon: f64, omega: f64) -> f64 {
+    fn step<T: Real>(
+        &mut self,
+        p: &Problem<'_, T>,
+        weights: &[T],
+        f: &[f64],
+        epsilon: f64,
+        omega: f64,
+    ) -> f64 {
         vln(&self.sum, &mut self.ln_sum);
         let mut error = 0.0;
         for (i, w) in weights.iter().enumerate() {
@@ -504,16 +511,19 @@ impl Sparse {
         if !bar.is_empty() {
             self.pull.resize(bar.len(), 0.0);
             let (own, before) = (&*own, &self.before[..]);
-            self.pull.par_chunks_mut(p.d).zip(bar.par_chunks_mut(p.d)).with_min_len(ROWS).enumerate().for_each(
-                |(i, (pull, bar))| {
+            self.pull
+                .par_chunks_mut(p.d)
+                .zip(bar.par_chunks_mut(p.d))
+                .with_min_len(ROWS)
+                .enumerate()
+                .for_each(|(i, (pull, bar))| {
                     if own.sum[i] > 0.0 {
                         let mass = q.target(potential[i] + epsilon * own.ln[i]) / own.sum[i];
                         lines.pull(&q, i, before, pull);
                         let mass = scale * q.x.weights[i].f64() * mass;
                         bar.iter_mut().zip(&*pull).for_each(|(b, v)| *b += T::c(mass * v));
                     }
-                },
-            );
+                });
         }
         self.absorb(f, g, epsilon);
     }
