@@ -6,7 +6,8 @@ use chreode_core::BrownianIncrements;
 use chreode_model::{DiffusionConfig, ModelConfig, NeuralSde};
 use chreode_solve::TimeGrid;
 use chreode_train::{
-    Cloud, CloudBar, CpuEngine, Model, Optimiser, OptimiserConfig, Segment, SinkhornConfig, SinkhornDivergence,
+    Cloud, CloudBar, CpuEngine, Model, Optimiser, OptimiserConfig, Segment, SinkhornConfig,
+    SinkhornDivergence,
 };
 
 use crate::gradient::noise;

@@ -1,5 +1,8 @@
 //! Passes over the whole kernel, block by block of its rows; costs are kept if they fit the memory budget, else computed anew.
 //!
+//! Half squared distances are `|x|²/2 + |y|²/2 - x·y`, where that is exact enough for the blur: the norms go to the potentials, and one
+//! product is left. Otherwise, and for other costs, distances come from differences.
+//!
 //! The blocks are shared between jobs by the number of rows alone, and the jobs' sums are added in order: same bits for any
 //! number of threads, and with or without kept costs.
 
@@ -20,6 +23,13 @@ pub(super) struct Dense<T> {
     /// Costs, `[n, m]`, if they are kept.
     cost: Vec<T>,
     keep: bool,
+    /// Whether the kept ones are products.
+    kept_product: bool,
+    /// Half squared norms of both clouds' points, their maximum, and the second cloud's points times minus one.
+    x_norm: Vec<f64>,
+    y_norm: Vec<f64>,
+    top: f64,
+    minus_y: Vec<T>,
     /// Potentials of the columns.
     h: Vec<T>,
     jobs: Vec<Job<T>>,
@@ -79,11 +89,6 @@ fn rows_per_block(m: usize) -> usize {
     (BLOCK / m.max(1)).clamp(8, 64)
 }
 
-fn narrow<T: Real>(values: &[f64], out: &mut Vec<T>) {
-    out.clear();
-    out.extend(values.iter().map(|&v| T::c(v)));
-}
-
 impl Cost {
     /// Turns squared distances into costs.
     fn apply<T: Real>(self, r2: &mut [T]) {
@@ -98,11 +103,33 @@ impl Cost {
     }
 }
 
-/// Costs of the rows that `points` has, `[rows, m]`.
-fn costs<T: Real>(p: &Problem<'_, T>, points: &[T], out: &mut Vec<T>, scratch: &mut GemmScratch<T>) {
-    out.resize(points.len() / p.d * p.y.weights.len(), T::ZERO);
-    pairwise_sq_dists(points, p.y.points, p.d, out, scratch);
-    p.cost.apply(out);
+/// How the costs of a pass are computed.
+#[derive(Clone, Copy)]
+struct Source<'a, T> {
+    /// The second cloud's points times minus one, for products `-x·y`; empty for costs from differences.
+    minus_y: &'a [T],
+    /// Half squared norms of the rows, for products.
+    x_norm: &'a [f64],
+    /// All of them, if they are kept.
+    kept: &'a [T],
+}
+
+impl<T: Real> Source<'_, T> {
+    /// What is to be taken from the potential of row `i`.
+    fn shift(&self, i: usize) -> f64 {
+        if self.minus_y.is_empty() { 0.0 } else { self.x_norm[i] }
+    }
+
+    /// Costs of the rows that `points` has, `[rows, m]`.
+    fn costs(&self, p: &Problem<'_, T>, points: &[T], out: &mut [T], scratch: &mut GemmScratch<T>) {
+        let (rows, m) = (points.len() / p.d, p.y.weights.len());
+        if self.minus_y.is_empty() {
+            pairwise_sq_dists(points, p.y.points, p.d, out, scratch);
+            p.cost.apply(out);
+        } else {
+            gemm((rows, m, p.d), Transpose::B, points, self.minus_y, false, out, scratch);
+        }
+    }
 }
 
 impl<T: Real> Job<T> {
@@ -110,7 +137,7 @@ impl<T: Real> Job<T> {
     fn each_block(
         &mut self,
         p: &Problem<'_, T>,
-        kept: &[T],
+        source: Source<'_, T>,
         (first, end): (usize, usize),
         mut block: impl FnMut(usize, &[T], &mut Self),
     ) {
@@ -119,11 +146,13 @@ impl<T: Real> Job<T> {
         let mut cost = std::mem::take(&mut self.cost);
         for i in (first..end).step_by(step) {
             let last = (i + step).min(end);
-            let here = if kept.is_empty() {
-                costs(p, &p.x.points[i * p.d..last * p.d], &mut cost, &mut self.scratch);
-                &cost[..]
+            let here = if source.kept.is_empty() {
+                cost.resize(((last - i) * m).max(cost.len()), T::ZERO);
+                let out = &mut cost[..(last - i) * m];
+                source.costs(p, &p.x.points[i * p.d..last * p.d], out, &mut self.scratch);
+                &*out
             } else {
-                &kept[i * m..last * m]
+                &source.kept[i * m..last * m]
             };
             block(i, here, self);
         }
@@ -139,20 +168,53 @@ impl<T: Real> Dense<T> {
         self.jobs.resize_with(self.jobs.len().max(jobs), Job::default);
         self.keep = n * m * size_of::<T>() <= memory_mib << 20;
         self.cost.clear();
+        let norms = |points: &[T], out: &mut Vec<f64>| {
+            out.clear();
+            out.extend(
+                points.chunks_exact(p.d).map(|x| 0.5 * x.iter().map(|x| x.f64() * x.f64()).sum::<f64>()),
+            );
+        };
+        norms(p.x.points, &mut self.x_norm);
+        norms(p.y.points, &mut self.y_norm);
+        self.top = self.x_norm.iter().chain(&self.y_norm).fold(0.0, |m, &v| m.max(v));
+        self.minus_y.clear();
+        self.minus_y.extend(p.y.points.iter().map(|&y| -y));
     }
 
-    fn keep_costs(&mut self, p: &Problem<'_, T>) {
-        if !self.keep || !self.cost.is_empty() {
+    /// Whether products are exact enough where a cost of `scale` counts.
+    fn by_product(&self, p: &Problem<'_, T>, scale: f64) -> bool {
+        p.cost == Cost::HalfSquare && 8.0 * T::EPSILON.f64() * self.top < 0.01 * scale
+    }
+
+    /// Sets the potentials of the columns as products, or distances, want them.
+    fn set_columns(&mut self, g: &[f64], product: bool) {
+        self.h.clear();
+        if product {
+            self.h.extend(g.iter().zip(&self.y_norm).map(|(g, y)| T::c(g - y)));
+        } else {
+            self.h.extend(g.iter().map(|&g| T::c(g)));
+        }
+    }
+
+    fn source(&self, product: bool, with_kept: bool) -> Source<'_, T> {
+        let minus_y = if product { &self.minus_y[..] } else { &[] };
+        let kept = if with_kept && self.kept_product == product { &self.cost[..] } else { &[] };
+        Source { minus_y, x_norm: &self.x_norm, kept }
+    }
+
+    fn keep_costs(&mut self, p: &Problem<'_, T>, product: bool) {
+        if !self.keep || (!self.cost.is_empty() && self.kept_product == product) {
             return;
         }
         let (n, m) = p.size();
-        self.cost.resize(n * m, T::ZERO);
+        let mut cost = std::mem::take(&mut self.cost);
+        cost.resize(n * m, T::ZERO);
         let rows = rows_per_job(n);
-        let each = self.cost.par_chunks_mut(rows * m).zip(p.x.points.par_chunks(rows * p.d));
-        each.zip(&mut self.jobs).for_each(|((out, points), job)| {
-            pairwise_sq_dists(points, p.y.points, p.d, out, &mut job.scratch);
-            p.cost.apply(out);
-        });
+        let mut jobs = std::mem::take(&mut self.jobs);
+        let source = self.source(product, false);
+        let each = cost.par_chunks_mut(rows * m).zip(p.x.points.par_chunks(rows * p.d));
+        each.zip(&mut jobs).for_each(|((out, points), job)| source.costs(p, points, out, &mut job.scratch));
+        (self.cost, self.jobs, self.kept_product) = (cost, jobs, product);
     }
 
     /// Fits rows, then columns, by steps `omega` times the plain one; returns the larger of the errors that their marginals had.
@@ -165,16 +227,19 @@ impl<T: Real> Dense<T> {
         omega: f64,
     ) -> f64 {
         let (n, m) = p.size();
-        self.keep_costs(p);
-        narrow(if p.symmetric { f } else { g }, &mut self.h);
-        let (rows, h, kept, inv) = (rows_per_job(n), &self.h[..], &self.cost[..], T::c(1.0 / epsilon));
+        let product = self.by_product(p, epsilon);
+        self.keep_costs(p, product);
+        self.set_columns(if p.symmetric { f } else { g }, product);
+        let mut jobs = std::mem::take(&mut self.jobs);
+        let (rows, h, inv) = (rows_per_job(n), &self.h[..], T::c(1.0 / epsilon));
+        let source = self.source(product, true);
         let old_g = &*g;
-        f.par_chunks_mut(rows).zip(&mut self.jobs).enumerate().for_each(|(k, (f, job))| {
+        f.par_chunks_mut(rows).zip(&mut jobs).enumerate().for_each(|(k, (f, job))| {
             let first = k * rows;
             job.columns.clear();
             job.columns.resize(if p.symmetric { 0 } else { m }, T::ZERO);
             job.error = 0.0;
-            job.each_block(p, kept, (first, first + f.len()), |i, cost, job| {
+            job.each_block(p, source, (first, first + f.len()), |i, cost, job| {
                 let count = cost.len() / m;
                 job.kernel.resize(cost.len().max(job.kernel.len()), T::ZERO);
                 job.scale.resize(count.max(job.scale.len()), T::ZERO);
@@ -183,14 +248,16 @@ impl<T: Real> Dense<T> {
                     cost.chunks_exact(m).zip(job.kernel.chunks_exact_mut(m)).zip(f).enumerate()
                 {
                     let a = p.x.weights[i + q].f64();
-                    let mut sum = gibbs_row(cost, h, p.y.weights, T::c(*f), inv, kernel).f64();
+                    let mut sum =
+                        gibbs_row(cost, h, p.y.weights, T::c(*f - source.shift(i + q)), inv, kernel).f64();
                     let mut from = *f;
                     if !(sum > 0.0 && sum.is_finite()) && !p.symmetric {
                         // It says nothing: the potential is found anew.
                         *f = p.softmin(i + q, old_g, epsilon);
                         job.error += a;
                         from = *f;
-                        sum = gibbs_row(cost, h, p.y.weights, T::c(*f), inv, kernel).f64();
+                        sum = gibbs_row(cost, h, p.y.weights, T::c(*f - source.shift(i + q)), inv, kernel)
+                            .f64();
                     }
                     job.error += a * (sum - p.target(*f)).abs();
                     let to = p.update(*f, sum.ln(), epsilon);
@@ -202,6 +269,7 @@ impl<T: Real> Dense<T> {
                 }
             });
         });
+        self.jobs = jobs;
         let jobs = &self.jobs[..n.div_ceil(rows)];
         let error: f64 = jobs.iter().map(|j| j.error).sum();
         if p.symmetric {
@@ -235,13 +303,15 @@ impl<T: Real> Dense<T> {
     ) {
         let (n, m) = p.size();
         let d = p.d;
-        narrow(if p.symmetric { f } else { g }, &mut self.h);
+        let product = !swapped && self.by_product(p, epsilon);
+        self.set_columns(if p.symmetric { f } else { g }, product);
+        let mut jobs = std::mem::take(&mut self.jobs);
         let (rows, h, inv) = (rows_per_job(n), &self.h[..], T::c(1.0 / epsilon));
-        let kept = if swapped { &[][..] } else { &self.cost[..] };
+        let source = self.source(product, !swapped);
         let with_pull = !bar.is_empty();
         let run = |k: usize, f: &mut [f64], job: &mut Job<T>, bar: &mut [T]| {
             let first = k * rows;
-            job.each_block(p, kept, (first, first + f.len()), |i, cost, job| {
+            job.each_block(p, source, (first, first + f.len()), |i, cost, job| {
                 let count = cost.len() / m;
                 job.kernel.resize(cost.len().max(job.kernel.len()), T::ZERO);
                 job.scale.resize(count.max(job.scale.len()), T::ZERO);
@@ -251,7 +321,8 @@ impl<T: Real> Dense<T> {
                 for (q, ((cost, kernel), f)) in
                     cost.chunks_exact(m).zip(job.kernel.chunks_exact_mut(m)).zip(f).enumerate()
                 {
-                    let sum = gibbs_row(cost, h, p.y.weights, T::c(*f), inv, kernel).f64();
+                    let sum =
+                        gibbs_row(cost, h, p.y.weights, T::c(*f - source.shift(i + q)), inv, kernel).f64();
                     // A row that says nothing has no weight.
                     if sum > 0.0 && sum.is_finite() {
                         let to = p.update(*f, sum.ln(), epsilon);
@@ -287,12 +358,13 @@ impl<T: Real> Dense<T> {
                 }
             });
         };
-        let jobs = f.par_chunks_mut(rows).zip(&mut self.jobs).enumerate();
+        let each = f.par_chunks_mut(rows).zip(&mut jobs).enumerate();
         if with_pull {
-            jobs.zip(bar.par_chunks_mut(rows * d)).for_each(|((k, (f, job)), bar)| run(k, f, job, bar));
+            each.zip(bar.par_chunks_mut(rows * d)).for_each(|((k, (f, job)), bar)| run(k, f, job, bar));
         } else {
-            jobs.for_each(|(k, (f, job))| run(k, f, job, &mut []));
+            each.for_each(|(k, (f, job))| run(k, f, job, &mut []));
         }
+        self.jobs = jobs;
     }
 
     /// Mean cost of each row to some of the columns.
@@ -326,46 +398,60 @@ impl<T: Real> Dense<T> {
         const SOME: usize = 32;
         let (n, m) = p.size();
         let (d, count) = (p.d, n.min(SOME));
-        narrow(if p.symmetric { f } else { g }, &mut self.h);
+        self.set_columns(if p.symmetric { f } else { g }, false);
         self.some.clear();
         for k in 0..count {
             let i = k * n / count;
             self.some.extend_from_slice(&p.x.points[i * d..(i + 1) * d]);
         }
-        let job = &mut self.jobs[0];
-        costs(p, &self.some, &mut job.cost, &mut job.scratch);
+        let mut jobs = std::mem::take(&mut self.jobs);
+        let job = &mut jobs[0];
+        job.cost.resize((count * m).max(job.cost.len()), T::ZERO);
+        let costs = &mut job.cost[..count * m];
+        self.source(false, false).costs(p, &self.some, costs, &mut job.scratch);
         job.found.clear();
-        for (k, cost) in job.cost.chunks_exact(m).enumerate() {
+        for (k, cost) in costs.chunks_exact(m).enumerate() {
             indices_below(cost, &self.h, T::c(f[k * n / count] + reach), &mut job.found);
         }
-        job.found.len() as f64 / (count * m) as f64
+        let share = job.found.len() as f64 / (count * m) as f64;
+        self.jobs = jobs;
+        share
     }
 
     /// Finds, row by row, the columns of the pairs that lack less than `reach`; of a row without any, those within `reach`
     /// of its best. The jobs hold them in the order of the rows.
     pub(super) fn scan(&mut self, p: &Problem<'_, T>, f: &[f64], g: &[f64], reach: f64) -> &[Job<T>] {
         let (n, m) = p.size();
-        narrow(if p.symmetric { f } else { g }, &mut self.h);
-        let (rows, h, kept) = (rows_per_job(n), &self.h[..], &self.cost[..]);
-        f.par_chunks(rows).zip(&mut self.jobs).enumerate().for_each(|(k, (f, job))| {
+        let product = self.by_product(p, reach);
+        self.set_columns(if p.symmetric { f } else { g }, product);
+        let mut jobs = std::mem::take(&mut self.jobs);
+        let (rows, h) = (rows_per_job(n), &self.h[..]);
+        let source = self.source(product, true);
+        f.par_chunks(rows).zip(&mut jobs).enumerate().for_each(|(k, (f, job))| {
             let first = k * rows;
             job.found.clear();
             job.counts.clear();
             job.raised.clear();
-            job.each_block(p, kept, (first, first + f.len()), |i, cost, job| {
+            job.each_block(p, source, (first, first + f.len()), |i, cost, job| {
                 for (q, cost) in cost.chunks_exact(m).enumerate() {
                     let before = job.found.len();
-                    indices_below(cost, h, T::c(f[i - first + q] + reach), &mut job.found);
+                    indices_below(
+                        cost,
+                        h,
+                        T::c(f[i - first + q] - source.shift(i + q) + reach),
+                        &mut job.found,
+                    );
                     if job.found.len() == before {
                         let best =
                             cost.iter().zip(h).map(|(&c, &h)| (c - h).f64()).fold(f64::INFINITY, f64::min);
-                        job.raised.push((i + q, best));
+                        job.raised.push((i + q, best + source.shift(i + q)));
                         indices_below(cost, h, T::c(best + reach), &mut job.found);
                     }
                     job.counts.push((job.found.len() - before) as u32);
                 }
             });
         });
+        self.jobs = jobs;
         &self.jobs[..n.div_ceil(rows)]
     }
 }
