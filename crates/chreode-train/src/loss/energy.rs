@@ -216,7 +216,7 @@ fn row_sums<T: Real>(
     let rows = x.par_chunks(ROWS * d).zip(sums.par_chunks_mut(ROWS)).zip(jobs).enumerate();
     if pull.is_empty() {
         rows.for_each(|(k, ((x, sums), job))| {
-            block(d, distance, (k * ROWS, x), y, w, origins, job, sums, &mut [])
+            block(d, distance, (k * ROWS, x), y, w, origins, job, sums, &mut []);
         });
     } else {
         rows.zip(pull.par_chunks_mut(ROWS * d)).for_each(|((k, ((x, sums), job)), pull)| {

@@ -221,7 +221,7 @@ impl<T: Real> Line<T> {
             left -= mass;
             lacks -= mass;
             let last = (p + 1 == n, q + 1 == m);
-            if last.1 && !last.0 || !last.0 && left <= lacks {
+            if !last.0 && (last.1 || left <= lacks) {
                 let i = self.x_order[p] as usize;
                 (slopes[i], self.potential[i]) = (T::c(slope), f);
                 (p, slope) = (p + 1, 0.0);

@@ -251,7 +251,8 @@ impl<T: Real> Dense<T> {
                     let mut sum =
                         gibbs_row(cost, h, p.y.weights, T::c(*f - source.shift(i + q)), inv, kernel).f64();
                     let mut from = *f;
-                    if !(sum > 0.0 && sum.is_finite()) && !p.symmetric {
+                    let says = sum > 0.0 && sum.is_finite();
+                    if !says && !p.symmetric {
                         // It says nothing: the potential is found anew.
                         *f = p.softmin(i + q, old_g, epsilon);
                         job.error += a;
