@@ -1,6 +1,6 @@
 """The gradient through a neural differential equation by diffrax and torchdiffeq on one thread; `src/gradient.rs` has the same net,
 cells and observations, and the same cases. What is compiled is compiled outside of the time that is told."""
-from turns import serve  # first: it binds the threads
+from turns import noise, serve  # first: it binds the threads
 
 from typing import ClassVar
 
@@ -19,14 +19,6 @@ CELLS, DIM, WIDTH = 1024, 50, 512
 TIMES = np.array([0.25, 0.5, 0.75, 1.0])
 STATES, PARAMETERS = 101, 997
 SHAPES = ((DIM, WIDTH), (WIDTH, WIDTH), (WIDTH, DIM))
-
-
-def noise(stream, n):
-    """Numbers of a stream, even in -1..1."""
-    z = ((np.uint64(stream) << np.uint64(32)) | np.arange(n, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (z ^ (z >> np.uint64(31))).astype(np.float64) / 2.0**63 - 1.0
 
 
 WEIGHTS = []

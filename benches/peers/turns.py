@@ -3,11 +3,22 @@ import os
 import sys
 import time
 
+THREADS = int(os.environ.get("RAYON_NUM_THREADS", "1"))  # as many as the other program has
 for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC", "PJRT_NPROC"):
-    os.environ[pool] = "1"
+    os.environ[pool] = str(THREADS)
 os.environ["JAX_PLATFORMS"] = "cpu"
 if hasattr(os, "sched_setaffinity"):  # the pools take as many threads as there are processors
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[-THREADS:]))
+
+import numpy as np
+
+
+def noise(stream, n):
+    """Numbers of a stream, even in -1..1."""
+    z = ((np.uint64(stream) << np.uint64(32)) | np.arange(n, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (z ^ (z >> np.uint64(31))).astype(np.float64) / 2.0**63 - 1.0
 
 
 def memory(line):

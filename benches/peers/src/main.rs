@@ -4,7 +4,7 @@
 //! `peers list`: a line `problem,coordinates,stiff,SOLVER;SOLVER;..` for each problem.
 //! `peers run PROBLEM BUDGET_MS CAP_MS RTOLS SOLVERS`: a row for each solver and tolerance; `SOLVERS` are parts of names, or `-`
 //! for all.
-//! `peers ensembles`, `peers gradient`: answer each line `CASE SOLVER` of their input with one run.
+//! `peers ensembles`, `peers gradient`, `peers sinkhorn`, `peers train`: answer each line `CASE SOLVER` of their input with one run.
 
 mod clock;
 mod corpus;
@@ -14,7 +14,9 @@ mod measure;
 mod ours;
 mod peers;
 mod problem;
+mod sinkhorn;
 mod solvers;
+mod train;
 mod turns;
 
 use std::process::ExitCode;
@@ -33,7 +35,9 @@ fn main() -> ExitCode {
             ["run", problem, budget, cap, rtols, solvers] => run(problem, budget, cap, rtols, solvers),
             ["ensembles"] => ensembles::serve(),
             ["gradient"] => gradient::serve(),
-            _ => Err("usage: peers list | run PROBLEM BUDGET_MS CAP_MS RTOLS SOLVERS | ensembles | gradient"
+            ["sinkhorn"] => sinkhorn::serve(),
+            ["train"] => train::serve(),
+            _ => Err("usage: peers list | run PROBLEM BUDGET_MS CAP_MS RTOLS SOLVERS | ensembles | gradient | sinkhorn | train"
                 .into()),
         };
     match done {

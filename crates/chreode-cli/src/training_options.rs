@@ -1,8 +1,8 @@
 //! `chreode fit`: how it is learned.
 
 use chreode_train::{
-    GrowthUse, HoldOutBy, LossConfig, OptimiserConfig, Paths, Schedule, SinkhornConfig, Standardise,
-    Statistic, TrainConfig,
+    GrowthUse, HoldOutBy, LossConfig, MmdConfig, OptimiserConfig, Paths, Schedule, SinkhornConfig,
+    SlicedConfig, Standardise, Statistic, TrainConfig,
 };
 use clap::{Args, ValueEnum};
 
@@ -16,6 +16,10 @@ enum Loss {
     Energy,
     /// Sinkhorn divergence, debiased
     Sinkhorn,
+    /// Maximum mean discrepancy of Gaussian kernels, unbiased
+    Mmd,
+    /// Sliced Wasserstein distance
+    Sliced,
 }
 
 /// Rule by which the parameters move.
@@ -68,6 +72,12 @@ pub(crate) struct TrainingArgs {
     /// Length below which a Sinkhorn divergence does not look, in units of the scaled state [default: 0.05]
     #[arg(long, value_name = "LENGTH", value_parser = values::positive)]
     blur: Option<f64>,
+    /// Length beyond which a Sinkhorn divergence rather makes and loses mass than moves it [default: all is moved]
+    #[arg(long, value_name = "LENGTH", value_parser = values::positive)]
+    reach: Option<f64>,
+    /// Width of the middle one of five kernels of the maximum mean discrepancy, in units of the scaled state [default: 1]
+    #[arg(long, value_name = "LENGTH", value_parser = values::positive)]
+    bandwidth: Option<f64>,
     /// Scaling of the coordinates before cells are compared
     #[arg(long, value_enum, default_value = "global")]
     scale: Scaling,
@@ -127,21 +137,43 @@ pub(crate) struct TrainingArgs {
 }
 
 impl TrainingArgs {
+    fn loss_config(&self) -> anyhow::Result<LossConfig> {
+        let of_sinkhorn = [("--blur", self.blur), ("--reach", self.reach)];
+        let given =
+            |options: &[(&'static str, Option<f64>)]| options.iter().find(|o| o.1.is_some()).map(|o| o.0);
+        if self.loss != Loss::Sinkhorn
+            && let Some(name) = given(&of_sinkhorn)
+        {
+            let what = format!("{name} is for a Sinkhorn divergence");
+            return Err(bad_input(what, "leave it out, or choose --loss sinkhorn"));
+        }
+        if self.loss != Loss::Mmd && self.bandwidth.is_some() {
+            return Err(bad_input(
+                "--bandwidth is for the maximum mean discrepancy",
+                "leave it out, or choose --loss mmd",
+            ));
+        }
+        Ok(match self.loss {
+            Loss::Energy => LossConfig::Energy { statistic: Statistic::Unbiased },
+            Loss::Sinkhorn => {
+                let default = SinkhornConfig::default();
+                let blur = self.blur.unwrap_or(default.blur);
+                LossConfig::Sinkhorn(SinkhornConfig { blur, reach: self.reach, ..default })
+            }
+            Loss::Mmd => {
+                let default = MmdConfig::default();
+                LossConfig::Mmd(MmdConfig {
+                    bandwidth: self.bandwidth.unwrap_or(default.bandwidth),
+                    ..default
+                })
+            }
+            Loss::Sliced => LossConfig::SlicedWasserstein(SlicedConfig::default()),
+        })
+    }
+
     /// The settings for data whose times are `gap` apart.
     pub(crate) fn config(&self, seed: u64, gap: f64, growth: GrowthUse) -> anyhow::Result<TrainConfig> {
-        let loss = match (self.loss, self.blur) {
-            (Loss::Energy, None) => LossConfig::Energy { statistic: Statistic::Unbiased },
-            (Loss::Energy, Some(_)) => {
-                return Err(bad_input(
-                    "--blur is for a Sinkhorn divergence",
-                    "leave it out, or choose --loss sinkhorn",
-                ));
-            }
-            (Loss::Sinkhorn, blur) => {
-                let default = SinkhornConfig::default();
-                LossConfig::Sinkhorn(SinkhornConfig { blur: blur.unwrap_or(default.blur), ..default })
-            }
-        };
+        let loss = self.loss_config()?;
         let config = TrainConfig {
             seed,
             steps: self.steps,

@@ -52,6 +52,7 @@ pub use lowrank::truncated::{TruncatedSvd, truncated_svd};
 pub use nullspace::left_null_space;
 pub use scalar::{Complex, Scalar};
 pub use simd::dispatch::{Kernel, dispatch};
+pub use simd::gibbs::{add_rows, gibbs_row, indices_below};
 pub use simd::lanes::{LaneMask, Lanes, Tuned};
 pub use simd::rows::{log_sum_exp, softmin_row};
 pub use simd::slices::{vexp, vln, vsigmoid, vsilu, vsoftplus, vtanh};

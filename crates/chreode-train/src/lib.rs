@@ -1,8 +1,8 @@
 //! Learning neural differential equations from snapshots of cells: losses between clouds of cells, optimisers,
 //! and the trainer.
 //!
-//! * **Losses**: [`EnergyDistance`] and [`SinkhornDivergence`] between weighted clouds, with gradients to states and
-//!   weights; [`squared_error`] of a measured series.
+//! * **Losses**: [`EnergyDistance`], [`SinkhornDivergence`], [`MeanDiscrepancy`] and [`SlicedWasserstein`] between weighted
+//!   clouds, with gradients to states and weights; [`exact_transport`] of few points; [`squared_error`] of a measured series.
 //! * **Optimisers**: [`Optimiser`] (Adam, `AdamW`, `RMSprop`), [`clip_global_norm`], [`Schedule`], [`ParamAverage`].
 //! * **Engine**: [`CpuEngine`] simulates many paths and pulls a loss's gradient back to the parameters.
 //! * **Trainer**: [`Trainer`] fits a [`Model`] to [`Snapshots`], with hold-out, early stopping and states that
@@ -26,8 +26,9 @@ pub use engine::{CpuEngine, EngineError, Segment};
 pub use error::{CheckpointError, TrainError};
 pub use evaluate::{Comparison, SamplingFloor, distance_to_time, sampling_floor};
 pub use loss::{
-    Cloud, CloudBar, CloudLoss, Cost, EnergyDistance, LossConfig, LossError, LossReport, SinkhornConfig,
-    SinkhornDivergence, SinkhornReport, Statistic, effective_sample_size, normalise_log_weights,
+    Cloud, CloudBar, CloudLoss, Cost, EnergyDistance, ExactTransport, LossConfig, LossError, LossReport,
+    MeanDiscrepancy, MmdConfig, Potentials, SinkhornConfig, SinkhornDivergence, SinkhornReport, SlicedConfig,
+    SlicedWasserstein, Statistic, effective_sample_size, exact_transport, normalise_log_weights,
     normalise_log_weights_vjp, squared_error,
 };
 pub use model::{Model, NoGrowth};

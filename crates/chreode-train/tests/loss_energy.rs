@@ -265,7 +265,7 @@ fn refusals() {
     assert_eq!(at(&two, &nan), Err(LossError::NonFinite { what: "observed states", row: 1 }));
     assert_eq!(at(&nan, &two), Err(LossError::NonFinite { what: "simulated states", row: 1 }));
     assert!(matches!(at(&two, &two[..3]), Err(LossError::Length { got: 3, .. })));
-    assert!(matches!(at(&[], &two), Err(LossError::Length { got: 0, .. })));
+    assert!(matches!(at(&[], &two), Err(LossError::Empty { what: "simulated" })));
     let of = |origins: &'static [u32]| Cloud { origins, ..Cloud::equal(&two) };
     let mut of_cells = |cells, other| loss.evaluate(of(cells), of(other), None);
     assert!(matches!(of_cells(&[3, 3], &[]), Err(LossError::TooFewPoints { n: 2, .. })));

@@ -3,7 +3,8 @@
 mod common;
 
 use chreode_train::{
-    Cloud, CloudBar, Cost, EnergyDistance, LossError, SinkhornConfig, SinkhornDivergence, Statistic,
+    Cloud, CloudBar, Cost, EnergyDistance, LossError, Potentials, SinkhornConfig, SinkhornDivergence,
+    Statistic, exact_transport,
 };
 use common::check_slopes;
 use proptest::prelude::*;
@@ -32,18 +33,44 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn gradient_is_that_of_the_value((d, x, lw, y, lv) in pair(), cost in cost(), blur in 0.3..1.0_f64) {
-        let n = x.len() / d;
-        let mut loss = SinkhornDivergence::new(d, config(cost, blur)).unwrap();
-        let (mut xb, mut wb) = (vec![0.0; x.len()], vec![0.0; n]);
-        let yc = Cloud::weighted(&y, &lv);
-        let report = loss.evaluate(Cloud::weighted(&x, &lw), yc, Some(CloudBar { states: &mut xb, log_weights: &mut wb })).unwrap();
+    fn gradient_is_that_of_the_value((d, x, lw, y, lv) in pair(), cost in cost(), blur in 0.3..1.0_f64, reach in prop_oneof![Just(None), (0.3..2.0_f64).prop_map(Some)]) {
+        let (n, m) = (x.len() / d, y.len() / d);
+        let settings = SinkhornConfig { reach, ..config(cost, blur) };
+        let mut loss = SinkhornDivergence::new(d, settings).unwrap();
+        let (mut xb, mut wb, mut yb, mut vb) = (vec![0.0; x.len()], vec![0.0; n], vec![0.0; y.len()], vec![0.0; m]);
+        let (x_bar, y_bar) = (CloudBar { states: &mut xb, log_weights: &mut wb }, CloudBar { states: &mut yb, log_weights: &mut vb });
+        let report = loss.evaluate_from(Cloud::weighted(&x, &lw), Cloud::weighted(&y, &lv), Some(x_bar), Some(y_bar), None).unwrap();
         prop_assert!(report.value > -1e-9 && report.marginal_error < 1e-13, "{report:?}");
-        let mut at = |x: &[f64], lw: &[f64]| loss.evaluate(Cloud::weighted(x, lw), yc, None).unwrap().value;
+        let mut at = |x: &[f64], lw: &[f64], y: &[f64], lv: &[f64]| {
+            loss.evaluate(Cloud::weighted(x, lw), Cloud::weighted(y, lv), None).unwrap().value
+        };
         // |x - y| is smooth over 1e-6 only: stay away from its kink by a step that is smaller still.
         let h = if cost == Cost::HalfSquare { 1e-4 } else { 1e-5 };
-        check_slopes("x", &xb, &x, (h, 1e-6), |x| at(x, &lw))?;
-        check_slopes("w", &wb, &lw, (h, 1e-6), |lw| at(&x, lw))?;
+        check_slopes("x", &xb, &x, (h, 1e-6), |x| at(x, &lw, &y, &lv))?;
+        check_slopes("w", &wb, &lw, (h, 1e-6), |lw| at(&x, lw, &y, &lv))?;
+        check_slopes("y", &yb, &y, (h, 1e-6), |y| at(&x, &lw, y, &lv))?;
+        check_slopes("v", &vb, &lv, (h, 1e-6), |lv| at(&x, &lw, &y, lv))?;
+    }
+
+    /// Against plain iterations on the dense problems, with a penalty on the marginals.
+    #[test]
+    fn unbalanced_is_the_dense_reference((d, x, lw, y, lv) in pair(), cost in cost(), blur in 0.2..1.0_f64, reach in 0.2..3.0_f64) {
+        let settings = SinkhornConfig { reach: Some(reach), ..config(cost, blur) };
+        let got = SinkhornDivergence::new(d, settings).unwrap()
+            .evaluate(Cloud::weighted(&x, &lw), Cloud::weighted(&y, &lv), None).unwrap().value;
+        let p = if cost == Cost::HalfSquare { 2 } else { 1 };
+        let dual = |x: &[f64], lw: &[f64], y: &[f64], lv: &[f64]| reference(d, p, (x, lw), (y, lv), blur.powi(p), reach.powi(p));
+        let want = dual(&x, &lw, &y, &lv) - 0.5 * dual(&x, &lw, &x, &lw) - 0.5 * dual(&y, &lv, &y, &lv);
+        prop_assert!((got - want).abs() < 1e-7, "{got} {want}");
+    }
+
+    /// Large penalty: as if balanced.
+    #[test]
+    fn far_reach_is_balanced((d, x, lw, y, lv) in pair()) {
+        let at = |reach| SinkhornDivergence::new(d, SinkhornConfig { reach, ..config(Cost::HalfSquare, 0.5) }).unwrap()
+            .evaluate(Cloud::weighted(&x, &lw), Cloud::weighted(&y, &lv), None).unwrap().value;
+        let (far, balanced) = (at(Some(1e4)), at(None));
+        prop_assert!((far - balanced).abs() < 1e-6, "{far} {balanced}");
     }
 
     /// As the blur goes to zero the divergence goes to the cost of the best assignment.
@@ -96,6 +123,51 @@ proptest! {
         let e = EnergyDistance::new(d, Statistic::Biased).unwrap().evaluate(xc, yc, None).unwrap();
         prop_assert!((s - e / 2.0).abs() < 1e-3, "{s} {e}");
     }
+}
+
+/// Dual value of one entropic problem with penalties on its marginals, by many plain iterations.
+fn reference(
+    d: usize,
+    p: i32,
+    (x, lw): (&[f64], &[f64]),
+    (y, lv): (&[f64], &[f64]),
+    epsilon: f64,
+    rho: f64,
+) -> f64 {
+    let weights = |l: &[f64]| {
+        let sum: f64 = l.iter().map(|l| l.exp()).sum();
+        l.iter().map(|l| l.exp() / sum).collect::<Vec<_>>()
+    };
+    let (a, b) = (weights(lw), weights(lv));
+    let (n, m) = (a.len(), b.len());
+    let cost = |i: usize, j: usize| {
+        let r2: f64 = (0..d).map(|k| (x[i * d + k] - y[j * d + k]).powi(2)).sum();
+        if p == 2 { r2 / 2.0 } else { (r2 + 1e-12).sqrt() - 1e-6 }
+    };
+    let (mut f, mut g) = (vec![0.0; n], vec![0.0; m]);
+    let damping = rho / (rho + epsilon);
+    for _ in 0..20_000 {
+        let old = f.clone();
+        for i in 0..n {
+            let sum: f64 = (0..m).map(|j| b[j] * ((g[j] - cost(i, j)) / epsilon).exp()).sum();
+            f[i] = -damping * epsilon * sum.ln();
+        }
+        for j in 0..m {
+            let sum: f64 = (0..n).map(|i| a[i] * ((f[i] - cost(i, j)) / epsilon).exp()).sum();
+            g[j] = -damping * epsilon * sum.ln();
+        }
+        if old.iter().zip(&f).all(|(p, q)| (p - q).abs() < 1e-14) {
+            break;
+        }
+    }
+    let mut value = epsilon;
+    for i in 0..n {
+        value += a[i] * rho * (1.0 - (-f[i] / rho).exp());
+        for j in 0..m {
+            value -= epsilon * a[i] * b[j] * ((f[i] + g[j] - cost(i, j)) / epsilon).exp();
+        }
+    }
+    value + (0..m).map(|j| b[j] * rho * (1.0 - (-g[j] / rho).exp())).sum::<f64>()
 }
 
 fn permutations(order: &mut [usize], k: usize, visit: &mut impl FnMut(&[usize])) {
@@ -161,6 +233,73 @@ fn f32_memory_and_threads() {
     assert!(worst(&xb, xbf) < 5e-3 && worst(&wb, wbf) < 5e-3, "{} {}", worst(&xb, xbf), worst(&wb, wbf));
 }
 
+/// A small blur against transport without any, with weights, in single precision and on a list of pairs.
+#[test]
+fn small_blur_against_exact_transport() {
+    for (n, m, d) in [(80, 60, 3), (50, 50, 10), (1, 30, 2)] {
+        let (x, y, lw) = (normals(n * d, 1), normals(m * d, 2), normals(n, 3));
+        let (xc, yc) = (Cloud::weighted(&x, &lw), Cloud::equal(&y));
+        let settings = SinkhornConfig { blur: 0.02, tolerance: 1e-6, ..SinkhornConfig::default() };
+        let report = SinkhornDivergence::new(d, settings).unwrap().evaluate(xc, yc, None).unwrap();
+        let exact = exact_transport(d, Cost::HalfSquare, xc, yc).unwrap().value;
+        assert!(report.marginal_error < 1e-6, "{report:?}");
+        assert!(
+            (report.value - exact).abs() < 0.02_f64.powi(2) * 2.0 * (n.max(m) as f64).ln(),
+            "{report:?} {exact}"
+        );
+    }
+}
+
+/// From the potentials of the same rows, moved a little: the same answer in fewer iterations.
+#[test]
+fn potentials_are_reused() {
+    let (n, d) = (400, 10);
+    let (mut x, y) = (normals(n * d, 1), normals(n * d, 2));
+    let settings = SinkhornConfig { tolerance: 1e-6, blur: 0.3, ..SinkhornConfig::default() };
+    let mut loss = SinkhornDivergence::new(d, settings).unwrap();
+    let mut kept = Potentials::default();
+    let first = loss.evaluate_from(Cloud::equal(&x), Cloud::equal(&y), None, None, Some(&mut kept)).unwrap();
+    assert_eq!((kept.f.len(), kept.g.len()), (n, n));
+    let again = loss.evaluate_from(Cloud::equal(&x), Cloud::equal(&y), None, None, Some(&mut kept)).unwrap();
+    assert!((again.value - first.value).abs() < 1e-6 * first.value, "{first:?} {again:?}");
+    assert!(again.iterations * 4 < first.iterations, "{first:?} {again:?}");
+    x.iter_mut().zip(normals(n * d, 3)).for_each(|(x, z)| *x += 0.003 * z);
+    let warm = loss.evaluate_from(Cloud::equal(&x), Cloud::equal(&y), None, None, Some(&mut kept)).unwrap();
+    let cold = loss.evaluate(Cloud::equal(&x), Cloud::equal(&y), None).unwrap();
+    assert!((warm.value - cold.value).abs() < 1e-5 * cold.value, "{warm:?} {cold:?}");
+    kept.f[3] = f64::NAN;
+    let got = loss.evaluate_from(Cloud::equal(&x), Cloud::equal(&y), None, None, Some(&mut kept));
+    assert_eq!(got, Err(LossError::NonFinite { what: "potentials of the first cloud", row: 3 }));
+}
+
+/// Far groups at a small blur, duplicates, one point, none.
+#[test]
+fn degenerate_clouds() {
+    let d = 2;
+    let mut loss = SinkhornDivergence::new(d, SinkhornConfig::default()).unwrap();
+    let mut x: Vec<f32> = normals(200 * d, 1).iter().map(|&v| v as f32 * 0.1).collect();
+    x[..100 * d].iter_mut().for_each(|v| *v += 100.0);
+    let same = loss.evaluate(Cloud::equal(&x), Cloud::equal(&x), None).unwrap();
+    assert!(same.value.abs() < 1e-3 && same.marginal_error < 1e-3, "{same:?}");
+    let twice = [&x[..], &x[..]].concat();
+    let doubled = loss.evaluate(Cloud::equal(&twice), Cloud::equal(&x), None).unwrap();
+    assert!(doubled.value.abs() < 1e-3 && doubled.marginal_error < 1e-3, "{doubled:?}");
+    let (one, other) = ([1.0_f32, 2.0], [4.0_f32, 6.0]);
+    let mut bar = [0.0; 2];
+    let x_bar = CloudBar { states: &mut bar, log_weights: &mut [] };
+    let report = loss.evaluate(Cloud::equal(&one), Cloud::equal(&other), Some(x_bar)).unwrap();
+    assert!((report.value - 12.5).abs() < 1e-4 && (bar[0] + 3.0).abs() < 1e-5 && (bar[1] + 4.0).abs() < 1e-5);
+    assert_eq!(
+        loss.evaluate(Cloud::equal(&one), Cloud::equal(&[]), None),
+        Err(LossError::Empty { what: "observed" })
+    );
+    let huge = [1e30_f32, 0.0];
+    assert!(matches!(
+        loss.evaluate(Cloud::equal(&huge), Cloud::equal(&one), None),
+        Err(LossError::Overflow { .. })
+    ));
+}
+
 /// Points of no weight at all (their exponentials underflow) neither disturb nor receive a gradient.
 #[test]
 fn weightless_points() {
@@ -190,6 +329,7 @@ fn refusals_and_honest_reports() {
     for bad in [
         SinkhornConfig { blur: 0.0, ..SinkhornConfig::default() },
         SinkhornConfig { blur: f64::NAN, ..SinkhornConfig::default() },
+        SinkhornConfig { reach: Some(0.0), ..SinkhornConfig::default() },
         SinkhornConfig { scaling: 1.0, ..SinkhornConfig::default() },
         SinkhornConfig { max_iterations: 0, ..SinkhornConfig::default() },
     ] {

@@ -7,8 +7,8 @@ use chreode_core::BrownianIncrements;
 use chreode_solve::TimeGrid;
 use chreode_testkit::{CountingAllocator, allocations_in};
 use chreode_train::{
-    Cloud, CloudBar, CloudLoss, Cost, CpuEngine, GrowthUse, LossConfig, Model, Optimiser, OptimiserConfig,
-    ParamAverage, Paths, Segment, SinkhornConfig, TrainConfig, Trainer,
+    Cloud, CloudBar, CloudLoss, Cost, CpuEngine, GrowthUse, LossConfig, MmdConfig, Model, Optimiser,
+    OptimiserConfig, ParamAverage, Paths, Segment, SinkhornConfig, SlicedConfig, TrainConfig, Trainer,
 };
 
 #[global_allocator]
@@ -29,9 +29,14 @@ fn losses() {
     let pool = one_thread();
     let sinkhorn =
         |memory_mib| SinkhornConfig { cost: Cost::Distance, memory_mib, ..SinkhornConfig::default() };
-    for config in
-        [LossConfig::default(), LossConfig::Sinkhorn(sinkhorn(64)), LossConfig::Sinkhorn(sinkhorn(0))]
-    {
+    for config in [
+        LossConfig::default(),
+        LossConfig::Sinkhorn(sinkhorn(64)),
+        LossConfig::Sinkhorn(sinkhorn(0)),
+        LossConfig::Sinkhorn(SinkhornConfig { blur: 3.0, ..sinkhorn(0) }),
+        LossConfig::Mmd(MmdConfig::default()),
+        LossConfig::SlicedWasserstein(SlicedConfig::default()),
+    ] {
         let mut loss = CloudLoss::new(d, &config).unwrap();
         let mut once = || {
             loss.evaluate(

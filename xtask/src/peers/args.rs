@@ -10,11 +10,14 @@ pub(super) const USAGE: &str = "\
 usage: cargo xtask bench-peers ode [--problems A,B] [--solvers A,B] [--rtols 1e-4,1e-6] [--budget SECONDS]
                                    [--cap SECONDS] [-o FILE]
        cargo xtask bench-peers ensembles|gradient|accuracy [--python PATH] [--rounds N] [-o FILE]
+       cargo xtask bench-peers sinkhorn|train [--python PATH] [--rounds N] [--threads N] [-o FILE]
 
   ode         error, time, evaluations and steps of our solvers and the peers', and ratios at equal error
   ensembles   10,000 trajectories at once: our lanes and diffrax
   gradient    through a neural equation: our discrete adjoint, diffrax's and torchdiffeq's
   accuracy    the same for 64 cells, tolerance by tolerance, in single and double precision
+  sinkhorn    the divergence's gradient: ours, geomloss's and ott's
+  train       a whole training step: ours, torch's with geomloss, JAX's with ott
 
   --problems  parts of names; default: all
   --solvers   parts of names; default: all
@@ -24,6 +27,7 @@ usage: cargo xtask bench-peers ode [--problems A,B] [--solvers A,B] [--rtols 1e-
   -o          writes the rows as CSV
   --python    an interpreter with benches/peers/requirements.txt; without it they are left out
   --rounds    turns of each (7)
+  --threads   of each program (1)
 
 The first time, the peers are fetched from crates.io and built in the target folder, for some minutes.";
 
@@ -35,6 +39,8 @@ pub(super) enum Task {
     Ensembles(Turns),
     Gradient(Turns),
     Accuracy(Turns),
+    Sinkhorn(Turns),
+    Train(Turns),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +57,7 @@ pub(super) struct Ode {
 pub(super) struct Turns {
     pub(super) python: Option<PathBuf>,
     pub(super) rounds: u32,
+    pub(super) threads: u32,
     pub(super) output: Option<PathBuf>,
 }
 
@@ -63,10 +70,10 @@ const HUGE: [f64; 2] = [1e-4, 1e-6];
 pub(super) fn parse(args: &[&str]) -> Result<Task> {
     let mut ode =
         Ode { problems: Vec::new(), solvers: Vec::new(), rtols: None, budget: 0.1, cap: None, output: None };
-    let mut turns = Turns { python: None, rounds: 7, output: None };
+    let mut turns = Turns { python: None, rounds: 7, threads: 1, output: None };
     let (task, rest) = match args {
         [] | ["help" | "--help" | "-h"] => return Ok(Task::Help),
-        [task @ ("ode" | "ensembles" | "gradient" | "accuracy"), rest @ ..] => (*task, rest),
+        [task @ ("ode" | "ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train"), rest @ ..] => (*task, rest),
         [other, ..] => bail!("bench-peers has no {other}\n\n{USAGE}"),
     };
     let mut rest = rest.iter();
@@ -89,14 +96,13 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
             }
             ("ode", "--budget") => ode.budget = positive(name, value()?)?,
             ("ode", "--cap") => ode.cap = Some(positive(name, value()?)?),
-            ("ensembles" | "gradient" | "accuracy", "--python") => turns.python = Some(value()?.into()),
-            ("ensembles" | "gradient" | "accuracy", "--rounds") => {
-                let text = value()?;
-                turns.rounds =
-                    text.parse().ok().filter(|&n| n > 0).with_context(|| {
-                        format!("--rounds must be a whole number of at least 1, got {text}")
-                    })?;
+            ("ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train", "--python") => {
+                turns.python = Some(value()?.into())
             }
+            ("ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train", "--rounds") => {
+                turns.rounds = whole(name, value()?)?;
+            }
+            ("sinkhorn" | "train", "--threads") => turns.threads = whole(name, value()?)?,
             (_, "-o" | "--output") => {
                 let path = Some(PathBuf::from(value()?));
                 (ode.output, turns.output) = (path.clone(), path);
@@ -108,7 +114,9 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
         "ode" => Task::Ode(ode),
         "ensembles" => Task::Ensembles(turns),
         "gradient" => Task::Gradient(turns),
-        _ => Task::Accuracy(turns),
+        "accuracy" => Task::Accuracy(turns),
+        "sinkhorn" => Task::Sinkhorn(turns),
+        _ => Task::Train(turns),
     })
 }
 
@@ -116,6 +124,11 @@ fn words(list: &str) -> Result<Vec<String>> {
     let words: Vec<String> = list.split(',').map(|w| w.trim().to_lowercase()).collect();
     ensure!(words.iter().all(|w| !w.is_empty()), "an empty name in {list:?}");
     Ok(words)
+}
+
+fn whole(name: &str, text: &str) -> Result<u32> {
+    let value = text.parse().ok().filter(|&n| n > 0);
+    value.with_context(|| format!("{name} must be a whole number of at least 1, got {text}"))
 }
 
 fn positive(name: &str, text: &str) -> Result<f64> {
@@ -200,6 +213,8 @@ mod tests {
             panic!()
         };
         assert_eq!((e.python, e.rounds, e.output), (Some("p".into()), 3, None));
+        let Task::Train(t) = parse(&["train", "--threads", "2"]).unwrap() else { panic!() };
+        assert_eq!((t.threads, t.rounds), (2, 7));
         assert_eq!(parse(&[]).unwrap(), Task::Help);
     }
 
@@ -215,6 +230,8 @@ mod tests {
             (&["ode", "--budget", "-1"], "positive number, got -1"),
             (&["ode", "--budget", "nan"], "positive number"),
             (&["ode", "--problems", "a,,b"], "empty name"),
+            (&["gradient", "--threads", "2"], "no --threads"),
+            (&["train", "--threads", "0"], "at least 1, got 0"),
             (&["ensembles", "--rounds", "0"], "at least 1, got 0"),
         ] {
             let e = parse(args).unwrap_err().to_string();

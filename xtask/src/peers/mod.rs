@@ -34,6 +34,8 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
         Task::Ensembles(asked) => take_turns(&turns::ENSEMBLES, &asked),
         Task::Gradient(asked) => take_turns(&turns::GRADIENT, &asked),
         Task::Accuracy(asked) => take_turns(&turns::ACCURACY, &asked),
+        Task::Sinkhorn(asked) => take_turns(&turns::SINKHORN, &asked),
+        Task::Train(asked) => take_turns(&turns::TRAIN, &asked),
     }
 }
 
@@ -120,6 +122,6 @@ fn take_turns(task: &turns::Task, asked: &Turns) -> Result<bool> {
         bail!("{} is missing", script.display());
     }
     let program = build(&workspace)?;
-    println!("One thread each, CPU time, taking turns{}.", load());
+    println!("Threads: {} each; CPU time, taking turns{}.", asked.threads, load());
     turns::run(task, &program, &script, asked, csv)
 }

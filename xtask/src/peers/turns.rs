@@ -1,4 +1,4 @@
-//! Our program and a Python one, which take turns: ensembles, and gradients of a neural equation.
+//! Our program and a Python one, which take turns: ensembles, gradients of a neural equation, Sinkhorn divergences, training steps.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -55,6 +55,24 @@ pub(super) const ACCURACY: Task = Task {
         ("f64-1e-7", "f64, rtol 1e-7"),
         ("f64-1e-8", "f64, rtol 1e-8"),
     ],
+};
+
+pub(super) const SINKHORN: Task = Task {
+    name: "sinkhorn",
+    modules: "jax, torch",
+    cases: &[
+        ("2048", "gradient of the debiased divergence, 2,048 points each, d = 50, blur 0.05, f32"),
+        ("8192", "the same, 8,192 points each"),
+    ],
+};
+
+pub(super) const TRAIN: Task = Task {
+    name: "train",
+    modules: "jax, torch",
+    cases: &[(
+        "step",
+        "nets 50-512-512-50 twice, 2,048 cells, 40 Euler-Maruyama steps, Sinkhorn at 2 times, f32",
+    )],
 };
 
 /// A program that answers a line of input with lines of output.
@@ -167,9 +185,9 @@ pub(super) fn run(
     mut csv: Option<File>,
 ) -> Result<bool> {
     let mut command = program.command();
-    command.arg(task.name);
+    command.arg(task.name).env("RAYON_NUM_THREADS", asked.threads.to_string());
     let mut ours = Server::start(command, "the program of the peers")?;
-    let mut theirs = match python(task, script, asked.python.as_deref())? {
+    let mut theirs = match python(task, script, asked)? {
         Ok(server) => Some(server),
         Err(why) => {
             println!("left out: Python's: {why}");
@@ -253,7 +271,8 @@ fn print(case: &str, turns: &[Turn], ours: &mut Server, mut csv: Option<&mut Fil
 }
 
 /// The Python side, or why there is none. An interpreter that was named must serve.
-fn python(task: &Task, script: &Path, named: Option<&Path>) -> Result<Result<Server, String>> {
+fn python(task: &Task, script: &Path, asked: &Turns) -> Result<Result<Server, String>> {
+    let named = asked.python.as_deref();
     let interpreter = named.unwrap_or(Path::new("python3"));
     let check = Command::new(interpreter).args(["-c", &format!("import {}", task.modules)]).output();
     let why = match check {
@@ -271,7 +290,7 @@ fn python(task: &Task, script: &Path, named: Option<&Path>) -> Result<Result<Ser
         return Ok(Err(format!("{told}; name another with --python")));
     }
     let mut command = Command::new(interpreter);
-    command.arg(script);
+    command.arg(script).env("RAYON_NUM_THREADS", asked.threads.to_string());
     Ok(Ok(Server::start(command, "python")?))
 }
 

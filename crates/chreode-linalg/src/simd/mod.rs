@@ -4,6 +4,7 @@
 
 pub(crate) mod dispatch;
 pub(crate) mod elementary;
+pub(crate) mod gibbs;
 pub(crate) mod lane;
 pub(crate) mod lanes;
 #[cfg(target_arch = "x86_64")]

@@ -106,6 +106,11 @@ impl<T: Real> Weights<T> {
         y: Cloud<'_, T>,
     ) -> Result<(usize, usize), LossError> {
         let (n, m) = (x.states.len() / d, y.states.len() / d);
+        for (what, rows) in [("simulated", n), ("observed", m)] {
+            if rows == 0 {
+                return Err(LossError::Empty { what });
+            }
+        }
         check_len("simulated states", x.states.len(), n.max(1) * d)?;
         check_len("observed states", y.states.len(), m.max(1) * d)?;
         self.a.resize(n, T::ZERO);

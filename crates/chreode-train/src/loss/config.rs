@@ -3,7 +3,9 @@
 use super::cloud::{Cloud, CloudBar};
 use super::energy::{EnergyDistance, Statistic};
 use super::error::LossError;
+use super::mmd::{MeanDiscrepancy, MmdConfig};
 use super::sinkhorn::{SinkhornConfig, SinkhornDivergence};
+use super::sliced::{SlicedConfig, SlicedWasserstein};
 use chreode_core::Real;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,10 @@ pub enum LossConfig {
     },
     /// [`SinkhornDivergence`].
     Sinkhorn(SinkhornConfig),
+    /// [`MeanDiscrepancy`].
+    Mmd(MmdConfig),
+    /// [`SlicedWasserstein`].
+    SlicedWasserstein(SlicedConfig),
 }
 
 impl Default for LossConfig {
@@ -34,8 +40,8 @@ impl LossConfig {
     /// A [`LossReport`] whose `marginal_error` is not below it did not converge: see [`SinkhornDivergence`].
     pub fn tolerance(&self) -> Option<f64> {
         match self {
-            Self::Energy { .. } => None,
             Self::Sinkhorn(config) => Some(config.tolerance),
+            Self::Energy { .. } | Self::Mmd(_) | Self::SlicedWasserstein(_) => None,
         }
     }
 }
@@ -58,6 +64,10 @@ pub enum CloudLoss<T> {
     Energy(Box<EnergyDistance<T>>),
     /// Sinkhorn divergence.
     Sinkhorn(Box<SinkhornDivergence<T>>),
+    /// Maximum mean discrepancy.
+    Mmd(Box<MeanDiscrepancy<T>>),
+    /// Sliced Wasserstein distance.
+    SlicedWasserstein(Box<SlicedWasserstein<T>>),
 }
 
 impl<T: Real> CloudLoss<T> {
@@ -69,6 +79,10 @@ impl<T: Real> CloudLoss<T> {
         Ok(match *config {
             LossConfig::Energy { statistic } => Self::Energy(Box::new(EnergyDistance::new(d, statistic)?)),
             LossConfig::Sinkhorn(config) => Self::Sinkhorn(Box::new(SinkhornDivergence::new(d, config)?)),
+            LossConfig::Mmd(config) => Self::Mmd(Box::new(MeanDiscrepancy::new(d, config)?)),
+            LossConfig::SlicedWasserstein(config) => {
+                Self::SlicedWasserstein(Box::new(SlicedWasserstein::new(d, config)?))
+            }
         })
     }
 
@@ -82,10 +96,11 @@ impl<T: Real> CloudLoss<T> {
         y: Cloud<'_, T>,
         x_bar: Option<CloudBar<'_, T>>,
     ) -> Result<LossReport, LossError> {
+        let plain = |value| Ok(LossReport { value, ..LossReport::default() });
         match self {
-            Self::Energy(loss) => {
-                Ok(LossReport { value: loss.evaluate(x, y, x_bar)?, ..LossReport::default() })
-            }
+            Self::Energy(loss) => plain(loss.evaluate(x, y, x_bar)?),
+            Self::Mmd(loss) => plain(loss.evaluate(x, y, x_bar)?),
+            Self::SlicedWasserstein(loss) => plain(loss.evaluate(x, y, x_bar)?),
             Self::Sinkhorn(loss) => {
                 let r = loss.evaluate(x, y, x_bar)?;
                 Ok(LossReport { value: r.value, iterations: r.iterations, marginal_error: r.marginal_error })

@@ -8,9 +8,9 @@
 use super::cloud::{Cloud, CloudBar, Weights, check_finite, normalise_log_weights_vjp};
 use super::error::{LossError, check_len};
 use super::origins::Origins;
-use super::pairwise::add_lanes;
+
 use chreode_core::Real;
-use chreode_linalg::{GemmScratch, Transpose, gemm, pairwise_sq_dists};
+use chreode_linalg::{GemmScratch, Transpose, gemm, pairwise_sq_dists, vexp};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,15 @@ pub enum Statistic {
 
 const DELTA: f64 = 1e-6;
 
+/// What takes the place of the Euclidean distance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Distance {
+    /// `|r|`, smooth at zero.
+    Euclidean,
+    /// One minus the mean of `exp(-r² / 2 s²)` over so many widths `s`, the first given and each twice the one before.
+    Gaussian { narrowest: f64, widths: u32 },
+}
+
 /// Rows of one parallel job.
 const ROWS: usize = 64;
 /// Columns whose distances to the rows of a job are held at a time.
@@ -42,6 +51,7 @@ const LANES: usize = 16;
 pub struct EnergyDistance<T> {
     d: usize,
     statistic: Statistic,
+    distance: Distance,
     weights: Weights<T>,
     x_origins: Origins,
     y_origins: Origins,
@@ -73,12 +83,22 @@ impl<T: Real> EnergyDistance<T> {
     /// # Errors
     /// [`LossError::Setting`] if `d` is zero.
     pub fn new(d: usize, statistic: Statistic) -> Result<Self, LossError> {
+        Self::with_distance(d, statistic, Distance::Euclidean)
+    }
+
+    /// With another distance.
+    pub(super) fn with_distance(
+        d: usize,
+        statistic: Statistic,
+        distance: Distance,
+    ) -> Result<Self, LossError> {
         if d == 0 {
             return Err(LossError::Setting { name: "d", value: 0.0, rule: "must be at least 1" });
         }
         Ok(Self {
             d,
             statistic,
+            distance,
             weights: Weights::default(),
             x_origins: Origins::default(),
             y_origins: Origins::default(),
@@ -133,13 +153,13 @@ impl<T: Real> EnergyDistance<T> {
             reach: vec![T::ZERO; ROWS],
             scratch: GemmScratch::new(),
         });
-        let jobs = &mut self.jobs[..];
+        let (jobs, distance) = (&mut self.jobs[..], self.distance);
 
-        row_sums(d, &self.y, &self.y, b, y_origins, jobs, &mut self.own[..m], &mut []);
+        row_sums(d, distance, &self.y, &self.y, b, y_origins, jobs, &mut self.own[..m], &mut []);
         let own_y = weighted_total(b, &self.own[..m]) / norm_b;
-        row_sums(d, &self.x, &self.y, b, &Origins::default(), jobs, &mut self.cross, bar);
+        row_sums(d, distance, &self.x, &self.y, b, &Origins::default(), jobs, &mut self.cross, bar);
         let cross = weighted_total(a, &self.cross);
-        row_sums(d, &self.x, &self.x, a, x_origins, jobs, &mut self.own[..n], &mut self.pull);
+        row_sums(d, distance, &self.x, &self.x, a, x_origins, jobs, &mut self.own[..n], &mut self.pull);
         let own_x = weighted_total(a, &self.own[..n]) / norm_a;
 
         let value = 2.0 * cross - own_x - own_y;
@@ -166,7 +186,7 @@ impl<T: Real> EnergyDistance<T> {
 }
 
 /// Copies of both clouds, moved so that the mean of `y` is the origin: the pull is a difference of products.
-fn centre<T: Real>(d: usize, x: &[T], y: &[T], x_out: &mut Vec<T>, y_out: &mut Vec<T>) {
+pub(super) fn centre<T: Real>(d: usize, x: &[T], y: &[T], x_out: &mut Vec<T>, y_out: &mut Vec<T>) {
     x_out.resize(x.len(), T::ZERO);
     y_out.resize(y.len(), T::ZERO);
     for k in 0..d {
@@ -184,6 +204,7 @@ fn centre<T: Real>(d: usize, x: &[T], y: &[T], x_out: &mut Vec<T>, y_out: &mut V
 /// `pull_i = Σ_j w_j (x_i - y_j) / |x_i - y_j|`; without the pairs of one cell if `x` and `y` are one cloud.
 fn row_sums<T: Real>(
     d: usize,
+    distance: Distance,
     x: &[T],
     y: &[T],
     w: &[T],
@@ -194,10 +215,12 @@ fn row_sums<T: Real>(
 ) {
     let rows = x.par_chunks(ROWS * d).zip(sums.par_chunks_mut(ROWS)).zip(jobs).enumerate();
     if pull.is_empty() {
-        rows.for_each(|(k, ((x, sums), job))| block(d, (k * ROWS, x), y, w, origins, job, sums, &mut []));
+        rows.for_each(|(k, ((x, sums), job))| {
+            block(d, distance, (k * ROWS, x), y, w, origins, job, sums, &mut []);
+        });
     } else {
         rows.zip(pull.par_chunks_mut(ROWS * d)).for_each(|((k, ((x, sums), job)), pull)| {
-            block(d, (k * ROWS, x), y, w, origins, job, sums, pull);
+            block(d, distance, (k * ROWS, x), y, w, origins, job, sums, pull);
         });
     }
 }
@@ -205,6 +228,7 @@ fn row_sums<T: Real>(
 /// The rows of one job, the first of them with its number, piece by piece of the columns.
 fn block<T: Real>(
     d: usize,
+    distance: Distance,
     (first, x): (usize, &[T]),
     y: &[T],
     w: &[T],
@@ -229,7 +253,10 @@ fn block<T: Real>(
             }
         }
         for ((row, sum), reach) in distances.chunks_exact_mut(m).zip(&mut *sums).zip(&mut *reach) {
-            let (s, v) = weigh(row, w);
+            let (s, v) = match distance {
+                Distance::Euclidean => weigh(row, w),
+                Distance::Gaussian { narrowest, widths } => weigh_gaussian(narrowest, widths, row, w),
+            };
             *sum += s;
             *reach += v;
         }
@@ -270,6 +297,40 @@ fn weigh<T: Real>(row: &mut [T], w: &[T]) -> (T, T) {
     (add_lanes(&s), add_lanes(&v))
 }
 
+/// As [`weigh`], for one minus a mean of Gaussians: into `w Σ k / s²`, and the sum of `w (1 - k)`.
+fn weigh_gaussian<T: Real>(narrowest: f64, widths: u32, row: &mut [T], w: &[T]) -> (T, T) {
+    const PIECE: usize = 64;
+    let widest = narrowest * 2.0_f64.powi(widths as i32 - 1);
+    let (scale, share) = (T::c(-0.5 / (widest * widest)), 1.0 / f64::from(widths));
+    let (mut s, mut v) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+    for (row, w) in row.chunks_mut(PIECE).zip(w.chunks(PIECE)) {
+        let (mut exponent, mut k) = ([T::ZERO; PIECE], [T::ZERO; PIECE]);
+        exponent.iter_mut().zip(&*row).for_each(|(e, &r2)| *e = r2 * scale);
+        vexp(&exponent, &mut k);
+        let (mut sum, mut slope) = ([T::ZERO; PIECE], [T::ZERO; PIECE]);
+        let mut weight = T::c(share / (widest * widest));
+        for _ in 0..widths {
+            for l in 0..PIECE {
+                sum[l] += k[l];
+                slope[l] += k[l] * weight;
+                // Half the width.
+                let square = k[l] * k[l];
+                k[l] = square * square;
+            }
+            weight *= T::c(4.0);
+        }
+        for (l, (r, &w)) in row.iter_mut().zip(w).enumerate() {
+            // Equal points are at no distance, and pull nowhere.
+            let (value, pull) =
+                if *r > T::ZERO { (T::ONE - sum[l] * T::c(share), slope[l]) } else { (T::ZERO, T::ZERO) };
+            *r = w * pull;
+            s[l % LANES] += w * value;
+            v[l % LANES] += *r;
+        }
+    }
+    (add_lanes(&s), add_lanes(&v))
+}
+
 /// What the sum over pairs within a cloud is divided by: the weight `1 - Σ a²` of the pairs of different cells,
 /// where `a` are the weights of the cells, or one.
 fn self_norm<T: Real>(statistic: Statistic, a: &[T], origins: &Origins) -> Result<f64, LossError> {
@@ -289,4 +350,18 @@ fn self_norm<T: Real>(statistic: Statistic, a: &[T], origins: &Origins) -> Resul
 
 fn weighted_total<T: Real>(a: &[T], rows: &[T]) -> f64 {
     a.iter().zip(rows).map(|(a, r)| a.f64() * r.f64()).sum()
+}
+
+/// The sum of the lanes, halves first.
+#[inline(always)]
+fn add_lanes<T: Real>(v: &[T; LANES]) -> T {
+    let mut s = *v;
+    let mut half = LANES / 2;
+    while half > 0 {
+        for l in 0..half {
+            s[l] += s[l + half];
+        }
+        half /= 2;
+    }
+    s[0]
 }

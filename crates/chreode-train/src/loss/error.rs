@@ -14,6 +14,12 @@ pub enum LossError {
         /// The length that was expected.
         expected: usize,
     },
+    /// A cloud has no points.
+    #[error("the {what} cloud has no points")]
+    Empty {
+        /// The cloud.
+        what: &'static str,
+    },
     /// The unbiased statistic needs points of two cells with weight, and nothing else is left than one cell's.
     #[error(
         "cloud of {n} points has an effective size of {effective:.3}; the unbiased statistic needs more than one cell"

@@ -1,18 +1,21 @@
 //! Losses between simulated and observed cells: values, and gradients to states and weights.
 //!
-//! A loss compares two weighted clouds of points: the energy distance ([`EnergyDistance`]) and the debiased
-//! Sinkhorn divergence. Series in which every value has its own observation are compared by [`squared_error`].
-//! Start with `energy.rs`; the pairwise sums that both share are in `pairwise.rs`.
+//! A loss compares two weighted clouds of points: the energy distance ([`EnergyDistance`]), the debiased Sinkhorn divergence
+//! ([`SinkhornDivergence`]), the maximum mean discrepancy ([`MeanDiscrepancy`]) and the sliced Wasserstein distance
+//! ([`SlicedWasserstein`]). [`exact_transport`] is a reference for few points. Series in which every value has its own
+//! observation are compared by [`squared_error`].
+//! Start with `energy.rs`, then `sinkhorn.rs` and `transport/`, one transport problem.
 //! Not here: which clouds are compared when (`trainer`), scaling of coordinates (the caller's).
 
 mod cloud;
 mod config;
 mod energy;
 mod error;
-mod kernel;
+mod exact;
+mod mmd;
 mod origins;
-mod pairwise;
 mod sinkhorn;
+mod sliced;
 mod squared_error;
 mod transport;
 
@@ -20,5 +23,8 @@ pub use cloud::{Cloud, CloudBar, effective_sample_size, normalise_log_weights, n
 pub use config::{CloudLoss, LossConfig, LossReport};
 pub use energy::{EnergyDistance, Statistic};
 pub use error::LossError;
-pub use sinkhorn::{Cost, SinkhornConfig, SinkhornDivergence, SinkhornReport};
+pub use exact::{ExactTransport, exact_transport};
+pub use mmd::{MeanDiscrepancy, MmdConfig};
+pub use sinkhorn::{Cost, Potentials, SinkhornConfig, SinkhornDivergence, SinkhornReport};
+pub use sliced::{SlicedConfig, SlicedWasserstein};
 pub use squared_error::squared_error;
