@@ -61,16 +61,60 @@ const FLAGS: &[&str] = &[
     "-pthread",
 ];
 
+/// Number of a barrier that is left out, for the test that must notice.
+pub const WITHOUT_BARRIER: &str = "CHREODE_CUDA_WITHOUT_BARRIER";
+/// How kernels wait for each other.
+const BARRIER: &str = "barrier();";
+
 /// A source file: its name and text.
 type Source = (String, String);
 
+/// Where the kernels' barriers stand: file and line, in the order of their numbers.
+///
+/// # Errors
+/// [`StandInError::File`].
+pub fn barriers() -> Result<Vec<(String, usize)>, StandInError> {
+    let mut found = Vec::new();
+    for (name, text) in kernel_files()? {
+        let lines = text.lines().enumerate().filter(|(_, l)| l.contains(BARRIER));
+        found.extend(lines.map(|(i, _)| (name.clone(), i + 1)));
+    }
+    Ok(found)
+}
+
+/// Leaves out a barrier; they are counted as [`barriers`] does.
+fn remove_barrier(kernels: &mut [Source], number: usize) {
+    let mut count = 0;
+    for (_, text) in kernels {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        for line in lines.iter_mut().filter(|l| l.contains(BARRIER)) {
+            if count == number {
+                *line = line.replace(BARRIER, "(void)0;");
+            }
+            count += 1;
+        }
+        *text = lines.join("\n") + "\n";
+    }
+}
+
+/// The kernels and their headers, but for the one that is clang's.
+fn kernel_files() -> Result<Vec<Source>, StandInError> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chreode-cuda/kernels");
+    let mut files = read_all(&dir, &["cu", "cuh"])?;
+    files.retain(|(name, _)| name != "device.cuh");
+    Ok(files)
+}
+
 /// The library's path, which is built unless one of these sources is there.
 pub(crate) fn build(variant: Variant) -> Result<PathBuf, StandInError> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let kernels = here.join("../chreode-cuda/kernels");
-    let mut files = read_all(&here.join("driver"), &["h", "cpp"])?;
-    files.extend(read_all(&kernels, &["cuh"])?);
-    for (name, text) in read_all(&kernels, &["cu"])? {
+    let mut files = read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("driver"), &["h", "cpp"])?;
+    let mut kernels = kernel_files()?;
+    if let Some(number) = std::env::var(WITHOUT_BARRIER).ok().and_then(|n| n.parse::<usize>().ok()) {
+        remove_barrier(&mut kernels, number);
+    }
+    let (modules, headers) = kernels.into_iter().partition::<Vec<_>, _>(|(name, _)| !name.ends_with('h'));
+    files.extend(headers);
+    for (name, text) in modules {
         // A wrapper makes the kernels known to the driver.
         let mut wrapper = format!("#include \"shim.h\"\n#include \"launch.h\"\n#include \"{name}\"\n");
         for kernel in kernel_names(&text) {
@@ -184,6 +228,16 @@ mod tests {
     fn kernels_are_found_by_their_names() {
         let text = "// KERNEL no\nKERNEL first(int n) {\n}\n  KERNEL neither(\nKERNEL second(int n,\n";
         assert_eq!(kernel_names(text).collect::<Vec<_>>(), ["first", "second"]);
+    }
+
+    #[test]
+    fn one_barrier_is_left_out() {
+        let text = "f();\n    barrier();\nif (x) barrier();\n";
+        let mut kernels = [("a.cu".to_owned(), text.to_owned()), ("b.cu".to_owned(), text.to_owned())];
+        remove_barrier(&mut kernels, 2);
+        assert_eq!(kernels[0].1, text);
+        assert_eq!(kernels[1].1, "f();\n    (void)0;\nif (x) barrier();\n");
+        assert!(barriers().unwrap().iter().any(|(file, _)| file == "mlp.cuh"));
     }
 
     #[test]

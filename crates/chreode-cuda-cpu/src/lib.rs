@@ -15,5 +15,5 @@
 mod build;
 mod control;
 
-pub use build::{StandInError, Variant};
+pub use build::{StandInError, Variant, WITHOUT_BARRIER, barriers};
 pub use control::{Fault, StandIn};

@@ -36,8 +36,6 @@ KERNEL energy_rows(int d, int n, int m, int with_pull, int by_cell, const float 
         if (with_pull) add_pull(c, xs, ys, columns, d, pulls);
     }
     if (thread_index() < rows) sums[first + thread_index()] = sum;
-    if (with_pull) {
-        barrier();
+    if (with_pull) // each its own, as `add_pull` left them
         for (int i = thread_index(); i < rows * d; i += THREADS) pull[first * d + i] = pulls[i];
-    }
 }

@@ -5,34 +5,30 @@
 KERNEL mlp_forward(const Net *net, int rows, int ld, int n, const float *p, const float *x, float *y) {
     float *a = shared_memory(), *b = a + rows * ld, *stage = b + rows * ld;
     const int inputs = net->width[0], outputs = net->width[net->layers];
-    for (long long first = (long long)block_index() * rows; first < n; first += (long long)block_count() * rows) {
-        const int existing = n - first < rows ? (int)(n - first) : rows;
-        barrier();
-        load_rows(x + first * inputs, rows, existing, inputs, a, ld);
-        const float *out = net_forward<false>(net, net->layers, p, rows, a, b, ld, stage, Kept{});
-        store_rows(out, ld, existing, outputs, y + first * outputs);
-    }
+    const long long first = (long long)block_index() * rows;
+    const int existing = n - first < rows ? (int)(n - first) : rows;
+    load_rows(x + first * inputs, rows, existing, inputs, a, ld);
+    const float *out = net_forward<false>(net, net->layers, p, rows, a, b, ld, stage, Kept{});
+    store_rows(out, ld, existing, outputs, y + first * outputs);
 }
 
 // x_bar [n, in] from y_bar [n, out]; leaves in `kept` the inputs and adjoints of every layer for `layer_gradient`.
 KERNEL mlp_backward(const Net *net, int rows, int ld, int n, const float *p, const float *x, const float *y_bar, float *x_bar, float *kept) {
     float *a = shared_memory(), *b = a + rows * ld, *stage = b + rows * ld;
     const int inputs = net->width[0], outputs = net->width[net->layers];
-    for (long long first = (long long)block_index() * rows; first < n; first += (long long)block_count() * rows) {
-        const int existing = n - first < rows ? (int)(n - first) : rows;
-        const Kept tile = {kept, n, first, existing};
-        barrier();
-        load_rows(x + first * inputs, rows, existing, inputs, a, ld);
-        net_forward<true>(net, net->layers - 1, p, rows, a, b, ld, stage, tile);
-        load_rows(y_bar + first * outputs, rows, existing, outputs, a, ld);
-        const float *bar = net_backward(net, p, rows, a, b, ld, stage, tile);
-        store_rows(bar, ld, existing, inputs, x_bar + first * inputs);
-    }
+    const long long first = (long long)block_index() * rows;
+    const int existing = n - first < rows ? (int)(n - first) : rows;
+    const Kept tile = {kept, n, first, existing};
+    load_rows(x + first * inputs, rows, existing, inputs, a, ld);
+    net_forward<true>(net, net->layers - 1, p, rows, a, b, ld, stage, tile);
+    load_rows(y_bar + first * outputs, rows, existing, outputs, a, ld);
+    const float *bar = net_backward(net, p, rows, a, b, ld, stage, tile);
+    store_rows(bar, ld, existing, inputs, x_bar + first * inputs);
 }
 
-// The rows' inputs x, [total, inner], and adjoints z_bar, [total, outs], begin at `x_at` and `z_at` of `kept`. Adds to slab `block_index_y()` of `slabs` [splits, parameters], at `offset`, the gradient of one layer, [outs][inner] and then
-// [outs], from the rows of the split: sum of z_bar^T x, and of z_bar. A block owns a tile of 64 columns of both; the bias is
-// the column after the last input.
+// Adds to slab `block_index_y()` of `slabs` [splits, parameters], at `offset`, the gradient of one layer, [outs][inner] and then [outs], from
+// the rows of the split: sum of z_bar^T x, and of z_bar. The rows' inputs x, [total, inner], and adjoints z_bar, [total, outs], begin at
+// `x_at` and `z_at` of `kept`. A block owns a tile of 64 columns of both; the bias is the column after the last input.
 KERNEL layer_gradient(int inner, int outs, int total, int per_split, int parameters, int offset, unsigned long long x_at,
                       unsigned long long z_at, const float *kept, float *slabs) {
     const float *x = kept + x_at, *z_bar = kept + z_at;

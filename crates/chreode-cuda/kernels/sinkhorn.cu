@@ -88,10 +88,8 @@ KERNEL transport_rows(int cost, int d, int n, int m, int with_pull, float epsilo
         if (with_pull) add_pull(c, xs, ys, columns, d, pulls);
     }
     if (thread_index() < rows) mass[first + thread_index()] = sum;
-    if (with_pull) {
-        barrier();
+    if (with_pull) // each its own, as `add_pull` left them
         for (int i = thread_index(); i < rows * d; i += THREADS) pull[first * d + i] = pulls[i];
-    }
 }
 
 // h [n] = potential [n] + epsilon ln(weight [n]); a weight of zero takes no part.

@@ -111,6 +111,7 @@ fn scalar(of: &Type) -> Result<&str> {
         Type::Unsigned => "u32",
         Type::Long => "u64",
         Type::Float => "f32",
+        Type::Double => "f64",
         Type::Struct(name) => name,
         other => anyhow::bail!("{other:?} is no plain type"),
     })

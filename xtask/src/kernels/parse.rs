@@ -11,6 +11,7 @@ pub(super) enum Type {
     Unsigned,
     Long,
     Float,
+    Double,
     Struct(String),
     /// To values of this type, which are read or written.
     Pointer {
@@ -154,6 +155,7 @@ fn field(text: &str) -> Result<Field> {
         ["unsigned"] => Type::Unsigned,
         ["unsigned", "long", "long"] => Type::Long,
         ["float"] => Type::Float,
+        ["double"] => Type::Double,
         [one] if one.starts_with(char::is_uppercase) => Type::Struct((*one).to_owned()),
         _ => bail!("{text:?}: a type that launchers do not know"),
     };
@@ -202,7 +204,7 @@ mod tests {
 
     #[test]
     fn unknown_types_are_refused() {
-        for parameter in ["double x", "float **x", "const int n", "float x[3][3]", "int grid"] {
+        for parameter in ["short x", "float **x", "const int n", "float x[3][3]", "int grid"] {
             let text = format!("KERNEL f({parameter}) {{\n}}\n");
             assert!(Source::parse("f.cu", &text).is_err(), "{parameter}");
         }

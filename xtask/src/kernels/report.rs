@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
 
 /// Versions that were tried together.
 const WHEELS: &[&str] =
-    &["nvidia-cuda-nvcc==13.0.88", "nvidia-cuda-cuobjdump==13.0.85", "nvidia-cuda-nvdisasm==13.0.85"];
+    &["nvidia-cuda-nvcc==13.0.88", "nvidia-cuda-cuobjdump==13.5.37", "nvidia-cuda-nvdisasm==13.5.37"];
 /// Compute capabilities: A100, H100, B200.
 const ARCHITECTURES: &[&str] = &["sm_80", "sm_90", "sm_100"];
 /// The page, and the lines between which the table stands.

@@ -116,7 +116,7 @@ fn compare(lab: &Lab, case: &Case, seed: u64, memory: Option<usize>) {
 
     let noise = BrownianIncrements::new(seed);
     let mut growth = model.growth_net();
-    let mut paths = SdeAdjoint::new(n, d, &grid);
+    let mut paths = SdeAdjoint::new(n.max(1), d, &grid);
     let (mut start_bar, mut p_bar) = (vec![0.0_f32; n * d], vec![0.0_f32; p.len()]);
     let as_dyn = growth.as_mut().map(|g| g as &mut dyn GrowthVjp<f32>);
     paths.forward(&mut model, as_dyn, &noise, first, &grid, &start, &p).unwrap();

@@ -2,10 +2,13 @@
 //!
 //! On the stand-in driver, or with `CHREODE_CUDA=gpu` on the GPU that the driver finds. Without either every test says that it was skipped.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod clouds;
 mod ensemble;
 mod faults;
 mod lab;
 mod mlp;
+mod network;
 mod noise;
 mod optimiser;

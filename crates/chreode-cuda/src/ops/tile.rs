@@ -2,6 +2,7 @@
 
 use crate::CudaError;
 use crate::device::{DeviceInfo, Grid};
+use crate::error::int;
 use crate::kernels::{STAGE, STAGE_ROW, THREADS};
 
 /// Rows that the kernels can do, most first: each is a multiple of 4 that divides the threads evenly.
@@ -36,8 +37,7 @@ impl Tile {
             let most = (room / least).saturating_sub(extra) / 2;
             return Err(CudaError::TooLarge { what: "width of the widest layer", got: widest, most });
         };
-        // The kernels walk on where there are more tiles than blocks.
-        let blocks = n.div_ceil(rows).clamp(1, 65535) as u32;
+        let blocks = int("rows", n.div_ceil(rows).max(1))? as u32;
         Ok(Self { rows, ld, grid: Grid { blocks: (blocks, 1), shared: shared(rows) } })
     }
 }
