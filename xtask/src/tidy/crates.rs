@@ -23,7 +23,14 @@ const PLAN: &[Row] = &[
     Row { package: "chreode-adjoint", may_use: &["chreode-core", "chreode-linalg", "chreode-solve"] },
     Row {
         package: "chreode-train",
-        may_use: &["chreode-core", "chreode-linalg", "chreode-solve", "chreode-adjoint", "chreode-model"],
+        may_use: &[
+            "chreode-core",
+            "chreode-linalg",
+            "chreode-cuda",
+            "chreode-solve",
+            "chreode-adjoint",
+            "chreode-model",
+        ],
     },
     Row {
         package: "chreode-cells",

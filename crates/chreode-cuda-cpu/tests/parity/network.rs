@@ -25,7 +25,7 @@ impl Dynamics for Twin {
         for (term, &p) in self.terms.iter().zip(p) {
             let rate = term.factors.iter().fold(p, |rate, &f| rate * y[f]);
             for &(row, effect) in &term.effects {
-                dy[row] = dy[row] + rate * S::c(f64::from(effect));
+                dy[row] += rate * S::c(f64::from(effect));
             }
         }
     }

@@ -144,6 +144,8 @@ pub struct Ensemble {
     log_weights: Buffer<f32>,
     path: Buffer<f32>,
     failed: Buffer<i32>,
+    /// The same on the host.
+    failed_here: Vec<i32>,
     /// What the last forward pass was given, for the backward pass.
     last: Option<(u64, u64)>,
     training: Option<Training>,
@@ -239,6 +241,7 @@ impl Ensemble {
             log_weights: stream.zeros(observations * n)?,
             path: stream.zeros(if gradients { count * n * d } else { 0 })?,
             failed: stream.zeros(n)?,
+            failed_here: vec![-1; n],
             last: None,
             training,
             shape,
@@ -296,9 +299,9 @@ impl Ensemble {
                 &mut self.failed,
             )?;
         }
-        let failed = self.failed.to_vec()?;
-        if let Some(row) = failed.iter().position(|&step| step >= 0) {
-            return Err(CudaError::NonFinite { row, step: failed[row] as usize });
+        self.failed.read(&mut self.failed_here)?;
+        if let Some(row) = self.failed_here.iter().position(|&step| step >= 0) {
+            return Err(CudaError::NonFinite { row, step: self.failed_here[row] as usize });
         }
         self.last = Some((seed, first_trajectory));
         Ok(())
