@@ -31,12 +31,12 @@ DEVICE void multiply_stage(const float *a, int lda, const float *w, int across, 
 }
 
 // out[row][column] = sum of a[row][k] weight(column, k) over k, for every row of the tile and every column of the padded width.
-// A weight is w[column * column_step + k * k_step]. Begins with a barrier; `each_own` may read the result at once, others after one.
+// A weight is w[column * column_step + k * k_step]. What others wrote to `a` is read after a barrier of its own; `each_own` may read the
+// result at once, others after a barrier.
 DEVICE void product(int rows, const float *a, int ld, int inner, int outs, const float *w, int column_step, int k_step, float *stage, float *out) {
     const int across = THREADS / (rows / 4), chunk = 4 * across;
     const int row = thread_index() / across * 4, lane = thread_index() % across;
     const int width = padded(outs);
-    barrier();
     for (int first = 0; first < width; first += chunk) {
         float sum[4][4] = {};
         for (int k0 = 0; k0 < inner; k0 += STAGE) {
