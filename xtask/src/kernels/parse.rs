@@ -161,7 +161,7 @@ fn field(text: &str) -> Result<Field> {
     };
     let of = match (pointer, array) {
         (true, None) => Type::Pointer { of: Box::new(of), constant },
-        (false, Some(size)) => Type::Array(Box::new(of), size),
+        (false, Some(size)) if !size.contains('[') => Type::Array(Box::new(of), size),
         (false, None) if !constant => of,
         _ => bail!("{text:?}: a form that launchers do not know"),
     };
