@@ -27,7 +27,7 @@ KERNEL softmin_rows(int cost, int d, int n, int m, int average, float epsilon, c
     float top = -3.0e38f, sum = 0.0f;
     for (int j0 = 0; j0 < m; j0 += CLOUD_COLUMNS) {
         const int columns = m - j0 < CLOUD_COLUMNS ? m - j0 : CLOUD_COLUMNS;
-        barrier();
+        // Nobody reads the points of the step before any more: the costs were made of them before a barrier.
         load_points(y + (long long)j0 * d, columns, CLOUD_COLUMNS, d, ys);
         barrier();
         cost_tile(cost, d, rows, columns, xs, ys, c);
