@@ -1,10 +1,11 @@
 //! The workspace's own tasks, run by `cargo xtask <task>`.
 //!
 //! `ci` runs every check and test; `tidy` checks what no other tool does: crate edges, file lengths, SAFETY
-//! notes, citations; `bench-peers` measures other projects' solvers beside ours. Nothing here is part of the published
+//! notes, citations; `kernels` compiles the CUDA kernels; `bench-peers` measures other projects' solvers beside ours. Nothing here is part of the published
 //! crates.
 
 mod ci;
+mod kernels;
 mod peers;
 mod tidy;
 mod workspace;
@@ -16,6 +17,8 @@ usage: cargo xtask <task>
 
   ci [STEP..]   run every check and test, or only the named steps
   tidy          check crate edges, file lengths, SAFETY notes, citations, words, re-exports
+  kernels build|check|report
+                compile the CUDA kernels, say whether what is committed is stale, count registers and instructions
   bench-peers   measure our solvers and those of other projects in one run; without arguments: how
   help          show this message";
 
@@ -25,6 +28,9 @@ fn main() -> ExitCode {
     let done = match args.as_slice() {
         ["ci", steps @ ..] => ci::run(steps),
         ["tidy"] => tidy::run(),
+        ["kernels", "build"] => kernels::build(),
+        ["kernels", "check"] => kernels::check(),
+        ["kernels", "report"] => kernels::report(),
         ["bench-peers", args @ ..] => peers::run(args),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}\n\nsteps of ci: {}", ci::step_names());

@@ -4,7 +4,8 @@
 //! * **Losses**: [`EnergyDistance`], [`SinkhornDivergence`], [`MeanDiscrepancy`] and [`SlicedWasserstein`] between weighted
 //!   clouds, with gradients to states and weights; [`exact_transport`] of few points; [`squared_error`] of a measured series.
 //! * **Optimisers**: [`Optimiser`] (Adam, `AdamW`, `RMSprop`), [`clip_global_norm`], [`Schedule`], [`ParamAverage`].
-//! * **Engine**: [`CpuEngine`] simulates many paths and pulls a loss's gradient back to the parameters.
+//! * **Engine**: [`CpuEngine`] simulates many paths and pulls a loss's gradient back to the parameters; with the feature `cuda`,
+//!   `CudaEngine` does on a device.
 //! * **Trainer**: [`Trainer`] fits a [`Model`] to [`Snapshots`], with hold-out, early stopping and states that
 //!   resume to the bit; [`Observer`] hears of it.
 //! * **Evaluation**: [`distance_to_time`], [`sampling_floor`], [`effective_sample_size`].
@@ -23,6 +24,8 @@ mod trainer;
 
 pub use data::Snapshots;
 pub use engine::{CpuEngine, EngineError, Segment};
+#[cfg(feature = "cuda")]
+pub use engine::{CudaEngine, CudaEngineError};
 pub use error::{CheckpointError, TrainError};
 pub use evaluate::{Comparison, SamplingFloor, distance_to_time, sampling_floor};
 pub use loss::{

@@ -3,6 +3,7 @@
 //! All steps build with one profile, one feature set and the same flags, so that they share their artefacts:
 //! clippy, `alone` and `doc` the checked ones, tests, examples and benches the built ones.
 
+mod cuda;
 mod demo;
 mod doc;
 mod native;
@@ -58,12 +59,14 @@ const STEPS: &[Step] = &[
     Step { name: "fmt", what: "the code is formatted", run: fmt },
     Step { name: "tidy", what: "crate edges, file lengths, SAFETY notes, citations, words", run: tidy_step },
     Step { name: "native", what: "nothing needs cmake, HDF5, Python or CUDA to build", run: native::check },
+    Step { name: "kernels", what: "PTX and launchers are those of the CUDA sources", run: cuda::kernels },
     Step { name: "deny", what: "licences, bans and sources of the dependencies", run: deny },
     Step { name: "clippy", what: "lints of all targets, warnings are errors", run: clippy },
     Step { name: "alone", what: "every library builds by itself", run: alone },
     Step { name: "doc", what: "the documentation builds without a warning", run: doc::check },
     Step { name: "python", what: "a Python with anndata for the round trip of .h5ad", run: python::check },
     Step { name: "test", what: "unit, integration and property tests", run: tests::test },
+    Step { name: "cuda", what: "CUDA kernels against the processor, on a stand-in driver", run: cuda::test },
     Step { name: "doctest", what: "the examples in the documentation", run: tests::doctest },
     Step { name: "examples", what: "every example program runs", run: tests::examples },
     Step { name: "demo", what: "the README's first command keeps its promises", run: demo::check },

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::Value;
 
+use super::cuda::STAND_IN;
 use super::python::PYTHON;
 use super::run::{passes, passes_with_lines, system};
 use super::{Context, Outcome};
@@ -20,7 +21,7 @@ pub(super) fn test(context: &mut Context) -> Result<Outcome> {
         return Ok(Outcome::Failed("the tests do not compile".into()));
     }
     let mut command = cargo();
-    command.args(["test", "--release", "--workspace", "--no-fail-fast"]);
+    command.args(["test", "--release", "--workspace", "--exclude", STAND_IN, "--no-fail-fast"]);
     command.args(["--lib", "--bins", "--tests", "--", "--show-output"]);
     if let Some(python) = &context.python {
         command.env(PYTHON, python);
@@ -145,19 +146,19 @@ fn example(line: &str) -> Option<(String, PathBuf)> {
 
 /// Reads what the test programs print: counts, and what tests say that they left out.
 #[derive(Default)]
-struct Log {
+pub(super) struct Log {
     passed: u64,
     failed: u64,
     ignored: u64,
     programs: u64,
     /// Inside the list of what passing tests printed.
     in_successes: bool,
-    skipped: BTreeSet<String>,
+    pub(super) skipped: BTreeSet<String>,
 }
 
 impl Log {
     /// Takes one line and says whether to show it: what passing tests print is read but not shown.
-    fn take(&mut self, line: &str) -> bool {
+    pub(super) fn take(&mut self, line: &str) -> bool {
         let text = line.trim();
         if let Some(result) = text.strip_prefix("test result:") {
             self.programs += 1;
@@ -187,7 +188,7 @@ impl Log {
         !self.in_successes
     }
 
-    fn counted(&self) -> String {
+    pub(super) fn counted(&self) -> String {
         format!(
             "{} passed, {} failed, {} ignored, in {} programs",
             self.passed, self.failed, self.ignored, self.programs

@@ -14,6 +14,8 @@ const PLAN: &[Row] = &[
     Row { package: "chreode-core", may_use: &[] },
     Row { package: "chreode-testkit", may_use: &["chreode-core"] },
     Row { package: "chreode-linalg", may_use: &["chreode-core"] },
+    Row { package: "chreode-cuda", may_use: &["chreode-core"] },
+    Row { package: "chreode-cuda-cpu", may_use: &[] },
     Row { package: "chreode-report", may_use: &["chreode-core"] },
     Row { package: "chreode-solve", may_use: &["chreode-core", "chreode-linalg"] },
     Row { package: "chreode-autodiff", may_use: &["chreode-core", "chreode-linalg"] },
@@ -21,7 +23,14 @@ const PLAN: &[Row] = &[
     Row { package: "chreode-adjoint", may_use: &["chreode-core", "chreode-linalg", "chreode-solve"] },
     Row {
         package: "chreode-train",
-        may_use: &["chreode-core", "chreode-linalg", "chreode-solve", "chreode-adjoint", "chreode-model"],
+        may_use: &[
+            "chreode-core",
+            "chreode-linalg",
+            "chreode-cuda",
+            "chreode-solve",
+            "chreode-adjoint",
+            "chreode-model",
+        ],
     },
     Row {
         package: "chreode-cells",
@@ -96,8 +105,18 @@ const PLAN: &[Row] = &[
 ];
 
 /// Edges beyond [`PLAN`] that tests alone may use: (package, what its tests use).
-const TESTS_MAY_USE: &[(&str, &str)] =
-    &[("chreode-adjoint", "chreode-autodiff"), ("chreode-adjoint", "chreode-model")];
+const TESTS_MAY_USE: &[(&str, &str)] = &[
+    ("chreode-adjoint", "chreode-autodiff"),
+    ("chreode-adjoint", "chreode-model"),
+    // Each kernel against its twin on the processor.
+    ("chreode-cuda-cpu", "chreode-core"),
+    ("chreode-cuda-cpu", "chreode-linalg"),
+    ("chreode-cuda-cpu", "chreode-cuda"),
+    ("chreode-cuda-cpu", "chreode-solve"),
+    ("chreode-cuda-cpu", "chreode-model"),
+    ("chreode-cuda-cpu", "chreode-adjoint"),
+    ("chreode-cuda-cpu", "chreode-train"),
+];
 
 /// A dependency that one package alone may name, so that its types show in one place.
 const OWNERS: &[(&str, &str)] =

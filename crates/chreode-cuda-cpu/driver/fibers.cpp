@@ -1,0 +1,174 @@
+// Threads of a block as fibers: each has a stack, runs until a barrier or a shuffle, and goes on when the others have arrived.
+#include "launch.h"
+#include "shim.h"
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <sys/mman.h>
+#include <vector>
+
+std::map<std::string, Kernel> &standin_kernels() {
+    static std::map<std::string, Kernel> kernels;
+    return kernels;
+}
+
+namespace {
+
+constexpr std::size_t STACK = 64 << 10;
+constexpr unsigned MOST_THREADS = 1024;
+constexpr unsigned WARP = 32;
+
+enum State { READY, AT_BARRIER, AT_SHUFFLE, DONE };
+
+#if defined(__x86_64__)
+extern "C" void standin_switch(void **from, void *to);
+asm(".text\n"
+    ".hidden standin_switch\n"
+    ".globl standin_switch\n"
+    "standin_switch:\n"
+    "pushq %rbp\n pushq %rbx\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
+    "movq %rsp, (%rdi)\n movq %rsi, %rsp\n"
+    "popq %r15\n popq %r14\n popq %r13\n popq %r12\n popq %rbx\n popq %rbp\n"
+    "ret\n");
+struct Context {
+    void *stack_pointer;
+    void prepare(char *stack, void (*entry)()) {
+        void **top = reinterpret_cast<void **>(stack + STACK);
+        *--top = nullptr; // where the entry would return to
+        *--top = reinterpret_cast<void *>(entry);
+        for (int i = 0; i < 6; ++i) *--top = nullptr;
+        stack_pointer = top;
+    }
+    static void change(Context &from, Context &to) { standin_switch(&from.stack_pointer, to.stack_pointer); }
+};
+#else
+#include <ucontext.h>
+struct Context {
+    ucontext_t context;
+    void prepare(char *stack, void (*entry)()) {
+        getcontext(&context);
+        context.uc_stack.ss_sp = stack;
+        context.uc_stack.ss_size = STACK;
+        context.uc_link = nullptr;
+        makecontext(&context, entry, 0);
+    }
+    static void change(Context &from, Context &to) { swapcontext(&from.context, &to.context); }
+};
+#endif
+
+struct Fiber {
+    Context context;
+    State state;
+    float offered, taken;
+    int mask;
+};
+
+struct Block {
+    char *stacks = nullptr;
+    std::vector<Fiber> fibers = std::vector<Fiber>(MOST_THREADS);
+    Context scheduler;
+    Place place;
+    const Kernel *kernel;
+    void **arguments;
+    std::vector<float> shared;
+
+    ~Block() {
+        if (stacks) munmap(stacks, STACK * MOST_THREADS);
+    }
+    Fiber &running() { return fibers[place.thread]; }
+    void leave(State state) {
+        Fiber &fiber = running();
+        fiber.state = state;
+        Context::change(fiber.context, scheduler);
+    }
+};
+
+// A function's, so that it is made when a thread launches its first kernel.
+Block &block() {
+    static thread_local Block block;
+    return block;
+}
+
+void enter() {
+    Block &b = block();
+    b.kernel->call(b.kernel->function, b.arguments);
+    b.leave(DONE);
+}
+
+// Lets those go on who wait for each other; says why not if nobody can.
+const char *release(Block &b, unsigned threads) {
+    unsigned count[4] = {};
+    for (unsigned i = 0; i < threads; ++i) ++count[b.fibers[i].state];
+    if (count[AT_BARRIER] == threads) {
+        for (unsigned i = 0; i < threads; ++i) b.fibers[i].state = READY;
+        return nullptr;
+    }
+    bool any = false;
+    for (unsigned first = 0; first < threads; first += WARP) {
+        bool all = true;
+        for (unsigned i = first; i < first + WARP; ++i) all = all && b.fibers[i].state == AT_SHUFFLE;
+        if (!all) continue;
+        any = true;
+        for (unsigned i = first; i < first + WARP; ++i) {
+            b.fibers[i].taken = b.fibers[first + ((i - first) ^ b.fibers[i].mask)].offered;
+            b.fibers[i].state = READY;
+        }
+    }
+    if (any) return nullptr;
+    return count[DONE] ? "some threads ended and others wait at a barrier" : "threads wait at different barriers";
+}
+
+} // namespace
+
+extern "C" Place *standin_place() { return &block().place; }
+extern "C" void standin_barrier() { block().leave(AT_BARRIER); }
+extern "C" float standin_shuffle_xor(float v, int mask) {
+    Block &b = block();
+    Fiber &fiber = b.running();
+    fiber.offered = v;
+    fiber.mask = mask;
+    b.leave(AT_SHUFFLE);
+    return fiber.taken;
+}
+
+const char *standin_run(const Kernel &kernel, void **arguments, const unsigned grid[3], unsigned threads, unsigned shared_bytes, bool reversed) {
+    Block &b = block();
+    if (!b.stacks) {
+        void *stacks = mmap(nullptr, STACK * MOST_THREADS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (stacks == MAP_FAILED) return "no memory for stacks";
+        b.stacks = static_cast<char *>(stacks);
+    }
+    const std::size_t words = (shared_bytes + 3) / 4, guard = 64;
+    b.kernel = &kernel;
+    b.arguments = arguments;
+    const unsigned total = grid[0] * grid[1];
+    for (unsigned n = 0; n < total; ++n) {
+        const unsigned at = reversed ? total - 1 - n : n;
+        // What nobody wrote is no number, and nobody may write behind the end.
+        b.shared.assign(words + guard + 4, NAN);
+        float *shared = b.shared.data();
+        while (reinterpret_cast<std::uintptr_t>(shared) % 16) ++shared;
+        std::memset(shared, 0xff, 4 * (words + guard));
+        b.place = {0, int(at % grid[0]), int(at / grid[0]), int(grid[0]), shared};
+        for (unsigned i = 0; i < threads; ++i) {
+            b.fibers[i].state = READY;
+            b.fibers[i].context.prepare(b.stacks + STACK * i, enter);
+        }
+        for (unsigned done = 0; done < threads;) {
+            bool ran = false;
+            for (unsigned k = 0; k < threads; ++k) {
+                const unsigned i = reversed ? threads - 1 - k : k;
+                if (b.fibers[i].state != READY) continue;
+                ran = true;
+                b.place.thread = int(i);
+                Context::change(b.scheduler, b.fibers[i].context);
+                if (b.fibers[i].state == DONE) ++done;
+            }
+            if (ran || done == threads) continue;
+            if (const char *problem = release(b, threads)) return problem;
+        }
+        for (std::size_t i = words; i < words + guard; ++i)
+            if (float_to_bits(shared[i]) != 0xffffffffu) return "a write behind the shared memory";
+    }
+    return nullptr;
+}

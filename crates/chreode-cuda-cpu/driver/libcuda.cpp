@@ -1,0 +1,226 @@
+// A stand-in for NVIDIA's driver: the calls that `chreode-cuda` makes, on memory and kernels of this process. Not a GPU's timing, not
+// its parallelism: launches and copies are done when the call returns.
+//
+// Faults are asked for by the thread that is to meet them (`standin_fault`), so that tests beside each other do not disturb each other.
+#include "launch.h"
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace {
+
+enum Result {
+    SUCCESS = 0,
+    INVALID_VALUE = 1,
+    OUT_OF_MEMORY = 2,
+    DEVICE_UNAVAILABLE = 46,
+    NO_DEVICE = 100,
+    INVALID_DEVICE = 101,
+    INVALID_IMAGE = 200,
+    NOT_FOUND = 500,
+    ILLEGAL_ADDRESS = 700,
+    LAUNCH_FAILED = 719,
+};
+
+// Numbers that `chreode-cuda-cpu/src/lib.rs` knows too.
+enum Fault { NONE = 0, MEMORY = 1, LAUNCH = 2, SYMBOL = 3, LOST = 4, OLD_DEVICE = 5, EMPTY = 6 };
+
+struct Control {
+    int fault = NONE;
+    // Calls that the fault spares.
+    int spared = 0;
+    bool reversed = false;
+    // Errors of kernels stay, as the driver's do.
+    int sticky = SUCCESS;
+    long long launches = 0;
+};
+
+Control &control() {
+    static thread_local Control control;
+    return control;
+}
+
+// Whether the fault strikes this call.
+bool strikes(int fault) {
+    Control &c = control();
+    if (c.fault != fault) return false;
+    if (c.spared > 0) {
+        --c.spared;
+        return false;
+    }
+    return true;
+}
+
+int state() {
+    if (strikes(LOST)) control().sticky = DEVICE_UNAVAILABLE;
+    return control().sticky;
+}
+
+struct Memory {
+    char *base;
+    std::size_t mapped, bytes;
+};
+std::mutex memory_lock;
+std::map<std::uint64_t, Memory> memory;
+std::size_t used = 0;
+
+constexpr std::size_t TOTAL = std::size_t(4) << 30;
+constexpr int SHARED_LIMIT = 227 << 10;
+
+// Whether these bytes lie in one allocation.
+bool inside(std::uint64_t at, std::size_t bytes) {
+    if (bytes == 0) return true;
+    std::lock_guard<std::mutex> guard(memory_lock);
+    auto next = memory.upper_bound(at);
+    if (next == memory.begin()) return false;
+    --next;
+    return at - next->first + bytes <= next->second.bytes;
+}
+
+struct Module {
+    std::string text;
+};
+struct Function {
+    const Kernel *kernel;
+    int shared_limit = 48 << 10;
+};
+
+} // namespace
+
+extern "C" {
+
+void standin_fault(int fault, int spared) {
+    Control &c = control();
+    c.fault = fault;
+    c.spared = spared;
+    c.sticky = SUCCESS;
+}
+void standin_order(int reversed) { control().reversed = reversed != 0; }
+long long standin_launches() { return control().launches; }
+std::size_t standin_used() {
+    std::lock_guard<std::mutex> guard(memory_lock);
+    return used;
+}
+
+int cuInit(unsigned) { return SUCCESS; }
+int cuDriverGetVersion(int *version) { return *version = 12080, SUCCESS; }
+int cuDeviceGetCount(int *count) { return *count = strikes(EMPTY) ? 0 : 1, SUCCESS; }
+int cuDeviceGet(int *device, int ordinal) { return ordinal == 0 ? (*device = 0, SUCCESS) : INVALID_DEVICE; }
+int cuDeviceGetName(char *name, int length, int) { return std::snprintf(name, std::size_t(length), "stand-in on the processor"), SUCCESS; }
+int cuDeviceTotalMem_v2(std::size_t *bytes, int) { return *bytes = TOTAL, SUCCESS; }
+int cuDeviceGetAttribute(int *value, int attribute, int) {
+    switch (attribute) {
+    case 16: return *value = 4, SUCCESS;              // multiprocessors
+    case 75: return *value = strikes(OLD_DEVICE) ? 7 : 9, SUCCESS; // compute capability
+    case 76: return *value = 0, SUCCESS;
+    case 97: return *value = SHARED_LIMIT, SUCCESS;   // shared memory of a block, on request
+    default: return INVALID_VALUE;
+    }
+}
+int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &memory, state(); }
+int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
+int cuCtxSetCurrent(void *) { return state(); }
+
+int cuStreamCreate(void **stream, unsigned) { return *stream = new char, state(); }
+int cuStreamDestroy_v2(void *stream) { return delete static_cast<char *>(stream), SUCCESS; }
+int cuStreamSynchronize(void *) { return state(); }
+
+int cuMemGetInfo_v2(std::size_t *free, std::size_t *total) {
+    std::lock_guard<std::mutex> guard(memory_lock);
+    *total = TOTAL;
+    *free = TOTAL - used;
+    return state();
+}
+// The end lies at a page that nobody may touch, and what nobody wrote is no number.
+int cuMemAlloc_v2(std::uint64_t *out, std::size_t bytes) {
+    if (int bad = state()) return bad;
+    if (bytes == 0) return INVALID_VALUE;
+    const std::size_t page = std::size_t(sysconf(_SC_PAGESIZE)), rounded = (bytes + 15) / 16 * 16;
+    const std::size_t mapped = (rounded + page - 1) / page * page + page;
+    std::lock_guard<std::mutex> guard(memory_lock);
+    if (strikes(MEMORY) || used + mapped > TOTAL) return OUT_OF_MEMORY;
+    void *base = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) return OUT_OF_MEMORY;
+    char *start = static_cast<char *>(base) + mapped - page - rounded;
+    mprotect(start + rounded, page, PROT_NONE);
+    std::memset(start, 0xff, bytes);
+    *out = reinterpret_cast<std::uint64_t>(start);
+    memory[*out] = {static_cast<char *>(base), mapped, bytes};
+    used += mapped;
+    return SUCCESS;
+}
+int cuMemFree_v2(std::uint64_t at) {
+    std::lock_guard<std::mutex> guard(memory_lock);
+    auto found = memory.find(at);
+    if (found == memory.end()) return INVALID_VALUE;
+    munmap(found->second.base, found->second.mapped);
+    used -= found->second.mapped;
+    memory.erase(found);
+    return SUCCESS;
+}
+int cuMemsetD8Async(std::uint64_t at, unsigned char value, std::size_t bytes, void *) {
+    if (int bad = state()) return bad;
+    if (!inside(at, bytes)) return ILLEGAL_ADDRESS;
+    return std::memset(reinterpret_cast<void *>(at), value, bytes), SUCCESS;
+}
+int cuMemcpyHtoDAsync_v2(std::uint64_t to, const void *from, std::size_t bytes, void *) {
+    if (int bad = state()) return bad;
+    if (!inside(to, bytes)) return ILLEGAL_ADDRESS;
+    return std::memcpy(reinterpret_cast<void *>(to), from, bytes), SUCCESS;
+}
+int cuMemcpyDtoHAsync_v2(void *to, std::uint64_t from, std::size_t bytes, void *) {
+    if (int bad = state()) return bad;
+    if (!inside(from, bytes)) return ILLEGAL_ADDRESS;
+    return std::memcpy(to, reinterpret_cast<const void *>(from), bytes), SUCCESS;
+}
+int cuMemcpyDtoDAsync_v2(std::uint64_t to, std::uint64_t from, std::size_t bytes, void *) {
+    if (int bad = state()) return bad;
+    if (!inside(from, bytes) || !inside(to, bytes)) return ILLEGAL_ADDRESS;
+    return std::memcpy(reinterpret_cast<void *>(to), reinterpret_cast<const void *>(from), bytes), SUCCESS;
+}
+
+// A module is its PTX, of which the names of its entries are read.
+int cuModuleLoadData(void **module, const void *image) {
+    if (int bad = state()) return bad;
+    const char *text = static_cast<const char *>(image);
+    if (!std::strstr(text, ".version")) return INVALID_IMAGE;
+    return *module = new Module{text}, SUCCESS;
+}
+int cuModuleUnload(void *module) { return delete static_cast<Module *>(module), SUCCESS; }
+int cuModuleGetFunction(void **function, void *module, const char *name) {
+    if (int bad = state()) return bad;
+    const auto found = standin_kernels().find(name);
+    const std::string entry = std::string(".entry ") + name + "(";
+    const bool listed = static_cast<Module *>(module)->text.find(entry) != std::string::npos;
+    if (strikes(SYMBOL) || !listed || found == standin_kernels().end()) return NOT_FOUND;
+    // As long as the process: the driver's functions need no end either.
+    return *function = new Function{&found->second}, SUCCESS;
+}
+int cuFuncSetAttribute(void *function, int attribute, int value) {
+    if (attribute != 8) return INVALID_VALUE; // dynamic shared memory
+    if (value > SHARED_LIMIT) return INVALID_VALUE;
+    return static_cast<Function *>(function)->shared_limit = value, state();
+}
+#ifndef STANDIN_WITHOUT_LAUNCH
+int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *, void **arguments,
+                   void **extra) {
+    if (int bad = state()) return bad;
+    Control &c = control();
+    const Function *f = static_cast<Function *>(function);
+    const bool fits = gx > 0 && gy > 0 && gz == 1 && gy <= 65535 && bx > 0 && bx <= 1024 && bx % 32 == 0 && by == 1 && bz == 1;
+    if (!fits || extra || shared > unsigned(f->shared_limit)) return INVALID_VALUE;
+    if (strikes(LAUNCH)) return c.sticky = LAUNCH_FAILED;
+    ++c.launches;
+    const unsigned grid[3] = {gx, gy, gz};
+    if (const char *problem = standin_run(*f->kernel, arguments, grid, bx, shared, c.reversed)) {
+        std::fprintf(stderr, "stand-in driver: %s\n", problem);
+        return c.sticky = LAUNCH_FAILED;
+    }
+    return SUCCESS;
+}
+#endif
+
+} // extern "C"

@@ -1,0 +1,43 @@
+// The device language for g++: included before every kernel file. `chreode-cuda/kernels/device.cuh` says the same for clang.
+// A thread of a block is a fiber, and a barrier gives the processor to the next one.
+#pragma once
+#include <cmath>
+#include <cstring>
+
+#define KERNEL extern "C" void
+#define DEVICE static inline __attribute__((always_inline))
+
+// Where the running fiber stands; `fibers.cpp`.
+struct Place {
+    int thread, block, block_y, blocks;
+    float *shared;
+};
+extern "C" Place *standin_place();
+extern "C" void standin_barrier();
+extern "C" float standin_shuffle_xor(float v, int mask);
+
+DEVICE int thread_index() { return standin_place()->thread; }
+DEVICE int block_index() { return standin_place()->block; }
+DEVICE int block_index_y() { return standin_place()->block_y; }
+DEVICE int block_count() { return standin_place()->blocks; }
+DEVICE float *shared_memory() { return standin_place()->shared; }
+DEVICE void barrier() { standin_barrier(); }
+DEVICE float shuffle_xor(float v, int mask) { return standin_shuffle_xor(v, mask); }
+
+DEVICE unsigned high_product(unsigned a, unsigned b) { return ((unsigned long long)a * b) >> 32; }
+DEVICE float bits_to_float(unsigned v) {
+    float f;
+    std::memcpy(&f, &v, 4);
+    return f;
+}
+DEVICE unsigned float_to_bits(float v) {
+    unsigned u;
+    std::memcpy(&u, &v, 4);
+    return u;
+}
+DEVICE float fused(float a, float b, float c) { return std::fma(a, b, c); }
+DEVICE float root(float v) { return std::sqrt(v); }
+
+struct alignas(16) Four {
+    float x, y, z, w;
+};

@@ -1,0 +1,247 @@
+//! Building the library.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Why there is no stand-in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StandInError {
+    /// No compiler was found.
+    #[error("there is no {compiler} to build the stand-in driver with")]
+    NoCompiler {
+        /// What was looked for.
+        compiler: String,
+    },
+    /// The sources do not compile.
+    #[error("the stand-in driver does not compile:\n{output}")]
+    DoesNotCompile {
+        /// What the compiler said.
+        output: String,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What happened.
+        source: std::io::Error,
+    },
+    /// The library was built and cannot be loaded.
+    #[error("{path}: {source}")]
+    DoesNotLoad {
+        /// Which file.
+        path: PathBuf,
+        /// What happened.
+        source: libloading::Error,
+    },
+}
+
+/// Which library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// With every call.
+    Whole,
+    /// Without `cuLaunchKernel`, as a driver that is too old.
+    WithoutLaunch,
+}
+
+/// Flags of the compiler. The name is what makes the loader take the library for the driver's.
+const FLAGS: &[&str] = &[
+    "-std=c++17",
+    "-O2",
+    "-march=native",
+    "-ffp-contract=fast",
+    "-fPIC",
+    "-shared",
+    "-Wall",
+    "-Wno-unknown-pragmas",
+    "-Wl,-soname,libcuda.so",
+    "-pthread",
+];
+
+/// Number of a barrier that is left out, for the test that must notice.
+pub const WITHOUT_BARRIER: &str = "CHREODE_CUDA_WITHOUT_BARRIER";
+/// How kernels wait for each other.
+const BARRIER: &str = "barrier();";
+
+/// A source file: its name and text.
+type Source = (String, String);
+
+/// Where the kernels' barriers stand: file and line, in the order of their numbers.
+///
+/// # Errors
+/// [`StandInError::File`].
+pub fn barriers() -> Result<Vec<(String, usize)>, StandInError> {
+    let mut found = Vec::new();
+    for (name, text) in kernel_files()? {
+        let lines = text.lines().enumerate().filter(|(_, l)| l.contains(BARRIER));
+        found.extend(lines.map(|(i, _)| (name.clone(), i + 1)));
+    }
+    Ok(found)
+}
+
+/// Leaves out a barrier; they are counted as [`barriers`] does.
+fn remove_barrier(kernels: &mut [Source], number: usize) {
+    let mut count = 0;
+    for (_, text) in kernels {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        for line in lines.iter_mut().filter(|l| l.contains(BARRIER)) {
+            if count == number {
+                *line = line.replace(BARRIER, "(void)0;");
+            }
+            count += 1;
+        }
+        *text = lines.join("\n") + "\n";
+    }
+}
+
+/// The kernels and their headers, but for the one that is clang's.
+fn kernel_files() -> Result<Vec<Source>, StandInError> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chreode-cuda/kernels");
+    let mut files = read_all(&dir, &["cu", "cuh"])?;
+    files.retain(|(name, _)| name != "device.cuh");
+    Ok(files)
+}
+
+/// The library's path, which is built unless one of these sources is there.
+pub(crate) fn build(variant: Variant) -> Result<PathBuf, StandInError> {
+    let mut files = read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("driver"), &["h", "cpp"])?;
+    let mut kernels = kernel_files()?;
+    if let Some(number) = std::env::var(WITHOUT_BARRIER).ok().and_then(|n| n.parse::<usize>().ok()) {
+        remove_barrier(&mut kernels, number);
+    }
+    let (modules, headers) = kernels.into_iter().partition::<Vec<_>, _>(|(name, _)| !name.ends_with('h'));
+    files.extend(headers);
+    for (name, text) in modules {
+        // A wrapper makes the kernels known to the driver.
+        let mut wrapper = format!("#include \"shim.h\"\n#include \"launch.h\"\n#include \"{name}\"\n");
+        for kernel in kernel_names(&text) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(wrapper, "static Registration {kernel}_registration(\"{kernel}\", &{kernel});");
+        }
+        files.push((format!("{name}.cpp"), wrapper));
+        files.push((name, text));
+    }
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".into());
+    let mut flags: Vec<&str> = FLAGS.to_vec();
+    if variant == Variant::WithoutLaunch {
+        flags.push("-DSTANDIN_WITHOUT_LAUNCH");
+    }
+    let all =
+        files.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]).chain(flags.iter().copied());
+    let print = fingerprint(all.chain([compiler.as_str()]));
+    let dir = folder().join(format!("{print:016x}"));
+    let library = dir.join("libcuda.so");
+    if library.exists() {
+        return Ok(library);
+    }
+    compile(&compiler, &flags, &files, &dir, &library)?;
+    Ok(library)
+}
+
+/// Compiles in a folder of this process, and puts the result in its place at once.
+fn compile(
+    compiler: &str,
+    flags: &[&str],
+    files: &[Source],
+    dir: &Path,
+    library: &Path,
+) -> Result<(), StandInError> {
+    let work = dir.with_extension(format!("{}", std::process::id()));
+    let file = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StandInError::File { path, source }
+    };
+    std::fs::create_dir_all(&work).map_err(file(&work))?;
+    std::fs::create_dir_all(dir).map_err(file(dir))?;
+    for (name, text) in files {
+        let path = work.join(name);
+        std::fs::write(&path, text).map_err(file(&path))?;
+    }
+    let names = files.iter().map(|(name, _)| name.as_str());
+    let units: Vec<&str> = names.filter(|n| Path::new(n).extension().is_some_and(|e| e == "cpp")).collect();
+    let built = work.join("libcuda.so");
+    let run = Command::new(compiler)
+        .args(flags)
+        .args(&units)
+        .args(["-o", "libcuda.so"])
+        .current_dir(&work)
+        .output();
+    let out = match run {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(StandInError::NoCompiler { compiler: compiler.into() });
+        }
+        out => out.map_err(file(Path::new(compiler)))?,
+    };
+    if !out.status.success() {
+        let output = String::from_utf8_lossy(&out.stderr).into_owned();
+        return Err(StandInError::DoesNotCompile { output });
+    }
+    std::fs::rename(&built, library).map_err(file(library))?;
+    // What is left is of no use, and in nobody's way.
+    let _ = std::fs::remove_dir_all(&work);
+    Ok(())
+}
+
+/// Beside the test programs: the target folder's own.
+fn folder() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.ancestors().nth(2).unwrap_or(Path::new(".")).join("stand-in")
+}
+
+/// The files with these endings, in the order of their names.
+fn read_all(dir: &Path, endings: &[&str]) -> Result<Vec<Source>, StandInError> {
+    let file = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StandInError::File { path, source }
+    };
+    let mut sources = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(file(dir))? {
+        let path = entry.map_err(file(dir))?.path();
+        if path.extension().and_then(|e| e.to_str()).is_some_and(|e| endings.contains(&e)) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            sources.push((name, std::fs::read_to_string(&path).map_err(file(&path))?));
+        }
+    }
+    sources.sort();
+    Ok(sources)
+}
+
+fn kernel_names(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|l| l.strip_prefix("KERNEL ")?.split('(').next())
+}
+
+/// FNV-1a.
+fn fingerprint<'a>(parts: impl Iterator<Item = &'a str>) -> u64 {
+    parts
+        .flat_map(|part| part.bytes().chain([0]))
+        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_found_by_their_names() {
+        let text = "// KERNEL no\nKERNEL first(int n) {\n}\n  KERNEL neither(\nKERNEL second(int n,\n";
+        assert_eq!(kernel_names(text).collect::<Vec<_>>(), ["first", "second"]);
+    }
+
+    #[test]
+    fn one_barrier_is_left_out() {
+        let text = "f();\n    barrier();\nif (x) barrier();\n";
+        let mut kernels = [("a.cu".to_owned(), text.to_owned()), ("b.cu".to_owned(), text.to_owned())];
+        remove_barrier(&mut kernels, 2);
+        assert_eq!(kernels[0].1, text);
+        assert_eq!(kernels[1].1, "f();\n    (void)0;\nif (x) barrier();\n");
+        assert!(barriers().unwrap().iter().any(|(file, _)| file == "mlp.cuh"));
+    }
+
+    #[test]
+    fn fingerprints_tell_parts_apart() {
+        assert_ne!(fingerprint(["ab", "c"].into_iter()), fingerprint(["a", "bc"].into_iter()));
+    }
+}

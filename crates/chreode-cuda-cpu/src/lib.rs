@@ -1,0 +1,19 @@
+//! A stand-in for NVIDIA's driver, for tests alone.
+//!
+//! The kernel sources of `chreode-cuda` are compiled by g++ behind a shim: threads of a block are fibers, a barrier gives the processor to the
+//! next one, shared memory is the block's. With the driver's calls that `chreode-cuda` makes around them this is a `libcuda.so`, which
+//! [`StandIn::load`] builds (once for the same sources, in the target folder) and loads, so that the unchanged host code finds it. What
+//! passes here shows logic and numbers, never speed.
+//!
+//! It is stricter than a GPU in what it sees: memory that nobody wrote is not a number, the end of an allocation is a page that nobody
+//! may touch, threads that wait at different barriers are a failed launch, and threads run from the first to the last or from the last to
+//! the first ([`StandIn::reversed`]), so that a missing barrier shows. It does not model what happens at the same time: streams beside each
+//! other, races between blocks, weak memory, the rounding of the hardware's approximations.
+//!
+//! No NVIDIA header, library or compiled code is involved.
+
+mod build;
+mod control;
+
+pub use build::{StandInError, Variant, WITHOUT_BARRIER, barriers};
+pub use control::{Fault, StandIn};

@@ -1,0 +1,238 @@
+//! Paths and their gradients, against `chreode-solve` and `chreode-adjoint` with a model of `chreode-model`.
+
+use crate::lab::{Lab, close, lab, numbers, sizes};
+use crate::mlp::twin;
+use chreode_adjoint::SdeAdjoint;
+use chreode_core::{BrownianIncrements, GrowthVjp};
+use chreode_cuda::{Activation, CudaError, Ensemble, EnsembleShape, GrowthShape, NetShape, Steps};
+use chreode_model::{DiffusionConfig, DriftConfig, GrowthConfig, ModelConfig, NeuralSde};
+use chreode_solve::TimeGrid;
+use proptest::prelude::*;
+
+/// What a model is, for both sides.
+#[derive(Debug, Clone)]
+struct Case {
+    d: usize,
+    drift: Vec<usize>,
+    noise: Option<Vec<usize>>,
+    growth: Option<Vec<usize>>,
+    activation: Activation,
+    n: usize,
+    times: Vec<f64>,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let hidden = || prop::collection::vec(prop_oneof![1_usize..24, Just(70)], 0..3);
+    let times = prop::collection::vec(0.2..0.7_f64, 1..4);
+    let activation = prop::sample::select(Activation::ALL.to_vec());
+    let nets = (hidden(), prop::option::of(hidden()), prop::option::of(hidden()));
+    (1_usize..9, nets, activation, sizes(), times).prop_map(
+        |(d, (drift, noise, growth), activation, n, gaps)| Case {
+            d,
+            drift,
+            noise,
+            growth,
+            activation,
+            n,
+            times: gaps
+                .iter()
+                .scan(0.5, |t, gap| {
+                    *t += gap;
+                    Some(*t)
+                })
+                .collect(),
+        },
+    )
+}
+
+impl Case {
+    fn model(&self) -> NeuralSde<f32> {
+        let activation = twin(self.activation);
+        let spread = |from: f64| (0..self.d).map(|i| from + 0.1 * i as f64).collect();
+        NeuralSde::new(ModelConfig {
+            time_scale: 1.3,
+            drift: DriftConfig { hidden: self.drift.clone(), activation, ..DriftConfig::default() },
+            diffusion: match &self.noise {
+                Some(hidden) => {
+                    DiffusionConfig::Diagonal { hidden: hidden.clone(), activation, initial_level: 0.4 }
+                }
+                None => DiffusionConfig::Constant { initial_level: 0.4 },
+            },
+            growth: self.growth.clone().map(|hidden| GrowthConfig { hidden, activation, max_rate: 1.5 }),
+            ..ModelConfig::new(spread(-0.2), spread(0.8))
+        })
+        .unwrap()
+    }
+
+    fn shape(&self, model: &NeuralSde<f32>) -> EnsembleShape {
+        let config = model.config();
+        let net = |inputs: usize, hidden: &[usize], outputs: usize, offset| NetShape {
+            widths: [&[inputs][..], hidden, &[outputs]].concat(),
+            activation: self.activation,
+            offset,
+        };
+        let drift = net(self.d, &self.drift, self.d, 0);
+        let noise = match &self.noise {
+            Some(hidden) => net(self.d, hidden, self.d, drift.n_params()),
+            None => net(0, &[], self.d, drift.n_params()),
+        };
+        let growth = self.growth.as_ref().map(|hidden| GrowthShape {
+            net: net(self.d, hidden, 1, drift.n_params() + noise.n_params()),
+            unit: (1.5 / config.time_scale) as f32,
+        });
+        let of = |f: &dyn Fn(f64) -> f64, values: &[f64]| values.iter().map(|&v| f(v) as f32).collect();
+        EnsembleShape {
+            drift,
+            noise,
+            growth,
+            n_params: model.layout().len(),
+            shift: of(&|v| v, &config.shift),
+            inv_scale: of(&|v| 1.0 / v, &config.scale),
+            drift_unit: of(&|v| v / config.time_scale, &config.scale),
+            noise_unit: of(&|v| v / config.time_scale.sqrt(), &config.scale),
+        }
+    }
+}
+
+fn steps(grid: &TimeGrid) -> Steps {
+    Steps {
+        h: (0..grid.steps()).map(|k| grid.step(k).1).collect(),
+        observed: (0..grid.steps()).map(|k| grid.observed_after(k)).collect(),
+    }
+}
+
+/// States, log-weights, and the gradients in the start states and the parameters, from both.
+fn compare(lab: &Lab, case: &Case, seed: u64, memory: Option<usize>) {
+    let mut model = case.model();
+    let p: Vec<f32> =
+        model.init(seed).iter().zip(numbers(seed, model.layout().len())).map(|(p, z)| p + 0.1 * z).collect();
+    let grid = TimeGrid::new(0.5, &case.times, 0.15).unwrap();
+    let (n, d, seen, first) = (case.n, case.d, case.times.len(), 77);
+    let start = numbers(seed ^ 3, n * d);
+    let state_bar: Vec<Vec<f32>> = (0..seen).map(|i| numbers(seed ^ (10 + i as u64), n * d)).collect();
+    let weight_bar: Vec<Vec<f32>> = (0..seen)
+        .map(|i| numbers(seed ^ (20 + i as u64), if case.growth.is_some() { n } else { 0 }))
+        .collect();
+
+    let noise = BrownianIncrements::new(seed);
+    let mut growth = model.growth_net();
+    let mut paths = SdeAdjoint::new(n.max(1), d, &grid);
+    let (mut start_bar, mut p_bar) = (vec![0.0_f32; n * d], vec![0.0_f32; p.len()]);
+    let as_dyn = growth.as_mut().map(|g| g as &mut dyn GrowthVjp<f32>);
+    paths.forward(&mut model, as_dyn, &noise, first, &grid, &start, &p).unwrap();
+    let states: Vec<f32> = (0..seen).flat_map(|i| paths.observed(i).to_vec()).collect();
+    let weights: Vec<f32> = (0..seen).flat_map(|i| paths.log_weights(i).to_vec()).collect();
+    let [state_slices, weight_slices]: [Vec<&[f32]>; 2] =
+        [&state_bar, &weight_bar].map(|bars| bars.iter().map(Vec::as_slice).collect());
+    let as_dyn = growth.as_mut().map(|g| g as &mut dyn GrowthVjp<f32>);
+    paths
+        .backward(
+            &mut model,
+            as_dyn,
+            &noise,
+            first,
+            &grid,
+            &p,
+            &state_slices,
+            &weight_slices,
+            &mut start_bar,
+            &mut p_bar,
+        )
+        .unwrap();
+
+    let shape = case.shape(&model);
+    let weight_bar = if case.growth.is_some() { weight_bar.concat() } else { vec![0.0; seen * n] };
+    let got = lab.both_orders(|stream| {
+        let mut ensemble = Ensemble::new(stream, shape.clone(), &steps(&grid), n, true, memory).unwrap();
+        let [p, start, state_bar, weight_bar] =
+            [&p, &start, &state_bar.concat(), &weight_bar].map(|v| stream.upload(v).unwrap());
+        let [mut start_bar, mut p_bar] = [n * d, p.len()].map(|len| stream.zeros(len).unwrap());
+        ensemble.forward(&p, seed, first, &start).unwrap();
+        let (states, weights) =
+            (ensemble.observed().to_vec().unwrap(), ensemble.log_weights().to_vec().unwrap());
+        ensemble.backward(&p, &state_bar, &weight_bar, &mut start_bar, &mut p_bar).unwrap();
+        vec![states, weights, start_bar.to_vec().unwrap(), p_bar.to_vec().unwrap()]
+    });
+    close("states", &got[0], &states, 2e-5);
+    close("log-weights", &got[1], &weights, 2e-5);
+    close("adjoints of the start states", &got[2], &start_bar, 5e-5);
+    close("adjoints of the parameters", &got[3], &p_bar, 5e-5);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// A dozen steps of nets with up to 70 units: 2e-5 of the largest state, 5e-5 of the largest gradient.
+    #[test]
+    fn paths_and_gradients(case in cases(), seed: u64) {
+        let Some(lab) = lab() else { return Ok(()) };
+        compare(&lab, &case, seed, None);
+    }
+}
+
+fn middle() -> Case {
+    Case {
+        d: 5,
+        drift: vec![33, 17],
+        noise: Some(vec![9]),
+        growth: Some(vec![8]),
+        activation: Activation::Silu,
+        n: 97,
+        times: vec![0.9, 1.6],
+    }
+}
+
+/// Where memory is short, a few steps at a time: the same gradient.
+#[test]
+fn little_memory() {
+    let Some(lab) = lab() else { return };
+    let case = middle();
+    let shape = case.shape(&case.model());
+    let grid = TimeGrid::new(0.5, &case.times, 0.15).unwrap();
+    let make = |memory| Ensemble::new(&lab.stream, shape.clone(), &steps(&grid), case.n, true, Some(memory));
+    let Err(CudaError::DoesNotFit { needed, rows: 97, fitting: 0, .. }) = make(1000) else {
+        panic!("it fits")
+    };
+    assert_eq!(make(needed).unwrap().steps_at_a_time(), 1);
+    let Err(CudaError::DoesNotFit { fitting, .. }) = make(needed - 1) else { panic!("it fits") };
+    assert_eq!(fitting, 96);
+    assert!(make(2 * needed).unwrap().steps_at_a_time() > 1);
+    for memory in [needed, needed + needed / 10] {
+        compare(&lab, &case, 11, Some(memory));
+    }
+}
+
+/// A row that runs away is named, with the step.
+#[test]
+fn runaway_rows_are_named() {
+    let Some(lab) = lab() else { return };
+    let case = middle();
+    let model = case.model();
+    let grid = TimeGrid::new(0.5, &case.times, 0.15).unwrap();
+    let mut ensemble =
+        Ensemble::new(&lab.stream, case.shape(&model), &steps(&grid), case.n, false, None).unwrap();
+    let mut start = numbers(3, case.n * case.d);
+    let p = lab.upload(&model.init(1));
+    ensemble.forward(&p, 1, 0, &lab.upload(&start)).unwrap();
+    start[40 * case.d + 2] = f32::INFINITY;
+    let failed = ensemble.forward(&p, 1, 0, &lab.upload(&start));
+    assert_eq!(failed, Err(CudaError::NonFinite { row: 40, step: 0 }));
+}
+
+/// Common random numbers: rows of one run are rows of another that starts later.
+#[test]
+fn rows_do_not_depend_on_their_neighbours() {
+    let Some(lab) = lab() else { return };
+    let case = middle();
+    let model = case.model();
+    let grid = TimeGrid::new(0.5, &case.times, 0.15).unwrap();
+    let (p, start) = (lab.upload(&model.init(1)), numbers(3, case.n * case.d));
+    let run = |from: usize, n: usize| {
+        let mut part = Ensemble::new(&lab.stream, case.shape(&model), &steps(&grid), n, false, None).unwrap();
+        let rows = &start[from * case.d..(from + n) * case.d];
+        part.forward(&p, 5, from as u64, &lab.upload(rows)).unwrap();
+        part.observed().to_vec().unwrap()
+    };
+    let (all, part) = (run(0, case.n), run(50, 13));
+    assert_eq!(all[50 * case.d..63 * case.d], part[..13 * case.d]);
+}

@@ -1,0 +1,34 @@
+// The device language for clang, without any header of NVIDIA: included before every kernel file when PTX is made.
+// `chreode-cuda-cpu/driver/shim.h` says the same for g++. Kernels use what both define, and nothing else.
+#pragma once
+
+#define __global__ __attribute__((global))
+#define __device__ __attribute__((device))
+#define __shared__ __attribute__((shared))
+#define __launch_bounds__(n) __attribute__((launch_bounds(n, 1)))
+
+#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS)
+#define DEVICE static inline __device__ __attribute__((always_inline))
+
+DEVICE int thread_index() { return __nvvm_read_ptx_sreg_tid_x(); }
+DEVICE int block_index() { return __nvvm_read_ptx_sreg_ctaid_x(); }
+DEVICE int block_index_y() { return __nvvm_read_ptx_sreg_ctaid_y(); }
+DEVICE int block_count() { return __nvvm_read_ptx_sreg_nctaid_x(); }
+
+// All threads of a block arrive before one leaves.
+DEVICE void barrier() { __syncthreads(); }
+
+// The dynamic shared memory of the block.
+extern __shared__ __attribute__((aligned(16))) float dynamic_shared[];
+DEVICE float *shared_memory() { return dynamic_shared; }
+
+// The value of the lane whose number differs by `mask`; all 32 lanes take part.
+DEVICE float shuffle_xor(float v, int mask) { return __nvvm_shfl_sync_bfly_f32(0xffffffffu, v, mask, 31); }
+
+DEVICE unsigned high_product(unsigned a, unsigned b) { return ((unsigned long long)a * b) >> 32; }
+DEVICE float bits_to_float(unsigned v) { return __builtin_bit_cast(float, v); }
+DEVICE unsigned float_to_bits(float v) { return __builtin_bit_cast(unsigned, v); }
+DEVICE float fused(float a, float b, float c) { return __nvvm_fma_rn_f(a, b, c); }
+DEVICE float root(float v) { return __nvvm_sqrt_rn_f(v); }
+
+struct __attribute__((aligned(16))) Four { float x, y, z, w; };

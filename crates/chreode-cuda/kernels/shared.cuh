@@ -1,0 +1,37 @@
+// What kernels and host agree on. `cargo xtask kernels build` writes the same structures and numbers in Rust
+// (`src/kernels.rs`): only `constexpr int`, and structures of int, float, arrays of them and structures above.
+#pragma once
+
+// Threads of every block.
+constexpr int THREADS = 256;
+// Layers of a net.
+constexpr int MAX_LAYERS = 8;
+// Columns of a layer's input that are staged at a time; activations are padded to a multiple of it with zeros.
+constexpr int STAGE = 16;
+// Distance of two rows of the staged weights: no two of eight rows begin in one bank.
+constexpr int STAGE_ROW = 20;
+// Rows and columns of the tile of a layer's gradient that a block owns, and rows that it stages.
+constexpr int GRADIENT_TILE = 64;
+constexpr int GRADIENT_STAGE = 16;
+// Points of a cloud that a block owns, and points that it compares them with at a time.
+constexpr int CLOUD_ROWS = 64;
+constexpr int CLOUD_COLUMNS = 32;
+// The most neighbours that are looked for.
+constexpr int MAX_NEIGHBOURS = 32;
+
+// A perceptron; `offset` is where its parameters begin. `width[0]` is the number of inputs.
+struct Net {
+    int layers;
+    int activation;
+    int offset;
+    int width[MAX_LAYERS + 1];
+};
+
+// A neural stochastic equation with diagonal noise; `noise` of no inputs is a constant. No growth if `growth.layers` is zero.
+struct Sde {
+    int d;
+    float growth_unit;
+    Net drift;
+    Net noise;
+    Net growth;
+};

@@ -1,0 +1,31 @@
+//! Hand-written CUDA kernels for neural stochastic equations, with safe wrappers.
+//!
+//! A leaf: it knows devices, memory and arithmetic, and nothing of models or training.
+//!
+//! * **Device**: [`probe`] says whether there is a driver, [`Device`] opens a device, a [`Stream`] is a queue of work, a [`Buffer`] is
+//!   memory that knows its type, length and stream. Failures are a [`CudaError`].
+//! * **Nets**: [`Mlp`] evaluates perceptrons and pulls gradients back.
+//! * **Paths**: [`Ensemble`] runs Euler-Maruyama for a whole ensemble in one launch, and its discrete adjoint; [`brownian_increments`].
+//! * **Networks**: [`Network`] solves ensembles of polynomial equations by Tsitouras 5(4), each trajectory with its own steps.
+//! * **Clouds**: [`energy_rows`], [`softmin_rows`], [`transport_rows`], [`weighted_potential`], [`nearest`].
+//! * **Optimisers**: [`adam`], [`rmsprop`].
+//!
+//! Kernels are `.cu` files with a device header of our own. Their PTX is committed, and loads on any driver since CUDA 11.8 and any device of
+//! compute capability 8.0 or more; nothing of CUDA is needed to build. Where there is no driver every call is an error.
+
+mod buffer;
+mod device;
+mod driver;
+mod error;
+mod kernels;
+mod ops;
+
+pub use buffer::{Buffer, Element};
+pub use device::{Device, DeviceInfo, Stream};
+pub use driver::probe;
+pub use error::CudaError;
+pub use ops::{
+    Activation, Adam, Cells, Ensemble, EnsembleShape, GrowthShape, Mlp, NetShape, Network, RmsProp, Steps,
+    Term, TrajectoryEnd, TransportCost, Tsit5Options, adam, brownian_increments, energy_rows, nearest,
+    philox_words, rmsprop, softmin_rows, transport_rows, weighted_potential,
+};

@@ -1,0 +1,390 @@
+//! Euler-Maruyama for an ensemble of paths, and the exact gradient of the computed paths.
+//!
+//! The forward pass is one launch. The backward pass reads the states before the steps, draws the noise again and computes the activations
+//! again, some steps at a time: as many as the memory for the kept layers holds. References: [LWCD20] Li, Wong, Chen & Duvenaud (2020),
+//! AISTATS, PMLR 108, 3870-3882.
+
+#![allow(unsafe_code, reason = "launches, whose lengths are checked here")]
+
+use super::gradient::Slabs;
+use super::net::NetShape;
+use super::noise::key;
+use super::tile::Tile;
+use crate::CudaError;
+use crate::buffer::Buffer;
+use crate::device::Stream;
+use crate::error::{check_len, int};
+use crate::kernels::{Sde, em_backward, em_forward};
+
+const FLOAT: usize = size_of::<f32>();
+
+/// A net for the growth rate `γ(x) = unit · tanh(net(x̂))`, of one output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GrowthShape {
+    /// The net.
+    pub net: NetShape,
+    /// The largest rate, per time.
+    pub unit: f32,
+}
+
+/// A neural stochastic equation `dX = f dt + g dW` (Itô, diagonal noise) with `x̂ = (x - shift) · inv_scale`,
+/// `f = drift_unit ⊙ drift(x̂)`, `g = noise_unit ⊙ softplus(noise(x̂))`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EnsembleShape {
+    /// Net of the drift, from `d` to `d`.
+    pub drift: NetShape,
+    /// Net of the noise, from `d` to `d`; from 0 inputs and with one layer for noise that is constant.
+    pub noise: NetShape,
+    /// Net of the growth rate, if there is one.
+    pub growth: Option<GrowthShape>,
+    /// Parameters of the whole model.
+    pub n_params: usize,
+    /// Subtracted from the state, `[d]`.
+    pub shift: Vec<f32>,
+    /// Then multiplied, `[d]`.
+    pub inv_scale: Vec<f32>,
+    /// Units of the drift, `[d]`.
+    pub drift_unit: Vec<f32>,
+    /// Units of the noise, `[d]`.
+    pub noise_unit: Vec<f32>,
+}
+
+impl EnsembleShape {
+    /// Coordinates of a state.
+    pub fn dim(&self) -> usize {
+        self.shift.len()
+    }
+
+    fn nets(&self) -> impl Iterator<Item = &NetShape> {
+        [&self.drift, &self.noise].into_iter().chain(self.growth.as_ref().map(|g| &g.net))
+    }
+
+    fn widest(&self) -> usize {
+        self.nets().map(NetShape::widest).max().unwrap_or(0).max(self.dim())
+    }
+
+    /// Numbers that a row keeps of one step for the backward pass.
+    fn kept(&self) -> usize {
+        self.nets().map(NetShape::kept).sum()
+    }
+
+    fn describe(&self) -> Result<Sde, CudaError> {
+        let d = self.dim();
+        check_len("coordinates of a state (at least)", d.min(1), 1)?;
+        for (what, len) in [
+            ("scales", self.inv_scale.len()),
+            ("units of the drift", self.drift_unit.len()),
+            ("units of the noise", self.noise_unit.len()),
+            ("inputs of the drift", self.drift.inputs()),
+            ("outputs of the drift", self.drift.outputs()),
+            ("outputs of the noise", self.noise.outputs()),
+        ] {
+            check_len(what, len, d)?;
+        }
+        if self.noise.inputs() != 0 {
+            check_len("inputs of the noise", self.noise.inputs(), d)?;
+        }
+        let mut growth = bytemuck::Zeroable::zeroed();
+        if let Some(shape) = &self.growth {
+            check_len("inputs of the growth", shape.net.inputs(), d)?;
+            check_len("outputs of the growth", shape.net.outputs(), 1)?;
+            growth = shape.net.describe()?;
+        }
+        for net in self.nets() {
+            crate::error::at_most("end of a net's parameters", net.offset + net.n_params(), self.n_params)?;
+        }
+        Ok(Sde {
+            d: int("coordinates", d)?,
+            growth_unit: self.growth.as_ref().map_or(0.0, |g| g.unit),
+            drift: self.drift.describe()?,
+            noise: self.noise.describe()?,
+            growth,
+        })
+    }
+}
+
+/// The steps of a run: their lengths, and the number of the observation that each ends at, if it ends at one.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Steps {
+    /// Length of each step, in units of time.
+    pub h: Vec<f64>,
+    /// For each step the observation after it; observations are numbered in their order, from 0.
+    pub observed: Vec<Option<usize>>,
+}
+
+impl Steps {
+    /// Checks the numbers and counts the observations.
+    fn observations(&self) -> Result<usize, CudaError> {
+        check_len("observations of steps", self.observed.len(), self.h.len())?;
+        let mut seen = 0;
+        for &observation in self.observed.iter().flatten() {
+            check_len("number of an observation", observation, seen)?;
+            seen += 1;
+        }
+        Ok(seen)
+    }
+}
+
+/// Paths of a model on a device, and their gradients; memory is planned and taken when it is made.
+#[derive(Debug)]
+pub struct Ensemble {
+    stream: Stream,
+    shape: EnsembleShape,
+    n: usize,
+    steps: usize,
+    /// Steps whose layers are kept at a time.
+    chunk: usize,
+    forward_tile: Tile,
+    backward_tile: Tile,
+    sde: Buffer<Sde>,
+    units: Buffer<f32>,
+    grid: Buffer<f32>,
+    observe: Buffer<i32>,
+    observed: Buffer<f32>,
+    log_weights: Buffer<f32>,
+    path: Buffer<f32>,
+    failed: Buffer<i32>,
+    /// The same on the host.
+    failed_here: Vec<i32>,
+    /// What the last forward pass was given, for the backward pass.
+    last: Option<(u64, u64)>,
+    training: Option<Training>,
+}
+
+/// What the backward pass needs beside the path.
+#[derive(Debug)]
+struct Training {
+    omega: Buffer<f32>,
+    drift: Buffer<f32>,
+    noise: Buffer<f32>,
+    growth: Buffer<f32>,
+    slabs: Slabs,
+}
+
+impl Ensemble {
+    /// For `n` paths of these steps. `memory` bounds the bytes on the device; without a bound it is 0.9 of what is free now. With
+    /// `gradients`, room for the states of every step and for the layers of as many steps as fit.
+    ///
+    /// # Errors
+    /// [`CudaError::Shape`], [`CudaError::TooLarge`] for what the kernels cannot do; [`CudaError::DoesNotFit`], which says how many rows
+    /// would; [`CudaError::OutOfMemory`].
+    pub fn new(
+        stream: &Stream,
+        shape: EnsembleShape,
+        steps: &Steps,
+        n: usize,
+        gradients: bool,
+        memory: Option<usize>,
+    ) -> Result<Self, CudaError> {
+        let description = shape.describe()?;
+        let observations = steps.observations()?;
+        let (d, count) = (shape.dim(), steps.h.len());
+        let info = stream.device().info();
+        let forward_tile = Tile::new(info, n, shape.widest(), 3 * d + 1)?;
+        let backward_tile = Tile::new(info, n, shape.widest(), 2 * d)?;
+        int("rows", n)?;
+        int("steps", count)?;
+
+        let available = match memory {
+            Some(bytes) => bytes,
+            None => stream.device().memory()?.0 / 10 * 9,
+        };
+        let mut per_row = observations * (d + 1) + 1;
+        let mut fixed = 2 * count + observations + 4 * d + size_of::<Sde>() / FLOAT;
+        let step = shape.kept();
+        if gradients {
+            // Adjoints and their kept layers for one step at least.
+            per_row += count * d + 1 + step;
+            fixed += Slabs::bytes(usize::MAX, shape.n_params) / FLOAT;
+        }
+        let needed = (fixed + per_row * n) * FLOAT;
+        if needed > available {
+            let fitting = (available / FLOAT).saturating_sub(fixed) / per_row;
+            return Err(CudaError::DoesNotFit { rows: n, needed, available, fitting });
+        }
+        let spare = (available - needed) / FLOAT;
+        // More steps at a time need more memory, and give longer sums; beyond some thousand rows nothing is gained.
+        let wanted = (16384 / n.max(1)).max(1);
+        let chunk = (1 + spare / (step * n).max(1)).min(wanted).min(count.max(1));
+
+        let training = if gradients {
+            let rows = chunk * n;
+            int("rows of a chunk", rows)?;
+            let growth = shape.growth.as_ref().map_or(0, |g| g.net.kept());
+            Some(Training {
+                omega: stream.zeros(n)?,
+                drift: stream.zeros(rows * shape.drift.kept())?,
+                noise: stream.zeros(rows * shape.noise.kept())?,
+                growth: stream.zeros(rows * growth)?,
+                slabs: Slabs::new(stream, rows, shape.n_params)?,
+            })
+        } else {
+            None
+        };
+        let units =
+            [&shape.shift, &shape.inv_scale, &shape.drift_unit, &shape.noise_unit].map(|v| &v[..]).concat();
+        let lengths: Vec<f32> =
+            steps.h.iter().map(|&h| h as f32).chain(steps.h.iter().map(|h| h.sqrt() as f32)).collect();
+        let observe: Vec<i32> = steps.observed.iter().map(|o| o.map_or(-1, |i| i as i32)).collect();
+        Ok(Self {
+            stream: stream.clone(),
+            n,
+            steps: count,
+            chunk,
+            forward_tile,
+            backward_tile,
+            sde: stream.upload(&[description])?,
+            units: stream.upload(&units)?,
+            grid: stream.upload(&lengths)?,
+            observe: stream.upload(&observe)?,
+            observed: stream.zeros(observations * n * d)?,
+            log_weights: stream.zeros(observations * n)?,
+            path: stream.zeros(if gradients { count * n * d } else { 0 })?,
+            failed: stream.zeros(n)?,
+            failed_here: vec![-1; n],
+            last: None,
+            training,
+            shape,
+        })
+    }
+
+    /// Steps whose layers the backward pass keeps at a time.
+    pub fn steps_at_a_time(&self) -> usize {
+        self.chunk
+    }
+
+    /// Runs all paths from `start`, `[n, d]`; row `i` is trajectory `first_trajectory + i` of the seed's noise.
+    ///
+    /// # Errors
+    /// [`CudaError::Shape`], [`CudaError::OtherStream`]; [`CudaError::NonFinite`] for the first row that ran away; the launch's.
+    pub fn forward(
+        &mut self,
+        p: &Buffer<f32>,
+        seed: u64,
+        first_trajectory: u64,
+        start: &Buffer<f32>,
+    ) -> Result<(), CudaError> {
+        self.last = None;
+        check_len("parameters", p.len(), self.shape.n_params)?;
+        check_len("start states", start.len(), self.n * self.shape.dim())?;
+        if self.n == 0 {
+            self.last = Some((seed, first_trajectory));
+            return Ok(());
+        }
+        let Tile { rows, ld, grid } = self.forward_tile;
+        let [key0, key1] = key(seed);
+        let path_steps = if self.training.is_some() { self.steps } else { 0 };
+        // SAFETY: lengths are checked above or planned in `new`.
+        unsafe {
+            em_forward(
+                &self.stream,
+                grid,
+                &self.sde,
+                rows as i32,
+                ld as i32,
+                self.n as i32,
+                self.steps as i32,
+                path_steps as i32,
+                p,
+                &self.units,
+                &self.grid,
+                &self.observe,
+                key0,
+                key1,
+                first_trajectory,
+                start,
+                &mut self.observed,
+                &mut self.log_weights,
+                &mut self.path,
+                &mut self.failed,
+            )?;
+        }
+        self.failed.read(&mut self.failed_here)?;
+        if let Some(row) = self.failed_here.iter().position(|&step| step >= 0) {
+            return Err(CudaError::NonFinite { row, step: self.failed_here[row] as usize });
+        }
+        self.last = Some((seed, first_trajectory));
+        Ok(())
+    }
+
+    /// States at the observations, `[observations, n, d]`.
+    pub fn observed(&self) -> &Buffer<f32> {
+        &self.observed
+    }
+
+    /// Log-weights at the observations, `[observations, n]`; zeros without growth.
+    pub fn log_weights(&self) -> &Buffer<f32> {
+        &self.log_weights
+    }
+
+    /// Sets `start_bar`, `[n, d]`, and `p_bar`, `[n_params]`, to the gradients of a loss whose gradients in the observed states and
+    /// log-weights are `state_bar`, `[observations, n, d]`, and `weight_bar`, `[observations, n]`. The parameters are those of the last
+    /// forward pass.
+    ///
+    /// # Errors
+    /// [`CudaError::Shape`] for other lengths, without a forward pass, or if the ensemble was made without gradients;
+    /// [`CudaError::OtherStream`]; the launch's.
+    pub fn backward(
+        &mut self,
+        p: &Buffer<f32>,
+        state_bar: &Buffer<f32>,
+        weight_bar: &Buffer<f32>,
+        start_bar: &mut Buffer<f32>,
+        p_bar: &mut Buffer<f32>,
+    ) -> Result<(), CudaError> {
+        let d = self.shape.dim();
+        check_len("parameters", p.len(), self.shape.n_params)?;
+        check_len("adjoints of the states", state_bar.len(), self.observed.len())?;
+        check_len("adjoints of the log-weights", weight_bar.len(), self.log_weights.len())?;
+        check_len("adjoints of the start states", start_bar.len(), self.n * d)?;
+        let nothing = |what| CudaError::Shape { what, expected: 1, got: 0 };
+        let (seed, first_trajectory) = self.last.ok_or(nothing("forward passes"))?;
+        let training = self.training.as_mut().ok_or(nothing("rooms for gradients"))?;
+        let Tile { rows, ld, grid } = self.backward_tile;
+        let [key0, key1] = key(seed);
+        start_bar.fill_zero()?;
+        training.omega.fill_zero()?;
+        training.slabs.clear()?;
+        let mut end = if self.n == 0 { 0 } else { self.steps };
+        while end > 0 {
+            let begin = end.saturating_sub(self.chunk);
+            // SAFETY: lengths are checked above or planned in `new`; a chunk has `chunk` steps at most.
+            unsafe {
+                em_backward(
+                    &self.stream,
+                    grid,
+                    &self.sde,
+                    rows as i32,
+                    ld as i32,
+                    self.n as i32,
+                    self.steps as i32,
+                    begin as i32,
+                    end as i32,
+                    p,
+                    &self.units,
+                    &self.grid,
+                    &self.observe,
+                    key0,
+                    key1,
+                    first_trajectory,
+                    &self.path,
+                    state_bar,
+                    weight_bar,
+                    start_bar,
+                    &mut training.omega,
+                    &mut training.drift,
+                    &mut training.noise,
+                    &mut training.growth,
+                )?;
+            }
+            let kept = (end - begin) * self.n;
+            training.slabs.add(&self.stream, &self.shape.drift, kept, &training.drift)?;
+            training.slabs.add(&self.stream, &self.shape.noise, kept, &training.noise)?;
+            if let Some(growth) = &self.shape.growth {
+                training.slabs.add(&self.stream, &growth.net, kept, &training.growth)?;
+            }
+            end = begin;
+        }
+        training.slabs.total(&self.stream, p_bar)
+    }
+}

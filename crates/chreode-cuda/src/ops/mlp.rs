@@ -1,0 +1,102 @@
+//! Perceptrons on many rows.
+
+#![allow(unsafe_code, reason = "launches, whose lengths are checked here")]
+
+use super::gradient::Slabs;
+use super::net::NetShape;
+use super::tile::Tile;
+use crate::CudaError;
+use crate::buffer::Buffer;
+use crate::device::Stream;
+use crate::error::{check_len, int};
+use crate::kernels::{Net, mlp_backward, mlp_forward};
+
+/// A perceptron on a device, with work space for up to `max_rows` rows.
+#[derive(Debug)]
+pub struct Mlp {
+    stream: Stream,
+    shape: NetShape,
+    max_rows: usize,
+    net: Buffer<Net>,
+    kept: Buffer<f32>,
+    slabs: Slabs,
+}
+
+impl Mlp {
+    /// Of this shape, whose offset must be zero.
+    ///
+    /// # Errors
+    /// [`CudaError::Shape`] or [`CudaError::TooLarge`] for a net that the kernels cannot do, [`CudaError::OutOfMemory`].
+    pub fn new(stream: &Stream, shape: NetShape, max_rows: usize) -> Result<Self, CudaError> {
+        let description = shape.describe()?;
+        check_len("offset of a net by itself", shape.offset, 0)?;
+        check_len("inputs of the net (at least)", shape.inputs().min(1), 1)?;
+        Tile::new(stream.device().info(), max_rows, shape.widest(), 0)?;
+        int("rows", max_rows)?;
+        Ok(Self {
+            stream: stream.clone(),
+            net: stream.upload(&[description])?,
+            kept: stream.zeros(max_rows * shape.kept())?,
+            slabs: Slabs::new(stream, max_rows, shape.n_params())?,
+            shape,
+            max_rows,
+        })
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &NetShape {
+        &self.shape
+    }
+
+    /// Sets `y`, `[n, outputs]`, from `x`, `[n, inputs]`, and the parameters.
+    ///
+    /// # Errors
+    /// [`CudaError::Shape`], [`CudaError::OtherStream`]; the launch's.
+    pub fn forward(
+        &mut self,
+        p: &Buffer<f32>,
+        x: &Buffer<f32>,
+        y: &mut Buffer<f32>,
+    ) -> Result<(), CudaError> {
+        let (n, tile) = self.check(p, x)?;
+        check_len("outputs of the net", y.len(), n * self.shape.outputs())?;
+        let (rows, ld) = (tile.rows as i32, tile.ld as i32);
+        // SAFETY: all lengths are checked above.
+        unsafe { mlp_forward(&self.stream, tile.grid, &self.net, rows, ld, n as i32, p, x, y) }
+    }
+
+    /// Sets `x_bar = y_barᵀ ∂y/∂x`, `[n, inputs]`, and `p_bar = y_barᵀ ∂y/∂p`, summed over the rows. The layers are computed again.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn backward(
+        &mut self,
+        p: &Buffer<f32>,
+        x: &Buffer<f32>,
+        y_bar: &Buffer<f32>,
+        x_bar: &mut Buffer<f32>,
+        p_bar: &mut Buffer<f32>,
+    ) -> Result<(), CudaError> {
+        let (n, tile) = self.check(p, x)?;
+        check_len("adjoints of the outputs", y_bar.len(), n * self.shape.outputs())?;
+        check_len("adjoints of the inputs", x_bar.len(), n * self.shape.inputs())?;
+        let (rows, ld) = (tile.rows as i32, tile.ld as i32);
+        // SAFETY: all lengths are checked above; `kept` has room for `max_rows` rows.
+        unsafe {
+            let kept = &mut self.kept;
+            mlp_backward(&self.stream, tile.grid, &self.net, rows, ld, n as i32, p, x, y_bar, x_bar, kept)?;
+        }
+        self.slabs.clear()?;
+        self.slabs.add(&self.stream, &self.shape, n, &self.kept)?;
+        self.slabs.total(&self.stream, p_bar)
+    }
+
+    /// The number of rows and their tile.
+    fn check(&self, p: &Buffer<f32>, x: &Buffer<f32>) -> Result<(usize, Tile), CudaError> {
+        check_len("parameters of the net", p.len(), self.shape.n_params())?;
+        let n = x.len() / self.shape.inputs(); // at least one, checked when it was made
+        check_len("inputs of the net", x.len(), n * self.shape.inputs())?;
+        crate::error::at_most("rows", n, self.max_rows)?;
+        Ok((n, Tile::new(self.stream.device().info(), n, self.shape.widest(), 0)?))
+    }
+}

@@ -1,0 +1,23 @@
+//! Safe operations: each checks lengths and sizes, and then launches kernels.
+//!
+//! `net` and `tile`: what the nets' kernels are told; `mlp`, `ensemble`, `network`: nets, paths, ordinary equations; `clouds`, `optimiser`, `noise`: one call each.
+
+mod clouds;
+mod ensemble;
+mod gradient;
+mod mlp;
+mod net;
+mod network;
+mod noise;
+mod optimiser;
+mod tile;
+
+pub use clouds::{
+    Cells, TransportCost, energy_rows, nearest, softmin_rows, transport_rows, weighted_potential,
+};
+pub use ensemble::{Ensemble, EnsembleShape, GrowthShape, Steps};
+pub use mlp::Mlp;
+pub use net::{Activation, NetShape};
+pub use network::{Network, Term, TrajectoryEnd, Tsit5Options};
+pub use noise::{brownian_increments, philox_words};
+pub use optimiser::{Adam, RmsProp, adam, rmsprop};

@@ -1,0 +1,284 @@
+//! Paths and their gradients on a CUDA device, in f32: the two calls of [`CpuEngine`](super::CpuEngine).
+//!
+//! For a free drift with diagonal or constant noise, and growth. The noise is that of the processor's engine to rounding, so that both see the same
+//! paths. Gradients of the segments are added in their order; every run has the same bits.
+
+use chreode_cuda::{
+    Activation, Buffer, CudaError, Device, Ensemble, EnsembleShape, GrowthShape, NetShape, Steps, Stream,
+};
+use chreode_model::{DiffusionConfig, DriftKind, NeuralSde};
+use chreode_solve::TimeGrid;
+
+use super::Segment;
+
+/// Why a device could not do what the processor can.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CudaEngineError {
+    /// There are no kernels for a part of the model.
+    #[error("there is no CUDA kernel for {what}: train on the processor")]
+    Unsupported {
+        /// Which part.
+        what: &'static str,
+    },
+    /// A call failed in a segment.
+    #[error("segment {segment}: {source}")]
+    Segment {
+        /// Number of the segment.
+        segment: usize,
+        /// What happened; a row is that of the segment.
+        source: CudaError,
+    },
+    /// Lists or slices of another length than the segments have.
+    #[error("{what}: expected {expected}, got {got}")]
+    Shape {
+        /// Which list or slice.
+        what: &'static str,
+        /// The length that it should have.
+        expected: usize,
+        /// The length that it has.
+        got: usize,
+    },
+    /// A call failed.
+    #[error(transparent)]
+    Device(#[from] CudaError),
+}
+
+/// One segment on the device.
+#[derive(Debug)]
+struct Paths {
+    ensemble: Ensemble,
+    start: Buffer<f32>,
+    start_bar: Buffer<f32>,
+    state_bar: Buffer<f32>,
+    weight_bar: Buffer<f32>,
+    /// What the last forward pass gave, `[observations, rows, d]` and `[observations, rows]`.
+    states: Vec<f32>,
+    log_weights: Vec<f32>,
+    /// Where gradients are put one behind the other before they go to the device.
+    bars: Vec<f32>,
+}
+
+/// Simulates segments of paths on a device and differentiates them; sized once.
+#[derive(Debug)]
+pub struct CudaEngine {
+    d: usize,
+    weighted: bool,
+    segments: Vec<Segment>,
+    paths: Vec<Paths>,
+    p: Buffer<f32>,
+    p_bar: Buffer<f32>,
+    part: Vec<f32>,
+}
+
+impl CudaEngine {
+    /// An engine for these segments on a device.
+    ///
+    /// # Errors
+    /// [`CudaEngineError::Unsupported`] for a potential or production drift, chemical Langevin noise or a forcing;
+    /// [`CudaEngineError::Segment`] with [`CudaError::DoesNotFit`], which says how many rows would fit.
+    pub fn new(
+        device: &Device,
+        model: &NeuralSde<f32>,
+        segments: Vec<Segment>,
+    ) -> Result<Self, CudaEngineError> {
+        let shape = ensemble_shape(model)?;
+        let (d, stream) = (shape.dim(), device.stream()?);
+        let mut paths = Vec::with_capacity(segments.len());
+        for (i, segment) in segments.iter().enumerate() {
+            let at = |source| CudaEngineError::Segment { segment: i, source };
+            paths.push(Paths::new(&stream, &shape, segment).map_err(at)?);
+        }
+        Ok(Self {
+            d,
+            weighted: shape.growth.is_some(),
+            segments,
+            paths,
+            p: stream.zeros(shape.n_params)?,
+            p_bar: stream.zeros(shape.n_params)?,
+            part: vec![0.0; shape.n_params],
+        })
+    }
+
+    /// The segments.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Simulates every segment from its `starts`, `[rows, d]` each, with the noise of the seed; row `i` of segment `s` is trajectory
+    /// `first_trajectory[s] + i`.
+    ///
+    /// # Errors
+    /// [`CudaEngineError::Segment`], with [`CudaError::NonFinite`] for the first row that ran away; [`CudaEngineError::Shape`].
+    pub fn simulate(
+        &mut self,
+        p: &[f32],
+        seed: u64,
+        first_trajectory: &[u64],
+        starts: &[Vec<f32>],
+    ) -> Result<(), CudaEngineError> {
+        check("first trajectories", first_trajectory.len(), self.paths.len())?;
+        check("start states of segments", starts.len(), self.paths.len())?;
+        self.p.write(p)?;
+        let each = self.paths.iter_mut().zip(first_trajectory).zip(starts).enumerate();
+        for (i, ((paths, &first), start)) in each {
+            let at = |source| CudaEngineError::Segment { segment: i, source };
+            paths.start.write(start).map_err(at)?;
+            paths.ensemble.forward(&self.p, seed, first, &paths.start).map_err(at)?;
+            paths.ensemble.observed().read(&mut paths.states).map_err(at)?;
+            paths.ensemble.log_weights().read(&mut paths.log_weights).map_err(at)?;
+        }
+        Ok(())
+    }
+
+    /// States of a segment at its observation number `i`, `[rows, d]`.
+    ///
+    /// # Panics
+    /// If there is no such segment or observation.
+    pub fn states(&self, segment: usize, i: usize) -> &[f32] {
+        let len = self.segments[segment].rows * self.d;
+        &self.paths[segment].states[i * len..(i + 1) * len]
+    }
+
+    /// Log-weights of a segment at its observation number `i`, `[rows]`; empty if the model has no growth.
+    ///
+    /// # Panics
+    /// If there is no such segment or observation.
+    pub fn log_weights(&self, segment: usize, i: usize) -> &[f32] {
+        let len = if self.weighted { self.segments[segment].rows } else { 0 };
+        &self.paths[segment].log_weights[i * len..(i + 1) * len]
+    }
+
+    /// Sets `p_bar` to the gradient of a loss whose gradients to the observed states and log-weights are `state_bar[s][i]`
+    /// (`[rows, d]`) and `log_weight_bar[s][i]` (`[rows]`); an empty list or slice stands for zeros. At the parameters of the last
+    /// [`simulate`](Self::simulate).
+    ///
+    /// # Errors
+    /// [`CudaEngineError::Segment`], [`CudaEngineError::Shape`].
+    pub fn pull_back(
+        &mut self,
+        state_bar: &[Vec<Vec<f32>>],
+        log_weight_bar: &[Vec<Vec<f32>>],
+        p_bar: &mut [f32],
+    ) -> Result<(), CudaEngineError> {
+        check("gradients to the states of segments", state_bar.len(), self.paths.len())?;
+        check("gradients to the log-weights of segments", log_weight_bar.len(), self.paths.len())?;
+        check("gradient of the parameters", p_bar.len(), self.part.len())?;
+        p_bar.fill(0.0);
+        for (i, paths) in self.paths.iter_mut().enumerate() {
+            let at = |source| CudaEngineError::Segment { segment: i, source };
+            let (rows, seen) = (self.segments[i].rows, self.segments[i].grid.observe().len());
+            gather(&state_bar[i], seen, rows * self.d, &mut paths.bars)?;
+            paths.state_bar.write(&paths.bars).map_err(at)?;
+            gather(&log_weight_bar[i], seen, rows, &mut paths.bars)?;
+            paths.weight_bar.write(&paths.bars).map_err(at)?;
+            paths
+                .ensemble
+                .backward(&self.p, &paths.state_bar, &paths.weight_bar, &mut paths.start_bar, &mut self.p_bar)
+                .map_err(at)?;
+            self.p_bar.read(&mut self.part).map_err(at)?;
+            p_bar.iter_mut().zip(&self.part).for_each(|(p, &part)| *p += part);
+        }
+        Ok(())
+    }
+}
+
+impl Paths {
+    fn new(stream: &Stream, shape: &EnsembleShape, segment: &Segment) -> Result<Self, CudaError> {
+        let (d, rows, seen) = (shape.dim(), segment.rows, segment.grid.observe().len());
+        Ok(Self {
+            ensemble: Ensemble::new(stream, shape.clone(), &steps(&segment.grid), rows, true, None)?,
+            start: stream.zeros(rows * d)?,
+            start_bar: stream.zeros(rows * d)?,
+            state_bar: stream.zeros(seen * rows * d)?,
+            weight_bar: stream.zeros(seen * rows)?,
+            states: vec![0.0; seen * rows * d],
+            log_weights: vec![0.0; seen * rows],
+            bars: Vec::with_capacity(seen * rows * d),
+        })
+    }
+}
+
+/// The steps of a grid, for the device.
+fn steps(grid: &TimeGrid) -> Steps {
+    Steps {
+        h: (0..grid.steps()).map(|k| grid.step(k).1).collect(),
+        observed: (0..grid.steps()).map(|k| grid.observed_after(k)).collect(),
+    }
+}
+
+/// Puts the gradients at `seen` observations, `len` numbers each, one behind the other; nothing stands for zeros.
+fn gather(bars: &[Vec<f32>], seen: usize, len: usize, out: &mut Vec<f32>) -> Result<(), CudaEngineError> {
+    if !bars.is_empty() {
+        check("gradients at the observations", bars.len(), seen)?;
+    }
+    out.clear();
+    out.resize(seen * len, 0.0);
+    for (out, bar) in out.chunks_mut(len.max(1)).zip(bars).filter(|(_, bar)| !bar.is_empty()) {
+        check("gradient at an observation", bar.len(), len)?;
+        out.copy_from_slice(bar);
+    }
+    Ok(())
+}
+
+fn check(what: &'static str, got: usize, expected: usize) -> Result<(), CudaEngineError> {
+    if got == expected { Ok(()) } else { Err(CudaEngineError::Shape { what, expected, got }) }
+}
+
+/// The model as the kernels see it: drift, noise and growth one behind the other, as [`NeuralSde`] lays them out.
+fn ensemble_shape(model: &NeuralSde<f32>) -> Result<EnsembleShape, CudaEngineError> {
+    let (config, d) = (model.config(), model.config().dim());
+    let unsupported = |what| Err(CudaEngineError::Unsupported { what });
+    match config.drift.kind {
+        DriftKind::Mlp => {}
+        DriftKind::Potential => return unsupported("a potential drift"),
+        DriftKind::Production => return unsupported("a production drift"),
+    }
+    if model.forcing().is_some() {
+        return unsupported("a forcing");
+    }
+    let net =
+        |inputs: usize, hidden: &[usize], outputs: usize, activation: chreode_linalg::Activation, offset| {
+            NetShape {
+                widths: [&[inputs][..], hidden, &[outputs]].concat(),
+                activation: kernel_activation(activation),
+                offset,
+            }
+        };
+    let drift = net(d, &config.drift.hidden, d, config.drift.activation, 0);
+    let noise = match &config.diffusion {
+        DiffusionConfig::Diagonal { hidden, activation, .. } => {
+            net(d, hidden, d, *activation, drift.n_params())
+        }
+        DiffusionConfig::Constant { .. } => {
+            net(0, &[], d, chreode_linalg::Activation::Identity, drift.n_params())
+        }
+        DiffusionConfig::Langevin { .. } => return unsupported("chemical Langevin noise"),
+    };
+    let growth = config.growth.as_ref().map(|growth| GrowthShape {
+        net: net(d, &growth.hidden, 1, growth.activation, drift.n_params() + noise.n_params()),
+        unit: (growth.max_rate / config.time_scale) as f32,
+    });
+    let each = |f: &dyn Fn(f64) -> f64, values: &[f64]| values.iter().map(|&v| f(v) as f32).collect();
+    Ok(EnsembleShape {
+        drift,
+        noise,
+        growth,
+        n_params: model.layout().len(),
+        shift: each(&|v| v, &config.shift),
+        inv_scale: each(&|v| 1.0 / v, &config.scale),
+        drift_unit: each(&|v| v / config.time_scale, &config.scale),
+        noise_unit: each(&|v| v / config.time_scale.sqrt(), &config.scale),
+    })
+}
+
+fn kernel_activation(activation: chreode_linalg::Activation) -> Activation {
+    match activation {
+        chreode_linalg::Activation::Identity => Activation::Identity,
+        chreode_linalg::Activation::Tanh => Activation::Tanh,
+        chreode_linalg::Activation::Sigmoid => Activation::Sigmoid,
+        chreode_linalg::Activation::Softplus => Activation::Softplus,
+        chreode_linalg::Activation::Silu => Activation::Silu,
+        chreode_linalg::Activation::LeakyRelu => Activation::LeakyRelu,
+    }
+}

@@ -1,0 +1,181 @@
+//! The host's side of the kernels, written from their signatures: no argument is packed by hand.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::parse::{Field, Item, Source, Type};
+
+/// The Rust file, formatted as the workspace is.
+pub(super) fn write(sources: &[Source], root: &Path) -> Result<String> {
+    format(&text(sources)?, root)
+}
+
+fn text(sources: &[Source]) -> Result<String> {
+    let mut out = String::from(
+        "//! Kernels, their structures and their launchers. Written by `cargo xtask kernels build` from the signatures of the `.cu` files.\n\n\
+         // tidy: data\n\n\
+         #![allow(unsafe_code, reason = \"launches, whose lengths the callers check\")]\n\n\
+         use crate::CudaError;\nuse crate::buffer::Buffer;\nuse crate::device::{Grid, Stream};\n\n",
+    );
+    let modules: Vec<&Source> = sources.iter().filter(|s| s.is_module()).collect();
+    for number in sources.iter().flat_map(|s| &s.numbers) {
+        comment(&mut out, &number.docs);
+        writeln!(out, "pub(crate) const {}: usize = {};\n", number.name, number.value)?;
+    }
+    for item in sources.iter().flat_map(|s| &s.structs) {
+        comment(&mut out, &item.docs);
+        writeln!(
+            out,
+            "#[repr(C)]\n#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]"
+        )?;
+        writeln!(out, "pub(crate) struct {} {{", item.name)?;
+        for field in &item.fields {
+            writeln!(out, "pub(crate) {}: {},", field.name, member(&field.of)?)?;
+        }
+        writeln!(out, "}}\n")?;
+    }
+    writeln!(
+        out,
+        "/// Every kernel, in the order of [`KERNELS`].\n#[derive(Debug, Clone, Copy, PartialEq, Eq)]"
+    )?;
+    writeln!(out, "pub(crate) enum Kernel {{")?;
+    for kernel in modules.iter().flat_map(|m| &m.kernels) {
+        writeln!(out, "{},", camel(&kernel.name))?;
+    }
+    writeln!(out, "}}\n\n/// Name of each kernel, and the number of its module.")?;
+    writeln!(out, "pub(crate) const KERNELS: &[(&str, usize)] = &[")?;
+    for (number, module) in modules.iter().enumerate() {
+        for kernel in &module.kernels {
+            writeln!(out, "(\"{}\", {number}),", kernel.name)?;
+        }
+    }
+    writeln!(out, "];\n\n/// Name and PTX of each module.\npub(crate) const MODULES: &[(&str, &str)] = &[")?;
+    for module in &modules {
+        let stem = module.stem();
+        writeln!(out, "(\"{stem}\", include_str!(\"../kernels/ptx/{stem}.ptx\")),")?;
+    }
+    writeln!(out, "];\n")?;
+    for kernel in modules.iter().flat_map(|m| &m.kernels) {
+        launcher(&mut out, kernel)?;
+    }
+    Ok(out)
+}
+
+fn launcher(out: &mut String, kernel: &Item) -> Result<()> {
+    comment(out, &kernel.docs);
+    writeln!(
+        out,
+        "/// # Safety\n/// Buffers are as long as the kernel reads and writes them with these sizes."
+    )?;
+    writeln!(out, "pub(crate) unsafe fn {}(stream: &Stream, grid: Grid,", kernel.name)?;
+    for Field { name, of } in &kernel.fields {
+        writeln!(out, "{name}: {},", parameter(of)?)?;
+    }
+    writeln!(out, ") -> Result<(), CudaError> {{")?;
+    for Field { name, of } in &kernel.fields {
+        if let Type::Pointer { .. } = of {
+            writeln!(out, "{name}.must_be_of(stream, \"{name}\")?;")?;
+        }
+    }
+    for Field { name, of } in &kernel.fields {
+        if let Type::Pointer { .. } = of {
+            writeln!(out, "let {name} = {name}.address();")?;
+        }
+    }
+    writeln!(out, "let mut arguments = [")?;
+    for Field { name, .. } in &kernel.fields {
+        writeln!(out, "(&raw const {name}).cast_mut().cast(),")?;
+    }
+    writeln!(
+        out,
+        "];\n// SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise."
+    )?;
+    writeln!(out, "unsafe {{ stream.launch(Kernel::{}, grid, &mut arguments) }}\n}}\n", camel(&kernel.name))?;
+    Ok(())
+}
+
+fn comment(out: &mut String, docs: &[String]) {
+    for line in docs {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "// {line}");
+    }
+}
+
+fn scalar(of: &Type) -> Result<&str> {
+    Ok(match of {
+        Type::Int => "i32",
+        Type::Unsigned => "u32",
+        Type::Long => "u64",
+        Type::Float => "f32",
+        Type::Double => "f64",
+        Type::Struct(name) => name,
+        other => anyhow::bail!("{other:?} is no plain type"),
+    })
+}
+
+fn member(of: &Type) -> Result<String> {
+    match of {
+        Type::Array(of, size) => Ok(format!("[{}; {size}]", scalar(of)?)),
+        of => Ok(scalar(of)?.to_owned()),
+    }
+}
+
+fn parameter(of: &Type) -> Result<String> {
+    match of {
+        Type::Pointer { of, constant: true } => Ok(format!("&Buffer<{}>", scalar(of)?)),
+        Type::Pointer { of, constant: false } => Ok(format!("&mut Buffer<{}>", scalar(of)?)),
+        Type::Struct(name) => anyhow::bail!("{name} by value: give a pointer"),
+        of => Ok(scalar(of)?.to_owned()),
+    }
+}
+
+fn camel(name: &str) -> String {
+    let capital = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|c| c.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default()
+    };
+    name.split('_').map(capital).collect()
+}
+
+/// As `cargo fmt` would leave it.
+fn format(text: &str, root: &Path) -> Result<String> {
+    let mut child = Command::new("rustfmt")
+        .args(["--edition", "2024", "--config-path"])
+        .arg(root)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("rustfmt did not start")?;
+    child.stdin.take().context("rustfmt takes no input")?.write_all(text.as_bytes())?;
+    let out = child.wait_with_output()?;
+    ensure!(out.status.success(), "rustfmt refuses the launchers");
+    Ok(String::from_utf8(out.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn launchers_have_the_types_of_the_signature() {
+        let text = "// Scales x [n].\nKERNEL scale_all(int n, unsigned long long at, const float *x, float *y) {\n}\n";
+        let out = super::text(&[Source::parse("scale.cu", text).unwrap()]).unwrap();
+        for part in [
+            "// Scales x [n].",
+            "unsafe fn scale_all(stream: &Stream, grid: Grid,\nn: i32,\nat: u64,\nx: &Buffer<f32>,\ny: &mut Buffer<f32>,",
+            "x.must_be_of(stream, \"x\")?;",
+            "let y = y.address();",
+            "Kernel::ScaleAll",
+            "(\"scale_all\", 0),",
+            "include_str!(\"../kernels/ptx/scale.ptx\")",
+        ] {
+            assert!(out.contains(part), "{part}\n{out}");
+        }
+        let by_value = Source::parse("bad.cu", "KERNEL bad(Net net) {\n}\n").unwrap();
+        assert!(super::text(&[by_value]).is_err());
+    }
+}

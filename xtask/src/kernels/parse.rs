@@ -1,0 +1,212 @@
+//! What a kernel file shares with the host: kernels and their parameters, structures, numbers.
+//!
+//! Reads the few forms that the kernels keep to, and refuses others.
+
+use anyhow::{Context, Result, bail};
+
+/// A type of a parameter or a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Type {
+    Int,
+    Unsigned,
+    Long,
+    Float,
+    Double,
+    Struct(String),
+    /// To values of this type, which are read or written.
+    Pointer {
+        of: Box<Type>,
+        constant: bool,
+    },
+    /// So many values, by the name of a number or a sum `NAME + 1`.
+    Array(Box<Type>, String),
+}
+
+/// A named thing with its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) of: Type,
+}
+
+/// A kernel or a structure, with the comment above it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) docs: Vec<String>,
+    pub(super) name: String,
+    pub(super) fields: Vec<Field>,
+}
+
+/// A whole number, with the comment above it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Number {
+    pub(super) docs: Vec<String>,
+    pub(super) name: String,
+    pub(super) value: u32,
+}
+
+/// One file.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) text: String,
+    pub(super) kernels: Vec<Item>,
+    /// Of the header that is shared with the host alone.
+    pub(super) structs: Vec<Item>,
+    pub(super) numbers: Vec<Number>,
+}
+
+/// The header whose structures and numbers the host knows.
+const SHARED: &str = "shared.cuh";
+
+impl Source {
+    pub(super) fn parse(name: &str, text: &str) -> Result<Self> {
+        let lines: Vec<&str> = text.lines().collect();
+        let mut source = Self {
+            name: name.into(),
+            text: text.into(),
+            kernels: Vec::new(),
+            structs: Vec::new(),
+            numbers: Vec::new(),
+        };
+        for (i, line) in lines.iter().enumerate() {
+            if let Some(rest) = line.strip_prefix("KERNEL ") {
+                let signature = until(&lines[i..], ')').context("a signature without an end")?;
+                let (kernel, _) = rest.split_once('(').context("a kernel without parameters")?;
+                let (_, parameters) = signature.split_once('(').context("a kernel without parameters")?;
+                let fields = parameters.split(',').map(field).collect::<Result<_>>()?;
+                source.kernels.push(Item { docs: docs(&lines[..i]), name: kernel.trim().into(), fields });
+            }
+            if name != SHARED {
+                continue;
+            }
+            if let Some(rest) = line.strip_prefix("constexpr int ") {
+                let (number, value) =
+                    rest.trim_end_matches(';').split_once('=').context("a number without a value")?;
+                let value = value.trim().parse().with_context(|| format!("{number} is no plain number"))?;
+                source.numbers.push(Number { docs: docs(&lines[..i]), name: number.trim().into(), value });
+            }
+            if let Some(rest) = line.strip_prefix("struct ") {
+                let body = until(&lines[i + 1..], '}').context("a structure without an end")?;
+                let fields =
+                    body.split(';').filter(|m| !m.trim().is_empty()).map(field).collect::<Result<_>>()?;
+                let name = rest.trim_end_matches('{').trim().into();
+                source.structs.push(Item { docs: docs(&lines[..i]), name, fields });
+            }
+        }
+        Ok(source)
+    }
+
+    /// Whether it is compiled, and not a header.
+    pub(super) fn is_module(&self) -> bool {
+        std::path::Path::new(&self.name).extension().is_some_and(|e| e == "cu")
+    }
+
+    /// The name without its ending.
+    pub(super) fn stem(&self) -> &str {
+        self.name.split('.').next().unwrap_or_default()
+    }
+}
+
+/// The lines' text up to the character.
+fn until(lines: &[&str], end: char) -> Option<String> {
+    let mut text = String::new();
+    for line in lines {
+        if let Some((before, _)) = line.split_once(end) {
+            text.push_str(before);
+            return Some(text);
+        }
+        text.push_str(line);
+        text.push(' ');
+    }
+    None
+}
+
+/// The comment that ends directly above.
+fn docs(above: &[&str]) -> Vec<String> {
+    let mut docs: Vec<String> =
+        above.iter().rev().map_while(|l| l.strip_prefix("//")).map(|l| l.trim().to_owned()).collect();
+    docs.reverse();
+    docs
+}
+
+/// `const float *x`, `unsigned long long n`, `int width[MAX + 1]`.
+fn field(text: &str) -> Result<Field> {
+    let spaced = text.replace('*', " * ");
+    let (spaced, array) = match spaced.split_once('[') {
+        Some((before, size)) => (before.to_owned(), Some(size.trim_end_matches(']').trim().to_owned())),
+        None => (spaced, None),
+    };
+    let mut words: Vec<&str> = spaced.split_whitespace().collect();
+    let name = words.pop().with_context(|| format!("no name in {text:?}"))?.trim_end_matches(']').to_owned();
+    if ["stream", "grid", "arguments"].contains(&name.as_str()) {
+        bail!("{text:?}: launchers call something else {name}");
+    }
+    let constant = words.first() == Some(&"const");
+    if constant {
+        words.remove(0);
+    }
+    let pointer = words.last() == Some(&"*");
+    if pointer {
+        words.pop();
+    }
+    let of = match words.as_slice() {
+        ["int"] => Type::Int,
+        ["unsigned"] => Type::Unsigned,
+        ["unsigned", "long", "long"] => Type::Long,
+        ["float"] => Type::Float,
+        ["double"] => Type::Double,
+        [one] if one.starts_with(char::is_uppercase) => Type::Struct((*one).to_owned()),
+        _ => bail!("{text:?}: a type that launchers do not know"),
+    };
+    let of = match (pointer, array) {
+        (true, None) => Type::Pointer { of: Box::new(of), constant },
+        (false, Some(size)) if !size.contains('[') => Type::Array(Box::new(of), size),
+        (false, None) if !constant => of,
+        _ => bail!("{text:?}: a form that launchers do not know"),
+    };
+    Ok(Field { name, of })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_are_read() {
+        let text = "// Adds.\n// Twice.\nKERNEL add(int n, const float *x,\n    unsigned long long at, Net *net) {\n}\n";
+        let source = Source::parse("add.cu", text).unwrap();
+        let kernel = &source.kernels[0];
+        assert_eq!(
+            (kernel.name.as_str(), &kernel.docs[..]),
+            ("add", &["Adds.".to_owned(), "Twice.".into()][..])
+        );
+        let pointer = |of, constant| Type::Pointer { of: Box::new(of), constant };
+        let want = [
+            ("n", Type::Int),
+            ("x", pointer(Type::Float, true)),
+            ("at", Type::Long),
+            ("net", pointer(Type::Struct("Net".into()), false)),
+        ];
+        let want = want.map(|(name, of)| Field { name: name.into(), of });
+        assert_eq!(kernel.fields, want);
+        assert!(source.is_module() && source.stem() == "add");
+    }
+
+    #[test]
+    fn structures_and_numbers_are_read() {
+        let text = "// Many.\nconstexpr int MANY = 8;\nstruct Net {\n    int layers;\n    int width[MANY + 1];\n};\n";
+        let source = Source::parse(SHARED, text).unwrap();
+        assert_eq!((source.numbers[0].name.as_str(), source.numbers[0].value), ("MANY", 8));
+        assert_eq!(source.structs[0].fields[1].of, Type::Array(Box::new(Type::Int), "MANY + 1".into()));
+        assert!(Source::parse("other.cuh", text).unwrap().numbers.is_empty());
+    }
+
+    #[test]
+    fn unknown_types_are_refused() {
+        for parameter in ["short x", "float **x", "const int n", "float x[3][3]", "int grid"] {
+            let text = format!("KERNEL f({parameter}) {{\n}}\n");
+            assert!(Source::parse("f.cu", &text).is_err(), "{parameter}");
+        }
+    }
+}
