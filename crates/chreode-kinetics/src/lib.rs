@@ -30,7 +30,7 @@ pub use error::{KineticsError, SimulationError};
 pub use math::MathError;
 pub use model::{Model, QuantityKind};
 pub use petab::{
-    Likelihood, Measurement, NoiseDistribution, ParameterRow, PetabError, Problem, Scale, Simulation,
+    Evaluation, Likelihood, Measurement, NoiseDistribution, Objective, ParameterRow, PetabError, Prior, Problem, Scale, Simulation,
     Transformation,
 };
 pub use sbml::SbmlError;

@@ -5,14 +5,18 @@
 
 mod error;
 mod likelihood;
+mod gradient;
 mod observables;
+mod prior;
 mod problem;
 mod read;
 mod simulate;
 mod tables;
 
 pub use error::PetabError;
+pub use gradient::{Evaluation, Objective};
 pub use likelihood::Likelihood;
+pub use prior::Prior;
 pub use problem::Problem;
 pub use simulate::Simulation;
 pub use tables::{Measurement, NoiseDistribution, ParameterRow, Scale, Transformation};

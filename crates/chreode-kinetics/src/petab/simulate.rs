@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 
-use super::problem::{Condition, Problem, Source};
+use super::problem::{Condition, Link, Problem, Source};
 use super::tables::COPIED;
 use crate::SimulationError;
 use crate::error::KineticsError;
@@ -56,12 +56,28 @@ impl Problem {
                 &mut simulation,
             );
             if let Err(source) = result {
-                let before = before.map(|b| format!("{} and then ", self.conditions[b].id));
-                let condition = before.unwrap_or_default() + &self.conditions[condition].id;
-                return Err(KineticsError::Condition { condition, source: Box::new(source) });
+                return Err(self.in_condition(before, condition, source));
             }
         }
         Ok(simulation)
+    }
+
+    /// The error with the condition that it belongs to.
+    pub(super) fn in_condition(
+        &self,
+        before: Option<usize>,
+        condition: usize,
+        source: SimulationError,
+    ) -> KineticsError {
+        let before = before.map(|b| format!("{} and then ", self.conditions[b].id));
+        let condition = before.unwrap_or_default() + &self.conditions[condition].id;
+        KineticsError::Condition { condition, source: Box::new(source) }
+    }
+
+    /// What an observable is computed from beside the state: the model's parameters, those of the table, and its placeholders.
+    pub(super) fn inputs(&self, link: &Link, p: &[f64], parameters: &[f64]) -> Vec<f64> {
+        let placeholders = link.placeholders.iter().map(|source| source.value(parameters));
+        p.iter().copied().chain(parameters.iter().copied()).chain(placeholders).collect()
     }
 
     /// The start under a condition.
@@ -132,9 +148,7 @@ impl Problem {
                 Err(_) => (&end.y, &end.p),
             };
             let link = &self.links[i];
-            let placeholders = link.placeholders.iter().map(|source| source.value(parameters));
-            let inputs: Vec<f64> =
-                p.iter().copied().chain(parameters.iter().copied()).chain(placeholders).collect();
+            let inputs = self.inputs(link, p, parameters);
             let mut out = [0.0; 2];
             self.observables[link.observable].recorded.eval(t, y, &inputs, &mut out);
             (simulation.values[i], simulation.noise[i]) = (out[0], out[1]);

@@ -14,7 +14,7 @@ use crate::model::Start;
 /// A change below this many tolerances is none.
 const CHANGE: f64 = 10.0;
 /// Doublings until a run is given up.
-const MOST_DOUBLINGS: u32 = 64;
+pub(super) const MOST_DOUBLINGS: u32 = 64;
 
 /// Whether one state is the other, to within tolerances.
 pub(crate) fn rests(before: &[f64], after: &[f64], rtol: f64, atol: f64) -> bool {
@@ -97,7 +97,7 @@ impl Simulator {
     }
 
     /// The longest time in which some state would change by itself, as it changes now.
-    fn first_horizon(&mut self, t: f64, y: &[f64], p: &[f64]) -> Result<f64, SimulationError> {
+    pub(super) fn first_horizon(&mut self, t: f64, y: &[f64], p: &[f64]) -> Result<f64, SimulationError> {
         let mut rates = vec![0.0; y.len()];
         self.field.eval(t, y, p, &mut rates).map_err(SolveError::from)?;
         let times =

@@ -87,6 +87,11 @@ impl Switches {
         (times, watched)
     }
 
+    /// All functions whose signs matter.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Recorded> {
+        self.timed.iter().chain(&self.roots)
+    }
+
     /// The function of time that [`times`](Self::times) says must be watched.
     pub(super) fn timed(&self, k: usize) -> &Recorded {
         &self.timed[k]
