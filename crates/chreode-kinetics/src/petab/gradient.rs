@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use chreode_adjoint::{Sensitivity, Task};
 use chreode_autodiff::Dual;
 use chreode_core::Number;
 
@@ -19,6 +20,8 @@ use crate::simulate::{Derivatives, Tangent, rests};
 
 /// Directions that one computation of a start follows.
 const WIDTH: usize = 8;
+/// Steps of a run, about: what a choice of ways needs to know.
+const STEPS: usize = 500;
 type Wide = Dual<f64, WIDTH>;
 
 /// A value of an objective with its derivatives on the parameters' scales.
@@ -35,26 +38,26 @@ pub struct Evaluation {
 /// A problem as a function to minimise. Every thread takes a clone.
 #[derive(Debug, Clone)]
 pub struct Objective {
-    problem: Problem,
-    derivatives: Derivatives,
+    pub(super) problem: Problem,
+    pub(super) derivatives: Derivatives,
     /// Places in the parameter table.
-    estimated: Vec<usize>,
+    pub(super) estimated: Vec<usize>,
     /// All parameters, on the linear scale; those that are not estimated stay.
     fixed: Vec<f64>,
 }
 
 /// What one measurement adds, and how that depends on the simulated value and the noise.
-struct Residual {
-    value: f64,
+pub(super) struct Residual {
+    pub(super) value: f64,
     /// Derivatives by value and noise.
-    by_value: f64,
-    by_noise: f64,
+    pub(super) by_value: f64,
+    pub(super) by_noise: f64,
     /// Factors that make of their derivatives `u` and `w`.
     value_weight: f64,
     noise_weight: f64,
 }
 
-fn residual(scale: Scale, distribution: NoiseDistribution, m: f64, s: f64, noise: f64) -> Residual {
+pub(super) fn residual(scale: Scale, distribution: NoiseDistribution, m: f64, s: f64, noise: f64) -> Residual {
     let (difference, slope) = match scale {
         Scale::Lin => (m - s, 1.0),
         Scale::Log => (m.ln() - s.ln(), s.recip()),
@@ -129,6 +132,14 @@ impl Objective {
         self.estimated.iter().map(|&i| &self.problem.parameters[i])
     }
 
+    /// The row of an estimated parameter.
+    ///
+    /// # Panics
+    /// If `j` is not below [`n`](Self::n).
+    pub fn row(&self, j: usize) -> &ParameterRow {
+        &self.problem.parameters[self.estimated[j]]
+    }
+
     /// Bounds of the estimated parameters on their scales.
     pub fn bounds(&self) -> (Vec<f64>, Vec<f64>) {
         self.rows().map(|x| (x.scale.scaled(x.bounds.0), x.scale.scaled(x.bounds.1))).unzip()
@@ -171,7 +182,7 @@ impl Objective {
     }
 
     /// Adds the negative logarithms of priors.
-    fn priors(&self, x: &[f64], sum: &mut Evaluation) {
+    pub(super) fn priors(&self, x: &[f64], sum: &mut Evaluation) {
         let n = self.n();
         for (j, (row, &x)) in self.rows().zip(x).enumerate() {
             let Some(prior) = &row.prior else { continue };
@@ -204,8 +215,46 @@ impl Objective {
         Ok(sum)
     }
 
+    /// The objective with its gradient: by the adjoint where that costs less ([`adjoint_pays`](Self::adjoint_pays)) and can be had, else
+    /// by sensitivities.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn gradient(&mut self, x: &[f64], gradient: &mut [f64]) -> Result<f64, KineticsError> {
+        if self.adjoint_pays().0
+            && let Some(value) = self.gradient_by_adjoint(x, gradient)?
+        {
+            return Ok(value);
+        }
+        let evaluation = self.evaluate(x)?;
+        gradient.copy_from_slice(&evaluation.gradient);
+        Ok(evaluation.value)
+    }
+
+    /// Whether one gradient costs less by the discrete adjoint than by sensitivities, and why. Steps of stiff methods are stored whole.
+    pub fn adjoint_pays(&self) -> (bool, String) {
+        let model = self.problem.model();
+        if !self.problem.simulator.has_adjoint() {
+            let why = "sensitivities: the model has events, or switches that depend on its state".into();
+            return (false, why);
+        }
+        let task = Task {
+            state_len: model.n_states(),
+            value_bytes: 8,
+            unknowns: self.n(),
+            objectives: 1,
+            stiff: true,
+            steps: STEPS,
+            bytes: usize::MAX,
+        };
+        match Sensitivity::auto(&task) {
+            Ok((way, why)) => (way != Sensitivity::Forward, why),
+            Err(error) => (false, error.to_string()),
+        }
+    }
+
     /// The start under a condition with its derivatives in all `n` directions.
-    fn start(&self, condition: usize, parameters: &[f64]) -> Tangent {
+    pub(super) fn start(&self, condition: usize, parameters: &[f64]) -> Tangent {
         let (problem, n) = (&self.problem, self.n());
         let model = problem.simulator.model();
         let (d, np) = (model.n_states(), model.n_params());

@@ -1,8 +1,10 @@
 //! PEtab, version 1: measurements, the conditions under which they were made, and what a model has to do with them.
 //!
 //! `read.rs` and `tables.rs` read the files, `problem.rs` checks what they say against the model, `simulate.rs` computes what was
-//! measured, `likelihood.rs` compares. Not here: fits.
+//! measured, `likelihood.rs` compares; `gradient.rs` and `adjoint.rs` differentiate that. Not here: fits (`fit`).
 
+mod adjoint;
+mod curves;
 mod error;
 mod likelihood;
 mod gradient;
@@ -13,6 +15,7 @@ mod read;
 mod simulate;
 mod tables;
 
+pub use curves::Curve;
 pub use error::PetabError;
 pub use gradient::{Evaluation, Objective};
 pub use likelihood::Likelihood;

@@ -32,6 +32,15 @@ impl Scale {
         }
     }
 
+    /// Its name in PEtab.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lin => "lin",
+            Self::Log => "log",
+            Self::Log10 => "log10",
+        }
+    }
+
     /// The value that is `x` on this scale.
     pub fn linear(self, x: f64) -> f64 {
         match self {

@@ -1,8 +1,10 @@
 //! Derivatives of a run: forward sensitivities beside the state, through switches, events and steady states.
 //!
 //! `field.rs` is what is integrated, `run.rs` the loop with its jumps, `jumps.rs` what happens at one, `steady.rs` the implicit
-//! function theorem. Columns are any directions; whoever asks brings the derivatives of the start. Not here: adjoints.
+//! function theorem, `adjoint.rs` the way back through a run for many parameters. Columns are any directions; whoever asks brings the
+//! derivatives of the start.
 
+mod adjoint;
 mod field;
 mod jumps;
 mod run;

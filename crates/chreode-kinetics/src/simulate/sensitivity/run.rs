@@ -2,26 +2,22 @@
 
 use chreode_core::{Jacobian, VectorField};
 use chreode_solve::{
-    Bdf, Event, Radau, Rhs, SolveOptions, StepSize, Stepper, Stopped, solve_events,
+    Bdf, Event, Rhs, SolveOptions, StepSize, Stepper, Stopped, solve_events,
 };
 
 use super::field::SensitiveField;
 use super::{Derivatives, Tangent};
 use crate::SimulationError;
 use crate::simulate::events::{EventState, Point};
-use crate::simulate::run::{AHEAD, LARGE, LONGEST_STEP, MOST_STOPS, Saver, Simulator, check_times};
+use crate::simulate::run::{AHEAD, LONGEST_STEP, MOST_STOPS, Saver, Simulator, check_times};
 
 /// Fields that differ by less than this part on both sides of a stop do not jump there.
 const NO_JUMP: f64 = 1e-7;
 
 impl Simulator {
     pub(super) fn sensitive_stepper(&self, m: usize) -> Box<dyn Stepper<f64>> {
-        let d = self.field.dim();
-        if d >= LARGE || std::env::var_os("KBDF").is_some() {
-            Box::new(Bdf::new(1, (1 + m) * d).staggered())
-        } else {
-            Box::new(Radau::new(1, (1 + m) * d))
-        }
+        // One factorisation a step serves all columns, which iterations of Radau's stages would multiply.
+        Box::new(Bdf::new(1, (1 + m) * self.field.dim()).staggered())
     }
 
     /// As [`run`](Self::run), with derivatives: `save` is told state, parameters and the derivatives of both.

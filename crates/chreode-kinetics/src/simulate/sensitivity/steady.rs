@@ -18,18 +18,11 @@ use crate::simulate::steady::{MOST_DOUBLINGS, rests};
 const MOST_CONDITION: f64 = 1e10;
 
 impl Simulator {
-    /// The derivatives `[m, d]` of a steady state by the implicit function theorem; none where the Jacobian is singular.
-    pub(crate) fn rest_derivative(
-        &mut self,
-        derivatives: &mut Derivatives,
-        t: f64,
-        at: &Start<f64>,
-        q: &[f64],
-        m: usize,
-    ) -> Option<Vec<f64>> {
+    /// The factored Jacobian of a steady state with what its rows were multiplied by; none where it is singular.
+    pub(in crate::simulate) fn rest_factors(&mut self, t: f64, at: &Start<f64>) -> Option<(Lu<f64>, Vec<f64>)> {
         let d = self.model.n_states();
         if d == 0 {
-            return Some(Vec::new());
+            return None;
         }
         let mut jacobian = dense(self, t, &at.y, &at.p);
         let mut scale = vec![0.0; d];
@@ -43,9 +36,23 @@ impl Simulator {
         }
         let mut lu = Lu::of(&jacobian, d).ok()?;
         let condition = norm_1_dense(&jacobian, d) * inverse_norm_1(&mut lu, &mut vec![0.0; 2 * d]);
-        if !(condition < MOST_CONDITION) {
-            return None;
+        (condition < MOST_CONDITION).then_some((lu, scale))
+    }
+
+    /// The derivatives `[m, d]` of a steady state by the implicit function theorem; none where the Jacobian is singular.
+    pub(crate) fn rest_derivative(
+        &mut self,
+        derivatives: &mut Derivatives,
+        t: f64,
+        at: &Start<f64>,
+        q: &[f64],
+        m: usize,
+    ) -> Option<Vec<f64>> {
+        let d = self.model.n_states();
+        if d == 0 {
+            return Some(Vec::new());
         }
+        let (mut lu, scale) = self.rest_factors(t, at)?;
         derivatives.at(t, &at.y, &at.p);
         let np = at.p.len();
         let mut s = vec![0.0; m * d];
@@ -56,6 +63,31 @@ impl Simulator {
             lu.solve(s);
         }
         Some(s)
+    }
+
+    /// Adds to `p_bar` what the gradient `bar` with respect to a steady state means for the parameters, by the implicit function theorem;
+    /// false where the Jacobian is singular.
+    pub(crate) fn rest_pull(
+        &mut self,
+        derivatives: &mut Derivatives,
+        t: f64,
+        at: &Start<f64>,
+        bar: &[f64],
+        p_bar: &mut [f64],
+    ) -> bool {
+        let d = self.model.n_states();
+        if d == 0 || bar.iter().all(|x| *x == 0.0) {
+            return true;
+        }
+        let Some((mut lu, scale)) = self.rest_factors(t, at) else { return false };
+        let mut lambda = bar.to_vec();
+        lu.solve_transpose(&mut lambda);
+        lambda.iter_mut().zip(&scale).for_each(|(x, scale)| *x *= scale);
+        derivatives.at(t, &at.y, &at.p);
+        for (k, p_bar) in p_bar.iter_mut().enumerate() {
+            *p_bar -= derivatives.column(d + k).map(|(i, x)| x * lambda[i]).sum::<f64>();
+        }
+        true
     }
 
     /// As [`settle`](Self::settle), with derivatives.
