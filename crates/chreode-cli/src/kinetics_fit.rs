@@ -40,6 +40,9 @@ pub(crate) struct FitArgs {
     /// Random starts (a Latin hypercube over the bounds, or over the initialisation priors) [default: 20]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     starts: Option<u32>,
+    /// Each start is the best of so many random points: where bounds are wide, most points lead nowhere [default: 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    draws: Option<u32>,
     /// One more fit, from the nominal parameters
     #[arg(long)]
     from_nominal: bool,
@@ -63,8 +66,9 @@ pub(crate) struct FitArgs {
 impl FitArgs {
     /// Whether any of them was given.
     pub(crate) fn given(&self) -> bool {
-        let Self { starts, from_nominal, method, iterations, seconds, profiles, force } = self;
+        let Self { starts, draws, from_nominal, method, iterations, seconds, profiles, force } = self;
         starts.is_some()
+            || draws.is_some()
             || *from_nominal
             || method.is_some()
             || iterations.is_some()
@@ -122,6 +126,7 @@ pub(crate) fn run(
         ..FitOptions::default()
     };
     options.starts = args.starts.map_or(options.starts, |x| x as usize);
+    options.draws = args.draws.map_or(options.draws, |x| x as usize);
     options.stop.iterations = args.iterations.map_or(options.stop.iterations, |x| x as usize);
     let total = options.starts as u64 + u64::from(args.from_nominal);
     let progress = Mutex::new(context.console.progress("fits", total));

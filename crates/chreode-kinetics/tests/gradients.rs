@@ -20,7 +20,7 @@ fn data() -> Option<PathBuf> {
 fn beside(objective: &Objective) -> Vec<f64> {
     let (low, high) = objective.bounds();
     let nominal = objective.nominal();
-    let moved = |j: usize| nominal[j] + 0.05 * (1.0 + j as f64).sin();
+    let moved = |j: usize| nominal[j] + 0.01 * (1.0 + j as f64).sin();
     (0..nominal.len()).map(|j| moved(j).clamp(low[j], high[j])).collect()
 }
 

@@ -140,6 +140,27 @@ fn exponentials_are_told_apart() {
     assert!(curved.gradients < smooth.gradients);
 }
 
+/// A parabola whose derivatives cannot be computed beyond 3.8: its first step would lead there.
+struct Cut;
+impl Curved for Cut {
+    fn value(&mut self, x: &[f64]) -> f64 {
+        (x[0] - 3.5).powi(2)
+    }
+    fn model(&mut self, x: &[f64], gradient: &mut [f64], curvature: &mut [f64]) -> f64 {
+        if x[0] > 3.8 {
+            return f64::INFINITY;
+        }
+        (gradient[0], curvature[0]) = (2.0 * (x[0] - 3.5), 0.5);
+        Curved::value(self, x)
+    }
+}
+
+#[test]
+fn steps_to_where_derivatives_fail_are_taken_back() {
+    let found = minimise_curved(&mut Cut, &[2.9], (&[0.0], &[10.0]), &EXACT, &mut |_, _| true);
+    assert!((found.x[0] - 3.5).abs() < 1e-6, "{found:?}");
+}
+
 #[test]
 fn what_cannot_be_computed_is_said() {
     for found in both(Exponentials::new, &[0.0, 2.0, 0.0, -1.0], &[-5.0; 4], &[3.0; 4], &EXACT) {

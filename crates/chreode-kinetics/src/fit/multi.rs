@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::starts::{another, latin_hypercube};
 use crate::petab::Objective;
 
-/// So often another start is drawn where the model cannot be run at one.
+/// So often another start is drawn where the model cannot be run at any of a start's draws.
 const MOST_DRAWS: usize = 20;
 /// So many gradients by the adjoint cost what one curvature may: Levenberg-Marquardt needs so many fewer iterations.
 const WORTH: f64 = 20.0;
@@ -31,6 +31,9 @@ pub enum FitMethod {
 pub struct FitOptions {
     /// Number of random starts.
     pub starts: usize,
+    /// Each start is the best of so many points of the hypercube: where bounds are wide, most points are on plateaus, from which
+    /// nothing leads.
+    pub draws: usize,
     /// Seed of the starts.
     pub seed: u64,
     /// How each fit is made.
@@ -47,6 +50,7 @@ impl Default for FitOptions {
     fn default() -> Self {
         Self {
             starts: 20,
+            draws: 20,
             seed: 0,
             method: FitMethod::Auto,
             stop: StopRule { gradient: 1e-4, value: 1e-8, step: 1e-8, iterations: 500 },
@@ -156,12 +160,13 @@ fn choose(objective: &Objective, method: FitMethod) -> (FitMethod, String) {
 pub fn fit(objective: &Objective, options: &FitOptions, tell: &(dyn Fn(usize, f64) + Sync)) -> Fits {
     let begun = Instant::now();
     let (method, why) = choose(objective, options.method);
-    let mut starts: Vec<(usize, Vec<f64>)> = Vec::new();
+    let mut starts: Vec<(usize, Vec<Vec<f64>>)> = Vec::new();
     if options.from_nominal {
-        starts.push((0, objective.nominal()));
+        starts.push((0, vec![objective.nominal()]));
     }
-    let drawn = latin_hypercube(objective, options.starts, options.seed);
-    starts.extend(drawn.into_iter().enumerate().map(|(i, x)| (i + 1, x)));
+    let draws = options.draws.max(1);
+    let drawn = latin_hypercube(objective, options.starts * draws, options.seed);
+    starts.extend(drawn.chunks(draws).enumerate().map(|(i, points)| (i + 1, points.to_vec())));
     let done = AtomicUsize::new(0);
     let best = std::sync::Mutex::new(f64::INFINITY);
     let mut fits: Vec<Fit> = starts
@@ -169,8 +174,8 @@ pub fn fit(objective: &Objective, options: &FitOptions, tell: &(dyn Fn(usize, f6
         .with_max_len(1)
         .map_init(
             || objective.clone(),
-            |objective, (number, start)| {
-                let fit = one(objective, method, options, number, start, begun);
+            |objective, (number, points)| {
+                let fit = one(objective, method, options, number, &points, begun);
                 // The lock is not poisoned: nobody panics while holding it.
                 let mut best = best.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 *best = best.min(fit.minimum.value);
@@ -188,34 +193,43 @@ fn one(
     method: FitMethod,
     options: &FitOptions,
     number: usize,
-    mut start: Vec<f64>,
+    points: &[Vec<f64>],
     begun: Instant,
 ) -> Fit {
     let started = Instant::now();
     let (low, high) = objective.bounds();
     let in_time = || options.at_most.is_none_or(|limit| begun.elapsed() < limit);
     let mut f = Watched { objective, failure: None };
-    let mut start_value = f64::INFINITY;
-    for k in 0..MOST_DRAWS {
-        if !in_time() {
-            break;
+    // Every start has at least one point.
+    let (mut start, mut start_value) = (points[0].clone(), f64::INFINITY);
+    let mut simulations = 0;
+    let mut again = (0..MOST_DRAWS).filter(|_| number > 0);
+    let mut points = points.iter();
+    while in_time() {
+        let mut x = match (points.next(), start_value.is_finite()) {
+            (Some(x), _) => x.clone(),
+            (None, true) => break,
+            (None, false) => match again.next() {
+                Some(k) => another(f.objective, number, k, options.seed),
+                None => break,
+            },
+        };
+        x.iter_mut().zip(low.iter().zip(&high)).for_each(|(x, (low, high))| *x = x.clamp(*low, *high));
+        simulations += 1;
+        let value = Curved::value(&mut f, &x);
+        if value < start_value || simulations == 1 {
+            (start, start_value) = (x, value);
         }
-        start.iter_mut().zip(low.iter().zip(&high)).for_each(|(x, (low, high))| *x = x.clamp(*low, *high));
-        start_value = Curved::value(&mut f, &start);
-        if start_value.is_finite() || number == 0 {
-            break;
-        }
-        start = another(f.objective, number, k, options.seed);
     }
     let mut watch = |_: usize, _: f64| in_time();
     let bounds = (&low[..], &high[..]);
-    let minimum = if !start_value.is_finite() {
+    let mut minimum = if !start_value.is_finite() {
         Minimum {
             x: start.clone(),
             value: f64::INFINITY,
             gradient: f64::NAN,
             iterations: 0,
-            values: MOST_DRAWS,
+            values: 0,
             gradients: 0,
             stopped: if in_time() { StoppedBy::NotFinite } else { StoppedBy::Watcher },
         }
@@ -224,5 +238,6 @@ fn one(
     } else {
         minimise_curved(&mut f, &start, bounds, &options.stop, &mut watch)
     };
+    minimum.values += simulations;
     Fit { number, start, start_value, minimum, seconds: started.elapsed().as_secs_f64(), failure: f.failure }
 }

@@ -53,7 +53,7 @@ pub enum StoppedBy {
     Iterations,
     /// Whoever watched said so.
     Watcher,
-    /// The function or its derivatives are not finite at the start, or its derivatives at a later point.
+    /// The function or its derivatives are not finite at the start, or (without a curvature) its derivatives at a later point.
     NotFinite,
 }
 

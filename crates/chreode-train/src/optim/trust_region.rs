@@ -67,14 +67,22 @@ pub fn minimise_curved(
     }
     let mut radius = FIRST_RADIUS;
     let mut moved = true;
+    // The point before with its derivatives, to go back to.
+    let mut last: Option<(Vec<f64>, f64, Vec<f64>, Vec<f64>)> = None;
     loop {
         if moved {
             found.gradients += 1;
             let again = f.model(&x, &mut gradient, &mut curvature);
             let finite = |x: &[f64]| x.iter().all(|x| x.is_finite());
             if !(again.is_finite() && finite(&gradient) && finite(&curvature)) {
-                found.stopped = StoppedBy::NotFinite;
-                break;
+                let Some(before) = last.take() else {
+                    found.stopped = StoppedBy::NotFinite;
+                    break;
+                };
+                let away = x.iter().zip(&before.0).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+                (x, value, gradient, curvature) = before;
+                (found.x, found.value) = (x.clone(), value);
+                radius = 0.25 * away;
             }
             found.gradient = projected(&x, &gradient, bounds);
             if found.gradient <= stop.gradient {
@@ -110,6 +118,7 @@ pub fn minimise_curved(
         moved = new.is_finite() && agreement > LEAST_AGREEMENT;
         if moved {
             let gained = value - new;
+            last = Some((x, value, gradient.clone(), curvature.clone()));
             (x, value) = (trial, new);
             (found.x, found.value) = (x.clone(), value);
             if gained <= stop.value * (1.0 + value.abs()) && predicted <= 10.0 * stop.value * (1.0 + value.abs()) {
