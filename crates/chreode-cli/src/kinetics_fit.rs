@@ -9,8 +9,8 @@ use std::time::Duration;
 use chreode_cells::StagedFolder;
 use chreode_core::write_atomically;
 use chreode_kinetics::{
-    End, FitMethod, FitOptions, Fits, Objective, Problem, Profile, ProfileOptions, Tolerances, fit,
-    fit_page, profile,
+    End, FitMethod, FitOptions, Fits, Objective, Problem, Profile, ProfileOptions, Tolerances, fit, fit_page,
+    profile,
 };
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -93,7 +93,11 @@ fn check_free(out: &Path, force: bool) -> anyhow::Result<()> {
         let message = format!("{} holds something that is no fit", out.display());
         return Err(bad_input(message, "give another --out: it is not replaced"));
     }
-    if force { Ok(()) } else { Err(bad_input(format!("{} holds a fit", out.display()), "give another --out, or --force")) }
+    if force {
+        Ok(())
+    } else {
+        Err(bad_input(format!("{} holds a fit", out.display()), "give another --out, or --force"))
+    }
 }
 
 /// Fits, and writes the folder.
@@ -111,7 +115,10 @@ pub(crate) fn run(
     let known = nominal.iter().all(|x| x.is_finite());
     if args.from_nominal && !known {
         let message = "--from-nominal needs a nominal value of every estimated parameter";
-        return Err(bad_input(message, "fill in the column nominalValue of the parameter table, or leave it out"));
+        return Err(bad_input(
+            message,
+            "fill in the column nominalValue of the parameter table, or leave it out",
+        ));
     }
     let at_nominal = if known { objective.value(&nominal).ok() } else { None };
     let mut options = FitOptions {
@@ -132,11 +139,16 @@ pub(crate) fn run(
     let progress = Mutex::new(context.console.progress("fits", total));
     let fits = fit(&objective, &options, &|done, best| {
         let mut progress = progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        progress.update(done as u64, &format!("best objective {best:.4}"), &json!({ "objective": finite(best) }));
+        progress.update(
+            done as u64,
+            &format!("best objective {best:.4}"),
+            &json!({ "objective": finite(best) }),
+        );
     });
     drop(progress);
     let Some(best) = fits.best() else {
-        let failure = fits.fits.iter().find_map(|fit| fit.failure.clone()).unwrap_or_else(|| "time was up".into());
+        let failure =
+            fits.fits.iter().find_map(|fit| fit.failure.clone()).unwrap_or_else(|| "time was up".into());
         let message = format!("none of {total} fits came to a finite objective: {failure}");
         return Err(bad_input(message, "look at bounds and noise of the problem, or try --from-nominal"));
     };
@@ -152,9 +164,15 @@ pub(crate) fn run(
             progress.update(done.fetch_add(1, Ordering::Relaxed) + 1, "", &json!({}));
         })
     };
-    let better = profiles.iter().filter_map(|p| p.better.as_ref()).map(|(value, _)| *value).fold(f64::INFINITY, f64::min);
+    let better = profiles
+        .iter()
+        .filter_map(|p| p.better.as_ref())
+        .map(|(value, _)| *value)
+        .fold(f64::INFINITY, f64::min);
     if better.is_finite() {
-        context.console.warn(&format!("a profile met a better fit (objective {better:.4}): use more --starts"));
+        context
+            .console
+            .warn(&format!("a profile met a better fit (objective {better:.4}): use more --starts"));
     }
     let name = input.file_stem().map_or_else(String::new, |x| x.to_string_lossy().into_owned());
     let left = write_folder(&mut objective, &name, &fits, &profiles, profile_options.threshold, out)?;

@@ -137,7 +137,10 @@ fn a_problem_is_fitted() {
     run(&["--force"]).success();
     std::fs::remove_file(dir.path().join("fit/fits.csv")).unwrap();
     run(&["--force"]).code(2);
-    let wrong = chreode(dir.path()).args(["kinetics", "problem.yaml", "--profiles", "z", "-o", "new"]).assert().code(2);
+    let wrong = chreode(dir.path())
+        .args(["kinetics", "problem.yaml", "--profiles", "z", "-o", "new"])
+        .assert()
+        .code(2);
     let error = String::from_utf8(wrong.get_output().stderr.clone()).unwrap();
     assert!(error.contains("`z` is no estimated parameter") && !dir.path().join("new").exists(), "{error}");
 }

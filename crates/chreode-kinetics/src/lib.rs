@@ -36,8 +36,8 @@ pub use fit::{
 pub use math::MathError;
 pub use model::{Model, QuantityKind};
 pub use petab::{
-    Curve, Evaluation, Likelihood, Measurement, NoiseDistribution, Objective, ParameterRow, PetabError, Prior, Problem, Scale, Simulation,
-    Transformation,
+    Curve, Evaluation, Likelihood, Measurement, NoiseDistribution, Objective, ParameterRow, PetabError,
+    Prior, Problem, Scale, Simulation, Transformation,
 };
 pub use sbml::SbmlError;
 pub use simulate::{Simulator, Tolerances, Trajectory};

@@ -73,8 +73,12 @@ fn check(name: &str, stride: usize, tolerances: Tolerances, most: f64) {
         return;
     };
     assert!((adjoint - value).abs() <= 1e-6 * value.abs(), "{adjoint} {value}");
-    let apart = by_adjoint.iter().zip(&evaluation.gradient).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest;
-    println!("{name}: adjoint {:.1} ms, {apart:.1e} of the gradient apart from sensitivities", 1e3 * backward);
+    let apart =
+        by_adjoint.iter().zip(&evaluation.gradient).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest;
+    println!(
+        "{name}: adjoint {:.1} ms, {apart:.1e} of the gradient apart from sensitivities",
+        1e3 * backward
+    );
     assert!(apart < most);
 }
 

@@ -20,7 +20,8 @@ fn cn(x: f64) -> String {
     format!("<cn>{x}</cn>")
 }
 
-const TIME: &str = r#"<csymbol encoding="text" definitionURL="http://www.sbml.org/sbml/symbols/time">t</csymbol>"#;
+const TIME: &str =
+    r#"<csymbol encoding="text" definitionURL="http://www.sbml.org/sbml/symbols/time">t</csymbol>"#;
 
 fn math(x: &str) -> String {
     format!(r#"<math xmlns="http://www.w3.org/1998/Math/MathML">{x}</math>"#)
@@ -32,7 +33,9 @@ fn model(events: &str) -> String {
     let reaction = |id: &str, from: &str, to: &str, law: &str| {
         let side = |list: &str, species: &str| match species {
             "" => String::new(),
-            s => format!("<listOf{list}><speciesReference species=\"{s}\" stoichiometry=\"1\" constant=\"true\"/></listOf{list}>"),
+            s => format!(
+                "<listOf{list}><speciesReference species=\"{s}\" stoichiometry=\"1\" constant=\"true\"/></listOf{list}>"
+            ),
         };
         format!(
             "<reaction id=\"{id}\" reversible=\"false\" fast=\"false\">{}{}<kineticLaw>{}</kineticLaw></reaction>",
@@ -42,22 +45,33 @@ fn model(events: &str) -> String {
         )
     };
     let species = |id: &str, x: f64| {
-        format!("<species id=\"{id}\" compartment=\"c\" initialConcentration=\"{x}\" hasOnlySubstanceUnits=\"false\" boundaryCondition=\"false\" constant=\"false\"/>")
+        format!(
+            "<species id=\"{id}\" compartment=\"c\" initialConcentration=\"{x}\" hasOnlySubstanceUnits=\"false\" boundaryCondition=\"false\" constant=\"false\"/>"
+        )
     };
     let later = apply("geq", &[TIME, &ci("late")]);
-    let boost =
-        format!("<piecewise><piece>{}{later}</piece><otherwise>{}</otherwise></piecewise>", ci("boost"), cn(0.0));
+    let boost = format!(
+        "<piecewise><piece>{}{later}</piece><otherwise>{}</otherwise></piecewise>",
+        ci("boost"),
+        cn(0.0)
+    );
     let c = ci("c");
     let laws = [
         reaction("forth", "A", "B", &apply("times", &[&c, &ci("kf"), &ci("A")])),
         reaction("back", "B", "A", &apply("times", &[&c, &ci("kb"), &ci("B")])),
-        reaction("make", "", "C", &apply("times", &[&c, &apply("plus", &[&apply("times", &[&ci("make_rate"), &ci("A")]), &boost])])),
+        reaction(
+            "make",
+            "",
+            "C",
+            &apply("times", &[&c, &apply("plus", &[&apply("times", &[&ci("make_rate"), &ci("A")]), &boost])]),
+        ),
         reaction("lose", "C", "", &apply("times", &[&c, &ci("lose_rate"), &ci("C")])),
     ];
-    let parameters: String = ["kf", "kb", "make_rate", "boost", "late", "lose_rate", "total", "limit", "dose"]
-        .iter()
-        .map(|id| format!("<parameter id=\"{id}\" value=\"1\" constant=\"false\"/>"))
-        .collect();
+    let parameters: String =
+        ["kf", "kb", "make_rate", "boost", "late", "lose_rate", "total", "limit", "dose"]
+            .iter()
+            .map(|id| format!("<parameter id=\"{id}\" value=\"1\" constant=\"false\"/>"))
+            .collect();
     let assignment = math(&apply("times", &[&ci("total"), &cn(0.75)]));
     format!(
         "<sbml xmlns=\"http://www.sbml.org/sbml/level3/version1/core\" level=\"3\" version=\"1\"><model id=\"m\">
@@ -98,7 +112,14 @@ sigma\tlog10\t0.001\t100\t0.3\t1\t\t
 scale\tlin\t0.01\t100\t1.6\t1\t\t
 ";
 
-fn open(folder: &Path, model: &str, parameters: &str, conditions: &str, observables: &str, measurements: &str) -> Objective {
+fn open(
+    folder: &Path,
+    model: &str,
+    parameters: &str,
+    conditions: &str,
+    observables: &str,
+    measurements: &str,
+) -> Objective {
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
     write("model.xml", model);
     write(
@@ -113,7 +134,8 @@ fn open(folder: &Path, model: &str, parameters: &str, conditions: &str, observab
     Objective::new(Problem::open(&folder.join("problem.yaml"), tolerances).unwrap()).unwrap()
 }
 
-const OBSERVABLES: &str = "observableId\tobservableFormula\tnoiseFormula\tobservableTransformation\tnoiseDistribution
+const OBSERVABLES: &str =
+    "observableId\tobservableFormula\tnoiseFormula\tobservableTransformation\tnoiseDistribution
 a\tscale * A\tsigma\tlin\tnormal
 c\tobservableParameter1_c * C + 0.1 * scale\tnoiseParameter1_c * (1 + 0.1 * C)\tlog10\tnormal
 l\tB + C\tsigma\tlog\tlaplace
@@ -146,7 +168,11 @@ fn check_to(objective: &mut Objective, has_adjoint: bool, h: f64, most: f64) {
         let difference = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
         let error = (difference - evaluation.gradient[j]).abs() / largest;
         let id = &objective.row(j).id;
-        assert!(error < most, "{id}: {} by sensitivities, {difference} by differences", evaluation.gradient[j]);
+        assert!(
+            error < most,
+            "{id}: {} by sensitivities, {difference} by differences",
+            evaluation.gradient[j]
+        );
     }
     let mut gradient = vec![0.0; x.len()];
     let value = objective.gradient_by_adjoint(&x, &mut gradient).unwrap();
@@ -182,14 +208,27 @@ const ROWS: [(&str, &str, f64, &str); 8] = [
 fn gradients_go_through_switches_whose_time_is_estimated() {
     let folder = tempfile::tempdir().unwrap();
     let parameters = PARAMETERS.replace("LIMIT", "50");
-    check(open(folder.path(), &model(""), &parameters, "conditionId\nx\n", OBSERVABLES, &measurements(&ROWS)), false);
+    check(
+        open(folder.path(), &model(""), &parameters, "conditionId\nx\n", OBSERVABLES, &measurements(&ROWS)),
+        false,
+    );
 }
 
 #[test]
 fn gradients_go_through_events_whose_trigger_and_reset_are_estimated() {
     let folder = tempfile::tempdir().unwrap();
     let parameters = PARAMETERS.replace("LIMIT", "1.1");
-    check(open(folder.path(), &model(&event()), &parameters, "conditionId\nx\n", OBSERVABLES, &measurements(&ROWS)), false);
+    check(
+        open(
+            folder.path(),
+            &model(&event()),
+            &parameters,
+            "conditionId\nx\n",
+            OBSERVABLES,
+            &measurements(&ROWS),
+        ),
+        false,
+    );
 }
 
 #[test]
@@ -197,7 +236,8 @@ fn gradients_go_through_rest_before_a_condition_and_at_the_end() {
     // A and B rest where their sum says: the Jacobian is singular, and sensitivities run to rest.
     let folder = tempfile::tempdir().unwrap();
     let parameters = PARAMETERS.replace("LIMIT", "50");
-    let conditions = "conditionId\tlose_rate\tmake_rate\tlate\nbefore\t0.5\tmake_rate\t100\nx\tlose_rate\t2\t0.01\n";
+    let conditions =
+        "conditionId\tlose_rate\tmake_rate\tlate\nbefore\t0.5\tmake_rate\t100\nx\tlose_rate\t2\t0.01\n";
     let rows = ROWS.map(|(o, _, t, more)| (o, "before", t, more));
     let text = measurements(&rows);
     // Rest cannot be told from rounding at the tolerances of the others.
@@ -234,7 +274,11 @@ fn line(folder: &Path) -> Objective {
     let parameters = "parameterId\tparameterScale\tlowerBound\tupperBound\tnominalValue\testimate\na\tlin\t-10\t10\t0\t1\nb\tlin\t0\t1.5\t1\t1\nloose\tlog10\t0.1\t10\t1\t1\n";
     let mut rows = String::from("observableId\tsimulationConditionId\tmeasurement\ttime\n");
     for i in 0..10 {
-        rows += &format!("y\tx\t{}\t{i}\nz\tx\t{}\t{i}\n", if i % 2 == 0 { 2.5 } else { 3.5 }, 1.45 * f64::from(i));
+        rows += &format!(
+            "y\tx\t{}\t{i}\nz\tx\t{}\t{i}\n",
+            if i % 2 == 0 { 2.5 } else { 3.5 },
+            1.45 * f64::from(i)
+        );
     }
     let observables = "observableId\tobservableFormula\tnoiseFormula\ny\ta\t0.5\nz\tz\t1\n";
     open(folder, &text, parameters, "conditionId\nx\n", observables, &rows)
@@ -264,13 +308,16 @@ fn fits_and_intervals_are_those_of_least_squares() {
     let profiles = profile(&objective, &best.x, &[0, 1, 2], &ProfileOptions::default(), &|| {});
     let z = 1.959_963_984_540_054;
     let closed = |end: End| if let End::Closed(x) = end { x } else { f64::NAN };
-    for (end, expected) in [(profiles[0].ends.0, 3.0 - z * 0.025_f64.sqrt()), (profiles[0].ends.1, 3.0 + z * 0.025_f64.sqrt())] {
+    for (end, expected) in
+        [(profiles[0].ends.0, 3.0 - z * 0.025_f64.sqrt()), (profiles[0].ends.1, 3.0 + z * 0.025_f64.sqrt())]
+    {
         assert!((closed(end) - expected).abs() < 1e-3, "{end:?} {expected}");
     }
     assert!((closed(profiles[1].ends.0) - (1.45 - z / 285_f64.sqrt())).abs() < 1e-3, "{:?}", profiles[1]);
     assert_eq!((profiles[1].ends.1, profiles[2].ends), (End::Bound, (End::Bound, End::Bound)));
 
-    let page = fit_page(&mut objective, "line", &fits, &profiles, ProfileOptions::default().threshold).unwrap();
+    let page =
+        fit_page(&mut objective, "line", &fits, &profiles, ProfileOptions::default().threshold).unwrap();
     let html = page.render().unwrap();
     for word in ["Waterfall", "not identified", "identified on one side", "Least determined directions"] {
         assert!(html.contains(word), "{word}");

@@ -28,7 +28,10 @@ fn check(name: &str) {
         fits.seconds
     );
     for fit in &fits.fits {
-        println!("{:.4} {:?} {} {:?}", fit.minimum.value, fit.minimum.stopped, fit.minimum.iterations, fit.failure);
+        println!(
+            "{:.4} {:?} {} {:?}",
+            fit.minimum.value, fit.minimum.stopped, fit.minimum.iterations, fit.failure
+        );
     }
     assert!(best.value < nominal + 1e-3, "{} {nominal}", best.value);
 }

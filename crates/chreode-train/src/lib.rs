@@ -33,8 +33,8 @@ pub use loss::{
 };
 pub use model::{Model, NoGrowth};
 pub use optim::{
-    Curved, Minimum, Optimiser, OptimiserConfig, OptimiserError, ParamAverage, Schedule, Smooth, StopRule, StoppedBy,
-    clip_global_norm, minimise_curved, minimise_smooth,
+    Curved, Minimum, Optimiser, OptimiserConfig, OptimiserError, ParamAverage, Schedule, Smooth, StopRule,
+    StoppedBy, clip_global_norm, minimise_curved, minimise_smooth,
 };
 pub use split::{HoldOutBy, Split};
 pub use trainer::{

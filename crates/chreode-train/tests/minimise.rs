@@ -87,7 +87,13 @@ impl Residuals for Exponentials {
     }
 }
 
-fn both<R: Residuals>(make: impl Fn() -> R, start: &[f64], low: &[f64], high: &[f64], stop: &StopRule) -> [Minimum; 2] {
+fn both<R: Residuals>(
+    make: impl Fn() -> R,
+    start: &[f64],
+    low: &[f64],
+    high: &[f64],
+    stop: &StopRule,
+) -> [Minimum; 2] {
     let found = [
         minimise_curved(&mut Squares(make()), start, (low, high), stop, &mut |_, _| true),
         minimise_smooth(&mut Squares(make()), start, (low, high), stop, &mut |_, _| true),
@@ -127,8 +133,13 @@ fn bounds_hold_where_the_minimum_lies_beyond() {
 #[test]
 fn exponentials_are_told_apart() {
     let truth = [2_f64.log10(), -1.0, 0.0, 0.02_f64.log10()];
-    let [curved, smooth] =
-        both(Exponentials::new, &[1.0, 0.9, -1.0, -3.0], &[-5.0; 4], &[3.0; 4], &StopRule { iterations: 5000, ..EXACT });
+    let [curved, smooth] = both(
+        Exponentials::new,
+        &[1.0, 0.9, -1.0, -3.0],
+        &[-5.0; 4],
+        &[3.0; 4],
+        &StopRule { iterations: 5000, ..EXACT },
+    );
     let matches = |x: &[f64]| {
         let swapped = [x[2], x[3], x[0], x[1]];
         x.iter().zip(truth).all(|(a, b)| (a - b).abs() < 1e-4)
@@ -167,10 +178,16 @@ fn what_cannot_be_computed_is_said() {
         assert_eq!((found.stopped, found.value), (StoppedBy::NotFinite, f64::INFINITY));
     }
     let mut heard = 0;
-    let found = minimise_curved(&mut Squares(Rosenbrock), &[-1.2, 1.0], (&[-5.0; 2], &[5.0; 2]), &EXACT, &mut |i, _| {
-        heard += 1;
-        i < 3
-    });
+    let found = minimise_curved(
+        &mut Squares(Rosenbrock),
+        &[-1.2, 1.0],
+        (&[-5.0; 2], &[5.0; 2]),
+        &EXACT,
+        &mut |i, _| {
+            heard += 1;
+            i < 3
+        },
+    );
     assert_eq!((found.stopped, found.iterations, heard), (StoppedBy::Watcher, 3, 4));
     let few = StopRule { iterations: 2, ..EXACT };
     for found in both(|| Rosenbrock, &[-1.2, 1.0], &[-5.0; 2], &[5.0; 2], &few) {

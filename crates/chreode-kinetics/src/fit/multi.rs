@@ -149,7 +149,10 @@ fn choose(objective: &Objective, method: FitMethod) -> (FitMethod, String) {
             if pays && sensitivities > WORTH * adjoint {
                 (FitMethod::Lbfgs, format!("{} parameters are many; {why}", objective.n()))
             } else {
-                (FitMethod::LevenbergMarquardt, format!("{} parameters; sensitivities give their curvature", objective.n()))
+                (
+                    FitMethod::LevenbergMarquardt,
+                    format!("{} parameters; sensitivities give their curvature", objective.n()),
+                )
             }
         }
         chosen => (chosen, "asked for".into()),

@@ -111,7 +111,8 @@ fn of_one(objective: &mut Objective, x: &[f64], parameter: usize, options: &Prof
     // The distance at which the curvature alone reaches the threshold, with the others fixed: the true one is longer.
     let bend = curvature[parameter * n + parameter];
     let range = bounds.1 - bounds.0;
-    let first = if known && bend > 0.0 { (2.0 * RISE * options.threshold / bend).sqrt() } else { 0.01 * range };
+    let first =
+        if known && bend > 0.0 { (2.0 * RISE * options.threshold / bend).sqrt() } else { 0.01 * range };
     let mut points = vec![best];
     let mut ends = [End::Bound, End::Bound];
     for (side, sign) in [(0, -1.0), (1, 1.0)] {

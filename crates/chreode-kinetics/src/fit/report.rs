@@ -2,7 +2,8 @@
 
 use chreode_linalg::symmetric_eigen;
 use chreode_report::{
-    Column, Figure, Histogram, Lines, Page, Row, RowKind, Section, Series, Severity, Status, Table, Tile, Warning, count,
+    Column, Figure, Histogram, Lines, Page, Row, RowKind, Section, Series, Severity, Status, Table, Tile,
+    Warning, count,
 };
 
 use super::multi::{FitMethod, Fits};
@@ -47,7 +48,8 @@ pub fn fit_page(
     let likelihood = objective.problem().likelihood(&simulation);
     let has_prior = objective.rows().any(|row| row.prior.is_some());
     let nominal = objective.nominal();
-    let at_nominal = if nominal.iter().all(|x| x.is_finite()) { objective.value(&nominal).ok() } else { None };
+    let at_nominal =
+        if nominal.iter().all(|x| x.is_finite()) { objective.value(&nominal).ok() } else { None };
     let mut page = Page::new(format!("Fit of {name}"));
     let way = match fits.method {
         FitMethod::Lbfgs => "limited-memory BFGS",
@@ -65,14 +67,27 @@ pub fn fit_page(
         }
     ));
     let near = fits.near_best(SAME);
-    page.tile(Tile::new("log-likelihood", chreode_report::number(likelihood.log_likelihood, 7)).note(match at_nominal {
-        Some(value) => format!("objective {}; at the nominal parameters {}", number(best.minimum.value), number(value)),
-        None => format!("objective {}", number(best.minimum.value)),
-    }));
+    page.tile(Tile::new("log-likelihood", chreode_report::number(likelihood.log_likelihood, 7)).note(
+        match at_nominal {
+            Some(value) => format!(
+                "objective {}; at the nominal parameters {}",
+                number(best.minimum.value),
+                number(value)
+            ),
+            None => format!("objective {}", number(best.minimum.value)),
+        },
+    ));
     let found = Tile::new("starts that end there", format!("{near} of {}", fits.fits.len()));
-    page.tile(found.status(if near > 1 { Status::Good } else { Status::Warn }).note(format!("within {SAME} of the best")));
+    page.tile(
+        found
+            .status(if near > 1 { Status::Good } else { Status::Warn })
+            .note(format!("within {SAME} of the best")),
+    );
     let per = likelihood.chi_squared / likelihood.n.max(1) as f64;
-    page.tile(Tile::new("chi-squared", number(likelihood.chi_squared)).note(format!("{} for each measurement", number(per))));
+    page.tile(
+        Tile::new("chi-squared", number(likelihood.chi_squared))
+            .note(format!("{} for each measurement", number(per))),
+    );
     page.tile(Tile::new("time", number(fits.seconds)).unit("s"));
 
     starts(page.section("starts", "Fits from many starts"), fits, near);
@@ -99,7 +114,11 @@ fn starts(section: &mut Section, fits: &Fits, near: usize) {
         .labels("rank", "objective over the best, plus 1")
         .log_y()
         .draw();
-    section.figure("Waterfall", "Steps are local minima; a flat beginning says that the best one is found often.", &waterfall);
+    section.figure(
+        "Waterfall",
+        "Steps are local minima; a flat beginning says that the best one is found often.",
+        &waterfall,
+    );
     let failed = fits.fits.iter().filter(|fit| !fit.minimum.value.is_finite()).count();
     let mut warnings = Vec::new();
     if near < 2 {
@@ -145,7 +164,8 @@ fn starts(section: &mut Section, fits: &Fits, near: usize) {
 
 fn curves(objective: &Objective, x: &[f64], section: &mut Section) -> Result<(), KineticsError> {
     let curves = objective.problem().curves(&objective.parameters(x), POINTS)?;
-    let finite = |points: &[[f64; 2]]| points.iter().filter(|p| p[0].is_finite()).copied().collect::<Vec<_>>();
+    let finite =
+        |points: &[[f64; 2]]| points.iter().filter(|p| p[0].is_finite()).copied().collect::<Vec<_>>();
     let panels: Vec<(String, Figure)> = curves
         .iter()
         .take(MOST_PANELS)
@@ -261,7 +281,8 @@ fn identifiability(objective: &Objective, curvature: &[f64], section: &mut Secti
     let largest = eigen.values.iter().fold(0.0_f64, |a, x| a.max(*x));
     let flat: Vec<usize> = (0..n).filter(|&k| eigen.values[k] <= FLAT * largest).collect();
     let ids: Vec<&str> = objective.rows().map(|row| row.id.as_str()).collect();
-    let columns = vec![Column::numeric("curvature").hint("of the largest"), Column::text("direction, by parameter")];
+    let columns =
+        vec![Column::numeric("curvature").hint("of the largest"), Column::text("direction, by parameter")];
     let mut table = Table::new("Least determined directions", columns).caption(format!(
         "Eigenvectors of Fisher's information on the parameters' scales; {} of {n} below {FLAT:e} of the largest. Parameters in one direction \
          can be changed together with little effect.",
@@ -290,7 +311,8 @@ fn profile_figures(objective: &Objective, profiles: &[Profile], threshold: f64, 
         .iter()
         .map(|profile| {
             let row = objective.row(profile.parameter);
-            let rise: Vec<[f64; 2]> = profile.points.iter().map(|p| [p.x, p.value - profile.best.value]).collect();
+            let rise: Vec<[f64; 2]> =
+                profile.points.iter().map(|p| [p.x, p.value - profile.best.value]).collect();
             let ends = (profile.points.first(), profile.points.last());
             let level = match ends {
                 (Some(a), Some(b)) => vec![[a.x, threshold], [b.x, threshold]],
@@ -309,7 +331,8 @@ fn profile_figures(objective: &Objective, profiles: &[Profile], threshold: f64, 
     section.figure("Profiles", "Rise of the objective over the best fit.", &Figure::grid(&panels));
     let better: Vec<&Profile> = profiles.iter().filter(|profile| profile.better.is_some()).collect();
     if !better.is_empty() {
-        let least = better.iter().filter_map(|p| p.better.as_ref()).map(|(v, _)| *v).fold(f64::INFINITY, f64::min);
+        let least =
+            better.iter().filter_map(|p| p.better.as_ref()).map(|(v, _)| *v).fold(f64::INFINITY, f64::min);
         section.warn(vec![Warning::new(
             Severity::Serious,
             format!("A profile met a better fit: objective {}.", number(least)),

@@ -185,9 +185,9 @@ impl Model {
         let by_rule = |x: &Quantity| matches!(&x.location, Location::Assigned(math) if timed(math));
         let by_rate = |x: &Derivative| match x {
             Derivative::Rule(math) => timed(math),
-            Derivative::Reactions(reactions, _) => reactions
-                .iter()
-                .any(|(_, x)| matches!(x, Coefficient::Formula(_, math) if timed(math))),
+            Derivative::Reactions(reactions, _) => {
+                reactions.iter().any(|(_, x)| matches!(x, Coefficient::Formula(_, math) if timed(math)))
+            }
         };
         self.events.is_empty()
             && !self.quantities.iter().any(by_rule)

@@ -28,7 +28,8 @@ impl Objective {
         gradient: &mut [f64],
     ) -> Result<Option<f64>, KineticsError> {
         let infinite = |time: f64| time == f64::INFINITY;
-        if !self.problem.simulator.has_adjoint() || self.problem.measurements.iter().any(|m| infinite(m.time)) {
+        if !self.problem.simulator.has_adjoint() || self.problem.measurements.iter().any(|m| infinite(m.time))
+        {
             return Ok(None);
         }
         let (n, parameters) = (self.n(), self.parameters(x));
@@ -138,13 +139,22 @@ impl Objective {
         let r = residual(scale, distribution, measurement.measurement, out[0], out[1]);
         sum.value += r.value;
         let (mut own, mut all) = (vec![0.0; y.len()], vec![0.0; inputs.len()]);
-        observable.vjp(&mut memory, measurement.time, y, &inputs, &[r.by_value, r.by_noise], &mut own, &mut all);
+        observable.vjp(
+            &mut memory,
+            measurement.time,
+            y,
+            &inputs,
+            &[r.by_value, r.by_noise],
+            &mut own,
+            &mut all,
+        );
         y_bar.iter_mut().zip(&own).for_each(|(to, x)| *to += x);
         p_bar.iter_mut().zip(&all).for_each(|(to, x)| *to += x);
         let (np, n_table) = (p.len(), parameters.len());
         for (j, &place) in self.estimated.iter().enumerate() {
             let placeholders = link.placeholders.iter().zip(&all[np + n_table..]);
-            let own: f64 = placeholders.filter(|(s, _)| **s == Source::Parameter(place)).map(|(_, x)| x).sum();
+            let own: f64 =
+                placeholders.filter(|(s, _)| **s == Source::Parameter(place)).map(|(_, x)| x).sum();
             let direct = all[np + place] + own;
             if direct != 0.0 {
                 sum.gradient[j] += direct * problem.parameters[place].scale.slope(parameters[place]);

@@ -57,7 +57,13 @@ pub(super) struct Residual {
     noise_weight: f64,
 }
 
-pub(super) fn residual(scale: Scale, distribution: NoiseDistribution, m: f64, s: f64, noise: f64) -> Residual {
+pub(super) fn residual(
+    scale: Scale,
+    distribution: NoiseDistribution,
+    m: f64,
+    s: f64,
+    noise: f64,
+) -> Residual {
     let (difference, slope) = match scale {
         Scale::Lin => (m - s, 1.0),
         Scale::Log => (m.ln() - s.ln(), s.recip()),
@@ -70,9 +76,12 @@ pub(super) fn residual(scale: Scale, distribution: NoiseDistribution, m: f64, s:
     };
     let r = difference / noise;
     let (value, by_r, by_noise, weight) = match distribution {
-        NoiseDistribution::Normal => {
-            (0.5 * (2.0 * std::f64::consts::PI * noise * noise).ln() + 0.5 * r * r, r, 1.0 - r * r, 2_f64.sqrt())
-        }
+        NoiseDistribution::Normal => (
+            0.5 * (2.0 * std::f64::consts::PI * noise * noise).ln() + 0.5 * r * r,
+            r,
+            1.0 - r * r,
+            2_f64.sqrt(),
+        ),
         NoiseDistribution::Laplace => {
             let sign = if r == 0.0 { 0.0 } else { r.signum() };
             ((2.0 * noise).ln() + r.abs(), sign, 1.0 - r.abs(), 1.0)
@@ -111,7 +120,10 @@ impl Objective {
             x.estimate && !(low.is_finite() && high.is_finite() && low < high)
         });
         if !unbound.is_empty() {
-            return wrong(unbound, "estimated, but without finite bounds on their scales, the lower one below the upper one");
+            return wrong(
+                unbound,
+                "estimated, but without finite bounds on their scales, the lower one below the upper one",
+            );
         }
         let derivatives = Derivatives::new(&problem.simulator);
         Ok(Self { derivatives, estimated, fixed: problem.nominal(), problem })
@@ -371,9 +383,9 @@ impl Objective {
         }
         let (mut before, mut quiet) = (None::<Tangent>, 0);
         let end = simulator.run_sensitive(&mut self.derivatives, 0.0, start, &times, &mut |_, _, at| {
-            let same = before.as_ref().is_some_and(|x| {
-                rests(&x.y, &at.y, rtol, atol) && rests(&x.s, &at.s, rtol, atol)
-            });
+            let same = before
+                .as_ref()
+                .is_some_and(|x| rests(&x.y, &at.y, rtol, atol) && rests(&x.s, &at.s, rtol, atol));
             quiet = if same { quiet + 1 } else { 0 };
             before = Some(at.clone());
             quiet < 2

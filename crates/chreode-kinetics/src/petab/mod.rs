@@ -6,8 +6,8 @@
 mod adjoint;
 mod curves;
 mod error;
-mod likelihood;
 mod gradient;
+mod likelihood;
 mod observables;
 mod prior;
 mod problem;

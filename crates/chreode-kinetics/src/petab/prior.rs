@@ -85,7 +85,9 @@ impl Prior {
         };
         let z = (v - self.first) / self.second;
         let (value, slope, curvature) = match self.kind {
-            Kind::Uniform if v >= self.first && v <= self.second => ((self.second - self.first).ln(), 0.0, 0.0),
+            Kind::Uniform if v >= self.first && v <= self.second => {
+                ((self.second - self.first).ln(), 0.0, 0.0)
+            }
             Kind::Uniform => (f64::INFINITY, 0.0, 0.0),
             Kind::Normal => {
                 let constant = 0.5 * (2.0 * std::f64::consts::PI).ln() + self.second.ln();

@@ -141,7 +141,11 @@ fn direction(gradient: &[f64], free: &[bool], pairs: &VecDeque<(Vec<f64>, Vec<f6
     let mut factors = Vec::new();
     for (s, y, curved) in useful.iter().rev() {
         let factor = only(s, &q) / curved;
-        q.iter_mut().zip(y.iter()).zip(free).filter(|(_, free)| **free).for_each(|((q, y), _)| *q -= factor * y);
+        q.iter_mut()
+            .zip(y.iter())
+            .zip(free)
+            .filter(|(_, free)| **free)
+            .for_each(|((q, y), _)| *q -= factor * y);
         factors.push(factor);
     }
     if let Some((_, y, curved)) = useful.last() {

@@ -121,7 +121,9 @@ pub fn minimise_curved(
             last = Some((x, value, gradient.clone(), curvature.clone()));
             (x, value) = (trial, new);
             (found.x, found.value) = (x.clone(), value);
-            if gained <= stop.value * (1.0 + value.abs()) && predicted <= 10.0 * stop.value * (1.0 + value.abs()) {
+            if gained <= stop.value * (1.0 + value.abs())
+                && predicted <= 10.0 * stop.value * (1.0 + value.abs())
+            {
                 found.stopped = StoppedBy::Value;
                 break;
             }
@@ -203,7 +205,8 @@ fn bounded_step(
 
 /// The decrease of the quadratic model.
 fn predict(gradient: &[f64], curvature: &[f64], step: &[f64]) -> f64 {
-    let bent: f64 = curvature.chunks_exact(step.len().max(1)).zip(step).map(|(row, s)| s * dot(row, step)).sum();
+    let bent: f64 =
+        curvature.chunks_exact(step.len().max(1)).zip(step).map(|(row, s)| s * dot(row, step)).sum();
     -(dot(gradient, step) + 0.5 * bent)
 }
 
@@ -214,9 +217,8 @@ fn in_ball(g: &[f64], h: &[f64], radius: f64) -> Option<Vec<f64>> {
     let largest = eigen.values.iter().fold(0.0_f64, |a, x| a.max(x.abs())).max(f64::MIN_POSITIVE);
     let values: Vec<f64> = eigen.values.iter().map(|x| x.max(FLAT * largest)).collect();
     let along: Vec<f64> = (0..n).map(|k| (0..n).map(|i| eigen.vectors[i * n + k] * g[i]).sum()).collect();
-    let length = |lambda: f64| {
-        along.iter().zip(&values).map(|(a, e)| (a / (e + lambda)).powi(2)).sum::<f64>().sqrt()
-    };
+    let length =
+        |lambda: f64| along.iter().zip(&values).map(|(a, e)| (a / (e + lambda)).powi(2)).sum::<f64>().sqrt();
     let mut lambda = 0.0;
     if length(0.0) > radius {
         if radius <= 0.0 {

@@ -35,7 +35,13 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 impl Simulator {
     /// The field at a state that is moved by `step` along itself.
-    pub(super) fn beside(&mut self, t: f64, step: f64, y: &[f64], p: &[f64]) -> Result<Vec<f64>, SimulationError> {
+    pub(super) fn beside(
+        &mut self,
+        t: f64,
+        step: f64,
+        y: &[f64],
+        p: &[f64],
+    ) -> Result<Vec<f64>, SimulationError> {
         let d = y.len();
         let mut rates = vec![0.0; self.field.dim()];
         let mut moved = y.to_vec();
@@ -58,14 +64,14 @@ impl Simulator {
     ) -> Result<Vec<f64>, SimulationError> {
         let (m, d, np) = (at.columns(), at.y.len(), at.p.len());
         let not = |why| SimulationError::NotDifferentiable { t, why };
-        let beside = |sign: f64| -> Vec<f64> {
-            at.y.iter().zip(slope).map(|(y, f)| y + sign * aside * f).collect()
-        };
+        let beside =
+            |sign: f64| -> Vec<f64> { at.y.iter().zip(slope).map(|(y, f)| y + sign * aside * f).collect() };
         let (earlier, later) = (beside(-1.0), beside(1.0));
         let mut times: Option<Vec<f64>> = None;
         for root in self.switches.all() {
             let mut watched = root.clone();
-            let (a, b) = (watched.values(t - aside, &earlier, &at.p)[0], watched.values(t + aside, &later, &at.p)[0]);
+            let (a, b) =
+                (watched.values(t - aside, &earlier, &at.p)[0], watched.values(t + aside, &later, &at.p)[0]);
             if !(a * b <= 0.0 && a != b) {
                 continue;
             }
@@ -133,7 +139,11 @@ impl Simulator {
             if event.delay.is_some() {
                 return Err(not("an event has a delay"));
             }
-            if event.assignments.iter().any(|(q, _)| self.model.quantities[*q].kind == QuantityKind::Compartment) {
+            if event
+                .assignments
+                .iter()
+                .any(|(q, _)| self.model.quantities[*q].kind == QuantityKind::Compartment)
+            {
                 return Err(not("an event sets the size of a compartment"));
             }
             let assigned = &derivatives.assigned[e];
@@ -166,7 +176,9 @@ impl Simulator {
         }
         // What is replayed here must be what happened.
         let same = |a: &[f64], b: &[f64]| {
-            a.iter().zip(b).all(|(a, b)| a == b || (a - b).abs() <= 1e-12 * a.abs().max(b.abs()) || a.is_nan() && b.is_nan())
+            a.iter().zip(b).all(|(a, b)| {
+                a == b || (a - b).abs() <= 1e-12 * a.abs().max(b.abs()) || a.is_nan() && b.is_nan()
+            })
         };
         if same(&y, &after.y) && same(&p, &after.p) {
             Ok(())
@@ -174,5 +186,4 @@ impl Simulator {
             Err(not("events at the same time act on each other"))
         }
     }
-
 }

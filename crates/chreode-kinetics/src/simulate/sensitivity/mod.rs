@@ -32,11 +32,7 @@ pub(crate) struct Tangent {
 impl Tangent {
     /// Number of directions.
     pub(crate) fn columns(&self) -> usize {
-        if self.p.is_empty() {
-            self.s.len() / self.y.len().max(1)
-        } else {
-            self.q.len() / self.p.len()
-        }
+        if self.p.is_empty() { self.s.len() / self.y.len().max(1) } else { self.q.len() / self.p.len() }
     }
 }
 

@@ -1,9 +1,7 @@
 //! The loop of a run with sensitivities: as that without (`simulate/run.rs`), with a jump at each stop.
 
 use chreode_core::{Jacobian, VectorField};
-use chreode_solve::{
-    Bdf, Event, Rhs, SolveOptions, StepSize, Stepper, Stopped, solve_events,
-};
+use chreode_solve::{Bdf, Event, Rhs, SolveOptions, StepSize, Stepper, Stopped, solve_events};
 
 use super::field::SensitiveField;
 use super::{Derivatives, Tangent};
@@ -36,7 +34,10 @@ impl Simulator {
         check_times(t0, times)?;
         let (d, m) = (self.model.n_states(), start.columns());
         if d == 0 && !self.model.events.is_empty() {
-            return Err(SimulationError::NotDifferentiable { t: t0, why: "a model without states has events" });
+            return Err(SimulationError::NotDifferentiable {
+                t: t0,
+                why: "a model without states has events",
+            });
         }
         if d == 0 {
             // Nothing moves: the state is there at all times.
@@ -92,7 +93,9 @@ impl Simulator {
             let timed = watched.iter().map(|&k| self.switches.timed(k));
             for root in self.switches.roots.iter().chain(timed) {
                 let mut root = root.clone();
-                roots.push(Event::new(move |t, z: &[f64], p: &[f64]| root.values(t, &z[..d], p)[0]).terminal());
+                roots.push(
+                    Event::new(move |t, z: &[f64], p: &[f64]| root.values(t, &z[..d], p)[0]).terminal(),
+                );
             }
             let h_max = if roots.is_empty() { f64::INFINITY } else { LONGEST_STEP * (t1 - t0) };
             let options = SolveOptions {

@@ -19,7 +19,11 @@ const MOST_CONDITION: f64 = 1e10;
 
 impl Simulator {
     /// The factored Jacobian of a steady state with what its rows were multiplied by; none where it is singular.
-    pub(in crate::simulate) fn rest_factors(&mut self, t: f64, at: &Start<f64>) -> Option<(Lu<f64>, Vec<f64>)> {
+    pub(in crate::simulate) fn rest_factors(
+        &mut self,
+        t: f64,
+        at: &Start<f64>,
+    ) -> Option<(Lu<f64>, Vec<f64>)> {
         let d = self.model.n_states();
         if d == 0 {
             return None;
