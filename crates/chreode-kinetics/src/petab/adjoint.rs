@@ -1,5 +1,6 @@
 //! The gradient by the discrete adjoint: a run and the way back for each condition, whatever the number of parameters.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use super::gradient::{Evaluation, Objective, residual};
@@ -73,17 +74,20 @@ impl Objective {
         // Which coordinates go on from rest.
         let mut goes_on = vec![false; d];
         if let Some(before) = before {
-            if !steady.contains_key(&before) {
-                let first = self.start(before, parameters);
-                let from = Start { y: first.y.clone(), p: first.p.clone() };
-                let at = self.problem.simulator.settle(0.0, from)?;
-                steady.insert(before, Rested { start: first, at, y_bar: vec![0.0; d] });
-            }
+            let rested = match steady.entry(before) {
+                Entry::Occupied(rested) => rested.into_mut(),
+                Entry::Vacant(place) => {
+                    let first = self.start(before, parameters);
+                    let from = Start { y: first.y.clone(), p: first.p.clone() };
+                    let at = self.problem.simulator.settle(0.0, from)?;
+                    place.insert(Rested { start: first, at, y_bar: vec![0.0; d] })
+                }
+            };
             let states = &self.problem.simulator.model().states;
             for (i, q) in states.iter().enumerate() {
                 if !self.problem.conditions[condition].set.contains_key(q) {
                     goes_on[i] = true;
-                    start.y[i] = steady[&before].at.y[i];
+                    start.y[i] = rested.at.y[i];
                     start.s.iter_mut().skip(i).step_by(d).for_each(|s| *s = 0.0);
                 }
             }
@@ -130,7 +134,7 @@ impl Objective {
     ) {
         let problem = &self.problem;
         let (link, measurement) = (&problem.links[i], &problem.measurements[i]);
-        let inputs = problem.inputs(link, p, parameters);
+        let inputs = link.inputs(p, parameters);
         let observable = &problem.observables[link.observable].recorded.program;
         let mut memory = observable.replay();
         let mut out = [0.0; 2];

@@ -4,6 +4,7 @@
 //! that of preequilibration; observables and noise are differentiated by their recorded programs. With `u = ∂μ/σ` and `w = ∂σ/σ`, the
 //! expected curvature (Fisher's information) is `Σ u uᵀ + 2 w wᵀ` for normal noise, `Σ u uᵀ + w wᵀ` for Laplace's.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use chreode_adjoint::{Sensitivity, Task};
@@ -312,14 +313,15 @@ impl Objective {
         let mut start = self.start(condition, parameters);
         let d = start.y.len();
         if let Some(before) = before {
-            if !steady.contains_key(&before) {
-                let first = self.start(before, parameters);
-                let (active, first) = first.active();
-                let simulator = &mut self.problem.simulator;
-                let rested = simulator.settle_sensitive(&mut self.derivatives, 0.0, first)?;
-                steady.insert(before, rested.spread(&active, self.estimated.len()));
-            }
-            let rested = &steady[&before];
+            let rested = match steady.entry(before) {
+                Entry::Occupied(rested) => rested.into_mut(),
+                Entry::Vacant(place) => {
+                    let (active, first) = self.start(before, parameters).active();
+                    let simulator = &mut self.problem.simulator;
+                    let rested = simulator.settle_sensitive(&mut self.derivatives, 0.0, first)?;
+                    place.insert(rested.spread(&active, self.estimated.len()))
+                }
+            };
             let states = &self.problem.simulator.model().states;
             for (i, q) in states.iter().enumerate() {
                 if !self.problem.conditions[condition].set.contains_key(q) {
@@ -404,7 +406,7 @@ impl Objective {
         let (problem, n) = (&self.problem, self.n());
         let link = &problem.links[i];
         let measurement = &problem.measurements[i];
-        let inputs = problem.inputs(link, &at.p, parameters);
+        let inputs = link.inputs(&at.p, parameters);
         let observable = &problem.observables[link.observable].recorded.program;
         let mut memory = observable.replay();
         let (d, np, n_table) = (at.y.len(), at.p.len(), parameters.len());

@@ -28,6 +28,14 @@ impl Source {
     }
 }
 
+impl Link {
+    /// What an observable is computed from beside the state: the model's parameters, those of the table, and its placeholders.
+    pub(super) fn inputs(&self, p: &[f64], parameters: &[f64]) -> Vec<f64> {
+        let placeholders = self.placeholders.iter().map(|source| source.value(parameters));
+        p.iter().copied().chain(parameters.iter().copied()).chain(placeholders).collect()
+    }
+}
+
 impl Problem {
     /// Simulates all measurements at these parameters (linear scale, in the order of the parameter table).
     ///
@@ -72,12 +80,6 @@ impl Problem {
         let before = before.map(|b| format!("{} and then ", self.conditions[b].id));
         let condition = before.unwrap_or_default() + &self.conditions[condition].id;
         KineticsError::Condition { condition, source: Box::new(source) }
-    }
-
-    /// What an observable is computed from beside the state: the model's parameters, those of the table, and its placeholders.
-    pub(super) fn inputs(&self, link: &Link, p: &[f64], parameters: &[f64]) -> Vec<f64> {
-        let placeholders = link.placeholders.iter().map(|source| source.value(parameters));
-        p.iter().copied().chain(parameters.iter().copied()).chain(placeholders).collect()
     }
 
     /// The start under a condition.
@@ -148,7 +150,7 @@ impl Problem {
                 Err(_) => (&end.y, &end.p),
             };
             let link = &self.links[i];
-            let inputs = self.inputs(link, p, parameters);
+            let inputs = link.inputs(p, parameters);
             let mut out = [0.0; 2];
             self.observables[link.observable].recorded.eval(t, y, &inputs, &mut out);
             (simulation.values[i], simulation.noise[i]) = (out[0], out[1]);

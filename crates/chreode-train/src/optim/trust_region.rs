@@ -11,6 +11,8 @@ use super::minimise::{Curved, Minimum, StopRule, StoppedBy, dot, inside, is_free
 const FIRST_RADIUS: f64 = 1.0;
 /// A step whose decrease is less than this part of what the model predicts is not taken.
 const LEAST_AGREEMENT: f64 = 1e-4;
+/// A small gradient ends the run if the model promises less than this many of the smallest decreases that count.
+const PLATEAU: f64 = 1e3;
 /// Eigenvalues below this part of the largest one count as this: along them the model knows nothing.
 const FLAT: f64 = 1e-13;
 
@@ -85,9 +87,13 @@ pub fn minimise_curved(
                 radius = 0.25 * away;
             }
             found.gradient = projected(&x, &gradient, bounds);
+            // On a plateau the gradient is small, and so is the curvature: what the model promises far away is not.
             if found.gradient <= stop.gradient {
-                found.stopped = StoppedBy::Gradient;
-                break;
+                let (_, promised) = bounded_step(&x, &gradient, &curvature, bounds, f64::INFINITY);
+                if promised <= PLATEAU * stop.value * (1.0 + value.abs()) {
+                    found.stopped = StoppedBy::Gradient;
+                    break;
+                }
             }
         }
         if found.iterations >= stop.iterations {
@@ -110,9 +116,10 @@ pub fn minimise_curved(
         found.values += 1;
         let new = f.value(&trial);
         let agreement = (value - new) / predicted;
+        let cut = length > 0.8 * radius;
         if !(agreement >= 0.25) {
             radius = 0.25 * length;
-        } else if agreement > 0.75 && length > 0.8 * radius {
+        } else if agreement > 0.75 && cut {
             radius *= 2.0;
         }
         moved = new.is_finite() && agreement > LEAST_AGREEMENT;
@@ -121,7 +128,9 @@ pub fn minimise_curved(
             last = Some((x, value, gradient.clone(), curvature.clone()));
             (x, value) = (trial, new);
             (found.x, found.value) = (x.clone(), value);
-            if gained <= stop.value * (1.0 + value.abs())
+            // Steps that the ball cuts short grow, and may yet gain.
+            if !cut
+                && gained <= stop.value * (1.0 + value.abs())
                 && predicted <= 10.0 * stop.value * (1.0 + value.abs())
             {
                 found.stopped = StoppedBy::Value;
