@@ -72,7 +72,7 @@ pub(crate) fn run(context: &Context, args: &KineticsArgs) -> anyhow::Result<()> 
     let (rtol, atol) = if fits { (1e-7, 1e-11) } else { (1e-8, 1e-12) };
     let tolerances = Tolerances { rtol: args.rtol.unwrap_or(rtol), atol: args.atol.unwrap_or(atol) };
     if !fits && args.fit.given() {
-        let message = "--starts, --from-nominal, --method, --iterations, --seconds, --profiles and --force are for fits of problems";
+        let message = "--starts, --draws, --from-nominal, --method, --iterations, --seconds, --profiles and --force are for fits of problems";
         return Err(bad_input(message, "leave them out, or give a .yaml file without --simulate"));
     }
     if ends(&["yaml", "yml"]) {
