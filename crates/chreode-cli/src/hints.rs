@@ -122,6 +122,7 @@ fn kinetics(error: &KineticsError) -> &'static str {
     match error {
         KineticsError::Read { .. } => "is the path right?",
         KineticsError::Condition { source, .. } => simulation(source),
+        KineticsError::Parameters { .. } => "correct the parameter table of the problem",
         _ => "correct the file; what chreode reads of SBML and PEtab is said in docs/METHODS.md",
     }
 }
@@ -133,6 +134,9 @@ fn simulation(error: &SimulationError) -> &'static str {
             "give every quantity that is used a value, in the model or in the problem's tables"
         }
         SimulationError::NotSteady { .. } => "a condition that is to settle needs a model that does",
+        SimulationError::NotDifferentiable { .. } => {
+            "fits need derivatives: change the bounds so that events stay apart, or --simulate alone"
+        }
         SimulationError::Delay { .. } | SimulationError::TooManyEvents { .. } => "correct the model's events",
         _ => "try other tolerances: --rtol, --atol",
     }

@@ -14,6 +14,7 @@ mod hints;
 mod info;
 mod interrupt;
 mod kinetics;
+mod kinetics_fit;
 mod labels;
 mod model_options;
 mod perturb;
@@ -72,7 +73,7 @@ enum Command {
     Fate(fate::FateArgs),
     /// Predict how fates shift when genes are set at the start or held along the paths
     Perturb(perturb::PerturbArgs),
-    /// Simulate a kinetic model in SBML, or the measurements of a PEtab problem
+    /// Simulate a kinetic model in SBML, or simulate and fit the measurements of a PEtab problem
     Kinetics(kinetics::KineticsArgs),
     /// Write what a run learned, and what to distrust, as one HTML page
     Report(report::ReportArgs),

@@ -88,6 +88,65 @@ fn a_problem_is_simulated_at_its_nominal_parameters() {
 }
 
 #[test]
+fn a_problem_is_fitted() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("model.xml", MODEL);
+    write(
+        "problem.yaml",
+        "format_version: 1\nparameter_file: p.tsv\nproblems:\n- sbml_files: [model.xml]\n  condition_files: [c.tsv]\n  measurement_files: [m.tsv]\n  observable_files: [o.tsv]\n",
+    );
+    write(
+        "p.tsv",
+        "parameterId\tparameterName\tparameterScale\tlowerBound\tupperBound\tnominalValue\testimate\nk\trate\tlog10\t0.001\t100\t3\t1\ns\tnoise\tlin\t0.1\t1\t0.1\t0\n",
+    );
+    write("c.tsv", "conditionId\nx\n");
+    write("o.tsv", "observableId\tobservableFormula\tnoiseFormula\nobs\tA\ts\n");
+    // Of A = 3 exp(-0.7 t), without noise.
+    let mut rows_of = String::from("observableId\tsimulationConditionId\tmeasurement\ttime\n");
+    for i in 0..8 {
+        let t = 0.5 * f64::from(i);
+        rows_of += &format!("obs\tx\t{}\t{t}\n", 3.0 * (-0.7 * t).exp());
+    }
+    write("m.tsv", &rows_of);
+    let run = |more: &[&str]| {
+        chreode(dir.path())
+            .args(["kinetics", "problem.yaml", "--starts", "4", "--profiles", "all", "-o", "fit", "--json"])
+            .args(more)
+            .assert()
+    };
+    let printed = String::from_utf8(run(&[]).success().get_output().stdout.clone()).unwrap();
+    let printed: serde_json::Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
+    assert!((printed["parameters"]["k"].as_f64().unwrap() - 0.7).abs() < 1e-4, "{printed}");
+    assert_eq!((&printed["event"], &printed["fits"]), (&"fitted".into(), &4.into()));
+    let interval = &printed["intervals"][0];
+    let ends = (interval["lower"].as_f64().unwrap(), interval["upper"].as_f64().unwrap());
+    assert!(ends.0 > 0.6 && ends.0 < 0.7 && ends.1 > 0.7 && ends.1 < 0.8, "{interval}");
+    let read = |name: &str| std::fs::read_to_string(dir.path().join("fit").join(name)).unwrap();
+    let best = rows(&read("parameters.tsv"), '\t');
+    assert_eq!(best[0][..3], ["parameterId", "parameterName", "parameterScale"]);
+    assert!((best[1][5].parse::<f64>().unwrap() - 0.7).abs() < 1e-4);
+    assert_eq!(best[2][..6], ["s", "noise", "lin", "0.1", "1", "0.1"]);
+    assert_eq!(rows(&read("fits.csv"), ',').len(), 5);
+    assert_eq!(rows(&read("simulation.tsv"), '\t').len(), 9);
+    assert_eq!(rows(&read("residuals.csv"), ',').len(), 9);
+    assert!(rows(&read("profiles.csv"), ',').len() > 5 && read("intervals.csv").contains("closed,closed"));
+    assert!(read("report.html").contains("Waterfall"));
+    // Twice only by force, and never over something else.
+    let error = String::from_utf8(run(&[]).code(2).get_output().stdout.clone()).unwrap();
+    assert!(error.contains("holds a fit"), "{error}");
+    run(&["--force"]).success();
+    std::fs::remove_file(dir.path().join("fit/fits.csv")).unwrap();
+    run(&["--force"]).code(2);
+    let wrong = chreode(dir.path())
+        .args(["kinetics", "problem.yaml", "--profiles", "z", "-o", "new"])
+        .assert()
+        .code(2);
+    let error = String::from_utf8(wrong.get_output().stderr.clone()).unwrap();
+    assert!(error.contains("`z` is no estimated parameter") && !dir.path().join("new").exists(), "{error}");
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("model.xml"), MODEL.replace("<cn>2</cn>", "<cn>two</cn>")).unwrap();
@@ -99,7 +158,8 @@ fn what_is_wrong_is_named() {
         (&["model.xml", "-o", "o.csv"], "needs a time to run to"),
         (&["other.xml", "--until", "1", "-o", "o.csv"], "cannot read other.xml"),
         (&["model.txt", "-o", "o.csv"], "cannot tell what model.txt is"),
-        (&["problem.yaml", "-o", "o.tsv"], "nothing is asked of the problem"),
+        (&["problem.yaml", "-o", "o"], "cannot read problem.yaml"),
+        (&["problem.yaml", "--simulate", "--starts", "3", "-o", "o.tsv"], "are for fits of problems"),
     ];
     for (args, expected) in cases {
         let assert = chreode(dir.path()).arg("kinetics").args(*args).assert().code(2);

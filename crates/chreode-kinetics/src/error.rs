@@ -35,6 +35,14 @@ pub enum KineticsError {
         /// What is wrong.
         source: Box<PetabError>,
     },
+    /// Parameters that cannot be fitted as the table has them.
+    #[error("{what}{}", named(.ids))]
+    Parameters {
+        /// Which.
+        ids: Vec<String>,
+        /// What is wrong with them.
+        what: &'static str,
+    },
     /// A model could not be run under a condition of a problem.
     #[error("condition `{condition}`: {source}")]
     Condition {
@@ -100,6 +108,14 @@ pub enum SimulationError {
         /// Its rate of change.
         rate: f64,
     },
+    /// A run whose derivative does not exist, or is not computed here.
+    #[error("no derivative at t = {t}: {why}")]
+    NotDifferentiable {
+        /// The time.
+        t: f64,
+        /// Why not.
+        why: &'static str,
+    },
     /// Times are not finite, or not ascending.
     #[error("times must be finite and ascend from {start}: got {t}")]
     Times {
@@ -108,6 +124,10 @@ pub enum SimulationError {
         /// The first time that is wrong.
         t: f64,
     },
+}
+
+fn named(ids: &[String]) -> String {
+    if ids.is_empty() { String::new() } else { format!(": {}", ids.join(", ")) }
 }
 
 fn unset(ids: &[String]) -> String {

@@ -17,9 +17,12 @@
 //! Reading path: `sbml/read.rs` (what a file says), `model/compile.rs` (what it means), `model/evaluate.rs` (computed on any number),
 //! `simulate/run.rs` (run between switches and events), `petab/problem.rs`, `petab/simulate.rs`, `petab/likelihood.rs`.
 //!
-//! Not here: fits, solvers (`chreode-solve`), derivatives of recorded models (`chreode-autodiff`).
+//! For a fit: [`Objective`], [`fit`](fit()), [`profile`](profile()), [`fit_page`]; `petab/gradient.rs`, `fit/multi.rs`.
+//!
+//! Not here: solvers (`chreode-solve`), minimisers (`chreode-train`), derivatives of recorded models (`chreode-autodiff`).
 
 mod error;
+mod fit;
 mod math;
 mod model;
 mod petab;
@@ -27,11 +30,14 @@ mod sbml;
 mod simulate;
 
 pub use error::{KineticsError, SimulationError};
+pub use fit::{
+    End, Fit, FitMethod, FitOptions, Fits, Profile, ProfileOptions, ProfilePoint, fit, fit_page, profile,
+};
 pub use math::MathError;
 pub use model::{Model, QuantityKind};
 pub use petab::{
-    Likelihood, Measurement, NoiseDistribution, ParameterRow, PetabError, Problem, Scale, Simulation,
-    Transformation,
+    Curve, Evaluation, Likelihood, Measurement, NoiseDistribution, Objective, ParameterRow, PetabError,
+    Prior, Problem, Scale, Simulation, Transformation,
 };
 pub use sbml::SbmlError;
 pub use simulate::{Simulator, Tolerances, Trajectory};

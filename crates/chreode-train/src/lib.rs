@@ -3,7 +3,8 @@
 //!
 //! * **Losses**: [`EnergyDistance`], [`SinkhornDivergence`], [`MeanDiscrepancy`] and [`SlicedWasserstein`] between weighted
 //!   clouds, with gradients to states and weights; [`exact_transport`] of few points; [`squared_error`] of a measured series.
-//! * **Optimisers**: [`Optimiser`] (Adam, `AdamW`, `RMSprop`), [`clip_global_norm`], [`Schedule`], [`ParamAverage`].
+//! * **Optimisers**: [`Optimiser`] (Adam, `AdamW`, `RMSprop`), [`clip_global_norm`], [`Schedule`], [`ParamAverage`];
+//!   [`minimise_curved`] (Levenberg-Marquardt) and [`minimise_smooth`] (BFGS) of deterministic functions within bounds.
 //! * **Engine**: [`CpuEngine`] simulates many paths and pulls a loss's gradient back to the parameters; with the feature `cuda`,
 //!   `CudaEngine` does on a device.
 //! * **Trainer**: [`Trainer`] fits a [`Model`] to [`Snapshots`], with hold-out, early stopping and states that
@@ -35,7 +36,10 @@ pub use loss::{
     normalise_log_weights_vjp, squared_error,
 };
 pub use model::{Model, NoGrowth};
-pub use optim::{Optimiser, OptimiserConfig, OptimiserError, ParamAverage, Schedule, clip_global_norm};
+pub use optim::{
+    Curved, Minimum, Optimiser, OptimiserConfig, OptimiserError, ParamAverage, Schedule, Smooth, StopRule,
+    StoppedBy, clip_global_norm, minimise_curved, minimise_smooth,
+};
 pub use split::{HoldOutBy, Split};
 pub use trainer::{
     Evaluation, GrowthUse, NoObserver, Observer, Outcome, Paths, PlannedSegment, Standardise, StepReport,

@@ -73,7 +73,9 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
     let mut turns = Turns { python: None, rounds: 7, threads: 1, output: None };
     let (task, rest) = match args {
         [] | ["help" | "--help" | "-h"] => return Ok(Task::Help),
-        [task @ ("ode" | "ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train"), rest @ ..] => (*task, rest),
+        [task @ ("ode" | "ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train"), rest @ ..] => {
+            (*task, rest)
+        }
         [other, ..] => bail!("bench-peers has no {other}\n\n{USAGE}"),
     };
     let mut rest = rest.iter();

@@ -175,6 +175,26 @@ impl Model {
         })
     }
 
+    /// Whether nothing happens by itself at a time, or jumps: there are no events, and no formula has time.
+    pub(crate) fn is_autonomous(&self) -> bool {
+        let timed = |x: &Expr<Symbol>| {
+            let mut found = false;
+            x.leaves(&mut |leaf| found |= *leaf == Symbol::Time);
+            found
+        };
+        let by_rule = |x: &Quantity| matches!(&x.location, Location::Assigned(math) if timed(math));
+        let by_rate = |x: &Derivative| match x {
+            Derivative::Rule(math) => timed(math),
+            Derivative::Reactions(reactions, _) => {
+                reactions.iter().any(|(_, x)| matches!(x, Coefficient::Formula(_, math) if timed(math)))
+            }
+        };
+        self.events.is_empty()
+            && !self.quantities.iter().any(by_rule)
+            && !self.derivatives.iter().any(by_rate)
+            && !self.laws.iter().any(|law| timed(&law.rate))
+    }
+
     /// Its id, empty if it has none.
     pub fn id(&self) -> &str {
         &self.id

@@ -1,18 +1,25 @@
 //! PEtab, version 1: measurements, the conditions under which they were made, and what a model has to do with them.
 //!
 //! `read.rs` and `tables.rs` read the files, `problem.rs` checks what they say against the model, `simulate.rs` computes what was
-//! measured, `likelihood.rs` compares. Not here: fits.
+//! measured, `likelihood.rs` compares; `gradient.rs` and `adjoint.rs` differentiate that. Not here: fits (`fit`).
 
+mod adjoint;
+mod curves;
 mod error;
+mod gradient;
 mod likelihood;
 mod observables;
+mod prior;
 mod problem;
 mod read;
 mod simulate;
 mod tables;
 
+pub use curves::Curve;
 pub use error::PetabError;
+pub use gradient::{Evaluation, Objective};
 pub use likelihood::Likelihood;
+pub use prior::Prior;
 pub use problem::Problem;
 pub use simulate::Simulation;
 pub use tables::{Measurement, NoiseDistribution, ParameterRow, Scale, Transformation};

@@ -12,7 +12,7 @@ use super::tables::{
 };
 use crate::error::KineticsError;
 use crate::model::{Location, Model, QuantityKind};
-use crate::simulate::{Simulator, Tolerances};
+use crate::simulate::{Simulator, Tolerances, number};
 
 /// Where a value comes from: a number, or a parameter of the table by its place.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,6 +47,8 @@ pub(super) struct Link {
 pub struct Problem {
     pub(super) simulator: Simulator,
     pub(super) parameters: Vec<ParameterRow>,
+    /// The parameter tables as they were read, to be written with other values.
+    pub(super) parameter_tables: Vec<Tsv>,
     /// For each quantity of the model that the parameter table has: its place there.
     pub(super) mapped: HashMap<usize, usize>,
     pub(super) conditions: Vec<Condition>,
@@ -74,6 +76,7 @@ impl Problem {
         };
 
         let (mut parameters, mut mapped): (Vec<ParameterRow>, _) = (Vec::new(), HashMap::new());
+        let mut parameter_tables = Vec::new();
         for (path, tsv) in tables(&files.parameters)? {
             let rows = tables::parameters(&tsv).map_err(at(&path))?;
             for (i, row) in rows.into_iter().enumerate() {
@@ -86,6 +89,7 @@ impl Problem {
                 }
                 parameters.push(row);
             }
+            parameter_tables.push(tsv);
         }
         let by_id: HashMap<&str, usize> =
             parameters.iter().enumerate().map(|(i, x)| (x.id.as_str(), i)).collect();
@@ -149,6 +153,7 @@ impl Problem {
         Ok(Self {
             simulator,
             parameters,
+            parameter_tables,
             mapped,
             conditions,
             observables,
@@ -177,6 +182,32 @@ impl Problem {
     /// The nominal values of all parameters, on the linear scale.
     pub fn nominal(&self) -> Vec<f64> {
         self.parameters.iter().map(|x| x.nominal).collect()
+    }
+
+    /// Writes the parameter table with these nominal values (linear scale, in the order of the table); all else stays as it was read.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn write_parameters(&self, parameters: &[f64], out: &mut dyn std::io::Write) -> std::io::Result<()> {
+        let mut columns: Vec<&String> = Vec::new();
+        for column in self.parameter_tables.iter().flat_map(|table| &table.columns) {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
+        let nominal = "nominalValue".to_owned();
+        if !columns.contains(&&nominal) {
+            columns.push(&nominal);
+        }
+        let mut tsv = csv::WriterBuilder::new().delimiter(b'\t').from_writer(out);
+        tsv.write_record(&columns)?;
+        let rows = self.parameter_tables.iter().flat_map(Tsv::rows);
+        for (row, &value) in rows.zip(parameters) {
+            tsv.write_record(columns.iter().map(|column| {
+                if **column == nominal && !value.is_nan() { number(value) } else { row.text(column).into() }
+            }))?;
+        }
+        tsv.flush()
     }
 
     /// Number of conditions.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 
-use super::problem::{Condition, Problem, Source};
+use super::problem::{Condition, Link, Problem, Source};
 use super::tables::COPIED;
 use crate::SimulationError;
 use crate::error::KineticsError;
@@ -26,6 +26,21 @@ impl Source {
             Self::Parameter(i) => parameters[i],
         }
     }
+}
+
+impl Link {
+    /// What an observable is computed from beside the state: the model's parameters, those of the table, and its placeholders.
+    pub(super) fn inputs(&self, p: &[f64], parameters: &[f64]) -> Vec<f64> {
+        let placeholders = self.placeholders.iter().map(|source| source.value(parameters));
+        p.iter().copied().chain(parameters.iter().copied()).chain(placeholders).collect()
+    }
+}
+
+/// Where a run keeps a quantity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    State(usize),
+    Param(usize),
 }
 
 impl Problem {
@@ -56,39 +71,62 @@ impl Problem {
                 &mut simulation,
             );
             if let Err(source) = result {
-                let before = before.map(|b| format!("{} and then ", self.conditions[b].id));
-                let condition = before.unwrap_or_default() + &self.conditions[condition].id;
-                return Err(KineticsError::Condition { condition, source: Box::new(source) });
+                return Err(self.in_condition(before, condition, source));
             }
         }
         Ok(simulation)
     }
 
+    /// The error with the condition that it belongs to.
+    pub(super) fn in_condition(
+        &self,
+        before: Option<usize>,
+        condition: usize,
+        source: SimulationError,
+    ) -> KineticsError {
+        let before = before.map(|b| format!("{} and then ", self.conditions[b].id));
+        let condition = before.unwrap_or_default() + &self.conditions[condition].id;
+        KineticsError::Condition { condition, source: Box::new(source) }
+    }
+
     /// The start under a condition; after another, where that came to rest: species and compartments that the condition does not set
     /// stay as they are, with all states. Parameters are those of the condition.
-    fn start(&self, condition: &Condition, parameters: &[f64], rested: Option<Start<f64>>) -> Start<f64> {
+    fn start(&self, condition: &Condition, parameters: &[f64], rested: Option<&Start<f64>>) -> Start<f64> {
         let model = self.simulator.model();
-        let mut kept = HashMap::new();
-        if let Some(rested) = rested {
-            let lasts = |q: &usize| {
-                let kind = model.quantities[*q].kind;
-                matches!(kind, QuantityKind::Species | QuantityKind::Compartment)
-            };
-            kept.extend(model.states.iter().copied().zip(rested.y));
-            kept.extend(model.params.iter().copied().zip(rested.p).filter(|(q, _)| lasts(q)));
-            kept.retain(|q, _| !condition.set.contains_key(q));
-        }
+        let kept = match rested {
+            Some(_) => self.kept(condition),
+            None => HashMap::new(),
+        };
+        let stays = |q: &usize| {
+            let (rested, place) = (rested?, kept.get(q)?);
+            Some(match *place {
+                Place::State(i) => rested.y[i],
+                Place::Param(i) => rested.p[i],
+            })
+        };
         // Sizes are needed for the concentrations that the condition sets.
-        let size = |q: usize| kept.get(&q).filter(|_| model.quantities[q].kind == QuantityKind::Compartment);
+        let size = |q: usize| stays(&q).filter(|_| model.quantities[q].kind == QuantityKind::Compartment);
         let mut start = model.start(0.0, &|q| {
             let set = condition.set.get(&q).map(|source| source.value(parameters));
-            set.or_else(|| size(q).copied()).or_else(|| self.mapped.get(&q).map(|&i| parameters[i]))
+            set.or_else(|| size(q)).or_else(|| self.mapped.get(&q).map(|&i| parameters[i]))
         });
-        let states = start.y.iter_mut().zip(&model.states);
-        for (x, q) in states.chain(start.p.iter_mut().zip(&model.params)) {
-            *x = kept.get(q).copied().unwrap_or(*x);
+        let quantities = model.states.iter().chain(&model.params);
+        for (x, q) in start.y.iter_mut().chain(&mut start.p).zip(quantities) {
+            *x = stays(q).unwrap_or(*x);
         }
         start
+    }
+
+    /// What stays as it is when this condition follows another: all states, and species and compartments that nothing changes, but for
+    /// what the condition sets.
+    pub(super) fn kept(&self, condition: &Condition) -> HashMap<usize, Place> {
+        let model = self.simulator.model();
+        let lasts =
+            |q: usize| matches!(model.quantities[q].kind, QuantityKind::Species | QuantityKind::Compartment);
+        let states = model.states.iter().enumerate().map(|(i, &q)| (q, Place::State(i)));
+        let params = model.params.iter().enumerate().filter(|p| lasts(*p.1));
+        let all = states.chain(params.map(|(i, &q)| (q, Place::Param(i))));
+        all.filter(|(q, _)| !condition.set.contains_key(q)).collect()
     }
 
     fn simulate_condition(
@@ -111,7 +149,7 @@ impl Problem {
                 rested
             }),
         };
-        let start = self.start(&self.conditions[condition], parameters, rested);
+        let start = self.start(&self.conditions[condition], parameters, rested.as_ref());
         let mut times: Vec<f64> =
             measured.iter().map(|&i| self.measurements[i].time).filter(|t| t.is_finite()).collect();
         times.sort_by(f64::total_cmp);
@@ -145,9 +183,7 @@ impl Problem {
                 Err(_) => (&end.y, &end.p),
             };
             let link = &self.links[i];
-            let placeholders = link.placeholders.iter().map(|source| source.value(parameters));
-            let inputs: Vec<f64> =
-                p.iter().copied().chain(parameters.iter().copied()).chain(placeholders).collect();
+            let inputs = link.inputs(p, parameters);
             let mut out = [0.0; 2];
             self.observables[link.observable].recorded.eval(t, y, &inputs, &mut out);
             (simulation.values[i], simulation.noise[i]) = (out[0], out[1]);

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::error::PetabError;
+use super::prior::Prior;
 use super::read::{Tsv, is_nothing, number};
 use crate::math::{Expr, Raw, parse};
 
@@ -28,6 +29,33 @@ impl Scale {
             "log" => Some(Self::Log),
             "log10" => Some(Self::Log10),
             _ => None,
+        }
+    }
+
+    /// Its name in PEtab.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lin => "lin",
+            Self::Log => "log",
+            Self::Log10 => "log10",
+        }
+    }
+
+    /// The value that is `x` on this scale.
+    pub fn linear(self, x: f64) -> f64 {
+        match self {
+            Self::Lin => x,
+            Self::Log => x.exp(),
+            Self::Log10 => 10_f64.powf(x),
+        }
+    }
+
+    /// The derivative of a value `x` by what it is on this scale.
+    pub(crate) fn slope(self, x: f64) -> f64 {
+        match self {
+            Self::Lin => 1.0,
+            Self::Log => x,
+            Self::Log10 => x * std::f64::consts::LN_10,
         }
     }
 
@@ -64,6 +92,10 @@ pub struct ParameterRow {
     pub nominal: f64,
     /// Whether it is to be estimated.
     pub estimate: bool,
+    /// Its prior as a part of the objective.
+    pub prior: Option<Prior>,
+    /// Where fits start; between the bounds if there is none.
+    pub start: Option<Prior>,
 }
 
 pub(super) fn parameters(tsv: &Tsv) -> Result<Vec<ParameterRow>, PetabError> {
@@ -88,7 +120,8 @@ pub(super) fn parameters(tsv: &Tsv) -> Result<Vec<ParameterRow>, PetabError> {
                 _ => return Err(row.wrong("estimate", "0 or 1")),
             };
             let bounds = (optional("lowerBound")?, optional("upperBound")?);
-            Ok(ParameterRow { id, scale, bounds, nominal: optional("nominalValue")?, estimate })
+            let (prior, start) = (Prior::read(row, "objective")?, Prior::read(row, "initialization")?);
+            Ok(ParameterRow { id, scale, bounds, nominal: optional("nominalValue")?, estimate, prior, start })
         })
         .collect()
 }

@@ -54,6 +54,8 @@ pub(super) struct EventState {
     /// In the order in which they were triggered.
     pending: Vec<Pending>,
     executed: u64,
+    /// Those that were executed since somebody cleared this, in order.
+    pub(super) executed_now: Vec<usize>,
 }
 
 /// Where events are looked at.
@@ -69,7 +71,7 @@ const MOST_EXECUTIONS: u64 = 1_000_000;
 impl EventState {
     pub(super) fn new(model: &Model) -> Self {
         let held = model.events.iter().map(|e| e.initial_value).collect();
-        Self { held, pending: Vec::new(), executed: 0 }
+        Self { held, pending: Vec::new(), executed: 0, executed_now: Vec::new() }
     }
 
     /// The time of the next execution that waits.
@@ -142,6 +144,7 @@ impl EventState {
             };
             set(model, programs, at, &model.events[due.event].assignments, &values);
             changed = true;
+            self.executed_now.push(due.event);
             self.executed += 1;
             if self.executed > MOST_EXECUTIONS {
                 return Err(SimulationError::TooManyEvents { limit: MOST_EXECUTIONS, t: at.t });

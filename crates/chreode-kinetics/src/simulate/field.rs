@@ -1,7 +1,7 @@
 //! A recorded model as a field with its Jacobian.
 
 use chreode_autodiff::{Map, Program, Replay};
-use chreode_core::{FieldError, Jacobian, Sparsity, VectorField};
+use chreode_core::{FieldError, Jacobian, Sparsity, VectorField, Vjp};
 
 use crate::model::{Field, Model};
 
@@ -130,6 +130,26 @@ impl Jacobian<f64> for RecordedField {
     }
 }
 
+impl Vjp<f64> for RecordedField {
+    fn vjp(
+        &mut self,
+        t: f64,
+        y: &[f64],
+        p: &[f64],
+        lambda: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> Result<(), FieldError> {
+        let (d, Recorded { program, memory }) = (self.d, &mut self.field);
+        y_bar[d..].fill(0.0);
+        program.vjp(memory, t, &y[..d], p, &lambda[..d], &mut y_bar[..d], p_bar);
+        Ok(())
+    }
+    fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<f64>> {
+        Some(self)
+    }
+}
+
 /// A program with memory to run it.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorded {
@@ -156,6 +176,12 @@ impl Recorded {
         let mut out = vec![0.0; self.program.n_out()];
         self.eval(t, y, p, &mut out);
         out
+    }
+
+    /// Whether a parameter that `moves` can change the outputs.
+    pub(super) fn sees(&self, moves: &[bool]) -> bool {
+        let (pattern, d) = (self.program.sparsity_with_params(), self.program.dim());
+        moves.iter().enumerate().any(|(k, moves)| *moves && !pattern.column(d + k).is_empty())
     }
 
     /// Whether a state can change the outputs.

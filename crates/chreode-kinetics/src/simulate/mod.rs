@@ -1,15 +1,18 @@
 //! Running a model: `field.rs` is what is integrated, `switches.rs` where formulas jump, `events.rs` what happens there, `run.rs` the
-//! loop over what lies between, `steady.rs` runs until nothing changes.
+//! loop over what lies between, `steady.rs` runs until nothing changes, `sensitivity/` takes derivatives
+//! along.
 
 mod events;
 mod field;
 mod run;
+mod sensitivity;
 mod steady;
 mod switches;
 mod trajectory;
 
 pub(crate) use field::Recorded;
 pub use run::{Simulator, Tolerances};
+pub(crate) use sensitivity::{Derivatives, Tangent};
 pub(crate) use steady::rests;
 pub use trajectory::Trajectory;
 pub(crate) use trajectory::number;

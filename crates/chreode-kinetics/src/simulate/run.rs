@@ -29,23 +29,23 @@ impl Default for Tolerances {
 }
 
 /// From so many states on, a method whose steps cost one factorisation is faster.
-const LARGE: usize = 100;
+pub(super) const LARGE: usize = 100;
 /// If signs of functions are watched, no step is longer than this part of the run.
-const LONGEST_STEP: f64 = 0.01;
+pub(super) const LONGEST_STEP: f64 = 0.01;
 /// How far ahead triggers are looked at, in units of the time or of the run's length.
-const AHEAD: f64 = 1e-10;
+pub(super) const AHEAD: f64 = 1e-10;
 /// A run is as long as this many times what is left to the next time that is saved: those of a run to rest double without end.
 const LONGEST_LEAP: f64 = 1e3;
 /// No more stops in one run.
-const MOST_STOPS: u64 = 1_000_000;
+pub(super) const MOST_STOPS: u64 = 1_000_000;
 
 /// A model that is ready to run: its formulas are recorded, once for all runs. Every thread takes a clone.
 #[derive(Debug, Clone)]
 pub struct Simulator {
     pub(crate) model: Model,
     pub(super) field: RecordedField,
-    switches: Switches,
-    events: EventPrograms,
+    pub(super) switches: Switches,
+    pub(super) events: EventPrograms,
     pub(crate) tolerances: Tolerances,
     /// The method for so many states.
     pub(crate) method: fn(usize) -> Box<dyn Stepper<f64>>,
@@ -244,7 +244,7 @@ fn by_size(d: usize) -> Box<dyn Stepper<f64>> {
     if d >= LARGE { Box::new(Bdf::new(1, d)) } else { Box::new(Radau::new(1, d)) }
 }
 
-fn check_times(t0: f64, times: &[f64]) -> Result<(), SimulationError> {
+pub(super) fn check_times(t0: f64, times: &[f64]) -> Result<(), SimulationError> {
     let mut before = t0;
     for (i, &t) in times.iter().enumerate() {
         if !t.is_finite() || t < before || i > 0 && t == before {
@@ -256,7 +256,7 @@ fn check_times(t0: f64, times: &[f64]) -> Result<(), SimulationError> {
 }
 
 /// Passes saved states on.
-struct Saver<F>(F);
+pub(super) struct Saver<F>(pub(super) F);
 
 impl<F: FnMut(usize, f64, &[f64])> Observer<f64> for Saver<F> {
     fn step(&mut self, _record: StepRecord<'_, f64>) {}

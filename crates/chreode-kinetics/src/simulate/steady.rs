@@ -3,7 +3,7 @@
 //! A state is steady if twice in turn it did not change while the time that had passed doubled. The rate of change alone would not
 //! tell: of fast processes it is the integrator's error, of slow ones it is small long before they end.
 
-use chreode_core::{FieldError, Jacobian, Sparsity, VectorField};
+use chreode_core::{FieldError, Jacobian, LinearSolver, Sparsity, VectorField};
 use chreode_solve::{SolveError, SolveOptions, solve_with_jacobian};
 
 use super::field::RecordedField;
@@ -14,7 +14,7 @@ use crate::model::Start;
 /// A change below this many tolerances is none.
 const CHANGE: f64 = 10.0;
 /// Doublings until a run is given up.
-const MOST_DOUBLINGS: u32 = 64;
+pub(super) const MOST_DOUBLINGS: u32 = 64;
 
 /// Whether one state is the other, to within tolerances.
 pub(crate) fn rests(before: &[f64], after: &[f64], rtol: f64, atol: f64) -> bool {
@@ -70,10 +70,29 @@ impl Simulator {
             quiet = if rests(&before, &y, rtol, atol) { quiet + 1 } else { 0 };
             if quiet == 2 {
                 y.truncate(d);
-                return Ok(Start { y, p });
+                let mut rested = Start { y, p };
+                self.finish(t, &mut rested);
+                return Ok(rested);
             }
         }
         Err(self.not_steady(passed, &y, &p))
+    }
+
+    /// One step of Newton's method where the Jacobian is regular: what the integrator's tolerance left goes. Steps that lead further
+    /// away than that are not taken, so that this never finds another state.
+    fn finish(&mut self, t: f64, rested: &mut Start<f64>) {
+        let d = rested.y.len();
+        let Some((mut lu, scale)) = self.rest_factors(t, rested) else { return };
+        let mut step = vec![0.0; d];
+        // A field that is recorded does not fail.
+        let _ = self.field.eval(t, &rested.y, &rested.p, &mut step);
+        step.iter_mut().zip(&scale).for_each(|(f, scale)| *f *= scale);
+        lu.solve(&mut step);
+        let y: Vec<f64> = rested.y.iter().zip(&step).map(|(y, s)| y - s).collect();
+        let (rtol, atol) = (self.tolerances.rtol, self.absolute(&rested.y));
+        if rests(&rested.y, &y, rtol, atol) {
+            rested.y = y;
+        }
     }
 
     /// Times after `t` at which a run to a steady state is looked at.
@@ -97,7 +116,7 @@ impl Simulator {
     }
 
     /// The longest time in which some state would change by itself, as it changes now.
-    fn first_horizon(&mut self, t: f64, y: &[f64], p: &[f64]) -> Result<f64, SimulationError> {
+    pub(super) fn first_horizon(&mut self, t: f64, y: &[f64], p: &[f64]) -> Result<f64, SimulationError> {
         let mut rates = vec![0.0; y.len()];
         self.field.eval(t, y, p, &mut rates).map_err(SolveError::from)?;
         let times =

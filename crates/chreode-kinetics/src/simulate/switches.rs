@@ -103,6 +103,11 @@ impl Switches {
         (times, watched)
     }
 
+    /// All functions whose signs matter.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Recorded> {
+        self.timed.iter().chain(&self.roots).map(|switch| &switch.root)
+    }
+
     /// The function of time that [`times`](Self::times) says must be watched.
     pub(super) fn timed(&self, k: usize) -> &Switch {
         &self.timed[k]

@@ -43,4 +43,24 @@
 //! From the shell: `chreode kinetics problem.yaml --simulate -o sim.tsv`, which writes one row for each measurement and prints the
 //! log-likelihood.
 //!
+//! # Fits
+//! An [`Objective`](crate::kinetics::Objective) is the negative log-likelihood, with the problem's priors, as a function of what is to be
+//! estimated, on the parameters' scales. It has exact derivatives, and [`fit`](crate::kinetics::fit()) and
+//! [`profile`](crate::kinetics::profile()) use them.
+//! ```no_run
+//! use chreode::kinetics::{FitOptions, Objective, Problem, ProfileOptions, Tolerances, fit, profile};
+//!
+//! let tolerances = Tolerances { rtol: 1e-7, atol: 1e-11 };
+//! let objective = Objective::new(Problem::open("problem.yaml".as_ref(), tolerances)?)?;
+//! let fits = fit(&objective, &FitOptions::default(), &|done, best| println!("{done}: {best}"));
+//! if let Some(best) = fits.best() {
+//!     let profiles = profile(&objective, &best.minimum.x, &[0, 1], &ProfileOptions::default(), &|| {});
+//!     println!("{:?}", profiles[0].ends); // of the 95 % interval of the first parameter
+//! }
+//! # Ok::<(), chreode::kinetics::KineticsError>(())
+//! ```
+//! From the shell: `chreode kinetics problem.yaml --starts 20 --profiles all -o fit/`. The folder holds the parameter table with the best
+//! values, all fits, simulations, residuals, profiles, and `report.html`: whether the best minimum was found more than once, how the curves
+//! lie in the data, which parameters are at a bound or not determined.
+//!
 //! What is read of both formats, and what is refused by name, is said in `docs/METHODS.md`, section 9.

@@ -1,0 +1,246 @@
+//! A minimiser from every start, on all threads. Results do not depend on their number.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use chreode_train::{Curved, Minimum, Smooth, StopRule, StoppedBy, minimise_curved, minimise_smooth};
+use rayon::prelude::*;
+
+use super::starts::{another, latin_hypercube};
+use crate::petab::Objective;
+
+/// So often another start is drawn where the model cannot be run at any of a start's draws.
+const MOST_DRAWS: usize = 20;
+/// So many gradients by the adjoint cost what one curvature may: Levenberg-Marquardt needs so many fewer iterations.
+const WORTH: f64 = 20.0;
+
+/// How each fit is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FitMethod {
+    /// By the number of parameters.
+    #[default]
+    Auto,
+    /// Levenberg-Marquardt with Fisher's information, from sensitivities.
+    LevenbergMarquardt,
+    /// Limited-memory BFGS, with gradients by the adjoint.
+    Lbfgs,
+}
+
+/// What is asked of a fit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FitOptions {
+    /// Number of random starts.
+    pub starts: usize,
+    /// Each start is the best of so many points of the hypercube: where bounds are wide, most points are on plateaus, from which
+    /// nothing leads.
+    pub draws: usize,
+    /// Seed of the starts.
+    pub seed: u64,
+    /// How each fit is made.
+    pub method: FitMethod,
+    /// When each fit stops.
+    pub stop: StopRule,
+    /// After so long no start is begun and no step taken. What is found then depends on how fast the machine is.
+    pub at_most: Option<Duration>,
+    /// One more fit starts from the nominal parameters. It has the number 0 then.
+    pub from_nominal: bool,
+}
+
+impl Default for FitOptions {
+    fn default() -> Self {
+        Self {
+            starts: 20,
+            draws: 20,
+            seed: 0,
+            method: FitMethod::Auto,
+            stop: StopRule { gradient: 1e-4, value: 1e-8, step: 1e-8, iterations: 500 },
+            at_most: None,
+            from_nominal: false,
+        }
+    }
+}
+
+/// One fit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fit {
+    /// The number of the start; the nominal parameters have 0, random ones follow from 1.
+    pub number: usize,
+    /// Where it started, on the parameters' scales.
+    pub start: Vec<f64>,
+    /// The objective there.
+    pub start_value: f64,
+    /// What was found.
+    pub minimum: Minimum,
+    /// How long it took.
+    pub seconds: f64,
+    /// What the last simulation that failed said, if one did.
+    pub failure: Option<String>,
+}
+
+/// All fits, the best first; those that failed last.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fits {
+    /// The fits.
+    pub fits: Vec<Fit>,
+    /// The method that was used.
+    pub method: FitMethod,
+    /// Why.
+    pub why: String,
+    /// How long all took.
+    pub seconds: f64,
+}
+
+impl Fits {
+    /// The best fit, if one came to a finite value.
+    pub fn best(&self) -> Option<&Fit> {
+        self.fits.first().filter(|fit| fit.minimum.value.is_finite())
+    }
+
+    /// How many ended within `by` of the best value.
+    pub fn near_best(&self, by: f64) -> usize {
+        let best = self.best().map_or(f64::NAN, |fit| fit.minimum.value);
+        self.fits.iter().filter(|fit| fit.minimum.value - best <= by).count()
+    }
+}
+
+/// The objective as minimisers see it: infinite where it cannot be computed.
+pub(super) struct Watched<'a> {
+    pub(super) objective: &'a mut Objective,
+    pub(super) failure: Option<String>,
+}
+
+impl Watched<'_> {
+    fn told<T>(&mut self, result: Result<T, crate::KineticsError>) -> Option<T> {
+        result.map_err(|error| self.failure = Some(error.to_string())).ok()
+    }
+}
+
+impl Curved for Watched<'_> {
+    fn value(&mut self, x: &[f64]) -> f64 {
+        let value = self.objective.value(x);
+        self.told(value).filter(|x| !x.is_nan()).unwrap_or(f64::INFINITY)
+    }
+    fn model(&mut self, x: &[f64], gradient: &mut [f64], curvature: &mut [f64]) -> f64 {
+        let evaluation = self.objective.evaluate(x);
+        let Some(evaluation) = self.told(evaluation) else { return f64::INFINITY };
+        gradient.copy_from_slice(&evaluation.gradient);
+        curvature.copy_from_slice(&evaluation.curvature);
+        evaluation.value
+    }
+}
+
+impl Smooth for Watched<'_> {
+    fn value(&mut self, x: &[f64]) -> f64 {
+        Curved::value(self, x)
+    }
+    fn gradient(&mut self, x: &[f64], gradient: &mut [f64]) -> f64 {
+        let value = self.objective.gradient(x, gradient);
+        self.told(value).filter(|x| !x.is_nan()).unwrap_or(f64::INFINITY)
+    }
+}
+
+/// The method for a problem, and why.
+fn choose(objective: &Objective, method: FitMethod) -> (FitMethod, String) {
+    let (pays, why) = objective.adjoint_pays();
+    match method {
+        FitMethod::Auto => {
+            // As `Sensitivity::auto` counts: runs for sensitivities, and for an adjoint.
+            let (sensitivities, adjoint) = (2.0 + 1.25 * objective.n() as f64, 7.0);
+            if pays && sensitivities > WORTH * adjoint {
+                (FitMethod::Lbfgs, format!("{} parameters are many; {why}", objective.n()))
+            } else {
+                (
+                    FitMethod::LevenbergMarquardt,
+                    format!("{} parameters; sensitivities give their curvature", objective.n()),
+                )
+            }
+        }
+        chosen => (chosen, "asked for".into()),
+    }
+}
+
+/// Fits a problem from many starts. `tell(done, best)` hears of every fit that ends, from any thread.
+pub fn fit(objective: &Objective, options: &FitOptions, tell: &(dyn Fn(usize, f64) + Sync)) -> Fits {
+    let begun = Instant::now();
+    let (method, why) = choose(objective, options.method);
+    let mut starts: Vec<(usize, Vec<Vec<f64>>)> = Vec::new();
+    if options.from_nominal {
+        starts.push((0, vec![objective.nominal()]));
+    }
+    let draws = options.draws.max(1);
+    let drawn = latin_hypercube(objective, options.starts * draws, options.seed);
+    starts.extend(drawn.chunks(draws).enumerate().map(|(i, points)| (i + 1, points.to_vec())));
+    let done = AtomicUsize::new(0);
+    let best = std::sync::Mutex::new(f64::INFINITY);
+    let mut fits: Vec<Fit> = starts
+        .into_par_iter()
+        .with_max_len(1)
+        .map_init(
+            || objective.clone(),
+            |objective, (number, points)| {
+                let fit = one(objective, method, options, number, &points, begun);
+                // The lock is not poisoned: nobody panics while holding it.
+                let mut best = best.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                *best = best.min(fit.minimum.value);
+                tell(done.fetch_add(1, Ordering::Relaxed) + 1, *best);
+                fit
+            },
+        )
+        .collect();
+    fits.sort_by(|a, b| a.minimum.value.total_cmp(&b.minimum.value).then(a.number.cmp(&b.number)));
+    Fits { fits, method, why, seconds: begun.elapsed().as_secs_f64() }
+}
+
+fn one(
+    objective: &mut Objective,
+    method: FitMethod,
+    options: &FitOptions,
+    number: usize,
+    points: &[Vec<f64>],
+    begun: Instant,
+) -> Fit {
+    let started = Instant::now();
+    let (low, high) = objective.bounds();
+    let in_time = || options.at_most.is_none_or(|limit| begun.elapsed() < limit);
+    let mut f = Watched { objective, failure: None };
+    // Every start has at least one point.
+    let (mut start, mut start_value) = (points[0].clone(), f64::INFINITY);
+    let mut simulations = 0;
+    let mut again = (0..MOST_DRAWS).filter(|_| number > 0);
+    let mut points = points.iter();
+    while in_time() {
+        let mut x = match (points.next(), start_value.is_finite()) {
+            (Some(x), _) => x.clone(),
+            (None, true) => break,
+            (None, false) => match again.next() {
+                Some(k) => another(f.objective, number, k, options.seed),
+                None => break,
+            },
+        };
+        x.iter_mut().zip(low.iter().zip(&high)).for_each(|(x, (low, high))| *x = x.clamp(*low, *high));
+        simulations += 1;
+        let value = Curved::value(&mut f, &x);
+        if value < start_value || simulations == 1 {
+            (start, start_value) = (x, value);
+        }
+    }
+    let mut watch = |_: usize, _: f64| in_time();
+    let bounds = (&low[..], &high[..]);
+    let mut minimum = if !start_value.is_finite() {
+        Minimum {
+            x: start.clone(),
+            value: f64::INFINITY,
+            gradient: f64::NAN,
+            iterations: 0,
+            values: 0,
+            gradients: 0,
+            stopped: if in_time() { StoppedBy::NotFinite } else { StoppedBy::Watcher },
+        }
+    } else if method == FitMethod::Lbfgs {
+        minimise_smooth(&mut f, &start, bounds, &options.stop, &mut watch)
+    } else {
+        minimise_curved(&mut f, &start, bounds, &options.stop, &mut watch)
+    };
+    minimum.values += simulations;
+    Fit { number, start, start_value, minimum, seconds: started.elapsed().as_secs_f64(), failure: f.failure }
+}

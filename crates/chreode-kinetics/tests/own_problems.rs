@@ -1,0 +1,341 @@
+//! Problems written here: gradients through events, switches and steady states against differences, fits and intervals that are known.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::path::Path;
+
+use chreode_kinetics::{
+    End, FitMethod, FitOptions, Objective, Problem, ProfileOptions, Tolerances, fit, fit_page, profile,
+};
+
+fn apply(op: &str, operands: &[&str]) -> String {
+    format!("<apply><{op}/>{}</apply>", operands.concat())
+}
+
+fn ci(id: &str) -> String {
+    format!("<ci>{id}</ci>")
+}
+
+fn cn(x: f64) -> String {
+    format!("<cn>{x}</cn>")
+}
+
+const TIME: &str =
+    r#"<csymbol encoding="text" definitionURL="http://www.sbml.org/sbml/symbols/time">t</csymbol>"#;
+
+fn math(x: &str) -> String {
+    format!(r#"<math xmlns="http://www.w3.org/1998/Math/MathML">{x}</math>"#)
+}
+
+/// A ⇌ B with a sum that is conserved, rates `kf` and `kb`; C is made at `make`, and more after `late`, and decays at `lose`. `events`
+/// as text.
+fn model(events: &str) -> String {
+    let reaction = |id: &str, from: &str, to: &str, law: &str| {
+        let side = |list: &str, species: &str| match species {
+            "" => String::new(),
+            s => format!(
+                "<listOf{list}><speciesReference species=\"{s}\" stoichiometry=\"1\" constant=\"true\"/></listOf{list}>"
+            ),
+        };
+        format!(
+            "<reaction id=\"{id}\" reversible=\"false\" fast=\"false\">{}{}<kineticLaw>{}</kineticLaw></reaction>",
+            side("Reactants", from),
+            side("Products", to),
+            math(law)
+        )
+    };
+    let species = |id: &str, x: f64| {
+        format!(
+            "<species id=\"{id}\" compartment=\"c\" initialConcentration=\"{x}\" hasOnlySubstanceUnits=\"false\" boundaryCondition=\"false\" constant=\"false\"/>"
+        )
+    };
+    let later = apply("geq", &[TIME, &ci("late")]);
+    let boost = format!(
+        "<piecewise><piece>{}{later}</piece><otherwise>{}</otherwise></piecewise>",
+        ci("boost"),
+        cn(0.0)
+    );
+    let c = ci("c");
+    let laws = [
+        reaction("forth", "A", "B", &apply("times", &[&c, &ci("kf"), &ci("A")])),
+        reaction("back", "B", "A", &apply("times", &[&c, &ci("kb"), &ci("B")])),
+        reaction(
+            "make",
+            "",
+            "C",
+            &apply("times", &[&c, &apply("plus", &[&apply("times", &[&ci("make_rate"), &ci("A")]), &boost])]),
+        ),
+        reaction("lose", "C", "", &apply("times", &[&c, &ci("lose_rate"), &ci("C")])),
+    ];
+    let parameters: String =
+        ["kf", "kb", "make_rate", "boost", "late", "lose_rate", "total", "limit", "dose"]
+            .iter()
+            .map(|id| format!("<parameter id=\"{id}\" value=\"1\" constant=\"false\"/>"))
+            .collect();
+    let assignment = math(&apply("times", &[&ci("total"), &cn(0.75)]));
+    format!(
+        "<sbml xmlns=\"http://www.sbml.org/sbml/level3/version1/core\" level=\"3\" version=\"1\"><model id=\"m\">
+<listOfCompartments><compartment id=\"c\" size=\"2\" constant=\"true\"/></listOfCompartments>
+<listOfSpecies>{}{}{}</listOfSpecies><listOfParameters>{parameters}</listOfParameters>
+<listOfInitialAssignments><initialAssignment symbol=\"A\">{assignment}</initialAssignment></listOfInitialAssignments>
+<listOfReactions>{}</listOfReactions>{events}</model></sbml>",
+        species("A", 0.0),
+        species("B", 0.5),
+        species("C", 0.1),
+        laws.concat()
+    )
+}
+
+/// When `C` passes `limit`, half of it and `dose` are left, and `make_rate` doubles.
+fn event() -> String {
+    let trigger = math(&apply("gt", &[&ci("C"), &ci("limit")]));
+    let left = math(&apply("plus", &[&apply("times", &[&cn(0.5), &ci("C")]), &ci("dose")]));
+    let doubled = math(&apply("times", &[&cn(2.0), &ci("make_rate")]));
+    format!(
+        "<listOfEvents><event id=\"e\" useValuesFromTriggerTime=\"true\"><trigger initialValue=\"false\" persistent=\"true\">{trigger}</trigger>
+<listOfEventAssignments><eventAssignment variable=\"C\">{left}</eventAssignment>
+<eventAssignment variable=\"make_rate\">{doubled}</eventAssignment></listOfEventAssignments></event></listOfEvents>"
+    )
+}
+
+const PARAMETERS: &str = "parameterId\tparameterScale\tlowerBound\tupperBound\tnominalValue\testimate\tobjectivePriorType\tobjectivePriorParameters
+kf\tlog10\t0.001\t1000\t0.7\t1\t\t
+kb\tlog\t0.001\t1000\t0.4\t1\tparameterScaleNormal\t-1;0.5
+make_rate\tlin\t0.001\t100\t1.3\t1\tnormal\t1;0.3
+boost\tlog10\t0.001\t1000\t0.9\t1\t\t
+late\tlin\t0.1\t9\t1.7\t1\t\t
+lose_rate\tlog10\t0.001\t1000\t0.6\t1\tlogNormal\t-0.5;0.4
+total\tlog10\t0.001\t1000\t2.2\t1\tlaplace\t2;0.5
+limit\tlin\t0.1\t100\tLIMIT\t1\t\t
+dose\tlin\t0\t10\t0.2\t1\t\t
+sigma\tlog10\t0.001\t100\t0.3\t1\t\t
+scale\tlin\t0.01\t100\t1.6\t1\t\t
+";
+
+fn open(
+    folder: &Path,
+    model: &str,
+    parameters: &str,
+    conditions: &str,
+    observables: &str,
+    measurements: &str,
+) -> Objective {
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    write("model.xml", model);
+    write(
+        "problem.yaml",
+        "format_version: 1\nparameter_file: p.tsv\nproblems:\n- sbml_files: [model.xml]\n  condition_files: [c.tsv]\n  measurement_files: [m.tsv]\n  observable_files: [o.tsv]\n",
+    );
+    write("p.tsv", parameters);
+    write("c.tsv", conditions);
+    write("o.tsv", observables);
+    write("m.tsv", measurements);
+    let tolerances = Tolerances { rtol: 1e-11, atol: 1e-13 };
+    Objective::new(Problem::open(&folder.join("problem.yaml"), tolerances).unwrap()).unwrap()
+}
+
+const OBSERVABLES: &str =
+    "observableId\tobservableFormula\tnoiseFormula\tobservableTransformation\tnoiseDistribution
+a\tscale * A\tsigma\tlin\tnormal
+c\tobservableParameter1_c * C + 0.1 * scale\tnoiseParameter1_c * (1 + 0.1 * C)\tlog10\tnormal
+l\tB + C\tsigma\tlog\tlaplace
+";
+
+fn measurements(rows: &[(&str, &str, f64, &str)]) -> String {
+    let header = "observableId\tpreequilibrationConditionId\tsimulationConditionId\tmeasurement\ttime\tobservableParameters\tnoiseParameters\n";
+    let row = |(i, (o, before, t, more)): (usize, &(&str, &str, f64, &str))| {
+        format!("{o}\t{before}\tx\t{}\t{t}\t{more}\n", 0.8 + 0.3 * (i as f64).sin())
+    };
+    header.to_owned() + &rows.iter().enumerate().map(row).collect::<String>()
+}
+
+/// Largest difference to central differences, relative to the largest element; and of the adjoint to sensitivities, if there is one.
+fn check(mut objective: Objective, has_adjoint: bool) {
+    check_to(&mut objective, has_adjoint, 1e-4, 2e-6);
+}
+
+fn check_to(objective: &mut Objective, has_adjoint: bool, h: f64, most: f64) {
+    let x = objective.nominal();
+    let evaluation = objective.evaluate(&x).unwrap();
+    assert!((evaluation.value - objective.value(&x).unwrap()).abs() < 1e-7 * evaluation.value.abs());
+    let largest = evaluation.gradient.iter().fold(0.0_f64, |a, x| a.max(x.abs()));
+    for j in 0..x.len() {
+        let mut at = |h: f64| {
+            let mut moved = x.clone();
+            moved[j] += h;
+            objective.value(&moved).unwrap()
+        };
+        let difference = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
+        let error = (difference - evaluation.gradient[j]).abs() / largest;
+        let id = &objective.row(j).id;
+        assert!(
+            error < most,
+            "{id}: {} by sensitivities, {difference} by differences",
+            evaluation.gradient[j]
+        );
+    }
+    let mut gradient = vec![0.0; x.len()];
+    let value = objective.gradient_by_adjoint(&x, &mut gradient).unwrap();
+    assert_eq!(value.is_some(), has_adjoint);
+    if value.is_some() {
+        for (a, b) in gradient.iter().zip(&evaluation.gradient) {
+            assert!((a - b).abs() < 1e-6 * largest, "{gradient:?} {:?}", evaluation.gradient);
+        }
+    }
+    // The curvature is symmetric and positive.
+    let n = x.len();
+    for i in 0..n {
+        assert!(evaluation.curvature[i * n + i] >= 0.0);
+        for j in 0..i {
+            let (a, b) = (evaluation.curvature[i * n + j], evaluation.curvature[j * n + i]);
+            assert!((a - b).abs() <= 1e-12 * (a.abs() + b.abs()));
+        }
+    }
+}
+
+const ROWS: [(&str, &str, f64, &str); 8] = [
+    ("a", "", 0.0, "\t"),
+    ("a", "", 1.0, "\t"),
+    ("c", "", 0.5, "scale\tsigma"),
+    ("c", "", 3.0, "1.5\t0.2"),
+    ("c", "", 6.0, "scale\tsigma"),
+    ("l", "", 2.0, "\t"),
+    ("l", "", 5.0, "\t"),
+    ("a", "", 8.0, "\t"),
+];
+
+#[test]
+fn gradients_go_through_switches_whose_time_is_estimated() {
+    let folder = tempfile::tempdir().unwrap();
+    let parameters = PARAMETERS.replace("LIMIT", "50");
+    check(
+        open(folder.path(), &model(""), &parameters, "conditionId\nx\n", OBSERVABLES, &measurements(&ROWS)),
+        false,
+    );
+}
+
+#[test]
+fn gradients_go_through_events_whose_trigger_and_reset_are_estimated() {
+    let folder = tempfile::tempdir().unwrap();
+    let parameters = PARAMETERS.replace("LIMIT", "1.1");
+    check(
+        open(
+            folder.path(),
+            &model(&event()),
+            &parameters,
+            "conditionId\nx\n",
+            OBSERVABLES,
+            &measurements(&ROWS),
+        ),
+        false,
+    );
+}
+
+#[test]
+fn gradients_go_through_rest_before_a_condition_and_at_the_end() {
+    // A and B rest where their sum says: the Jacobian is singular, and sensitivities run to rest.
+    let folder = tempfile::tempdir().unwrap();
+    let parameters = PARAMETERS.replace("LIMIT", "50");
+    let conditions =
+        "conditionId\tlose_rate\tmake_rate\tlate\nbefore\t0.5\tmake_rate\t100\nx\tlose_rate\t2\t0.01\n";
+    let rows = ROWS.map(|(o, _, t, more)| (o, "before", t, more));
+    let text = measurements(&rows);
+    // Rest cannot be told from rounding at the tolerances of the others.
+    let open = |text: &str| {
+        drop(open(folder.path(), &model(""), &parameters, conditions, OBSERVABLES, text));
+        let tolerances = Tolerances { rtol: 1e-9, atol: 1e-12 };
+        Objective::new(Problem::open(&folder.path().join("problem.yaml"), tolerances).unwrap()).unwrap()
+    };
+    check_to(&mut open(&text), false, 1e-3, 1e-5);
+    let mut rows = rows.to_vec();
+    rows.extend([("a", "before", f64::INFINITY, "\t"), ("c", "", f64::INFINITY, "scale\tsigma")]);
+    check_to(&mut open(&measurements(&rows)), false, 1e-3, 1e-5);
+}
+
+#[test]
+fn adjoints_are_exact_where_rest_is_regular() {
+    let folder = tempfile::tempdir().unwrap();
+    let parameters = PARAMETERS.replace("LIMIT", "50").replace("1.7\t1", "1.7\t0");
+    // Without a way back from B, all of A goes: the sum is not conserved.
+    let text = model("").replace("<listOfProducts><speciesReference species=\"A\" stoichiometry=\"1\" constant=\"true\"/></listOfProducts>", "");
+    let conditions = "conditionId\tlose_rate\tA\nbefore\t0.5\t\nx\tlose_rate\ttotal\n";
+    let rows = ROWS.map(|(o, _, t, more)| (o, if o == "c" { "before" } else { "" }, t, more));
+    check(open(folder.path(), &text, &parameters, conditions, OBSERVABLES, &measurements(&rows)), true);
+}
+
+/// `y = a` measured at ten times, and `z = b t` without noise in the times.
+fn line(folder: &Path) -> Objective {
+    let text = format!(
+        "<sbml xmlns=\"http://www.sbml.org/sbml/level2/version4\" level=\"2\" version=\"4\"><model id=\"m\">
+<listOfParameters><parameter id=\"a\" value=\"1\"/><parameter id=\"b\" value=\"1\"/><parameter id=\"loose\" value=\"1\"/><parameter id=\"z\" value=\"0\" constant=\"false\"/></listOfParameters>
+<listOfRules><rateRule variable=\"z\">{}</rateRule></listOfRules></model></sbml>",
+        math(&apply("plus", &[&ci("b"), &apply("times", &[&cn(0.0), &ci("loose")])]))
+    );
+    let parameters = "parameterId\tparameterScale\tlowerBound\tupperBound\tnominalValue\testimate\na\tlin\t-10\t10\t0\t1\nb\tlin\t0\t1.5\t1\t1\nloose\tlog10\t0.1\t10\t1\t1\n";
+    let mut rows = String::from("observableId\tsimulationConditionId\tmeasurement\ttime\n");
+    for i in 0..10 {
+        rows += &format!(
+            "y\tx\t{}\t{i}\nz\tx\t{}\t{i}\n",
+            if i % 2 == 0 { 2.5 } else { 3.5 },
+            1.45 * f64::from(i)
+        );
+    }
+    let observables = "observableId\tobservableFormula\tnoiseFormula\ny\ta\t0.5\nz\tz\t1\n";
+    open(folder, &text, parameters, "conditionId\nx\n", observables, &rows)
+}
+
+#[test]
+fn fits_and_intervals_are_those_of_least_squares() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut objective = line(folder.path());
+    let options = FitOptions { starts: 5, from_nominal: true, ..FitOptions::default() };
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut fits = pool.install(|| fit(&objective, &options, &|_, _| {}));
+        fits.seconds = 0.0;
+        fits.fits.iter_mut().for_each(|fit| fit.seconds = 0.0);
+        fits
+    };
+    let fits = run(1);
+    assert_eq!(format!("{:?}", run(3)), format!("{fits:?}"));
+    assert_eq!((fits.fits.len(), fits.near_best(1e-6)), (6, 6));
+    let best = &fits.best().unwrap().minimum;
+    assert!((best.x[0] - 3.0).abs() < 1e-5 && (best.x[1] - 1.45).abs() < 1e-5, "{best:?}");
+    let by_bfgs = fit(&objective, &FitOptions { method: FitMethod::Lbfgs, ..options.clone() }, &|_, _| {});
+    assert!((by_bfgs.best().unwrap().minimum.value - best.value).abs() < 1e-5);
+
+    // Variances: 0.25 / 10, and 1 / Σ t² = 1 / 285; the upper bound of b is nearer than its interval's end.
+    let profiles = profile(&objective, &best.x, &[0, 1, 2], &ProfileOptions::default(), &|| {});
+    let z = 1.959_963_984_540_054;
+    let closed = |end: End| if let End::Closed(x) = end { x } else { f64::NAN };
+    for (end, expected) in
+        [(profiles[0].ends.0, 3.0 - z * 0.025_f64.sqrt()), (profiles[0].ends.1, 3.0 + z * 0.025_f64.sqrt())]
+    {
+        assert!((closed(end) - expected).abs() < 1e-3, "{end:?} {expected}");
+    }
+    assert!((closed(profiles[1].ends.0) - (1.45 - z / 285_f64.sqrt())).abs() < 1e-3, "{:?}", profiles[1]);
+    assert_eq!((profiles[1].ends.1, profiles[2].ends), (End::Bound, (End::Bound, End::Bound)));
+
+    let page =
+        fit_page(&mut objective, "line", &fits, &profiles, ProfileOptions::default().threshold).unwrap();
+    let html = page.render().unwrap();
+    for word in ["Waterfall", "not identified", "identified on one side", "Least determined directions"] {
+        assert!(html.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn starts_that_fail_are_drawn_again_or_said() {
+    // The noise is not positive below a = 0: half of the first starts have no likelihood.
+    let folder = tempfile::tempdir().unwrap();
+    drop(line(folder.path()));
+    let path = folder.path().join("o.tsv");
+    let text = std::fs::read_to_string(&path).unwrap().replace("y\ta\t0.5", "y\ta\t0.5 * sqrt(a)");
+    std::fs::write(&path, text).unwrap();
+    let problem = Problem::open(&folder.path().join("problem.yaml"), Tolerances::default()).unwrap();
+    let objective = Objective::new(problem).unwrap();
+    let fits = fit(&objective, &FitOptions { starts: 8, ..FitOptions::default() }, &|_, _| {});
+    assert!(fits.fits.iter().all(|fit| fit.minimum.value.is_finite() && fit.start[0] > 0.0), "{fits:?}");
+    let none = FitOptions { starts: 2, at_most: Some(std::time::Duration::ZERO), ..FitOptions::default() };
+    assert!(fit(&objective, &none, &|_, _| {}).best().is_none());
+}
