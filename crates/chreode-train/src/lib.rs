@@ -7,6 +7,8 @@
 //! * **Engine**: [`CpuEngine`] simulates many paths and pulls a loss's gradient back to the parameters.
 //! * **Trainer**: [`Trainer`] fits a [`Model`] to [`Snapshots`], with hold-out, early stopping and states that
 //!   resume to the bit; [`Observer`] hears of it.
+//! * **Measured series**: [`fit_series`] learns a field from few trajectories by gradient matching, then multiple shooting;
+//!   [`fit_increments`] a stochastic equation by the likelihood of its increments.
 //! * **Evaluation**: [`distance_to_time`], [`sampling_floor`], [`effective_sample_size`].
 //!
 //! Everything has the same bits for any number of threads.
@@ -18,6 +20,7 @@ mod evaluate;
 mod loss;
 mod model;
 mod optim;
+mod series;
 mod split;
 mod trainer;
 
@@ -32,6 +35,10 @@ pub use loss::{
 };
 pub use model::{Model, NoGrowth};
 pub use optim::{Optimiser, OptimiserConfig, OptimiserError, ParamAverage, Schedule, clip_global_norm};
+pub use series::{
+    IncrementsConfig, IncrementsFit, Series, SeriesConfig, SeriesError, SeriesFit, SeriesLoss,
+    SeriesProgress, Trajectory, fit_increments, fit_series,
+};
 pub use split::{HoldOutBy, Split};
 pub use trainer::{
     Evaluation, GrowthUse, NoObserver, Observer, Outcome, Paths, PlannedSegment, Standardise, StepReport,
