@@ -1,7 +1,7 @@
 //! Learning a stochastic equation from densely measured series, by the likelihood of its increments.
 //!
 //! Between neighbouring observations the equation is taken as one Euler-Maruyama step, `x' ~ N(x + f(x) h, g(x)² h)`: the contrast of
-//! Florens-Zmirou (1989), consistent as `h` goes to zero, with a bias in proportion to `h` times the rates of the drift.
+//! [Flo89], consistent as `h` goes to zero, with a bias in proportion to `h` times the rates of the drift.
 //! Not here: series with errors of measurement or few observations (`fit`).
 
 use std::ops::ControlFlow;

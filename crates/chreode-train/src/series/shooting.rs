@@ -4,8 +4,7 @@
 //! Gradients by the discrete adjoint, whose state jumps at observations and ends. Windows with the same times are one
 //! batch; batches run side by side, and their gradients are summed in their order, so that threads change no bit.
 //!
-//! Multiple shooting: H. G. Bock & K. J. Plitt (1984), A multiple shooting algorithm for direct solution of optimal control
-//! problems, IFAC Proc. 17, 1603-1608.
+//! Multiple shooting: [BP84].
 
 use chreode_adjoint::{AdjointError, OdeAdjoint};
 use chreode_core::Vjp;

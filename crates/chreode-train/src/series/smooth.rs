@@ -15,8 +15,6 @@ const LEAST: usize = 5;
 /// Local parabolas with tricube weights [CD88]: `span` is the part of a trajectory's observations that one fit sees.
 ///
 /// A coordinate with fewer than two measurements in a trajectory is taken as constant, at `centre` if it has none.
-///
-/// [CD88] W. S. Cleveland & S. J. Devlin (1988), Locally weighted regression, J. Am. Stat. Assoc. 83, 596-610.
 pub(super) fn smooth(series: &Series, span: f64, centre: &[f64]) -> Vec<Smoothed> {
     let d = series.dim;
     let one = |trajectory: &Trajectory| {
