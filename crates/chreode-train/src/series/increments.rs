@@ -6,13 +6,13 @@
 
 use std::ops::ControlFlow;
 
-use chreode_core::{DiffusionVjp, FieldError, Real, sub_seed};
+use chreode_core::{DiffusionVjp, Real, sub_seed};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Series, SeriesError, SeriesProgress};
+use crate::likelihood::{Increments, Likelihood};
 use crate::optim::{Optimiser, OptimiserConfig, Schedule, clip_global_norm};
 use crate::split::{Sampler, shuffle};
 
@@ -87,30 +87,6 @@ pub struct IncrementsFit<T> {
     pub increments: [usize; 3],
 }
 
-/// Increments, row by row.
-#[derive(Debug, Default)]
-struct Pairs<T> {
-    from: Vec<T>,
-    /// `(x' - x) / h`, NaN where it was not measured.
-    slope: Vec<T>,
-    h: Vec<f64>,
-}
-
-/// Rows of one piece of work.
-const TILE: usize = 128;
-
-/// One worker's field and sums.
-#[derive(Debug)]
-struct Worker<T, S> {
-    sde: S,
-    f: Vec<T>,
-    g: Vec<T>,
-    y_bar: Vec<T>,
-    p_bar: Vec<T>,
-    loss: f64,
-    outcome: Result<(), FieldError>,
-}
-
 /// Learns drift and diffusion of a stochastic equation with diagonal noise from the increments of measured series.
 ///
 /// The increments must be short beside the times in which drift and diffusion change, and the measurement's own errors small
@@ -158,18 +134,8 @@ where
     // The logarithm of a rate's unit: makes losses comparable between units.
     let unit: f64 = scale.iter().map(|s| s.ln()).sum::<f64>() / d as f64;
     let rows = config.batch.min(train.h.len());
-    let mut batch = Pairs::default();
-    let mut workers: Vec<Worker<T, S>> = (0..rows.max(held_out.h.len()).div_ceil(TILE))
-        .map(|_| Worker {
-            sde: sde.clone(),
-            f: vec![T::ZERO; TILE * d],
-            g: vec![T::ZERO; TILE * d],
-            y_bar: vec![T::ZERO; TILE * d],
-            p_bar: vec![T::ZERO; params.len()],
-            loss: 0.0,
-            outcome: Ok(()),
-        })
-        .collect();
+    let mut batch = Increments::default();
+    let mut likelihood = Likelihood::new(sde, rows);
     let mut gradient = vec![T::ZERO; params.len()];
     let decay = config.weight_decay;
     let adam = OptimiserConfig::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: decay };
@@ -186,7 +152,8 @@ where
         if !last {
             sampler.draw(&mut rng, &mut drawn);
             batch.gather(&train, &drawn, d);
-            loss = losses(&mut workers, &params, &batch, d, Some(&mut gradient))
+            loss = likelihood
+                .evaluate(&params, &batch, Some(&mut gradient))
                 .map_err(|source| SeriesError::Field { step, source })?
                 - unit;
             let norm = clip_global_norm(&mut gradient, 10.0);
@@ -198,7 +165,7 @@ where
             let hold_out = if held_out.h.is_empty() {
                 None
             } else {
-                let value = losses(&mut workers, &params, &held_out, d, None);
+                let value = likelihood.evaluate(&params, &held_out, None);
                 Some(value.map_err(|source| SeriesError::Field { step, source })? - unit)
             };
             looks += 1;
@@ -225,7 +192,7 @@ where
 }
 
 /// Increments to train on, those held out, and the number of those without a whole start.
-fn pairs<T: Real>(series: &Series, config: &IncrementsConfig) -> (Pairs<T>, Pairs<T>, usize) {
+fn pairs<T: Real>(series: &Series, config: &IncrementsConfig) -> (Increments<T>, Increments<T>, usize) {
     let d = series.dim;
     let mut rng = Pcg64::seed_from_u64(sub_seed(config.seed, "increments hold-out"));
     let n = series.trajectories.len();
@@ -235,7 +202,7 @@ fn pairs<T: Real>(series: &Series, config: &IncrementsConfig) -> (Pairs<T>, Pair
     shuffle(&mut order, &mut rng);
     let mut is_held = vec![false; units];
     order[..(config.hold_out * units as f64).floor() as usize].iter().for_each(|&i| is_held[i] = true);
-    let (mut train, mut held_out, mut left) = (Pairs::default(), Pairs::default(), 0);
+    let (mut train, mut held_out, mut left) = (Increments::default(), Increments::default(), 0);
     let mut number = 0;
     for (i, t) in series.trajectories.iter().enumerate() {
         for (k, h) in t.times.windows(2).map(|w| w[1] - w[0]).enumerate() {
@@ -252,98 +219,4 @@ fn pairs<T: Real>(series: &Series, config: &IncrementsConfig) -> (Pairs<T>, Pair
         }
     }
     (train, held_out, left)
-}
-
-impl<T: Real> Pairs<T> {
-    /// Sets these to some rows of others.
-    fn gather(&mut self, all: &Self, rows: &[u32], d: usize) {
-        self.from.clear();
-        self.slope.clear();
-        self.h.clear();
-        for &row in rows {
-            let row = row as usize;
-            self.from.extend_from_slice(&all.from[row * d..(row + 1) * d]);
-            self.slope.extend_from_slice(&all.slope[row * d..(row + 1) * d]);
-            self.h.push(all.h[row]);
-        }
-    }
-}
-
-/// Mean negative log-likelihood of a coordinate's increment, and its gradient if one is asked for (set).
-fn losses<T, S>(
-    workers: &mut [Worker<T, S>],
-    p: &[T],
-    pairs: &Pairs<T>,
-    d: usize,
-    gradient: Option<&mut [T]>,
-) -> Result<f64, FieldError>
-where
-    T: Real,
-    S: DiffusionVjp<T> + Clone + Send,
-{
-    let count = pairs.slope.iter().filter(|s| !s.f64().is_nan()).count().max(1) as f64;
-    let tiles = pairs.h.len().div_ceil(TILE);
-    let with_gradient = gradient.is_some();
-    workers[..tiles].par_iter_mut().enumerate().for_each(|(i, worker)| {
-        let rows = i * TILE..((i + 1) * TILE).min(pairs.h.len());
-        worker.outcome = worker.tile(p, pairs, rows, d, count, with_gradient);
-    });
-    let mut loss = 0.0;
-    for worker in &mut workers[..tiles] {
-        std::mem::replace(&mut worker.outcome, Ok(()))?;
-        loss += worker.loss;
-    }
-    if let Some(gradient) = gradient {
-        gradient.fill(T::ZERO);
-        for worker in &workers[..tiles] {
-            gradient.iter_mut().zip(&worker.p_bar).for_each(|(sum, &b)| *sum += b);
-        }
-    }
-    Ok(loss / count)
-}
-
-impl<T: Real, S: DiffusionVjp<T>> Worker<T, S> {
-    /// Sets `loss`, the sum over the rows, and `p_bar`, the gradient of it over `count`.
-    fn tile(
-        &mut self,
-        p: &[T],
-        pairs: &Pairs<T>,
-        rows: std::ops::Range<usize>,
-        d: usize,
-        count: f64,
-        with_gradient: bool,
-    ) -> Result<(), FieldError> {
-        let len = rows.len() * d;
-        let (x, slope) =
-            (&pairs.from[rows.start * d..rows.end * d], &pairs.slope[rows.start * d..rows.end * d]);
-        let (f, g) = (&mut self.f[..len], &mut self.g[..len]);
-        self.sde.drift_and_diffusion(0.0, x, p, f, g)?;
-        self.loss = 0.0;
-        for (i, (f, g)) in f.iter_mut().zip(g.iter_mut()).enumerate() {
-            let h = T::c(pairs.h[rows.start + i / d]);
-            if slope[i].f64().is_nan() {
-                (*f, *g) = (T::ZERO, T::ZERO);
-                continue;
-            }
-            // r = (x' - x - f h) / (g √h), and ½ r² + ln g; √h in the density is no function of the parameters, but of the unit.
-            let r = (slope[i] - *f) * h.sqrt() / *g;
-            self.loss += 0.5 * (r * r).f64() + (*g).f64().ln() + 0.5 * h.f64().ln();
-            let each = T::c(1.0 / count);
-            (*f, *g) = (-r * h.sqrt() / *g * each, (T::ONE - r * r) / *g * each);
-        }
-        if with_gradient {
-            self.p_bar.fill(T::ZERO);
-            let y_bar = &mut self.y_bar[..len];
-            self.sde.drift_and_diffusion_vjp(
-                0.0,
-                x,
-                p,
-                &self.f[..len],
-                &self.g[..len],
-                y_bar,
-                &mut self.p_bar,
-            )?;
-        }
-        Ok(())
-    }
 }
