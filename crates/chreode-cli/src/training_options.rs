@@ -1,8 +1,8 @@
 //! `chreode fit`: how it is learned.
 
 use chreode_train::{
-    GrowthUse, HoldOutBy, LossConfig, MatchingConfig, OptimiserConfig, Paths, Schedule, SinkhornConfig,
-    Standardise, Statistic, TrainConfig,
+    GrowthUse, HoldOutBy, LossConfig, OptimiserConfig, Paths, Schedule, SinkhornConfig, Standardise,
+    Statistic, TrainConfig,
 };
 use clap::{Args, ValueEnum};
 
@@ -58,32 +58,10 @@ enum Scaling {
     Each,
 }
 
-/// What the model learns from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Route {
-    /// Bridges between cells of neighbouring times that transport couples; nothing is simulated
-    Matching,
-    /// Cells that the model simulates, compared with the observed ones
-    Simulation,
-}
-
 /// How it is learned.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub(crate) struct TrainingArgs {
-    /// What the model learns from
-    #[arg(long, value_enum, default_value = "matching")]
-    route: Route,
-    /// Updates by simulation after those by matching
-    #[arg(long, value_name = "N", default_value = "0")]
-    fine_tune: u64,
-    /// Regularisation of the transport that couples cells, in variances of the scaled state
-    #[arg(long, value_name = "X", default_value_t = MatchingConfig::default().epsilon, value_parser = values::positive)]
-    epsilon: f64,
-    /// How strongly each cell is held to its share of the transport, in units of --epsilon; what it is sent beyond is growth
-    #[arg(long, value_name = "X", default_value_t = MatchingConfig::default().source_penalty,
-          value_parser = values::positive)]
-    share_penalty: f64,
     /// Distance between simulated and observed cells
     #[arg(long, value_enum, default_value = "energy")]
     loss: Loss,
@@ -163,16 +141,9 @@ impl TrainingArgs {
                 LossConfig::Sinkhorn(SinkhornConfig { blur: blur.unwrap_or(default.blur), ..default })
             }
         };
-        let matching = (self.route == Route::Matching).then(|| MatchingConfig {
-            steps: self.steps,
-            epsilon: self.epsilon,
-            source_penalty: self.share_penalty,
-            ..MatchingConfig::default()
-        });
         let config = TrainConfig {
             seed,
-            steps: self.steps + if matching.is_some() { self.fine_tune } else { 0 },
-            matching,
+            steps: self.steps,
             time_budget: self.time_budget,
             batch: self.batch,
             dt: self.dt.unwrap_or(gap / 10.0),

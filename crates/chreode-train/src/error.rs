@@ -2,7 +2,6 @@
 
 use crate::LossError;
 use chreode_adjoint::AdjointError;
-use chreode_core::FieldError;
 use chreode_solve::SolveError;
 
 /// Errors of the trainer and its engine.
@@ -88,24 +87,6 @@ pub enum TrainError {
         step: u64,
         /// What happened.
         source: AdjointError,
-    },
-    /// Bridges are for one Brownian motion a coordinate.
-    #[error(
-        "the model's noise has {motions} Brownian motions for {coordinates} coordinates; simulation-free training needs diagonal noise"
-    )]
-    NotDiagonal {
-        /// Brownian motions.
-        motions: usize,
-        /// Coordinates.
-        coordinates: usize,
-    },
-    /// Drift, diffusion or growth is undefined on a bridge.
-    #[error("step {step}: {source}")]
-    Bridge {
-        /// Training step, from zero.
-        step: u64,
-        /// What happened.
-        source: FieldError,
     },
     /// A loss has no value.
     #[error("step {step}: loss from time {start} to time {target}: {source}")]

@@ -19,7 +19,6 @@ mod error;
 mod evaluate;
 mod likelihood;
 mod loss;
-mod matching;
 mod model;
 mod optim;
 mod series;
@@ -35,7 +34,6 @@ pub use loss::{
     SinkhornDivergence, SinkhornReport, Statistic, effective_sample_size, normalise_log_weights,
     normalise_log_weights_vjp, squared_error,
 };
-pub use matching::{CouplingReport, MatchingConfig};
 pub use model::{Model, NoGrowth};
 pub use optim::{Optimiser, OptimiserConfig, OptimiserError, ParamAverage, Schedule, clip_global_norm};
 pub use series::{

@@ -2,7 +2,7 @@
 
 use crate::optim::{OptimiserConfig, Schedule};
 use crate::split::HoldOutBy;
-use crate::{LossConfig, MatchingConfig, TrainError};
+use crate::{LossConfig, TrainError};
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides a training run beside data and model. All fields have defaults.
@@ -22,9 +22,6 @@ pub struct TrainConfig {
     pub dt: f64,
     /// Which paths are simulated.
     pub paths: Paths,
-    /// Simulation-free updates before those by simulation; without it all are by simulation.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub matching: Option<MatchingConfig>,
     /// The loss between simulated and observed cells at a target time.
     pub loss: LossConfig,
     /// How coordinates are scaled for the loss.
@@ -68,7 +65,6 @@ impl Default for TrainConfig {
             batch: 512,
             dt: 0.1,
             paths: Paths::default(),
-            matching: None,
             loss: LossConfig::default(),
             standardise: Standardise::default(),
             optimiser: OptimiserConfig::default(),
@@ -197,7 +193,6 @@ impl TrainConfig {
             }
             _ => {}
         }
-        self.matching.map_or(Ok(()), |m| m.check())?;
         let setting = |(name, value, rule)| TrainError::Setting { name, value, rule };
         self.optimiser.check().map_err(setting)?;
         self.schedule.check().map_err(setting)

@@ -7,8 +7,6 @@ use super::plan::{PlannedSegment, plan, training_times};
 use super::state::{Best, Identity, Numbers, State};
 use crate::data::{Fnv, Snapshots};
 use crate::engine::{CpuEngine, EngineError, Segment};
-use crate::likelihood::Likelihood;
-use crate::matching::{Bridges, CouplingReport};
 use crate::optim::{Optimiser, ParamAverage, clip_global_norm};
 use crate::split::Split;
 use crate::{
@@ -32,16 +30,6 @@ struct Pass<T, S, G> {
     terms: Vec<TermReport>,
 }
 
-/// What updates by bridges need.
-#[derive(Debug, Clone)]
-struct Matching<T, S> {
-    bridges: Bridges<T>,
-    likelihood: Likelihood<T, S>,
-    steps: u64,
-    /// Mean gap between the times.
-    gap: f64,
-}
-
 /// Trains a model on snapshots. See [`TrainConfig`] for what can be chosen.
 ///
 /// A run is a function of data, model, first parameters and settings: the same bits for any number of threads,
@@ -56,7 +44,6 @@ pub struct Trainer<T, S, G = NoGrowth> {
     inverse_scale: Vec<T>,
     model: Model<S, G>,
     loss: CloudLoss<T>,
-    matching: Option<Matching<T, S>>,
     train: Pass<T, S, G>,
     hold_out: Option<Pass<T, S, G>>,
     params: Vec<T>,
@@ -117,25 +104,6 @@ where
         let split = Split::draw(&data, config.hold_out, config.hold_out_by, config.seed)?;
         let inverse_scale = inverse_scales(&data, &split, &kept, config.standardise);
         let d = data.dim;
-        let matching = match &config.matching {
-            None => None,
-            Some(matching) => {
-                let noise = model.sde.noise_kind();
-                if noise.motions(d) != d || noise.values(d) != d {
-                    return Err(TrainError::NotDiagonal { motions: noise.motions(d), coordinates: d });
-                }
-                let weighted = config.growth == GrowthUse::Column;
-                let (rows, seed) = (&split.train, config.seed);
-                let bridges = Bridges::new(&data, &kept, rows, &inverse_scale, matching, weighted, seed);
-                let intervals = kept.len() - 1;
-                Some(Matching {
-                    bridges,
-                    likelihood: Likelihood::new(&model.sde, intervals * config.batch),
-                    steps: matching.steps,
-                    gap: (data.times[kept[intervals]] - data.times[kept[0]]) / intervals as f64,
-                })
-            }
-        };
         let pass = |rows: &[Vec<u32>], paths: usize| -> Pass<T, S, G> {
             let segments =
                 plan.iter().map(|s| Segment { grid: s.grid.clone(), rows: paths }).collect::<Vec<_>>();
@@ -178,7 +146,6 @@ where
             left_out,
             inverse_scale,
             model,
-            matching,
             train,
             hold_out,
             params,
@@ -201,37 +168,6 @@ where
     }
 
     fn step_in_pool(&mut self) -> Result<(), TrainError> {
-        let loss = match &self.matching {
-            Some(matching) if self.step < matching.steps => self.match_bridges()?,
-            _ => self.simulate_and_pull_back()?,
-        };
-        self.update(loss)
-    }
-
-    /// Sets the gradient of the likelihood of bridges, and of the growth that couplings saw; returns their sum.
-    fn match_bridges(&mut self) -> Result<f64, TrainError> {
-        let step = self.step;
-        let Some(matching) = &mut self.matching else { return Ok(0.0) };
-        let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.seed, "bridges").wrapping_add(step));
-        matching.bridges.draw(&self.data, &self.inverse_scale, self.config.batch, &mut rng);
-        let failed = |source| TrainError::Bridge { step, source };
-        let gradient = &mut self.gradient[..];
-        let likelihood = &mut matching.likelihood;
-        let mut loss = likelihood
-            .evaluate(&self.params, &matching.bridges.batch, Some(&mut *gradient))
-            .map_err(failed)?;
-        if self.config.growth == GrowthUse::Learned
-            && let Some(growth) = &mut self.model.growth
-        {
-            loss +=
-                matching.bridges.growth_loss(growth, &self.params, matching.gap, gradient).map_err(failed)?;
-        }
-        self.report.terms.clear();
-        Ok(loss)
-    }
-
-    /// Sets the gradient of the losses between simulated and observed cells; returns their sum.
-    fn simulate_and_pull_back(&mut self) -> Result<f64, TrainError> {
         let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.seed, "minibatch").wrapping_add(self.step));
         let pass = &mut self.train;
         pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, &mut rng);
@@ -258,12 +194,6 @@ where
                 &mut self.gradient,
             )
             .map_err(|e| context.path_error(&pass.batch, e))?;
-        self.report.terms.clone_from(&pass.terms);
-        Ok(loss)
-    }
-
-    /// Moves the parameters against the gradient.
-    fn update(&mut self, loss: f64) -> Result<(), TrainError> {
         let max_norm = if self.config.clip_norm > 0.0 { self.config.clip_norm } else { f64::INFINITY };
         let norm = clip_global_norm(&mut self.gradient, max_norm);
         if !norm.is_finite() {
@@ -285,6 +215,7 @@ where
         self.step += 1;
         self.report.step = self.step;
         self.report.loss = loss;
+        self.report.terms.clone_from(&pass.terms);
         self.report.gradient_norm = norm;
         self.report.learning_rate = rate;
         Ok(())
@@ -504,11 +435,6 @@ where
     /// One over the scale of each coordinate in the loss, `[d]`.
     pub fn inverse_scale(&self) -> &[T] {
         &self.inverse_scale
-    }
-
-    /// How the cells of neighbouring times were coupled, one an interval; empty without matching.
-    pub fn couplings(&self) -> &[CouplingReport] {
-        self.matching.as_ref().map_or(&[], |m| m.bridges.reports())
     }
 
     /// The model.
