@@ -106,6 +106,22 @@ pub enum DataError {
         /// What exists.
         known: Box<Known>,
     },
+    /// A trajectory of a series has fewer than two times.
+    #[error("{}: trajectory `{trajectory}` is observed once; change is seen at two times or more", path.display())]
+    TooFewObservations {
+        /// The file.
+        path: PathBuf,
+        /// The trajectory's name.
+        trajectory: String,
+    },
+    /// A coordinate of a series has no value at all.
+    #[error("{}: column `{column}` holds no value in any row", path.display())]
+    NeverMeasured {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
     /// A part of an `.h5ad` file could not be read.
     #[error("{}, `{key}`: {source}", path.display())]
     Hdf5 {

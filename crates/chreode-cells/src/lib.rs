@@ -25,6 +25,7 @@ mod perturb;
 mod preprocess;
 mod rollout;
 pub mod run;
+mod series;
 mod staged;
 mod state_space;
 mod table;
@@ -44,11 +45,12 @@ pub use names::Known;
 pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
 pub use page::{
     CellFields, Convergence, DriftRates, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust,
-    ShiftView, TrustError, TrustSettings, demo_page, run_page,
+    ShiftView, TrustError, TrustSettings, demo_page, run_page, series_page,
 };
 pub use perturb::{GeneChange, GeneMove, Shift, shifts};
 pub use preprocess::{ExpressionKind, Fitted, MissingCounts, PreprocessError, PreprocessOptions, Transform};
 pub use rollout::{Chunk, Clamp, Rollout};
+pub use series::{Prediction, SeriesColumns, SeriesData, SeriesResults, SeriesRunConfig, is_series_run};
 pub use staged::StagedFolder;
 pub use state_space::{
     ColumnSpace, GeneAxis, GeneUnit, GivenBasis, GivenPca, MissingLoadings, StateSpace, StateSpaceError,

@@ -26,14 +26,14 @@ enum Expression {
 pub(crate) struct DataArgs {
     /// Column of the times: numbers, or numbers in words such as `day 2`; all rates are per their unit
     #[arg(long, value_name = "COLUMN", required_unless_present = "resume")]
-    time: Option<String>,
+    pub(crate) time: Option<String>,
     /// State of the cells: a key of obsm such as `X_pca`, `none` for principal components of expression made here, or
     /// `X` for expression itself [default: `X_pca` if it is there, else none]
     #[arg(long, value_name = "KEY", conflicts_with = "state")]
     basis: Option<String>,
     /// State of the cells: columns of a table (of obs, or genes, in .h5ad), or `all` for all columns of genes
     #[arg(long, value_name = "COLUMN,..")]
-    state: Option<String>,
+    pub(crate) state: Option<String>,
     /// Column that names the cells of a table [default: the first of cell, `cell_id`, `cell_idx`, barcode, index that
     /// exists, else the row's number]
     #[arg(long, value_name = "COLUMN")]

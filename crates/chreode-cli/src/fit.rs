@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::Context;
 use crate::data_options::DataArgs;
 use crate::failure::bad_input;
+use crate::fit_series::{self, SeriesArgs};
 use crate::model_options::ModelArgs;
 use crate::training::{RunTrainer, start_log, train};
 use crate::training_options::TrainingArgs;
@@ -22,11 +23,14 @@ use crate::training_options::TrainingArgs;
 /// Reads cells whose time is known, brings them into a state space (their PCA, or the columns given), and learns
 /// dX = f(X) dt + g(X) dW so that simulated cells match the observed ones at every later time. Leaves a run folder
 /// that the other commands read. Stopped at any moment, it continues with --resume to the same result.
+///
+/// With --trajectory, learns dx/dt = f(x) from measured time series instead: a table with one row an observation.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "chreode fit [OPTIONS] <DATA> --time <COLUMN> --out <DIR>\n       chreode fit --resume <DIR>",
     after_help = "Examples:\n  chreode fit cells.h5ad --time day -o run/\n  \
         chreode fit cells.csv.gz --time day --state spring_x,spring_y --learn-growth -o run/\n  \
+        chreode fit series.csv --time t --trajectory id --state a,b,c -o run/\n  \
         chreode fit --resume run/"
 )]
 pub(crate) struct FitArgs {
@@ -35,27 +39,32 @@ pub(crate) struct FitArgs {
     data: Option<PathBuf>,
     /// Continue this run where it was stopped; all settings are the run's
     #[arg(long, value_name = "DIR",
-          conflicts_with_all = ["data", "out", "overwrite", "DataArgs", "ModelArgs", "TrainingArgs"])]
+          conflicts_with_all = ["data", "out", "overwrite", "DataArgs", "ModelArgs", "TrainingArgs", "SeriesArgs"])]
     resume: Option<PathBuf>,
     /// Run folder to make
     #[arg(short, long, value_name = "DIR", required_unless_present = "resume")]
     out: Option<PathBuf>,
     /// Replace the run that is in the way
     #[arg(long)]
-    overwrite: bool,
+    pub(crate) overwrite: bool,
     #[command(flatten)]
-    cells: DataArgs,
+    pub(crate) cells: DataArgs,
     #[command(flatten)]
-    model: ModelArgs,
+    pub(crate) model: ModelArgs,
     #[command(flatten)]
-    training: TrainingArgs,
+    pub(crate) training: TrainingArgs,
+    #[command(flatten)]
+    pub(crate) series: SeriesArgs,
 }
 
 /// Fits a new run, or goes on with an old one.
 pub(crate) fn run(context: &Context, args: &FitArgs) -> anyhow::Result<()> {
     match (&args.resume, &args.data, &args.out) {
         (Some(path), _, _) => resume(context, path),
-        (None, Some(data), Some(out)) => fit(context, args, data, out),
+        (None, Some(data), Some(out)) => match &args.series.trajectory {
+            Some(trajectory) => fit_series::run(context, args, data, out, trajectory),
+            None => fit(context, args, data, out),
+        },
         // clap asks for both unless a run is resumed.
         _ => Err(bad_input("neither data nor a run to resume is given", "see `chreode fit --help`")),
     }

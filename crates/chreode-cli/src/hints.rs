@@ -10,7 +10,7 @@ use chreode_kinetics::{KineticsError, SimulationError};
 use chreode_model::{ConfigError, StoreError};
 use chreode_report::PageError;
 use chreode_solve::SolveError;
-use chreode_train::{CheckpointError, TrainError};
+use chreode_train::{CheckpointError, SeriesError, TrainError};
 
 /// What to do about an error; nothing for those that are no user's fault.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
@@ -24,6 +24,8 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         analysis(error)
     } else if let Some(error) = error.downcast_ref::<TrainError>() {
         train(error)
+    } else if let Some(error) = error.downcast_ref::<SeriesError>() {
+        series(error)
     } else if let Some(error) = error.downcast_ref::<KineticsError>() {
         kinetics(error)
     } else if let Some(error) = error.downcast_ref::<SimulationError>() {
@@ -92,6 +94,17 @@ fn train(error: &TrainError) -> &'static str {
         }
         TrainError::Checkpoint(_) => "restore the checkpoint from a copy, or fit the run again",
         _ => "see the options under `Training` in `chreode fit --help`",
+    }
+}
+
+/// What to do about measured series that could not be learned from.
+fn series(error: &SeriesError) -> &'static str {
+    match error {
+        SeriesError::Setting { .. } => "see the options in `chreode fit --help`",
+        SeriesError::Simulation { .. } | SeriesError::Field { .. } | SeriesError::NotFinite { .. } => {
+            "fit again with a smaller --lr or a smaller --window"
+        }
+        _ => "correct the table: each trajectory needs observations at two times, and each column a value",
     }
 }
 

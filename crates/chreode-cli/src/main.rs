@@ -10,6 +10,7 @@ mod demo;
 mod failure;
 mod fate;
 mod fit;
+mod fit_series;
 mod hints;
 mod info;
 mod interrupt;

@@ -8,6 +8,9 @@ use clap::{Args, ValueEnum};
 use crate::failure::bad_input;
 use crate::values;
 
+/// Gaps between the observations of measured series in which states are taken to move by one standard deviation.
+const SERIES_GAPS: f64 = 5.0;
+
 /// Form of the drift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Drift {
@@ -37,13 +40,13 @@ pub(crate) struct ModelArgs {
     /// Form of the drift
     #[arg(long, value_enum, default_value = "mlp")]
     drift: Drift,
-    /// Widths of the drift's hidden layers
-    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = values::count,
-          default_value = "512,512")]
+    /// Widths of the drift's hidden layers [default: 512,512; of measured series 32,32]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = values::count)]
     drift_hidden: Vec<usize>,
     /// Activation of all hidden layers: tanh, sigmoid, softplus, silu, `leaky_relu`, quadratic
-    #[arg(long, value_name = "NAME", default_value = "silu")]
-    activation: Activation,
+    /// [default: silu; of measured series tanh]
+    #[arg(long, value_name = "NAME")]
+    activation: Option<Activation>,
     /// Form of the diffusion
     #[arg(long, value_enum, default_value = "diagonal")]
     diffusion: Diffusion,
@@ -74,8 +77,39 @@ impl ModelArgs {
         self.drift == Drift::Production
     }
 
+    /// The field of measured series with this mean and standard deviation a coordinate, whose times are `gap` apart: small and smooth,
+    /// without noise or growth.
+    pub(crate) fn of_series(
+        &self,
+        shift: Vec<f64>,
+        scale: Vec<f64>,
+        gap: f64,
+    ) -> anyhow::Result<ModelConfig> {
+        let config = ModelConfig {
+            time_scale: self.time_scale.unwrap_or(SERIES_GAPS * gap),
+            drift: self.drift_config(&[32, 32], Activation::Tanh),
+            diffusion: DiffusionConfig::Constant { initial_level: self.initial_noise },
+            ..ModelConfig::new(shift, scale)
+        };
+        config.validate().context("the model cannot be built")?;
+        Ok(config)
+    }
+
+    fn drift_config(&self, hidden: &[usize], activation: Activation) -> DriftConfig {
+        DriftConfig {
+            kind: match self.drift {
+                Drift::Mlp => DriftKind::Mlp,
+                Drift::Potential => DriftKind::Potential,
+                Drift::Production => DriftKind::Production,
+            },
+            hidden: if self.drift_hidden.is_empty() { hidden.to_vec() } else { self.drift_hidden.clone() },
+            activation: self.activation.unwrap_or(activation),
+        }
+    }
+
     /// The model of data with this mean and standard deviation a coordinate, whose times are `gap` apart.
     pub(crate) fn config(&self, shift: Vec<f64>, scale: Vec<f64>, gap: f64) -> anyhow::Result<ModelConfig> {
+        let activation = self.activation.unwrap_or(Activation::Silu);
         if self.diffusion != Diffusion::Diagonal && !self.diffusion_hidden.is_empty() {
             return Err(bad_input(
                 "--diffusion-hidden is for a diagonal diffusion",
@@ -87,19 +121,11 @@ impl ModelArgs {
             time_scale: self.time_scale.unwrap_or(gap),
             shift,
             scale,
-            drift: DriftConfig {
-                kind: match self.drift {
-                    Drift::Mlp => DriftKind::Mlp,
-                    Drift::Potential => DriftKind::Potential,
-                    Drift::Production => DriftKind::Production,
-                },
-                hidden: self.drift_hidden.clone(),
-                activation: self.activation,
-            },
+            drift: self.drift_config(&[512, 512], activation),
             diffusion: match self.diffusion {
                 Diffusion::Diagonal => DiffusionConfig::Diagonal {
                     hidden: or_small(&self.diffusion_hidden),
-                    activation: self.activation,
+                    activation,
                     initial_level: self.initial_noise,
                 },
                 Diffusion::Constant => DiffusionConfig::Constant { initial_level: self.initial_noise },
@@ -109,7 +135,7 @@ impl ModelArgs {
             },
             growth: self.learn_growth.then(|| GrowthConfig {
                 hidden: or_small(&self.growth_hidden),
-                activation: self.activation,
+                activation,
                 max_rate: self.growth_limit.unwrap_or(GrowthConfig::default().max_rate),
             }),
         };

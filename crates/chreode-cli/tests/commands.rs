@@ -538,3 +538,36 @@ fn a_small_demo_writes_everything_and_replaces_a_demo_alone() {
     refused(dir, &[&demo[..], &["-o", "mine/report.html"]].concat(), &["is a file"]);
     refused(dir, &[&demo[..], &["-o", "mine/report.html/demo"]].concat(), &["is a file"]);
 }
+
+#[test]
+fn measured_series_are_fitted() {
+    let dir = folder();
+    let dir = dir.path();
+    let mut text = String::from("id,t,a,b\n");
+    for (id, phase) in [("one", 0.0_f64), ("two", 1.0)] {
+        for k in 0..30 {
+            let t = 0.15 * f64::from(k);
+            let b = if k % 9 == 4 { String::new() } else { (phase + 2.0 * t).cos().to_string() };
+            writeln!(text, "{id},{t},{},{b}", (phase + 2.0 * t).sin()).unwrap();
+        }
+    }
+    std::fs::write(dir.join("series.csv"), text).unwrap();
+    let args = ["fit", "series.csv", "--time", "t", "--trajectory", "id", "--state", "a,b", "--steps", "400"];
+    let last = told(dir, &[&args[..], &["--until", "6", "-o", "run"]].concat());
+    assert!(last["residual"].as_array().unwrap().iter().all(|r| r.as_f64().unwrap() < 0.2), "{last}");
+    assert_eq!(header(dir, "run/predictions.csv"), ["trajectory", "time", "a", "b"]);
+    let times = column(dir, "run/predictions.csv", "time");
+    assert_eq!(times.iter().filter(|t| (**t - 6.0).abs() < 1e-9).count(), 2, "both go on to 6");
+    // Each measured value once: 2 of 30 rows of two coordinates, less what was not measured.
+    assert_eq!(column(dir, "run/residuals.csv", "measured").len(), 2 * (60 - 3));
+    for file in ["config.toml", "model.safetensors", "starts.csv", "metrics.jsonl", "report.html"] {
+        assert!(dir.join("run").join(file).is_file(), "{file}");
+    }
+    // Other commands say what it is; a second fit does not overwrite it; options of cells are refused.
+    refused(dir, &["report", "run", "-o", "r.html"], &["kind `series`"]);
+    refused(dir, &[&args[..], &["-o", "run"]].concat(), &["already holds a run"]);
+    let loss = [&args[..], &["--loss", "energy", "-o", "other"]].concat();
+    chreode(dir).args(loss).assert().code(2);
+    let wild = [&args[..], &["--hold-out", "0.9", "-o", "other"]].concat();
+    refused(dir, &wild, &["hold_out = 0.9"]);
+}

@@ -9,6 +9,8 @@
 //!   `CudaEngine` does on a device.
 //! * **Trainer**: [`Trainer`] fits a [`Model`] to [`Snapshots`], with hold-out, early stopping and states that
 //!   resume to the bit; [`Observer`] hears of it.
+//! * **Measured series**: [`fit_series`] learns a field from few trajectories by gradient matching, then multiple shooting;
+//!   [`fit_increments`] a stochastic equation by the likelihood of its increments.
 //! * **Evaluation**: [`distance_to_time`], [`sampling_floor`], [`effective_sample_size`].
 //!
 //! Everything has the same bits for any number of threads.
@@ -17,9 +19,11 @@ mod data;
 mod engine;
 mod error;
 mod evaluate;
+mod likelihood;
 mod loss;
 mod model;
 mod optim;
+mod series;
 mod split;
 mod trainer;
 
@@ -39,6 +43,10 @@ pub use model::{Model, NoGrowth};
 pub use optim::{
     Curved, Minimum, Optimiser, OptimiserConfig, OptimiserError, ParamAverage, Schedule, Smooth, StopRule,
     StoppedBy, clip_global_norm, minimise_curved, minimise_smooth,
+};
+pub use series::{
+    IncrementsConfig, IncrementsFit, Series, SeriesConfig, SeriesError, SeriesFit, SeriesLoss,
+    SeriesProgress, Trajectory, fit_increments, fit_series,
 };
 pub use split::{HoldOutBy, Split};
 pub use trainer::{

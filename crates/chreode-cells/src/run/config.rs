@@ -65,6 +65,8 @@ struct Version {
     format: u32,
     #[serde(default)]
     chreode: String,
+    /// Of folders that are no runs of cells.
+    kind: Option<String>,
 }
 
 const FILE: &str = "config.toml";
@@ -109,6 +111,9 @@ impl RunConfig {
         let damaged = |e: toml::de::Error| RunError::Damaged { path: path.clone(), detail: e.to_string() };
         // The format first: another version may have other fields.
         let version: Version = toml::from_str(&text).map_err(damaged)?;
+        if let Some(kind) = version.kind {
+            return Err(RunError::OtherKind { path: folder.to_owned(), kind });
+        }
         if version.format != Self::FORMAT {
             return Err(RunError::OtherFormat {
                 path: folder.to_owned(),

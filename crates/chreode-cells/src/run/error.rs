@@ -31,6 +31,14 @@ pub enum RunError {
         /// The format that this version reads.
         expected: u32,
     },
+    /// The folder holds a fit of something else than cells.
+    #[error("{} holds a fit of kind `{kind}`, and this asks for a run that was fitted to cells", path.display())]
+    OtherKind {
+        /// The folder.
+        path: PathBuf,
+        /// What it says that it is.
+        kind: String,
+    },
     /// A file of the run cannot be understood.
     #[error("{} is damaged: {detail}", path.display())]
     Damaged {

@@ -23,6 +23,7 @@ pub struct Series {
     points: Vec<[f64; 2]>,
     dashed: bool,
     dots: bool,
+    colour: Option<usize>,
     band: Vec<[f64; 3]>,
     note: String,
 }
@@ -30,7 +31,15 @@ pub struct Series {
 impl Series {
     /// A curve through `points`; a point that is not finite makes a gap.
     pub fn new(name: impl Into<String>, points: Vec<[f64; 2]>) -> Self {
-        Self { name: name.into(), points, dashed: false, dots: false, band: Vec::new(), note: String::new() }
+        Self {
+            name: name.into(),
+            points,
+            dashed: false,
+            dots: false,
+            colour: None,
+            band: Vec::new(),
+            note: String::new(),
+        }
     }
 
     /// Draws it dashed: a reference rather than a result.
@@ -44,6 +53,13 @@ impl Series {
     #[must_use]
     pub fn dots(mut self) -> Self {
         self.dots = true;
+        self
+    }
+
+    /// The colour of series number `i` of the chart, from zero, instead of its own: measurements beside the curve through them.
+    #[must_use]
+    pub fn colour_of(mut self, i: usize) -> Self {
+        self.colour = Some(i);
         self
     }
 
@@ -122,7 +138,7 @@ impl Lines {
         svg.raw(&format!("<style>{}svg{{font-family:sans-serif}}</style>", stylesheet()));
         let (mut x, y) = (14.0, below + 0.5 * LEGEND_ROW);
         for (i, s) in self.series.iter().enumerate() {
-            let class = format!("t{i} {}", colour_class(i));
+            let class = format!("t{i} {}", colour_class(s.colour.unwrap_or(i)));
             if s.dots {
                 svg.circle(&format!("{class} speck"), [x + 12.0, y - 4.0], 3.0, "");
             } else {
@@ -163,7 +179,7 @@ impl Lines {
                 let dash = if s.dashed { " dashed" } else { "" };
                 Key::new(
                     if s.dots { "dot" } else { "line" },
-                    format!("t{i} {}{dash}", colour_class(i)),
+                    format!("t{i} {}{dash}", colour_class(s.colour.unwrap_or(i))),
                     s.name.clone(),
                     s.note.clone(),
                 )
@@ -204,7 +220,7 @@ impl Lines {
             frame.mark(&mut svg, *at, text);
         }
         for (i, (s, points)) in self.series.iter().zip(series).enumerate() {
-            let class = format!("t{i} {}", colour_class(i));
+            let class = format!("t{i} {}", colour_class(s.colour.unwrap_or(i)));
             svg.path(&format!("{class} band"), &band_path(&s.band, &frame, self.log_y), "");
             let places: Vec<[f64; 2]> = points.iter().map(|&p| frame.at(p)).collect();
             let kind = if s.dashed {
@@ -283,6 +299,13 @@ mod tests {
         // Two measurements and their key, each a dot; one curve and its key.
         assert_eq!(svg.matches("<circle class=\"t1 k1 speck\"").count(), 3);
         assert_eq!((svg.matches("class=\"t0 k0 curve").count(), svg.matches("k1 curve").count()), (2, 0));
+    }
+
+    #[test]
+    fn measurements_take_the_colour_of_their_curve() {
+        let dots = Series::new("measured", vec![[0.0, 1.0], [2.0, 3.0]]).dots().colour_of(0);
+        let svg = Lines::new(vec![Series::new("fit", vec![[0.0, 1.0], [2.0, 3.0]]), dots]).svg();
+        assert_eq!(svg.matches("<circle class=\"t1 k0 speck\"").count(), 3);
     }
 
     #[test]
