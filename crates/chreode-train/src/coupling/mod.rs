@@ -119,7 +119,9 @@ impl<T: Real> Coupling<T> {
             let mut moved = 0.0_f64;
             for (f, s) in f.iter_mut().zip(&next) {
                 let new = T::c(-damping * epsilon) * *s;
-                moved = moved.max((new - *f).f64().abs());
+                // Not `max`: what is not a number must stay.
+                let by = (new - *f).f64().abs();
+                moved = if by <= moved { moved } else { by };
                 *f = new;
             }
             for ((o, &f), &a) in offset.iter_mut().zip(&f).zip(&log_a) {
