@@ -77,7 +77,7 @@ pub(crate) struct TrainingArgs {
     /// With --route matching, so many of the last --steps are by simulation
     #[arg(long, value_name = "N", default_value = "0")]
     finetune: u64,
-    /// With --route matching, the entropic blur of the couplings, in squared units of the scaled state [default: 0.2]
+    /// With --route matching, the entropic blur of the couplings, in squared units of the scaled state [default: 0.6]
     #[arg(long, value_name = "BLUR", value_parser = values::positive)]
     coupling_blur: Option<f64>,
     /// Distance between simulated and observed cells

@@ -23,7 +23,7 @@ pub struct MatchingConfig {
 
 impl Default for MatchingConfig {
     fn default() -> Self {
-        Self { epsilon: 0.2, relaxation: 1.0, cells: 2048, couplings: 8, until: None }
+        Self { epsilon: 0.6, relaxation: 1.0, cells: 2048, couplings: 8, until: None }
     }
 }
 
