@@ -1,8 +1,8 @@
 //! `chreode fit`: how it is learned.
 
 use chreode_train::{
-    GrowthUse, HoldOutBy, LossConfig, MmdConfig, OptimiserConfig, Paths, Schedule, SinkhornConfig,
-    SlicedConfig, Standardise, Statistic, TrainConfig,
+    GrowthUse, HoldOutBy, LossConfig, MatchingConfig, MmdConfig, OptimiserConfig, Paths, Schedule,
+    SinkhornConfig, SlicedConfig, Standardise, Statistic, TrainConfig,
 };
 use clap::{Args, ValueEnum};
 
@@ -40,6 +40,15 @@ enum RateSchedule {
     Cosine,
 }
 
+/// How drift, noise and growth are learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Route {
+    /// From bridges between cells of neighbouring times that transport couples, without simulation
+    Matching,
+    /// From simulated paths and the gradient of their distance to the observed cells
+    Simulation,
+}
+
 /// Which paths are simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum PathsFrom {
@@ -66,6 +75,15 @@ enum Scaling {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub(crate) struct TrainingArgs {
+    /// Way to learn; either way simulated paths are compared with the cells held out
+    #[arg(long, value_enum, default_value = "simulation")]
+    route: Route,
+    /// With --route matching, so many of the last --steps are by simulation
+    #[arg(long, value_name = "N", default_value = "0")]
+    finetune: u64,
+    /// With --route matching, the entropic blur of the couplings, in squared units of the scaled state [default: 0.6]
+    #[arg(long, value_name = "BLUR", value_parser = values::positive)]
+    coupling_blur: Option<f64>,
     /// Distance between simulated and observed cells
     #[arg(long, value_enum, default_value = "energy")]
     loss: Loss,
@@ -173,8 +191,26 @@ impl TrainingArgs {
     /// The settings for data whose times are `gap` apart.
     pub(crate) fn config(&self, seed: u64, gap: f64, growth: GrowthUse) -> anyhow::Result<TrainConfig> {
         let loss = self.loss_config()?;
+        let matching = match self.route {
+            Route::Matching => {
+                let default = MatchingConfig::default();
+                Some(MatchingConfig {
+                    epsilon: self.coupling_blur.unwrap_or(default.epsilon),
+                    until: (self.finetune > 0).then(|| self.steps.saturating_sub(self.finetune)),
+                    ..default
+                })
+            }
+            Route::Simulation if self.finetune > 0 || self.coupling_blur.is_some() => {
+                return Err(bad_input(
+                    "--finetune and --coupling-blur are for matching",
+                    "leave them out, or choose --route matching",
+                ));
+            }
+            Route::Simulation => None,
+        };
         let config = TrainConfig {
             seed,
+            matching,
             steps: self.steps,
             time_budget: self.time_budget,
             batch: self.batch,

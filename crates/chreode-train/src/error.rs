@@ -112,6 +112,24 @@ pub enum TrainError {
         /// Its gradient.
         value: f64,
     },
+    /// A coupling of two times has no finite potentials.
+    #[error(
+        "the coupling of two times failed (residual {residual} after {iterations} iterations); try a larger `matching.epsilon`"
+    )]
+    Coupling {
+        /// Part by which the last iteration moved the row sums.
+        residual: f64,
+        /// Iterations done.
+        iterations: usize,
+    },
+    /// The model has no value at a point of a bridge, or its loss is not finite.
+    #[error("step {step}: matching: {source}; try a smaller `learning_rate`")]
+    Matching {
+        /// Training step, from zero.
+        step: u64,
+        /// What happened.
+        source: chreode_core::FieldError,
+    },
     /// A simulation outside training failed.
     #[error(transparent)]
     Solve(#[from] SolveError),

@@ -5,6 +5,8 @@
 //!   clouds, with gradients to states and weights; [`exact_transport`] of few points; [`squared_error`] of a measured series.
 //! * **Optimisers**: [`Optimiser`] (Adam, `AdamW`, `RMSprop`), [`clip_global_norm`], [`Schedule`], [`ParamAverage`];
 //!   [`minimise_curved`] (Levenberg-Marquardt) and [`minimise_smooth`] (BFGS) of deterministic functions within bounds.
+//! * **Couplings and matching**: [`Coupling`] of neighbouring times by unbalanced entropic transport;
+//!   [`MatchingConfig`] learns from bridges between coupled cells, without simulation.
 //! * **Engine**: [`CpuEngine`] simulates many paths and pulls a loss's gradient back to the parameters; with the feature `cuda`,
 //!   `CudaEngine` does on a device.
 //! * **Trainer**: [`Trainer`] fits a [`Model`] to [`Snapshots`], with hold-out, early stopping and states that
@@ -15,18 +17,21 @@
 //!
 //! Everything has the same bits for any number of threads.
 
+mod coupling;
 mod data;
 mod engine;
 mod error;
 mod evaluate;
 mod likelihood;
 mod loss;
+mod matching;
 mod model;
 mod optim;
 mod series;
 mod split;
 mod trainer;
 
+pub use coupling::{Coupling, CouplingConfig};
 pub use data::Snapshots;
 pub use engine::{CpuEngine, EngineError, Segment};
 #[cfg(feature = "cuda")]
@@ -39,6 +44,7 @@ pub use loss::{
     SlicedWasserstein, Statistic, effective_sample_size, exact_transport, normalise_log_weights,
     normalise_log_weights_vjp, squared_error,
 };
+pub use matching::MatchingConfig;
 pub use model::{Model, NoGrowth};
 pub use optim::{
     Curved, Minimum, Optimiser, OptimiserConfig, OptimiserError, ParamAverage, Schedule, Smooth, StopRule,

@@ -75,7 +75,7 @@ impl CudaEngine {
     /// An engine for these segments on a device.
     ///
     /// # Errors
-    /// [`CudaEngineError::Unsupported`] for a potential or production drift, chemical Langevin noise or a forcing;
+    /// [`CudaEngineError::Unsupported`] for a potential or production drift, chemical Langevin noise, a quadratic activation or a forcing;
     /// [`CudaEngineError::Segment`] with [`CudaError::DoesNotFit`], which says how many rows would fit.
     pub fn new(
         device: &Device,
@@ -239,26 +239,29 @@ fn ensemble_shape(model: &NeuralSde<f32>) -> Result<EnsembleShape, CudaEngineErr
     }
     let net =
         |inputs: usize, hidden: &[usize], outputs: usize, activation: chreode_linalg::Activation, offset| {
-            NetShape {
+            Ok::<_, CudaEngineError>(NetShape {
                 widths: [&[inputs][..], hidden, &[outputs]].concat(),
-                activation: kernel_activation(activation),
+                activation: kernel_activation(activation)?,
                 offset,
-            }
+            })
         };
-    let drift = net(d, &config.drift.hidden, d, config.drift.activation, 0);
+    let drift = net(d, &config.drift.hidden, d, config.drift.activation, 0)?;
     let noise = match &config.diffusion {
         DiffusionConfig::Diagonal { hidden, activation, .. } => {
-            net(d, hidden, d, *activation, drift.n_params())
+            net(d, hidden, d, *activation, drift.n_params())?
         }
         DiffusionConfig::Constant { .. } => {
-            net(0, &[], d, chreode_linalg::Activation::Identity, drift.n_params())
+            net(0, &[], d, chreode_linalg::Activation::Identity, drift.n_params())?
         }
         DiffusionConfig::Langevin { .. } => return unsupported("chemical Langevin noise"),
     };
-    let growth = config.growth.as_ref().map(|growth| GrowthShape {
-        net: net(d, &growth.hidden, 1, growth.activation, drift.n_params() + noise.n_params()),
-        unit: (growth.max_rate / config.time_scale) as f32,
-    });
+    let growth = match &config.growth {
+        Some(growth) => Some(GrowthShape {
+            net: net(d, &growth.hidden, 1, growth.activation, drift.n_params() + noise.n_params())?,
+            unit: (growth.max_rate / config.time_scale) as f32,
+        }),
+        None => None,
+    };
     let each = |f: &dyn Fn(f64) -> f64, values: &[f64]| values.iter().map(|&v| f(v) as f32).collect();
     Ok(EnsembleShape {
         drift,
@@ -272,13 +275,16 @@ fn ensemble_shape(model: &NeuralSde<f32>) -> Result<EnsembleShape, CudaEngineErr
     })
 }
 
-fn kernel_activation(activation: chreode_linalg::Activation) -> Activation {
-    match activation {
+fn kernel_activation(activation: chreode_linalg::Activation) -> Result<Activation, CudaEngineError> {
+    Ok(match activation {
         chreode_linalg::Activation::Identity => Activation::Identity,
         chreode_linalg::Activation::Tanh => Activation::Tanh,
         chreode_linalg::Activation::Sigmoid => Activation::Sigmoid,
         chreode_linalg::Activation::Softplus => Activation::Softplus,
         chreode_linalg::Activation::Silu => Activation::Silu,
         chreode_linalg::Activation::LeakyRelu => Activation::LeakyRelu,
-    }
+        chreode_linalg::Activation::Quadratic => {
+            return Err(CudaEngineError::Unsupported { what: "the quadratic activation" });
+        }
+    })
 }

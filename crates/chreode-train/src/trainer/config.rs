@@ -2,7 +2,7 @@
 
 use crate::optim::{OptimiserConfig, Schedule};
 use crate::split::HoldOutBy;
-use crate::{LossConfig, TrainError};
+use crate::{LossConfig, MatchingConfig, TrainError};
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides a training run beside data and model. All fields have defaults.
@@ -20,6 +20,9 @@ pub struct TrainConfig {
     pub batch: usize,
     /// Longest step of the simulation, in units of the times.
     pub dt: f64,
+    /// Learns from bridges between coupled cells before, or instead of, simulation; by simulation alone if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matching: Option<MatchingConfig>,
     /// Which paths are simulated.
     pub paths: Paths,
     /// The loss between simulated and observed cells at a target time.
@@ -64,6 +67,7 @@ impl Default for TrainConfig {
             time_budget: None,
             batch: 512,
             dt: 0.1,
+            matching: None,
             paths: Paths::default(),
             loss: LossConfig::default(),
             standardise: Standardise::default(),
@@ -193,6 +197,7 @@ impl TrainConfig {
             }
             _ => {}
         }
+        self.matching.as_ref().map_or(Ok(()), MatchingConfig::check)?;
         let setting = |(name, value, rule)| TrainError::Setting { name, value, rule };
         self.optimiser.check().map_err(setting)?;
         self.schedule.check().map_err(setting)

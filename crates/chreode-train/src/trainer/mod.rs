@@ -17,4 +17,4 @@ pub use observer::{Evaluation, NoObserver, Observer, Outcome, StepReport, StopRe
 pub use plan::{PlannedSegment, Target};
 pub use trainer::Trainer;
 
-pub(crate) use batch::scale;
+pub(crate) use batch::{gather, scale};

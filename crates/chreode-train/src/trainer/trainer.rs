@@ -7,12 +7,13 @@ use super::plan::{PlannedSegment, plan, training_times};
 use super::state::{Best, Identity, Numbers, State};
 use crate::data::{Fnv, Snapshots};
 use crate::engine::{CpuEngine, EngineError, Segment};
+use crate::matching::{Bridges, Regression};
 use crate::optim::{Optimiser, ParamAverage, clip_global_norm};
 use crate::split::Split;
 use crate::{
     CheckpointError, Cloud, CloudBar, CloudLoss, Model, NoGrowth, TrainError, effective_sample_size,
 };
-use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, Real, sub_seed};
+use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, NoiseKind, Real, sub_seed};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +46,7 @@ pub struct Trainer<T, S, G = NoGrowth> {
     model: Model<S, G>,
     loss: CloudLoss<T>,
     train: Pass<T, S, G>,
+    matching: Option<(Bridges<T>, Regression<T, S, G>)>,
     hold_out: Option<Pass<T, S, G>>,
     params: Vec<T>,
     gradient: Vec<T>,
@@ -103,6 +105,19 @@ where
         let plan = plan(&data.times, &kept, &config)?;
         let split = Split::draw(&data, config.hold_out, config.hold_out_by, config.seed)?;
         let inverse_scale = inverse_scales(&data, &split, &kept, config.standardise);
+        let matching = match &config.matching {
+            Some(settings) => {
+                let kind = model.sde.noise_kind();
+                if !matches!(kind, NoiseKind::Additive | NoiseKind::Separable | NoiseKind::Diagonal) {
+                    return off("matching", "is for a diagonal noise");
+                }
+                let bridges =
+                    Bridges::new(&data, &split, &kept, &inverse_scale, config.growth, settings, config.seed)?;
+                let regression = Regression::new(&model, &bridges, config.batch);
+                Some((bridges, regression))
+            }
+            None => None,
+        };
         let d = data.dim;
         let pass = |rows: &[Vec<u32>], paths: usize| -> Pass<T, S, G> {
             let segments =
@@ -134,6 +149,7 @@ where
             parameters: params.len() as u64,
             width: size_of::<T>() as u8,
         };
+        let terms = data.times.len() * data.times.len();
         Ok(Self {
             loss: CloudLoss::new(d, &config.loss)?,
             optimiser: Optimiser::new(config.optimiser, params.len()),
@@ -147,6 +163,7 @@ where
             inverse_scale,
             model,
             train,
+            matching,
             hold_out,
             params,
             step: 0,
@@ -154,7 +171,7 @@ where
             since_best: 0,
             seconds: 0.0,
             identity,
-            report: StepReport::default(),
+            report: StepReport { terms: Vec::with_capacity(terms), ..StepReport::default() },
         })
     }
 
@@ -169,6 +186,23 @@ where
 
     fn step_in_pool(&mut self) -> Result<(), TrainError> {
         let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.seed, "minibatch").wrapping_add(self.step));
+        let until = self.config.matching.as_ref().map(|m| m.until);
+        if let (Some(until), Some((bridges, regression))) = (until, &mut self.matching)
+            && until.is_none_or(|until| self.step < until)
+        {
+            let loss = regression.step(
+                bridges,
+                &self.data,
+                &self.inverse_scale,
+                self.model.non_negative,
+                &self.params,
+                BrownianIncrements::new(sub_seed(self.config.seed, "bridges")),
+                (self.step, &mut rng),
+                &mut self.gradient,
+                &mut self.report.terms,
+            )?;
+            return self.update(loss);
+        }
         let pass = &mut self.train;
         pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, &mut rng);
         let noise = BrownianIncrements::new(sub_seed(self.config.seed, "training noise"));
@@ -194,6 +228,12 @@ where
                 &mut self.gradient,
             )
             .map_err(|e| context.path_error(&pass.batch, e))?;
+        self.report.terms.clone_from(&pass.terms);
+        self.update(loss)
+    }
+
+    /// Moves the parameters by the gradient.
+    fn update(&mut self, loss: f64) -> Result<(), TrainError> {
         let max_norm = if self.config.clip_norm > 0.0 { self.config.clip_norm } else { f64::INFINITY };
         let norm = clip_global_norm(&mut self.gradient, max_norm);
         if !norm.is_finite() {
@@ -215,7 +255,6 @@ where
         self.step += 1;
         self.report.step = self.step;
         self.report.loss = loss;
-        self.report.terms.clone_from(&pass.terms);
         self.report.gradient_norm = norm;
         self.report.learning_rate = rate;
         Ok(())

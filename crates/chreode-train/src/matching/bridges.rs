@@ -1,0 +1,153 @@
+//! The pairs of cells that couplings join, drawn once.
+
+use super::MatchingConfig;
+use crate::coupling::{Coupling, CouplingConfig};
+use crate::split::{Sampler, Split};
+use crate::trainer::{gather, scale};
+use crate::{GrowthUse, Snapshots, TrainError};
+use chreode_core::{Real, sub_seed};
+use rand::{RngExt as _, SeedableRng};
+use rand_pcg::Pcg64;
+
+/// Pairs that are drawn for a start cell of mean weight.
+const PAIRS: f64 = 16.0;
+/// Least variance of a bridge as part of the blur: the logarithm of the noise stays bounded.
+const LEAST: f64 = 1e-3;
+
+/// Start and end of a bridge.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pair {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    /// Row of [`Gap::variance`] and [`Gap::log_growth`].
+    pub(crate) source: u32,
+}
+
+/// The bridges between two neighbouring times.
+#[derive(Debug, Clone)]
+pub(crate) struct Gap<T> {
+    /// Numbers of the two times.
+    pub(crate) times: [usize; 2],
+    /// Time between them.
+    pub(crate) span: f64,
+    pub(crate) pairs: Vec<Pair>,
+    /// For each coupled start cell the variance of a bridge over the whole gap, `[sources, d]`, in squared units of the state.
+    pub(crate) variance: Vec<T>,
+    /// For each coupled start cell the logarithm of its descendants relative to the mean, `[sources]`.
+    pub(crate) log_growth: Vec<T>,
+    /// Largest residual of the couplings.
+    pub(crate) residual: f64,
+}
+
+/// The bridges of all gaps.
+#[derive(Debug, Clone)]
+pub(crate) struct Bridges<T> {
+    pub(crate) gaps: Vec<Gap<T>>,
+}
+
+impl<T: Real> Bridges<T> {
+    /// Couples the training cells of neighbouring times `kept`: a function of data, split, settings and seed.
+    ///
+    /// # Errors
+    /// Those of [`Coupling::solve`].
+    pub(crate) fn new(
+        data: &Snapshots<T>,
+        split: &Split,
+        kept: &[usize],
+        inverse_scale: &[T],
+        growth: GrowthUse,
+        config: &MatchingConfig,
+        seed: u64,
+    ) -> Result<Self, TrainError> {
+        let mut rng = Pcg64::seed_from_u64(sub_seed(seed, "couplings"));
+        let gaps = kept
+            .windows(2)
+            .map(|times| gap(data, split, [times[0], times[1]], inverse_scale, growth, config, &mut rng))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { gaps })
+    }
+}
+
+fn gap<T: Real>(
+    data: &Snapshots<T>,
+    split: &Split,
+    times: [usize; 2],
+    inverse_scale: &[T],
+    growth: GrowthUse,
+    config: &MatchingConfig,
+    rng: &mut Pcg64,
+) -> Result<Gap<T>, TrainError> {
+    let d = data.dim;
+    let span = data.times[times[1]] - data.times[times[0]];
+    let mut samplers = times.map(|t| Sampler::new(&split.train[t]));
+    let sizes = [0, 1].map(|k| samplers[k].len().min(config.cells));
+    let all = samplers[0].len().max(samplers[1].len());
+    let couplings = all.div_ceil(config.cells).min(config.couplings);
+    let solver = CouplingConfig {
+        epsilon: config.epsilon,
+        relaxation: if growth == GrowthUse::None { f64::INFINITY } else { config.relaxation },
+        tolerance: 1e-3,
+        iterations: 500,
+    };
+    let mut gap =
+        Gap { times, span, pairs: Vec::new(), variance: Vec::new(), log_growth: Vec::new(), residual: 0.0 };
+    let mut rows = sizes.map(|n| vec![0; n]);
+    let mut states = sizes.map(|n| vec![T::ZERO; n * d]);
+    let mut plan = vec![T::ZERO; sizes[1]];
+    let (mut mean, mut square) = (vec![0.0; d], vec![0.0; d]);
+    for _ in 0..couplings {
+        for k in 0..2 {
+            samplers[k].draw(rng, &mut rows[k]);
+            gather(&data.states[times[k]], d, &rows[k], &mut states[k]);
+            scale(&mut states[k], inverse_scale);
+        }
+        let log_weights: Vec<T> = match growth {
+            GrowthUse::Column => {
+                rows[0].iter().map(|&r| T::c(span) * data.growth[times[0]][r as usize]).collect()
+            }
+            GrowthUse::None | GrowthUse::Learned => Vec::new(),
+        };
+        let coupling = Coupling::solve(d, &states[0], &log_weights, &states[1], &solver)?;
+        gap.residual = gap.residual.max(coupling.residual);
+        // Stratified over rows and within them: every cell gets the pairs that its mass deserves, up to one.
+        let mut carry = rng.random::<f64>();
+        for (i, &start) in rows[0].iter().enumerate() {
+            coupling.row(i, &mut plan);
+            let mass: f64 = plan.iter().map(|p| p.f64()).sum();
+            let mass = mass.max(f64::MIN_POSITIVE);
+            let source = gap.log_growth.len() as u32;
+            gap.log_growth.push(T::c((mass * sizes[0] as f64).ln()));
+            mean.fill(0.0);
+            square.fill(0.0);
+            for (p, y) in plan.iter().zip(states[1].chunks_exact(d)) {
+                let p = p.f64() / mass;
+                if p > 0.0 {
+                    for k in 0..d {
+                        let y = y[k].f64();
+                        mean[k] += p * y;
+                        square[k] += p * y * y;
+                    }
+                }
+            }
+            for k in 0..d {
+                let variance = square[k] - mean[k] * mean[k];
+                let unit = inverse_scale[k].f64().powi(2);
+                gap.variance.push(T::c(variance.clamp(LEAST * config.epsilon, config.epsilon) / unit));
+            }
+            let wanted = carry + PAIRS * mass * sizes[0] as f64;
+            let count = wanted.floor();
+            carry = wanted - count;
+            let (mut sum, mut j) = (plan[0].f64(), 0);
+            let shift = rng.random::<f64>();
+            for k in 0..count as usize {
+                let at = (k as f64 + shift) / count * mass;
+                while sum < at && j + 1 < plan.len() {
+                    j += 1;
+                    sum += plan[j].f64();
+                }
+                gap.pairs.push(Pair { start, end: rows[1][j], source });
+            }
+        }
+    }
+    Ok(gap)
+}

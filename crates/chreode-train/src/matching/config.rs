@@ -1,0 +1,47 @@
+//! Settings of training by matching.
+
+use crate::TrainError;
+use serde::{Deserialize, Serialize};
+
+/// How neighbouring times are coupled, and for how long a run learns from the couplings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MatchingConfig {
+    /// Entropic blur of the couplings, in squared units of the scaled states: larger couples wider.
+    pub epsilon: f64,
+    /// With growth, the price of a start cell that leaves more or fewer descendants than its rate says, in squared units of the
+    /// scaled states. Without growth every start cell counts the same.
+    pub relaxation: f64,
+    /// Cells of each time in one coupling; memory is its square.
+    pub cells: usize,
+    /// Most couplings between two times, each of other cells.
+    pub couplings: usize,
+    /// Updates after which the run goes on by simulation; never, if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+}
+
+impl Default for MatchingConfig {
+    fn default() -> Self {
+        Self { epsilon: 0.6, relaxation: 1.0, cells: 2048, couplings: 8, until: None }
+    }
+}
+
+impl MatchingConfig {
+    /// Checks every range.
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        let wrong = |name, value, rule| Err(TrainError::Setting { name, value, rule });
+        for (name, value) in [("matching.epsilon", self.epsilon), ("matching.relaxation", self.relaxation)] {
+            if !(value > 0.0 && value.is_finite()) {
+                return wrong(name, value, "must be finite and above zero");
+            }
+        }
+        if !(2..=1 << 14).contains(&self.cells) {
+            return wrong("matching.cells", self.cells as f64, "must be at least 2 and at most 2^14");
+        }
+        if self.couplings == 0 {
+            return wrong("matching.couplings", 0.0, "must be at least 1");
+        }
+        Ok(())
+    }
+}

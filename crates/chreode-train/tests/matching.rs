@@ -1,0 +1,185 @@
+//! Couplings against a dense reference, and what matching learns from snapshots of a known process.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod common;
+
+use chreode_core::{Diffusion, VectorField};
+use chreode_testkit::{CountingAllocator, allocations_in};
+use chreode_train::{
+    Coupling, CouplingConfig, GrowthUse, MatchingConfig, NoObserver, TrainConfig, TrainError, Trainer,
+};
+use std::sync::atomic::AtomicBool;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+fn on<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+}
+
+fn wave(n: usize, f: f64) -> Vec<f64> {
+    (0..n).map(|i| (i as f64 * f + f).sin()).collect()
+}
+
+/// The plan by plain scalings of the whole kernel, far beyond convergence, `[n, m]`.
+fn reference(x: &[f64], weights: &[f64], y: &[f64], epsilon: f64, relaxation: f64) -> Vec<f64> {
+    let (n, m) = (x.len() / 2, y.len() / 2);
+    let total: f64 = weights.iter().sum();
+    let kernel = |i: usize, j: usize| {
+        let r2 = (x[2 * i] - y[2 * j]).powi(2) + (x[2 * i + 1] - y[2 * j + 1]).powi(2);
+        (-0.5 * r2 / epsilon).exp() * weights[i] / total / m as f64
+    };
+    let power = if relaxation.is_finite() { relaxation / (relaxation + epsilon) } else { 1.0 };
+    let (mut u, mut v) = (vec![1.0; n], vec![1.0; m]);
+    for _ in 0..20_000 {
+        for i in 0..n {
+            let sum: f64 = (0..m).map(|j| kernel(i, j) * v[j]).sum();
+            u[i] = (weights[i] / total / sum).powf(power);
+        }
+        for j in 0..m {
+            let sum: f64 = (0..n).map(|i| kernel(i, j) * u[i]).sum();
+            v[j] = 1.0 / m as f64 / sum;
+        }
+    }
+    (0..n * m).map(|k| u[k / m] * kernel(k / m, k % m) * v[k % m]).collect()
+}
+
+#[test]
+fn plans_are_those_of_a_dense_reference() {
+    let (n, m) = (13, 19);
+    let (x, y) = (wave(2 * n, 1.7), wave(2 * m, 2.9));
+    let log_weights = wave(n, 0.6);
+    let weights: Vec<f64> = log_weights.iter().map(|w| w.exp()).collect();
+    for (epsilon, relaxation) in [(0.3, f64::INFINITY), (0.1, 1.0), (0.05, 0.2)] {
+        let config = CouplingConfig { epsilon, relaxation, tolerance: 1e-12, iterations: 20_000 };
+        let coupling = Coupling::solve(2, &x, &log_weights, &y, &config).unwrap();
+        let again = on(2, || Coupling::solve(2, &x, &log_weights, &y, &config).unwrap());
+        let expected = reference(&x, &weights, &y, epsilon, relaxation);
+        let narrow = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
+        let single = CouplingConfig { tolerance: 1e-5, ..config };
+        let single = Coupling::solve(2, &narrow(&x), &narrow(&log_weights), &narrow(&y), &single).unwrap();
+        let (mut row, mut other, mut row32) = (vec![0.0; m], vec![0.0; m], vec![0.0; m]);
+        for (i, expected) in expected.chunks(m).enumerate() {
+            coupling.row(i, &mut row);
+            again.row(i, &mut other);
+            single.row(i, &mut row32);
+            assert_eq!(row, other);
+            for ((p, q), e) in row.iter().zip(&row32).zip(expected) {
+                assert!((p - e).abs() < 1e-9, "{epsilon} {relaxation}: {p} {e}");
+                assert!((f64::from(*q) - e).abs() < 1e-5, "{epsilon} {relaxation}: {q} {e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn couplings_that_cannot_be() {
+    let config = CouplingConfig { epsilon: 0.1, relaxation: 1.0, tolerance: 1e-3, iterations: 10 };
+    let x = wave(10, 1.0);
+    let solve = |x: &[f64], w: &[f64], config: &CouplingConfig| {
+        Coupling::solve(2, x, w, &wave(6, 2.0), config).map(|_| ()).unwrap_err()
+    };
+    let none = CouplingConfig { epsilon: 0.0, ..config };
+    assert!(matches!(solve(&x, &[], &none), TrainError::Setting { name: "matching.epsilon", .. }));
+    assert!(matches!(solve(&x[..9], &[], &config), TrainError::Length { got: 9, .. }));
+    assert!(matches!(solve(&x, &[0.0; 3], &config), TrainError::Length { got: 3, expected: 5, .. }));
+    let mut nan = x.clone();
+    nan[3] = f64::NAN;
+    assert!(matches!(solve(&nan, &[], &config), TrainError::Coupling { .. }));
+}
+
+fn config(steps: u64) -> TrainConfig {
+    TrainConfig {
+        steps,
+        batch: 300,
+        dt: 0.05,
+        learning_rate: 1e-2,
+        evaluate_every: 50,
+        patience: 0,
+        matching: Some(MatchingConfig { cells: 400, ..MatchingConfig::default() }),
+        ..TrainConfig::default()
+    }
+}
+
+/// Drift and noise of two relaxing coordinates from snapshots, by regression alone.
+#[test]
+fn matching_recovers_a_relaxation() {
+    let data = common::snapshots::<f32>(&[0.0, 0.4, 0.8, 1.2], 1500, 3);
+    let mut sde = common::neural::<f32>(false);
+    let first = sde.init(1);
+    let mut settings = config(600);
+    settings.matching.as_mut().unwrap().epsilon = 0.1;
+    settings.matching.as_mut().unwrap().cells = 1500;
+    let mut trainer = Trainer::new(sde.clone(), first.clone(), data, settings).unwrap();
+    let before = trainer.evaluate().unwrap().unwrap().hold_out_loss;
+    let outcome = trainer.run(&mut NoObserver, &AtomicBool::new(false)).unwrap();
+    let after = outcome.best_loss.unwrap();
+    assert!(after < 0.1 * before, "{before} {after}");
+    let p = trainer.best_params();
+    // How large they are hangs on the blur, which sets the noise: the direction does not.
+    let (mut dot, mut own, mut true_norm) = (0.0, 0.0, 0.0);
+    for y in [[0.5_f32, -0.2], [1.0, 0.2], [0.2, -0.4], [0.8, 0.5]] {
+        let (mut f, mut g) = ([0.0; 2], [0.0; 2]);
+        sde.eval(0.0, &y, p, &mut f).unwrap();
+        sde.diffusion(0.0, &y, p, &mut g).unwrap();
+        for k in 0..2 {
+            let truth = common::TRUTH[3 * k].exp() * (common::TRUTH[3 * k + 1] - f64::from(y[k]));
+            dot += truth * f64::from(f[k]);
+            own += f64::from(f[k]).powi(2);
+            true_norm += truth * truth;
+            let ratio = f64::from(g[k]) / common::TRUTH[3 * k + 2].exp();
+            assert!((0.4..1.6).contains(&ratio), "noise {k} at {y:?}: {ratio} of the truth");
+        }
+    }
+    let cosine = dot / (own * true_norm).sqrt();
+    assert!(cosine > 0.95, "{cosine}");
+}
+
+/// One and two threads, and a run that is interrupted before and after simulation takes over.
+#[test]
+fn bits_do_not_depend_on_threads_or_interruptions() {
+    let settings = |steps| {
+        let mut settings = config(steps);
+        settings.matching.as_mut().unwrap().until = Some(6);
+        settings.growth = GrowthUse::Learned;
+        settings
+    };
+    let trainer = |steps| {
+        let sde = common::neural::<f32>(true);
+        let p = sde.init(1);
+        Trainer::new(sde, p, common::snapshots(&[0.0, 0.5, 1.0], 600, 1), settings(steps)).unwrap()
+    };
+    let run = |steps, threads, from: Option<Vec<u8>>| {
+        on(threads, || {
+            let mut trainer = trainer(steps);
+            if let Some(state) = from {
+                trainer.restore(&state).unwrap();
+            }
+            trainer.run(&mut NoObserver, &AtomicBool::new(false)).unwrap();
+            (trainer.save().unwrap(), trainer.params().to_vec())
+        })
+    };
+    let (_, whole) = run(10, 1, None);
+    assert_eq!(whole, run(10, 2, None).1);
+    for stop in [3, 8] {
+        let (state, _) = run(stop, 2, None);
+        assert_eq!(whole, run(10, 1, Some(state)).1, "stopped at {stop}");
+    }
+}
+
+#[test]
+fn steps_allocate_nothing() {
+    let sde = common::neural::<f32>(true);
+    let p = sde.init(1);
+    let settings = TrainConfig { growth: GrowthUse::Learned, ..config(10) };
+    let data = common::snapshots(&[0.0, 0.5, 1.0], 600, 1);
+    let count = on(1, || {
+        let mut trainer = Trainer::new(sde, p, data, settings).unwrap();
+        trainer.step().unwrap();
+        allocations_in(|| {
+            trainer.step().unwrap();
+        })
+        .0
+    });
+    assert_eq!(count, 0);
+}
