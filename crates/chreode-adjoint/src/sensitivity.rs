@@ -78,7 +78,7 @@ pub struct Task {
 impl Sensitivity {
     /// The way that takes the least time within the memory, and why, in one sentence.
     ///
-    /// Times are in units of one forward run, as measured with Tsit5, Radau5, Bdf and Euler-Maruyama. Sensitivities take about
+    /// Times are in units of one forward run, as measured with Tsit5, Radau5 and Euler-Maruyama (for Bdf the sweep alone is measured). Sensitivities take about
     /// `2 + 0.6 m` for `m` unknowns (implicit: `2 + 1.25 m`, Bdf: `2 + 0.9 m`), whatever the number of objectives; stochastic equations
     /// have none here. A discrete adjoint takes two for each objective and the steps that are taken again (implicit: six, since
     /// stages are solved again to rounding, and three for a step that is taken again; Bdf, which solves nothing again where all states

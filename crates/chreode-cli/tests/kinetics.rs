@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::fmt::Write as _;
+
 use common::chreode;
 
 const MODEL: &str = r#"<sbml xmlns="http://www.sbml.org/sbml/level2/version4" level="2" version="4"><model id="m">
@@ -106,7 +108,7 @@ fn a_problem_is_fitted() {
     let mut rows_of = String::from("observableId\tsimulationConditionId\tmeasurement\ttime\n");
     for i in 0..8 {
         let t = 0.5 * f64::from(i);
-        rows_of += &format!("obs\tx\t{}\t{t}\n", 3.0 * (-0.7 * t).exp());
+        writeln!(rows_of, "obs\tx\t{}\t{t}", 3.0 * (-0.7 * t).exp()).unwrap();
     }
     write("m.tsv", &rows_of);
     let run = |more: &[&str]| {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use chreode_kinetics::{
@@ -67,11 +68,9 @@ fn model(events: &str) -> String {
         ),
         reaction("lose", "C", "", &apply("times", &[&c, &ci("lose_rate"), &ci("C")])),
     ];
-    let parameters: String =
-        ["kf", "kb", "make_rate", "boost", "late", "lose_rate", "total", "limit", "dose"]
-            .iter()
-            .map(|id| format!("<parameter id=\"{id}\" value=\"1\" constant=\"false\"/>"))
-            .collect();
+    let parameters = ["kf", "kb", "make_rate", "boost", "late", "lose_rate", "total", "limit", "dose"]
+        .map(|id| format!("<parameter id=\"{id}\" value=\"1\" constant=\"false\"/>"))
+        .concat();
     let assignment = math(&apply("times", &[&ci("total"), &cn(0.75)]));
     format!(
         "<sbml xmlns=\"http://www.sbml.org/sbml/level3/version1/core\" level=\"3\" version=\"1\"><model id=\"m\">
@@ -274,11 +273,8 @@ fn line(folder: &Path) -> Objective {
     let parameters = "parameterId\tparameterScale\tlowerBound\tupperBound\tnominalValue\testimate\na\tlin\t-10\t10\t0\t1\nb\tlin\t0\t1.5\t1\t1\nloose\tlog10\t0.1\t10\t1\t1\n";
     let mut rows = String::from("observableId\tsimulationConditionId\tmeasurement\ttime\n");
     for i in 0..10 {
-        rows += &format!(
-            "y\tx\t{}\t{i}\nz\tx\t{}\t{i}\n",
-            if i % 2 == 0 { 2.5 } else { 3.5 },
-            1.45 * f64::from(i)
-        );
+        let (y, z) = (if i % 2 == 0 { 2.5 } else { 3.5 }, 1.45 * f64::from(i));
+        writeln!(rows, "y\tx\t{y}\t{i}\nz\tx\t{z}\t{i}").unwrap();
     }
     let observables = "observableId\tobservableFormula\tnoiseFormula\ny\ta\t0.5\nz\tz\t1\n";
     open(folder, &text, parameters, "conditionId\nx\n", observables, &rows)

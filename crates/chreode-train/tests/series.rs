@@ -1,8 +1,9 @@
 //! Fields learned from measured series.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::ops::ControlFlow;
 
-use chreode_core::{BrownianIncrements, VectorField, field};
+use chreode_core::{BrownianIncrements, Diffusion as _, VectorField, field};
 use chreode_linalg::Activation;
 use chreode_model::{DiffusionConfig, ModelConfig, NeuralSde};
 use chreode_solve::{Erk, SolveOptions, TSIT5, solve};
@@ -203,7 +204,6 @@ fn increments_give_back_drift_and_noise() {
     .unwrap();
     assert_eq!(fit.increments, [36_000, 4_000, 0]);
     assert!(fit.hold_out.is_some());
-    use chreode_core::Diffusion as _;
     for x in [0.0_f32, 0.5, 1.0, 1.5] {
         let (mut f, mut noise) = ([0.0_f32; 2], [0.0_f32; 2]);
         sde.drift_and_diffusion(0.0, &[x, 0.3], &fit.params, &mut f, &mut noise).unwrap();

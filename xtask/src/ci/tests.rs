@@ -21,7 +21,9 @@ pub(super) fn test(context: &mut Context) -> Result<Outcome> {
         return Ok(Outcome::Failed("the tests do not compile".into()));
     }
     let mut command = cargo();
+    // With the features of the whole workspace, so that the artefacts are those of the other steps.
     command.args(["test", "--release", "--workspace", "--exclude", STAND_IN, "--no-fail-fast"]);
+    command.args(["--features", "chreode-train/cuda"]);
     command.args(["--lib", "--bins", "--tests", "--", "--show-output"]);
     if let Some(python) = &context.python {
         command.env(PYTHON, python);

@@ -99,7 +99,7 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
             ("ode", "--budget") => ode.budget = positive(name, value()?)?,
             ("ode", "--cap") => ode.cap = Some(positive(name, value()?)?),
             ("ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train", "--python") => {
-                turns.python = Some(value()?.into())
+                turns.python = Some(value()?.into());
             }
             ("ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train", "--rounds") => {
                 turns.rounds = whole(name, value()?)?;

@@ -139,7 +139,7 @@ impl<F: Vjp<f64> + Clone + Send> Shooting<F> {
         });
         let tiles = tiles.collect();
         let atol = objective.scale.iter().map(|s| s * objective.tolerance).collect();
-        Self { tiles, windows, atol }
+        Self { windows, tiles, atol }
     }
 
     /// The windows, in the order of their start states.
