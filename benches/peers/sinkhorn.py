@@ -51,12 +51,11 @@ def with_ott(n):
     x, y = (jnp.asarray(c) for c in clouds(n))
     steps = levels(n)
     diameter = float(jnp.linalg.norm(jnp.maximum(x.max(0), y.max(0)) - jnp.minimum(x.min(0), y.min(0))))
-    batch = None if n <= 2048 else 1024
 
     def transport(p, q):
         # ott's cost is |x - y|^2: epsilon there is 2 blur^2, and the divergence is halved.
         epsilon = epsilon_scheduler.Epsilon(2 * BLUR**2, init=(diameter / BLUR) ** 2, decay=SCALING**2)
-        cloud = pointcloud.PointCloud(p, q, cost_fn=costs.SqEuclidean(), batch_size=batch, epsilon=epsilon)
+        cloud = pointcloud.PointCloud(p, q, cost_fn=costs.SqEuclidean(), epsilon=epsilon)
         solver = sinkhorn.Sinkhorn(
             threshold=-1.0, inner_iterations=1, min_iterations=steps, max_iterations=steps, use_danskin=True
         )
