@@ -19,7 +19,7 @@ fn parity() -> PathBuf {
 }
 
 #[test]
-#[ignore = "builds the stand-in driver once for each barrier"]
+#[ignore = "builds the stand-in driver once for each barrier: cargo xtask ci sweep"]
 fn every_missing_barrier_is_noticed() {
     if let Err(error @ StandInError::NoCompiler { .. }) = StandIn::load(Variant::Whole) {
         println!("skipped: {error}");

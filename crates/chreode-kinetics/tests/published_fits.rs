@@ -42,13 +42,13 @@ fn boehm_is_found_again() {
 }
 
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes minutes: cargo xtask ci sweep"]
 fn fujita_is_found_again() {
     check("Fujita_SciSignal2010");
 }
 
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "takes minutes: cargo xtask ci sweep"]
 fn raia_is_found_again() {
     check("Raia_CancerResearch2011");
 }
