@@ -1,7 +1,7 @@
 //! Stoichiometric hybrids `dx/dt = S (r_known(x; k) + r_θ(x))`: reactions whose rates are laws, nets, or both.
 //!
 //! Read `config.rs` (what a network is), `laws.rs` (known rates with their pull-backs; [`Rates`] is how a caller brings its own),
-//! `field.rs` (the field and its chemical Langevin noise), `reduced.rs` (coordinates without dependent species).
+//! `field.rs` (the field and its chemical Langevin noise; its traits in `field/traits.rs`), `reduced.rs` (coordinates without dependent species).
 //! Not here: models read from SBML (`chreode-kinetics`).
 
 mod config;
