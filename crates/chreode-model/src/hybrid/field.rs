@@ -27,7 +27,7 @@ use crate::{ConfigError, ModelError};
 /// (`net.`), and `log_molecule` with noise.
 ///
 /// # Shapes
-/// States `[n, d]`; noise, [`NoiseKind::General`] with one motion a reaction, `[n, d, reactions]`.
+/// States `[n, d]`; noise, [`NoiseKind::General`](chreode_core::NoiseKind::General) with one motion a reaction, `[n, d, reactions]`.
 ///
 /// ```
 /// use chreode_core::VectorField;
