@@ -42,7 +42,8 @@ pub(super) fn truncate<S: Number>(x: S) -> S {
     S::select(x.lt(S::c(0.0)), -((-x).floor()), x.floor())
 }
 
-/// `Γ(x + 1)`, which is `x!` for whole numbers; Lanczos' approximation, g = 7. Source: [PTVF07] section 6.1.
+/// `Γ(x + 1)`, which is `x!` for whole numbers; Lanczos' approximation in the form of [PTVF07] section 6.1, with
+/// P. Godfrey's coefficients for g = 7 (2001; 9 terms).
 pub(super) fn factorial<S: Number>(x: S) -> S {
     const COEFFICIENTS: [f64; 8] = [
         676.520_368_121_885_1,

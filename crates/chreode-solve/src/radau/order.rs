@@ -1,5 +1,5 @@
 //! How many stages the next step has: more while Newton's iteration converges so fast that they cost little, fewer when it does not.
-//! Source: [HW99] section 4.
+//! Source: [HW99], order selection.
 
 /// Newton's rate up to which, and from which on, the order changes.
 const RATE_TO_RAISE: f64 = 0.002;

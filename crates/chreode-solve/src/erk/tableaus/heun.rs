@@ -1,4 +1,4 @@
-//! Heun's method with Euler's embedded. Source: Heun (1900), Z. Math. Phys. 45, 23-38; [HNW93] table II.1.1.
+//! Heun's method with Euler's embedded. Source: Heun (1900), Z. Math. Phys. 45, 23-38.
 use crate::erk::tableau::{DenseOutput, ErkTableau};
 
 /// Heun's 2(1) pair (explicit trapezoidal rule); 2 stages.
