@@ -69,8 +69,11 @@ pub(crate) fn run(context: &Context, args: &KineticsArgs) -> anyhow::Result<()> 
     };
     // A fit forgives more than a comparison of simulations.
     let fits = ends(&["yaml", "yml"]) && !args.simulate;
-    let (rtol, atol) = if fits { (1e-7, 1e-11) } else { (1e-8, 1e-12) };
-    let tolerances = Tolerances { rtol: args.rtol.unwrap_or(rtol), atol: args.atol.unwrap_or(atol) };
+    let default = if fits { Tolerances { rtol: 1e-7, atol: 1e-11 } } else { Tolerances::default() };
+    let tolerances = Tolerances {
+        rtol: args.rtol.unwrap_or(default.rtol),
+        atol: args.atol.unwrap_or(default.atol),
+    };
     if !fits && args.fit.given() {
         let message = "--starts, --draws, --from-nominal, --method, --iterations, --seconds, --profiles and --force are for fits of problems";
         return Err(bad_input(message, "leave them out, or give a .yaml file without --simulate"));

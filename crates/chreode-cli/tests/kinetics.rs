@@ -44,6 +44,21 @@ fn a_model_is_saved_at_equal_steps() {
     }
 }
 
+/// What the help says that the tolerances are.
+#[test]
+fn simulations_have_the_tolerances_that_are_promised() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("model.xml"), MODEL).unwrap();
+    let run = |more: &[&str]| {
+        let args = ["kinetics", "model.xml", "--until", "10", "-o", "out.csv"];
+        chreode(dir.path()).args(args).args(more).assert().success();
+        std::fs::read_to_string(dir.path().join("out.csv")).unwrap()
+    };
+    let promised = run(&["--rtol", "1e-9", "--atol", "1e-13"]);
+    assert_eq!(run(&[]), promised);
+    assert_ne!(run(&["--rtol", "1e-8"]), promised);
+}
+
 #[test]
 fn a_problem_is_simulated_at_its_nominal_parameters() {
     let dir = tempfile::tempdir().unwrap();

@@ -104,6 +104,13 @@ fn errors_name_file_row_and_column() {
         "gone\t1.5",
         "row 1, simulationConditionId: there is no condition `gone`",
     );
+    check("measurements.tsv", "go\t1\t", "go\tNaN\t", "row 2, measurement: \"NaN\" is not a finite number");
+    check(
+        "measurements.tsv",
+        "go\t0.1\t",
+        "go\t-inf\t",
+        "row 3, measurement: \"-inf\" is not a finite number",
+    );
     check("measurements.tsv", "2.5", "soon", "row 2, time: \"soon\" is not a number");
     check("measurements.tsv", "scale\t0.2", "\t0.2", "row 2, observableParameters: 0 values, but `o` has 1");
     check(
@@ -113,6 +120,20 @@ fn errors_name_file_row_and_column() {
         "row 2, observableParameters: there is no number or parameter of the parameter table `skale`",
     );
     check("parameters.tsv", "log10", "log3", "row 1, parameterScale: \"log3\" is not lin, log or log10");
+    let files = [("observables.tsv", "lin", "log10"), ("measurements.tsv", "go\t1.5", "go\t0")];
+    write_all(folder.path());
+    for (file, from, to) in files {
+        let text = std::fs::read_to_string(folder.path().join(file)).unwrap();
+        std::fs::write(folder.path().join(file), text.replacen(from, to, 1)).unwrap();
+    }
+    let error = open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("row 1, measurement: \"0\" is not above zero"), "{error}");
+    write_all(folder.path());
+    let twice = ("parameter_file: parameters.tsv", "parameter_file: [parameters.tsv, parameters.tsv]");
+    let text = std::fs::read_to_string(folder.path().join("problem.yaml")).unwrap().replace(twice.0, twice.1);
+    std::fs::write(folder.path().join("problem.yaml"), text).unwrap();
+    let error = open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("row 1: the parameterId `k` was there before"), "{error}");
     check("parameters.tsv", "scale", "k", "row 2: the parameterId `k` was there before");
     check("parameters.tsv", "estimate", "fit", "there is no column `estimate`");
     check(

@@ -252,6 +252,79 @@ fn gradients_go_through_rest_before_a_condition_and_at_the_end() {
 }
 
 #[test]
+fn gradients_go_to_rest_after_an_event_in_between() {
+    // The run to rest is long: what happens in it happens at its time, not at the start.
+    let folder = tempfile::tempdir().unwrap();
+    let trigger = math(&apply("geq", &[TIME, &cn(1.0)]));
+    let half = math(&apply("times", &[&cn(0.5), &ci("A")]));
+    let event = format!(
+        "<listOfEvents><event id=\"e\" useValuesFromTriggerTime=\"true\"><trigger initialValue=\"true\" persistent=\"true\">{trigger}</trigger>
+<listOfEventAssignments><eventAssignment variable=\"A\">{half}</eventAssignment></listOfEventAssignments></event></listOfEvents>"
+    );
+    let parameters = PARAMETERS.replace("LIMIT", "50");
+    let rows = [("a", "", 0.5, "\t"), ("a", "", f64::INFINITY, "\t"), ("l", "", f64::INFINITY, "\t")];
+    drop(open(
+        folder.path(),
+        &model(&event),
+        &parameters,
+        "conditionId\nx\n",
+        OBSERVABLES,
+        &measurements(&rows),
+    ));
+    let tolerances = Tolerances { rtol: 1e-9, atol: 1e-12 };
+    let problem = Problem::open(&folder.path().join("problem.yaml"), tolerances).unwrap();
+    check_to(&mut Objective::new(problem).unwrap(), false, 1e-3, 1e-5);
+}
+
+/// X is made from nothing and lost by pairs, in units of `u`; the law also asks for a part that has no value at the start.
+fn from_nothing(folder: &Path, u: f64) -> Objective {
+    let x = format!(
+        "<apply><divide/>{}<cn type=\"e-notation\">1<sep/>{}</cn></apply>",
+        ci("X"),
+        u.log10().round()
+    );
+    let pairs = apply("times", &[&ci("lose"), &x, &x]);
+    // From 0/0 up: never below a half, where the law would change.
+    let part = apply("divide", &[&ci("X"), &apply("plus", &[&ci("X"), &ci("X")])]);
+    let known = apply("gt", &[&part, &cn(0.4)]);
+    let rate = format!(
+        "<piecewise><piece>{}{known}</piece><otherwise>{}</otherwise></piecewise>",
+        apply("minus", &[&ci("make"), &pairs]),
+        ci("make")
+    );
+    let rate =
+        apply("times", &[&format!("<cn type=\"e-notation\">1<sep/>{}</cn>", u.log10().round()), &rate]);
+    let model = format!(
+        "<sbml xmlns=\"http://www.sbml.org/sbml/level3/version1/core\" level=\"3\" version=\"1\"><model id=\"m\"><listOfParameters>
+<parameter id=\"X\" value=\"0\" constant=\"false\"/><parameter id=\"make\" value=\"1\" constant=\"true\"/><parameter id=\"lose\" value=\"1\" constant=\"true\"/></listOfParameters>
+<listOfRules><rateRule variable=\"X\">{}</rateRule></listOfRules></model></sbml>",
+        math(&rate)
+    );
+    let parameters = "parameterId\tparameterScale\tlowerBound\tupperBound\tnominalValue\testimate
+make\tlog10\t0.001\t1000\t0.7\t1\nlose\tlog10\t0.001\t1000\t0.4\t1\n";
+    let observables = format!("observableId\tobservableFormula\tnoiseFormula\nx\tX / {u:e}\t0.1\n");
+    let rows = [("x", "", 0.5, "\t"), ("x", "", 2.0, "\t"), ("x", "x", 1.0, "\t")];
+    open(folder, &model, parameters, "conditionId\nx\n", &observables, &measurements(&rows))
+}
+
+#[test]
+fn what_starts_from_nothing_is_as_exact_in_any_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |u: f64| {
+        let mut objective = from_nothing(folder.path(), u);
+        let x = objective.nominal();
+        let evaluation = objective.evaluate(&x).unwrap();
+        assert!((evaluation.value - objective.value(&x).unwrap()).abs() < 1e-8 * evaluation.value.abs());
+        evaluation
+    };
+    let (one, pico) = (of(1.0), of(1e-12));
+    assert!((one.value - pico.value).abs() < 1e-8 * one.value.abs(), "{} {}", one.value, pico.value);
+    for (a, b) in one.gradient.iter().zip(&pico.gradient) {
+        assert!((a - b).abs() < 1e-6 * one.gradient[0].abs(), "{:?} {:?}", one.gradient, pico.gradient);
+    }
+}
+
+#[test]
 fn adjoints_are_exact_where_rest_is_regular() {
     let folder = tempfile::tempdir().unwrap();
     let parameters = PARAMETERS.replace("LIMIT", "50").replace("1.7\t1", "1.7\t0");

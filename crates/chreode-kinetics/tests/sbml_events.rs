@@ -251,6 +251,28 @@ fn triggers_of_every_kind() {
 }
 
 #[test]
+fn doses_without_end_are_all_given() {
+    // What was given is gone long before the next dose, so that steps would be longer than many periods.
+    let events = [
+        when(
+            &once("(lt (minus t (times 0.7 (floor (divide t 0.7)))) 0.2)"),
+            "",
+            &[("x", "(plus x 1)"), ("n", "(plus n 1)")],
+        ),
+        when(&once("(geq (quotient t 3) 1)"), "", &[("late", "t")]),
+        when(&once("(lt (ceiling (minus t)) -1.5)"), "", &[("down", "t")]),
+    ];
+    let rules = rate("x", "(times -200 x)");
+    let model = Model::from_sbml(&model("x n late down", &rules, &events)).unwrap();
+    let run = Simulator::new(model, Tolerances::default()).trajectory(&[0.0, 1000.0], false).unwrap();
+    let last = |id: &str| run.column(id).unwrap()[1];
+    // At 0.7, 1.4, .., 999.6: at the start it held before.
+    assert_eq!(last("n"), 1428.0);
+    assert!((last("late") - 3.0).abs() < 1e-9);
+    assert!((last("down") - 2.0).abs() < 1e-9);
+}
+
+#[test]
 fn what_is_not_finite_stays_so() {
     // From the start, by an event, by the rate; the rest goes on.
     let events = [

@@ -293,6 +293,14 @@ fn degenerate_clouds() {
         loss.evaluate(Cloud::equal(&one), Cloud::equal(&[]), None),
         Err(LossError::Empty { what: "observed" })
     );
+    // Costs whose squares are infinite.
+    let far: Vec<f64> = normals(40, 3).iter().map(|v| v * 1e100).collect();
+    let got = SinkhornDivergence::new(d, SinkhornConfig::default()).unwrap().evaluate(
+        Cloud::equal(&far),
+        Cloud::equal(&far[..20]),
+        None,
+    );
+    assert!(matches!(got, Err(LossError::Overflow { .. })), "{got:?}");
     let huge = [1e30_f32, 0.0];
     assert!(matches!(
         loss.evaluate(Cloud::equal(&huge), Cloud::equal(&one), None),
@@ -322,6 +330,25 @@ fn weightless_points() {
     let without = loss.evaluate(Cloud::equal(&xf[d..]), Cloud::equal(&yf), None).unwrap();
     assert!((with.value - without.value).abs() < 1e-3 * without.value, "{with:?} {without:?}");
     assert_eq!(bar[..2], [0.0, 0.0]);
+    // Where the whole kernel counts: no other point sees this one.
+    let mut loss =
+        SinkhornDivergence::new(d, SinkhornConfig { blur: 0.5, ..SinkhornConfig::default() }).unwrap();
+    let with = loss.evaluate(Cloud::weighted(&xf, &lw), Cloud::equal(&yf), None).unwrap();
+    let without = loss.evaluate(Cloud::equal(&xf[d..]), Cloud::equal(&yf), None).unwrap();
+    assert!((with.value - without.value).abs() < 1e-3 * without.value, "{with:?} {without:?}");
+}
+
+/// Newton's steps do not lead further beyond the iterations that are asked for than the pass that judges the last one.
+#[test]
+fn iterations_end() {
+    let (x, y) = (normals(600, 1), normals(500, 2));
+    for max_iterations in 12..40 {
+        let config =
+            SinkhornConfig { max_iterations, blur: 0.01, tolerance: 1e-12, ..SinkhornConfig::default() };
+        let mut loss = SinkhornDivergence::new(2, config).unwrap();
+        let report = loss.evaluate(Cloud::equal(&x), Cloud::equal(&y), None).unwrap();
+        assert!(report.iterations <= max_iterations + 1, "{max_iterations}: {report:?}");
+    }
 }
 
 #[test]
@@ -330,7 +357,7 @@ fn refusals_and_honest_reports() {
         SinkhornConfig { blur: 0.0, ..SinkhornConfig::default() },
         SinkhornConfig { blur: f64::NAN, ..SinkhornConfig::default() },
         SinkhornConfig { reach: Some(0.0), ..SinkhornConfig::default() },
-        SinkhornConfig { scaling: 1.0, ..SinkhornConfig::default() },
+        SinkhornConfig { scaling: 0.99, ..SinkhornConfig::default() },
         SinkhornConfig { max_iterations: 0, ..SinkhornConfig::default() },
     ] {
         assert!(matches!(SinkhornDivergence::<f64>::new(2, bad), Err(LossError::Setting { .. })));

@@ -147,6 +147,11 @@ fn degenerate_clouds() {
     assert!(got.value.abs() < 1e-15 && got.plan == [(0, 0, 0.5), (1, 1, 0.5)], "{got:?}");
     let got = exact_transport(1, Cost::HalfSquare, Cloud::equal(&y), Cloud::weighted(&x, &lw)).unwrap();
     assert!(got.value.abs() < 1e-15 && got.g[2] + got.f[1] < 0.5 * 49.0_f64.powi(2) + 1e-9);
+    // What has no weight could be sent to where it is cheapest.
+    let got =
+        exact_transport(1, Cost::HalfSquare, Cloud::weighted(&x, &lw), Cloud::equal(&[0.3, 2.0])).unwrap();
+    let cheapest = (0.5 * 49.7_f64.powi(2) - got.g[0]).min(0.5 * 48.0_f64.powi(2) - got.g[1]);
+    assert!((got.f[2] - cheapest).abs() < 1e-9, "{got:?}");
     let empty = Err(LossError::Empty { what: "observed" });
     assert_eq!(exact_transport(1, Cost::Distance, Cloud::equal(&x), Cloud::equal(&[])), empty);
     let bad = exact_transport(1, Cost::Distance, Cloud::equal(&x), Cloud::equal(&[0.0, f64::NAN]));

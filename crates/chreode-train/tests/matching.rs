@@ -86,6 +86,8 @@ fn couplings_that_cannot_be() {
     let mut nan = x.clone();
     nan[3] = f64::NAN;
     assert!(matches!(solve(&nan, &[], &config), TrainError::Coupling { .. }));
+    nan[3] = f64::INFINITY;
+    assert!(matches!(solve(&nan, &[], &config), TrainError::Coupling { .. }));
 }
 
 fn config(steps: u64) -> TrainConfig {

@@ -225,9 +225,11 @@ impl Reader<'_> {
             "Min" => Op::Min,
             "ceil" => Op::Ceil,
             "sign" if operands.len() == 1 => {
-                let negative = Expr::Apply(Op::Lt, vec![operands.remove(0), Expr::Number(0.0)]);
-                let pieces = vec![(Expr::Number(-1.0), negative)];
-                return Ok(Expr::Piecewise(pieces, Some(Box::new(Expr::Number(1.0)))));
+                let x = operands.remove(0);
+                let beyond = |op| Expr::Apply(op, vec![x.clone(), Expr::Number(0.0)]);
+                let pieces = vec![(Expr::Number(-1.0), beyond(Op::Lt)), (Expr::Number(1.0), beyond(Op::Gt))];
+                // Zero has none, and what is not a number none either.
+                return Ok(Expr::Piecewise(pieces, Some(Box::new(x))));
             }
             _ => {
                 // `asin` is MathML's `arcsin`.
@@ -294,6 +296,8 @@ mod tests {
         assert!((at("asin(1) + tanh(.5)") - (1_f64.asin() + 0.5_f64.tanh())).abs() < 1e-15);
         assert!((at("acoth(2) - arccoth(2) + sec(1)") - 1.0 / 1_f64.cos()).abs() < 1e-15);
         assert_eq!(at("10 * sign(x) + sign(-x)"), 9.0);
+        assert_eq!(at("sign(x - x)"), 0.0);
+        assert!(at("sign(log(-x))").is_nan());
         assert_eq!(at("1.5E3 + 2e-1*0"), 1500.0);
         assert_eq!(at("(x > 1) + (x <= 1) + (x != 2 || x == 2 && !(x < 0))"), 2.0);
         assert_eq!(at("piecewise(1, time > 5, 2, time > 2, 3) + ln(exp(1))"), 3.0);

@@ -129,7 +129,7 @@ fn arctanh<S: Number>(x: S) -> S {
     S::select(x.lt(S::c(0.0)), -positive, positive)
 }
 
-/// `ln(1 + x)`, also for small `x >= 0`: by `2 artanh(x / (2 + x))`.
+/// `ln(1 + x)`, also for small `x`: by `2 artanh(x / (2 + x))`.
 fn ln_1p<S: Number>(x: S) -> S {
     let z = x / (x + 2.0);
     let s = z * z;
@@ -137,7 +137,7 @@ fn ln_1p<S: Number>(x: S) -> S {
     for k in (0..10).rev() {
         series = series * s + 1.0 / f64::from(2 * k + 1);
     }
-    S::select(x.lt(S::c(0.3)), series * z * 2.0, (x + 1.0).ln())
+    S::select(x.abs().lt(S::c(0.3)), series * z * 2.0, (x + 1.0).ln())
 }
 
 fn arcsin<S: Number>(x: S) -> S {
@@ -210,6 +210,11 @@ mod tests {
         }
         assert!((factorial::<f64>(0.5) - 0.5 * PI.sqrt()).abs() < 1e-14);
         assert_eq!(truncate::<f64>(-2.5), -2.0);
+        for outside in [-2.0, 1.01, 9.0] {
+            assert!(inverse::<f64>(Trig::Tan, Form::Hyperbolic, outside).is_nan());
+            assert!(inverse::<f64>(Trig::Cot, Form::Hyperbolic, 1.0 / outside).is_nan());
+        }
+        assert_eq!(inverse::<f64>(Trig::Tan, Form::Hyperbolic, 1.0), f64::INFINITY);
         for x in [f64::NAN, 0.0, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(equal::<f64>(x, x), !x.is_nan());
             assert!(

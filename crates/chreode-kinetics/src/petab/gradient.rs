@@ -11,6 +11,7 @@ use chreode_adjoint::{RunKind, Sensitivity, Task};
 use chreode_autodiff::Dual;
 use chreode_core::Number;
 
+use super::likelihood::above_zero;
 use super::problem::{Problem, Source};
 use super::simulate::{Place, Simulation};
 use super::tables::{NoiseDistribution, ParameterRow, Scale};
@@ -75,6 +76,7 @@ pub(super) fn residual(
         Scale::Log => m.ln(),
         Scale::Log10 => (m * std::f64::consts::LN_10).ln(),
     };
+    let noise = above_zero(noise);
     let r = difference / noise;
     let (value, by_r, by_noise, weight) = match distribution {
         NoiseDistribution::Normal => (
@@ -381,10 +383,10 @@ impl Objective {
     fn rest(&mut self, last: f64, start: Tangent) -> Result<Tangent, SimulationError> {
         let simulator = &mut self.problem.simulator;
         let rtol = simulator.tolerances.rtol;
-        let atol = simulator.absolute(&start.y);
         let m = start.columns();
         let plain = Start { y: start.y.clone(), p: start.p.clone() };
         let times = simulator.doublings(last, &plain)?;
+        let atol = simulator.absolute_of_run(0.0, &plain.y, &plain.p, &times);
         if simulator.model().is_autonomous() {
             let (mut before, mut quiet) = (Vec::new(), 0);
             let end = simulator.run(0.0, plain, &times, &mut |i, _, y, _| {

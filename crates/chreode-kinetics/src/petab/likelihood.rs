@@ -19,6 +19,11 @@ pub struct Likelihood {
     pub n: usize,
 }
 
+/// Noise that is not above zero has no density, whatever its square.
+pub(super) fn above_zero(noise: f64) -> f64 {
+    if noise > 0.0 { noise } else { f64::NAN }
+}
+
 impl Problem {
     /// The likelihood of the measurements, given a simulation. It is not finite where a simulation, a measurement or noise has no
     /// logarithm that is asked for.
@@ -27,6 +32,7 @@ impl Problem {
         for (i, measurement) in self.measurements.iter().enumerate() {
             let (scale, distribution) = self.comparisons[self.links[i].observable];
             let (m, s, noise) = (measurement.measurement, simulation.values[i], simulation.noise[i]);
+            let noise = above_zero(noise);
             let residual = (scale.scaled(m) - scale.scaled(s)) / noise;
             let slope = match scale {
                 Scale::Lin => 0.0,

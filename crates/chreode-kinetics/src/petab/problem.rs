@@ -7,8 +7,8 @@ use super::error::PetabError;
 use super::observables::{Observable, names, record};
 use super::read::{Tsv, read_yaml};
 use super::tables::{
-    self, COPIED, ConditionRow, Measurement, NoiseDistribution, ObservableRow, ParameterRow, Transformation,
-    Value,
+    self, COPIED, ConditionRow, Measurement, NoiseDistribution, ObservableRow, ParameterRow, Scale,
+    Transformation, Value,
 };
 use crate::error::KineticsError;
 use crate::model::{Location, Model, QuantityKind};
@@ -87,6 +87,10 @@ impl Problem {
                     }
                     mapped.insert(q, parameters.len());
                 }
+                if parameters.iter().any(|x| x.id == row.id) {
+                    let (row, column, id) = (i + 1, "parameterId", row.id);
+                    return Err(at(&path)(PetabError::Duplicate { row, column, id }));
+                }
                 parameters.push(row);
             }
             parameter_tables.push(tsv);
@@ -145,7 +149,9 @@ impl Problem {
             for measurement in tables::measurements(&tsv, 0).map_err(at(&path))? {
                 let link =
                     link(&measurement, &observables, &observable_of, (&conditions, &condition_of), &source);
-                links.push(link.map_err(at(&path))?);
+                let link = link.map_err(at(&path))?;
+                comparable(&measurement, comparisons[link.observable].0).map_err(at(&path))?;
+                links.push(link);
                 measurements.push(measurement);
             }
         }
@@ -262,6 +268,18 @@ fn constant(model: &Model, id: &str) -> Option<f64> {
         && matches!(quantity.location, Location::Param(_))
         && quantity.initial_assignment.is_none();
     (plain && !quantity.given.is_nan()).then_some(quantity.given)
+}
+
+/// The error if a measurement has no value on the scale on which it is compared.
+fn comparable(measurement: &Measurement, scale: Scale) -> Result<(), PetabError> {
+    let x = measurement.measurement;
+    let expected = match scale {
+        _ if !x.is_finite() => "a finite number",
+        Scale::Log | Scale::Log10 if x <= 0.0 => "above zero, which its observable's transformation asks for",
+        _ => return Ok(()),
+    };
+    let (row, column) = (measurement.row, "measurement".to_owned());
+    Err(PetabError::Cell { row, column, value: x.to_string(), expected })
 }
 
 /// Finds what a measurement names.

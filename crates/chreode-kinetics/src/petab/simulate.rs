@@ -161,7 +161,7 @@ impl Problem {
             times.extend(self.simulator.doublings(last, &start)?);
         }
         let (mut saved, mut last, mut quiet) = (Vec::new(), Vec::new(), 0);
-        let atol = self.simulator.absolute(&start.y);
+        let atol = self.simulator.absolute_of_run(0.0, &start.y, &start.p, &times);
         let rtol = self.simulator.tolerances.rtol;
         let end = self.simulator.run(0.0, start, &times, &mut |i, _, y, p| {
             if i < n_finite {

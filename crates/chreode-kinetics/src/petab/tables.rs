@@ -242,7 +242,8 @@ pub(super) fn measurements(tsv: &Tsv, first: usize) -> Result<Vec<Measurement>, 
                 });
                 values.collect()
             };
-            let time = row.number("time")?;
+            // No zero below zero: times are compared bit by bit.
+            let time = row.number("time")? + 0.0;
             if !(time >= 0.0) {
                 return Err(row.wrong("time", "zero, positive or inf"));
             }

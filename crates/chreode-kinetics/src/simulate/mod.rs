@@ -1,9 +1,10 @@
 //! Running a model: `field.rs` is what is integrated, `switches.rs` where formulas jump, `events.rs` what happens there, `run.rs` the
-//! loop over what lies between, `steady.rs` runs until nothing changes, `sensitivity/` takes derivatives
+//! loop over the pieces between (`piece.rs`), `steady.rs` runs until nothing changes, `sensitivity/` takes derivatives
 //! along.
 
 mod events;
 mod field;
+mod piece;
 mod run;
 mod sensitivity;
 mod steady;

@@ -1,14 +1,12 @@
 //! A run of a model: pieces of smooth integration between switches and events.
 
 use chreode_core::{Jacobian, VectorField};
-use chreode_solve::{
-    Bdf, Event, Observer, Radau, Rhs, SolveError, SolveOptions, StepRecord, StepSize, Stepper, Stopped,
-    solve_events,
-};
+use chreode_solve::{Bdf, Radau, Rhs, SolveError, Stepper};
 
 use super::events::{EventPrograms, EventState, Point};
 use super::field::RecordedField;
-use super::switches::{Switch, Switches};
+use super::piece::{Piece, horizon};
+use super::switches::Switches;
 use crate::SimulationError;
 use crate::model::{Model, Start};
 
@@ -30,12 +28,8 @@ impl Default for Tolerances {
 
 /// From so many states on, a method whose steps cost one factorisation is faster.
 pub(super) const LARGE: usize = 100;
-/// If signs of functions are watched, no step is longer than this part of the run.
-pub(super) const LONGEST_STEP: f64 = 0.01;
 /// How far ahead triggers are looked at, in units of the time or of the run's length.
 pub(super) const AHEAD: f64 = 1e-10;
-/// A run is as long as this many times what is left to the next time that is saved: those of a run to rest double without end.
-const LONGEST_LEAP: f64 = 1e3;
 /// No more stops in one run.
 pub(super) const MOST_STOPS: u64 = 1_000_000;
 
@@ -67,9 +61,24 @@ impl Simulator {
         (self.method)(self.field.dim())
     }
 
-    pub(crate) fn absolute(&self, y: &[f64]) -> f64 {
+    /// The absolute tolerance for a state.
+    pub(super) fn absolute(&self, y: &[f64]) -> f64 {
         let largest = y.iter().fold(0.0_f64, |m, y| m.max(y.abs()));
         self.tolerances.atol * if largest > 0.0 { largest.min(1.0) } else { 1.0 }
+    }
+
+    /// The absolute tolerance of a run from a state at `t` that saves at `times`. What starts from nothing is as large as it soon
+    /// becomes.
+    pub(crate) fn absolute_of_run(&mut self, t: f64, y: &[f64], p: &[f64], times: &[f64]) -> f64 {
+        if y.iter().any(|&y| y != 0.0) {
+            return self.absolute(y);
+        }
+        let span = horizon(t, times) - t;
+        let mut rates = vec![0.0; self.field.dim()];
+        // A field that is recorded does not fail.
+        let _ = self.field.eval(t, &vec![0.0; rates.len()], p, &mut rates);
+        rates.iter_mut().for_each(|x| *x = if x.is_finite() { *x * span } else { 0.0 });
+        self.absolute(&rates)
     }
 
     /// Runs from `t0` and tells `save(i, t, y, p)` at each of the times, which ascend from `t0`, until it answers false; what is saved at
@@ -82,14 +91,12 @@ impl Simulator {
         save: &mut dyn FnMut(usize, f64, &[f64], &[f64]) -> bool,
     ) -> Result<Start<f64>, SimulationError> {
         let Start { mut y, mut p } = start;
-        let rates = self.check_start(t0, &y, &p)?;
+        self.check_start(t0, &y, &p)?;
         check_times(t0, times)?;
         let d = self.model.n_states();
         y.resize(self.field.dim(), 0.0);
         let t1 = times.last().copied().unwrap_or(t0);
-        // What starts from nothing is as large as it soon becomes.
-        let reach: Vec<f64> = rates.iter().map(|rate| rate * (t1 - t0)).collect();
-        let atol = self.absolute(if y.iter().all(|&y| y == 0.0) { &reach } else { &y });
+        let atol = self.absolute_of_run(t0, &y, &p, times);
         let mut stepper = self.stepper();
         let mut events = EventState::new(&self.model);
         let (mut t, mut saved, mut stops, mut go_on) = (t0, 0, 0, true);
@@ -111,69 +118,31 @@ impl Simulator {
             if t >= t1 || !go_on {
                 break;
             }
-            far = t1.min(t + LONGEST_LEAP * (times[saved] - t));
+            far = horizon(t, times);
             if !self.model.events.is_empty() {
                 looked = self.look_ahead(&mut events, (t, far), &mut y, &mut p)?;
             }
             // What is not finite is not integrated.
             let frozen = self.field.freeze(t, &mut y, &p).map_err(SolveError::from)?;
-            let (times_of_jumps, watched) = self.switches.times((t, far), &p);
-            let end = times_of_jumps.first().copied().unwrap_or(far);
+            let (stop, timed) = self.switches.next((t, far), &p);
+            let end = stop.unwrap_or(far);
             let end = events.next().map_or(end, |next| end.min(next)).min(far);
-            // What is saved at the end is saved after what happens there.
-            let count = times[saved..].iter().take_while(|&&at| at < end).count();
-            let mut roots: Vec<Event<'_, f64>> = Vec::new();
-            let timed = watched.iter().map(|&k| self.switches.timed(k));
-            let switches: Vec<&Switch> = self.switches.roots.iter().chain(timed).collect();
-            for switch in &switches {
-                let (mut root, frozen) = (switch.root.clone(), &frozen);
-                // What is not a number has no sign.
-                let sign = move |t, y: &[f64], p: &[f64]| match root.values(t, &frozen.whole(y), p)[0] {
-                    x if x.is_nan() => 0.0,
-                    x => x,
-                };
-                roots.push(Event::new(sign).terminal());
-            }
-            let h_max = if roots.is_empty() { f64::INFINITY } else { LONGEST_STEP * (far - t0) };
-            let options = SolveOptions {
-                save_at: &times[saved..saved + count],
-                discontinuities: &[t, end],
-                step: StepSize::Adaptive { h0: None, h_max },
-                ..SolveOptions::tolerance(self.tolerances.rtol, atol)
+            let piece = Piece {
+                span: (t, end),
+                start: t0,
+                far,
+                times: &times[saved..],
+                rtol: self.tolerances.rtol,
+                atol,
             };
-            let (start, before, mut states) = (t, y.clone(), Vec::new());
-            let mut saver = Saver(|_, t, y: &[f64]| states.push((t, frozen.whole(&y[..d]))));
+            let switches = self.switches.watched(&timed);
             let rhs = &mut Rhs::Jacobian(&mut self.field as &mut dyn Jacobian<f64>);
-            let stats =
-                solve_events(rhs, &p, &mut y, (t, end), &mut *stepper, &options, &mut roots, &mut saver)?;
-            t = match stats.stopped {
-                Stopped::Event { t, .. } => t,
-                _ => end,
-            };
-            if let Stopped::Event { index, .. } = stats.stopped
-                && switches[index].jumps
-                && t - start > 1e-12 * t.abs().max(far - t0)
-            {
-                // The last step has seen the other side of the jump: once more, up to it.
-                y.copy_from_slice(&before);
-                states.clear();
-                let count = times[saved..saved + count].iter().take_while(|&&at| at < t).count();
-                let options = SolveOptions {
-                    save_at: &times[saved..saved + count],
-                    discontinuities: &[start, t],
-                    ..options
-                };
-                let mut saver = Saver(|_, t, y: &[f64]| states.push((t, frozen.whole(&y[..d]))));
-                solve_events(rhs, &p, &mut y, (start, t), &mut *stepper, &options, &mut [], &mut saver)?;
-            }
+            let whole = |y: &[f64]| frozen.whole(&y[..d]);
+            let states;
+            (t, states) = piece.integrate(rhs, &p, &mut y, &mut *stepper, &switches, &whole)?;
             self.field.thaw(&mut y);
-            // What is saved at the time of an event is saved after it, to within the rounding of that time.
-            let last = match stats.stopped {
-                Stopped::Event { .. } => t - AHEAD * t.abs().max(far - t),
-                _ => t,
-            };
-            for (at, y) in states.iter().filter(|(at, _)| *at < last) {
-                go_on = go_on && save(saved, *at, y, &p);
+            for (at, y) in states {
+                go_on = go_on && save(saved, at, &frozen.whole(&y[..d]), &p);
                 saved += 1;
             }
             stops += 1;
@@ -217,8 +186,8 @@ impl Simulator {
         Ok(t + step)
     }
 
-    /// The rates of change at the start; the error if a state has none, or no value.
-    pub(super) fn check_start(&mut self, t: f64, y: &[f64], p: &[f64]) -> Result<Vec<f64>, SimulationError> {
+    /// The error if a state has no rate of change at the start, or no value.
+    pub(super) fn check_start(&mut self, t: f64, y: &[f64], p: &[f64]) -> Result<(), SimulationError> {
         let needs = || -> Vec<String> {
             let ids = self.model.param_ids().zip(p).filter(|(_, x)| x.is_nan());
             ids.map(|(id, _)| id.to_owned()).collect()
@@ -235,8 +204,7 @@ impl Simulator {
         if let Some(i) = rates[..d].iter().position(|x| !x.is_finite()) {
             return Err(SimulationError::NoRate { id: id(i), value: rates[i], t, needs: needs() });
         }
-        rates.truncate(d);
-        Ok(rates)
+        Ok(())
     }
 }
 
@@ -253,14 +221,4 @@ pub(super) fn check_times(t0: f64, times: &[f64]) -> Result<(), SimulationError>
         before = t;
     }
     Ok(())
-}
-
-/// Passes saved states on.
-pub(super) struct Saver<F>(pub(super) F);
-
-impl<F: FnMut(usize, f64, &[f64])> Observer<f64> for Saver<F> {
-    fn step(&mut self, _record: StepRecord<'_, f64>) {}
-    fn save(&mut self, i: usize, t: f64, y: &[f64]) {
-        (self.0)(i, t, y);
-    }
 }

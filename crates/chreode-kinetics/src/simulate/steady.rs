@@ -56,7 +56,7 @@ impl Simulator {
         let d = y.len();
         y.resize(self.field.dim(), 0.0);
         let mut horizon = self.first_horizon(t, &y, &p)?;
-        let atol = self.absolute(&y);
+        let atol = self.absolute_of_run(t, &y[..d], &p, &[t + horizon]);
         let rtol = self.tolerances.rtol;
         let options = SolveOptions::tolerance(rtol, atol);
         let mut stepper = self.stepper();

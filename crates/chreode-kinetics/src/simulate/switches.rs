@@ -6,6 +6,11 @@ use super::field::Recorded;
 use crate::math::{Expr, Op};
 use crate::model::{Derivative, Formulas, Location, Model, Reading, Symbol};
 
+/// A time at which something is a whole number to this part has that number behind it.
+const SAME: f64 = 1e-13;
+/// A time is off by no more than so many units in the last place.
+const MOST_ROUNDING: u32 = 4;
+
 /// The sign changes that a run has to stop at.
 #[derive(Debug, Clone)]
 pub(super) struct Switches {
@@ -19,21 +24,68 @@ pub(super) struct Switches {
 #[derive(Debug, Clone)]
 pub(super) struct Switch {
     pub(super) root: Recorded,
+    /// What is whole where the function is zero, if it is the sine of that.
+    turns: Option<Recorded>,
     /// Whether the formula is one of the right-hand side, not only of a trigger.
     pub(super) jumps: bool,
+}
+
+/// Where a function of time changes its sign in a span.
+enum Crossing {
+    None,
+    At(f64),
+    /// It is not linear there.
+    Unknown,
+}
+
+impl Switch {
+    /// The first change of sign in a span, not at its start, if the function is linear there: it is looked at between these parts.
+    fn crossing(&mut self, span: (f64, f64), p: &[f64], [left, right]: [f64; 2]) -> Crossing {
+        let whole = self.turns.is_some();
+        let x = self.turns.as_mut().unwrap_or(&mut self.root);
+        // The states do not matter.
+        let y = vec![0.0; x.program.dim()];
+        let mut at = |t: f64| x.values(t, &y, p)[0];
+        let length = span.1 - span.0;
+        let times = [left, 0.2, 0.5, 0.7, right].map(|part| span.0 + part * length);
+        let [start, inner @ .., end] = times.map(&mut at);
+        let slope = (end - start) / (times[4] - times[0]);
+        let scale = 1e-10 * (start.abs() + end.abs());
+        let linear =
+            inner.iter().zip(&times[1..]).all(|(x, t)| (x - (start + slope * (t - times[0]))).abs() <= scale);
+        if start.is_nan() || end.is_nan() || linear && start == end {
+            return Crossing::None; // it is never seen to change
+        }
+        if !linear {
+            return Crossing::Unknown;
+        }
+        let first = start - slope * (times[0] - span.0);
+        let goal = match (whole, slope > 0.0) {
+            (false, _) => 0.0,
+            // The next whole number; the one of the start was there, if that was its time, to within rounding.
+            (true, true) => (first + SAME * first.abs().max(1.0)).floor() + 1.0,
+            (true, false) => (first - SAME * first.abs().max(1.0)).ceil() - 1.0,
+        };
+        // Each side alone, so that a zero at a round time has that time.
+        let mut t = times[0] + (goal - start) * ((times[4] - times[0]) / (end - start));
+        for _ in 0..MOST_ROUNDING {
+            // Where rounding left the time before the whole number, what is rounded down has not jumped yet.
+            if !whole || (at(t) - goal) * slope >= 0.0 {
+                break;
+            }
+            t = t.next_up();
+        }
+        if t > span.0 && t <= span.1 { Crossing::At(t) } else { Crossing::None }
+    }
 }
 
 impl Switches {
     pub(super) fn new(model: &Model) -> Self {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
         let mut look = |x: &Expr<Symbol>| {
+            // Formulas have no other identity than what they look like.
             x.visit(&mut |x| {
-                for root in roots(x) {
-                    // Formulas have no other identity than what they look like.
-                    if seen.insert(format!("{root:?}")) {
-                        found.push(root);
-                    }
-                }
+                found.extend(roots(x).into_iter().filter(|root| seen.insert(format!("{root:?}"))))
             });
         };
         for quantity in &model.quantities {
@@ -64,70 +116,75 @@ impl Switches {
         let (mut timed, mut of_states) = (Vec::new(), Vec::new());
         let all = found.into_iter().map(|x| (x, true)).chain(in_triggers.into_iter().map(|x| (x, false)));
         for (root, jumps) in all {
-            let readings = vec![Reading::Value(root)];
-            let root = Recorded::new(&Formulas { model, readings, n_extra: 0 });
+            let record =
+                |x| Recorded::new(&Formulas { model, readings: vec![Reading::Value(x)], n_extra: 0 });
+            let (root, turns) = match root {
+                Root::Zero(x) => (record(x), None),
+                Root::Whole(x) => (record(wave(x.clone())), Some(record(x))),
+            };
             let list = if root.sees_states() { &mut of_states } else { &mut timed };
-            list.push(Switch { root, jumps });
+            list.push(Switch { root, turns, jumps });
         }
         Self { timed, roots: of_states }
     }
 
-    /// For parameters `p`: the times in the span, without its start, at which something that is linear in time changes its sign, and
-    /// which of the others must be watched.
-    pub(super) fn times(&mut self, span: (f64, f64), p: &[f64]) -> (Vec<f64>, Vec<usize>) {
-        let (mut times, mut watched) = (Vec::new(), Vec::new());
-        let length = span.1 - span.0;
-        for (k, Switch { root, .. }) in self.timed.iter_mut().enumerate() {
-            // The states do not matter.
-            let y = vec![0.0; root.program.dim()];
-            let mut at = |part: f64| root.values(span.0 + part * length, &y, p)[0];
-            let (start, end) = (at(0.0), at(1.0));
-            let line = |part: f64| start + part * (end - start);
-            let scale = start.abs() + end.abs();
-            let linear = [0.2, 0.5, 0.7].iter().all(|&x| (at(x) - line(x)).abs() <= 1e-10 * scale);
-            if start.is_nan() || end.is_nan() || linear && start == end {
-                continue; // it is never seen to change
+    /// For parameters `p`: the first time in the span, after its start, at which something that is linear in time until then changes its
+    /// sign, and which of the others must be watched.
+    pub(super) fn next(&mut self, span: (f64, f64), p: &[f64]) -> (Option<f64>, Vec<usize>) {
+        let (mut first, mut parts) = (None, [0.0, 1.0]);
+        loop {
+            let (start, end) = (span.0, first.unwrap_or(span.1));
+            let (mut found, mut watched) = (None::<f64>, Vec::new());
+            for (k, switch) in self.timed.iter_mut().enumerate() {
+                match switch.crossing((start, end), p, parts) {
+                    Crossing::None => {}
+                    Crossing::At(t) => found = Some(found.map_or(t, |found| found.min(t))),
+                    Crossing::Unknown => watched.push(k),
+                }
             }
-            if !linear {
-                watched.push(k);
-                continue;
+            let earlier = found.filter(|&t| t < end);
+            if earlier.is_none() || watched.is_empty() {
+                return (earlier.or(found).or(first), watched);
             }
-            // Each side alone, so that a zero at a round time has that time.
-            let t = span.0 - start * (length / (end - start));
-            if t > span.0 && t <= span.1 {
-                times.push(t);
-            }
+            // What jumps at that time may be linear until then; at both ends it may have either side's value.
+            (first, parts) = (earlier, [0.1, 0.9]);
         }
-        times.sort_by(f64::total_cmp);
-        times.dedup();
-        (times, watched)
+    }
+
+    /// Functions of states, and those of time that [`next`](Self::next) says must be watched.
+    pub(super) fn watched(&self, timed: &[usize]) -> Vec<&Switch> {
+        self.roots.iter().chain(timed.iter().map(|&k| &self.timed[k])).collect()
     }
 
     /// All functions whose signs matter.
     pub(super) fn all(&self) -> impl Iterator<Item = &Recorded> {
         self.timed.iter().chain(&self.roots).map(|switch| &switch.root)
     }
-
-    /// The function of time that [`times`](Self::times) says must be watched.
-    pub(super) fn timed(&self, k: usize) -> &Switch {
-        &self.timed[k]
-    }
 }
 
-/// Functions that change their signs where this operation jumps.
-fn roots(x: &Expr<Symbol>) -> Vec<Expr<Symbol>> {
+/// Where an operation jumps: where this is zero, or a whole number.
+#[derive(Debug)]
+enum Root {
+    Zero(Expr<Symbol>),
+    Whole(Expr<Symbol>),
+}
+
+/// A function that changes its sign where `x` is a whole number.
+fn wave(x: Expr<Symbol>) -> Expr<Symbol> {
+    let turns = Expr::Apply(Op::Mul, vec![Expr::Number(std::f64::consts::PI), x]);
+    Expr::Apply(Op::Trig(crate::math::Trig::Sin, crate::math::Form::Circular), vec![turns])
+}
+
+/// Where this operation jumps.
+fn roots(x: &Expr<Symbol>) -> Vec<Root> {
     let Expr::Apply(op, operands) = x else { return Vec::new() };
-    let wave = |x: Expr<Symbol>| {
-        let turns = Expr::Apply(Op::Mul, vec![Expr::Number(std::f64::consts::PI), x]);
-        Expr::Apply(Op::Trig(crate::math::Trig::Sin, crate::math::Form::Circular), vec![turns])
-    };
     match op {
         _ if op.is_relation() => {
             let pairs = operands.windows(2);
-            pairs.map(|pair| Expr::Apply(Op::Sub, vec![pair[0].clone(), pair[1].clone()])).collect()
+            pairs.map(|x| Root::Zero(Expr::Apply(Op::Sub, vec![x[0].clone(), x[1].clone()]))).collect()
         }
-        Op::Floor | Op::Ceil => vec![wave(operands[0].clone())],
-        Op::Quotient | Op::Rem => vec![wave(Expr::Apply(Op::Div, operands.clone()))],
+        Op::Floor | Op::Ceil => vec![Root::Whole(operands[0].clone())],
+        Op::Quotient | Op::Rem => vec![Root::Whole(Expr::Apply(Op::Div, operands.clone()))],
         _ => Vec::new(),
     }
 }

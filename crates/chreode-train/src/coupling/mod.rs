@@ -97,6 +97,9 @@ impl<T: Real> Coupling<T> {
             .map(|row| row.iter().fold(0.0, |s: f64, c| s.max(c.f64())))
             .reduce(|| 0.0, f64::max);
 
+        if !largest.is_finite() {
+            return Err(TrainError::Coupling { residual: largest, iterations: 0 });
+        }
         // Potentials in units of the cost; the work space holds one row of exponents a job.
         let (mut f, mut g) = (vec![T::ZERO; n], vec![T::ZERO; m]);
         let (mut next, mut offset) = (vec![T::ZERO; n.max(m)], vec![T::ZERO; n.max(m)]);

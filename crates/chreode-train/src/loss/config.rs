@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// A loss between clouds and its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum LossConfig {
     /// [`EnergyDistance`].
     Energy {

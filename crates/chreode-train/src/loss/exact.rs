@@ -178,9 +178,13 @@ pub fn exact_transport<T: Real>(
             lacks[end] -= mass;
         }
     }
-    // Columns without weight were on no path: their potential is what the rows allow.
+    // Columns and rows without weight were on no path: their potential is what the others allow.
     for j in (0..m).filter(|&j| b[j] == 0.0) {
-        net.g[j] = (0..n).map(|i| net.cost[i * m + j] - net.f[i]).fold(f64::INFINITY, f64::min);
+        let rows = (0..n).filter(|&i| a[i] > 0.0);
+        net.g[j] = rows.map(|i| net.cost[i * m + j] - net.f[i]).fold(f64::INFINITY, f64::min);
+    }
+    for i in (0..n).filter(|&i| a[i] == 0.0) {
+        net.f[i] = (0..m).map(|j| net.cost[i * m + j] - net.g[j]).fold(f64::INFINITY, f64::min);
     }
     let value = a.iter().zip(&net.f).chain(b.iter().zip(&net.g)).map(|(w, f)| w * f).sum();
     let plan = (0..n * m).filter(|&k| net.flow[k] > 0.0);

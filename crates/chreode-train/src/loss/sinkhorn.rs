@@ -1,7 +1,8 @@
 //! Debiased Sinkhorn divergence between weighted clouds.
 //!
 //! `S(α, β) = OT(α, β) - OT(α, α) / 2 - OT(β, β) / 2` with entropic optimal transport of cost `|x - y|²/2` or
-//! `|x - y|` at `ε = blur^p`, balanced. Differentiable, zero if and only if the clouds agree; between the
+//! `|x - y|` at `ε = blur^p`, balanced, or with a penalty on the marginals (`reach`). Differentiable; balanced, it is zero if and
+//! only if the clouds agree. It lies between the
 //! Wasserstein distance (blur to 0) and a kernel distance (large blur).
 //! The gradient is the envelope theorem's, exact for converged potentials. Stopping early biases it and
 //! shrinks learned noise: hence a tolerance on the marginals instead of a number of iterations.
@@ -67,7 +68,7 @@ pub struct SinkhornConfig {
     pub reach: Option<f64>,
     /// Iterations stop when the marginals are off by less than this in total (L1; the mass is one).
     pub tolerance: f64,
-    /// Iterations stop here in any case, those of the annealing counted; the report then says what error was left.
+    /// Iterations stop here in any case, or one pass later, those of the annealing counted; the report then says what error was left.
     pub max_iterations: usize,
     /// Factor of the blur from one level of the annealing to the next, in (0, 1).
     pub scaling: f64,
@@ -110,8 +111,8 @@ impl SinkhornConfig {
         self.reach.map_or(Ok(()), |reach| above("reach", reach))?;
         above("tolerance", self.tolerance)?;
         above("max_iterations", self.max_iterations as f64)?;
-        if !(self.scaling > 0.0 && self.scaling < 1.0) {
-            let rule = "must lie between 0 and 1";
+        if !(self.scaling > 0.0 && self.scaling <= 0.95) {
+            let rule = "must lie between 0 and 0.95";
             return Err(LossError::Setting { name: "scaling", value: self.scaling, rule });
         }
         Ok(())

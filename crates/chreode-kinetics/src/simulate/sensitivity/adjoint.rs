@@ -39,18 +39,17 @@ impl Simulator {
         let d = self.field.dim();
         let t1 = times.last().copied().unwrap_or(t0);
         let method = if d >= LARGE { OdeMethod::Bdf } else { OdeMethod::Radau };
-        let atol = self.absolute(&y);
+        let atol = self.absolute_of_run(t0, &y, &p, times);
         let at_start = times.iter().take_while(|&&t| t <= t0).count();
         (0..at_start).for_each(|i| save(i, &y));
         let (mut saved, mut t) = (at_start, t0);
-        let (mut stops, watched) = self.switches.times((t0, t1), &p);
-        if !watched.is_empty() || !stops.is_empty() && self.switches.all().any(|root| root.sees(moves)) {
-            return Ok(None);
-        }
-        stops.retain(|&stop| stop < t1);
-        stops.push(t1);
         let mut pieces = Vec::new();
-        for end in stops.into_iter().filter(|&end| end > t0) {
+        while t < t1 {
+            let (stop, watched) = self.switches.next((t, t1), &p);
+            if !watched.is_empty() || stop.is_some() && self.switches.all().any(|root| root.sees(moves)) {
+                return Ok(None);
+            }
+            let end = stop.unwrap_or(t1);
             let count = times[saved..].iter().take_while(|&&at| at <= end).count();
             let options = SolveOptions {
                 save_at: &times[saved..saved + count],

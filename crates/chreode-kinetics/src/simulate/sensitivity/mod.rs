@@ -67,7 +67,7 @@ impl Derivatives {
         Self { entries: vec![0.0; pattern.len()], program: program.into(), pattern, assigned }
     }
 
-    /// Whether states see what the parameter in this place is.
+    /// The entries of a column of `[∂f/∂y | ∂f/∂p]`, with their rows.
     fn column(&self, j: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
         let first = self.pattern.col_starts()[j];
         self.pattern.column(j).iter().enumerate().map(move |(k, &i)| (i, self.entries[first + k]))

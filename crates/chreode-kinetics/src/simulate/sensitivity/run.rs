@@ -1,13 +1,14 @@
 //! The loop of a run with sensitivities: as that without (`simulate/run.rs`), with a jump at each stop.
 
 use chreode_core::{Jacobian, VectorField};
-use chreode_solve::{Bdf, Event, Rhs, SolveOptions, StepSize, Stepper, Stopped, solve_events};
+use chreode_solve::{Bdf, Rhs, Stepper};
 
 use super::field::SensitiveField;
 use super::{Derivatives, Tangent};
 use crate::SimulationError;
 use crate::simulate::events::{EventState, Point};
-use crate::simulate::run::{AHEAD, LONGEST_STEP, MOST_STOPS, Saver, Simulator, check_times};
+use crate::simulate::piece::{Piece, horizon};
+use crate::simulate::run::{AHEAD, MOST_STOPS, Simulator, check_times};
 
 /// Fields that differ by less than this part on both sides of a stop do not jump there.
 const NO_JUMP: f64 = 1e-7;
@@ -49,13 +50,14 @@ impl Simulator {
             return Ok(start);
         }
         let t1 = times.last().copied().unwrap_or(t0);
-        let atol = self.absolute(&start.y);
+        let atol = self.absolute_of_run(t0, &start.y, &start.p, times);
         let mut stepper = self.sensitive_stepper(m);
         let mut events = EventState::new(&self.model);
         let (mut t, mut saved, mut stops, mut go_on) = (t0, 0, 0, true);
         let mut at = start;
+        let mut far = horizon(t0, times);
         loop {
-            let aside = AHEAD * t.abs().max(t1 - t0);
+            let aside = AHEAD * t.abs().max(far - t0);
             let old = if stops > 0 { self.beside(t, -aside, &at.y, &at.p)? } else { vec![0.0; d] };
             let moves = if stops > 0 { None } else { Some(vec![0.0; m]) };
             let (mut y, mut p) = (at.y.clone(), at.p.clone());
@@ -70,7 +72,9 @@ impl Simulator {
             if t >= t1 || !go_on {
                 break;
             }
+            far = horizon(t, times);
             if !self.model.events.is_empty() {
+                let aside = AHEAD * t.abs().max(far - t0);
                 // Triggers that hold after this time, but not yet at it.
                 let (field, mut rates) = (&mut self.field, vec![0.0; d]);
                 let mut ahead = |t: f64, y: &[f64], p: &[f64]| {
@@ -85,48 +89,33 @@ impl Simulator {
                     self.pass(derivatives, (t, aside), &mut at, (&y, &p), &events.executed_now, old, moves)?;
                 }
             }
-            let (times_of_jumps, watched) = self.switches.times((t, t1), &at.p);
-            let end = times_of_jumps.first().copied().unwrap_or(t1);
-            let end = events.next().map_or(end, |next| end.min(next)).min(t1);
-            let count = times[saved..].iter().take_while(|&&at| at < end).count();
-            let mut roots: Vec<Event<'_, f64>> = Vec::new();
-            let timed = watched.iter().map(|&k| self.switches.timed(k));
-            for switch in self.switches.roots.iter().chain(timed) {
-                let mut root = switch.root.clone();
-                roots.push(
-                    Event::new(move |t, z: &[f64], p: &[f64]| root.values(t, &z[..d], p)[0]).terminal(),
-                );
-            }
-            let h_max = if roots.is_empty() { f64::INFINITY } else { LONGEST_STEP * (t1 - t0) };
-            let options = SolveOptions {
-                save_at: &times[saved..saved + count],
-                discontinuities: &[t, end],
-                step: StepSize::Adaptive { h0: None, h_max },
-                ..SolveOptions::tolerance(self.tolerances.rtol, atol)
+            let (stop, timed) = self.switches.next((t, far), &at.p);
+            let end = stop.unwrap_or(far);
+            let end = events.next().map_or(end, |next| end.min(next)).min(far);
+            let piece = Piece {
+                span: (t, end),
+                start: t0,
+                far,
+                times: &times[saved..],
+                rtol: self.tolerances.rtol,
+                atol,
             };
-            let Tangent { y, p, s, q } = at;
-            let mut z = y;
-            z.extend(s);
-            // What is told, and then what goes on.
-            let mut told = Tangent { y: vec![0.0; d], p, s: vec![0.0; m * d], q };
-            let p = told.p.clone();
-            let mut field = SensitiveField::new(&mut self.field, derivatives, &told.q, m, None);
-            let mut saver = Saver(|i: usize, t: f64, z: &[f64]| {
-                told.y.copy_from_slice(&z[..d]);
-                told.s.copy_from_slice(&z[d..]);
-                go_on = go_on && save(saved + i, t, &told);
-            });
+            let switches = self.switches.watched(&timed);
+            let mut z = std::mem::take(&mut at.y);
+            z.append(&mut at.s);
+            let mut field = SensitiveField::new(&mut self.field, derivatives, &at.q, m, None);
             let rhs = &mut Rhs::Jacobian(&mut field as &mut dyn Jacobian<f64>);
-            let stats =
-                solve_events(rhs, &p, &mut z, (t, end), &mut *stepper, &options, &mut roots, &mut saver)?;
-            told.y.copy_from_slice(&z[..d]);
-            told.s.copy_from_slice(&z[d..]);
-            at = told;
-            t = match stats.stopped {
-                Stopped::Event { t, .. } => t,
-                _ => end,
-            };
-            saved += times[saved..saved + count].iter().take_while(|&&at| at <= t).count();
+            let whole = |z: &[f64]| z[..d].to_vec();
+            let states;
+            (t, states) = piece.integrate(rhs, &at.p, &mut z, &mut *stepper, &switches, &whole)?;
+            for (time, mut z) in states {
+                at.s = z.split_off(d);
+                at.y = z;
+                go_on = go_on && save(saved, time, &at);
+                saved += 1;
+            }
+            at.s = z.split_off(d);
+            at.y = z;
             stops += 1;
             if stops > MOST_STOPS {
                 return Err(SimulationError::TooManyEvents { limit: MOST_STOPS, t });

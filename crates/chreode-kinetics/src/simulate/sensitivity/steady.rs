@@ -111,7 +111,7 @@ impl Simulator {
         let mut z = y;
         z.extend(s);
         let mut horizon = self.first_horizon(t, &z[..d], &p)?;
-        let (rtol, atol) = (self.tolerances.rtol, self.absolute(&z[..d]));
+        let (rtol, atol) = (self.tolerances.rtol, self.absolute_of_run(t, &z[..d], &p, &[t + horizon]));
         let options = SolveOptions::tolerance(rtol, atol);
         let mut stepper = self.sensitive_stepper(m);
         let (mut passed, mut quiet) = (0.0, 0);

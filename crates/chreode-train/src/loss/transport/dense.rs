@@ -252,6 +252,10 @@ impl<T: Real> Dense<T> {
                         gibbs_row(cost, h, p.y.weights, T::c(*f - source.shift(i + q)), inv, kernel).f64();
                     let mut from = *f;
                     let says = sum > 0.0 && sum.is_finite();
+                    if !says && p.symmetric && a == 0.0 {
+                        // No other point sees it, and its own potential may stay.
+                        continue;
+                    }
                     if !says && !p.symmetric {
                         // It says nothing: the potential is found anew.
                         *f = p.softmin(i + q, old_g, epsilon);
@@ -288,7 +292,8 @@ impl<T: Real> Dense<T> {
                 *g = p.swapped().softmin(j, f, epsilon);
             }
         }
-        error.max(other)
+        // Not `max` alone: what is not a number must be told.
+        if error.is_nan() { error } else { error.max(other) }
     }
 
     /// Fits the rows exactly and adds their pulls, as [`Transport`](super::Transport) says.

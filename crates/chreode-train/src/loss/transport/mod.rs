@@ -159,12 +159,16 @@ impl<T: Real> Transport<T> {
             return self.iterate(p, epsilon, config.tolerance, config.max_iterations);
         }
         let spread = if warm { self.unrest(p, epsilon) } else { self.first_guess(p) };
+        if !spread.is_finite() {
+            return Err(LossError::Overflow { value: spread });
+        }
         let ratio = config.cost.power(config.scaling);
         let (mut level, mut used) = (spread.max(epsilon), 0);
         while level > epsilon {
             self.choose(p, level, false);
             let left = (config.max_iterations / 2).saturating_sub(used);
             let most = left.min(if self.listed { config.max_iterations / LEVEL_SHARE } else { DENSE_PASSES });
+            // Levels without iterations still list their pairs, and give points that have none a potential.
             if most > 0 {
                 used += self.iterate(p, level, config.tolerance, most)?.iterations;
             }
@@ -265,6 +269,7 @@ impl<T: Real> Transport<T> {
             if !error.is_finite() {
                 return Err(LossError::Overflow { value: error });
             }
+            // No stop where the error does not fall for long: at a small ε Newton's steps go through such valleys.
             let mut done = (error < tolerance && !self.sparse.clipped()) || iteration >= most;
             if self.sparse.clipped() && !done {
                 self.sparse.absorb(&mut self.f, &mut self.g, epsilon);
@@ -276,6 +281,13 @@ impl<T: Real> Transport<T> {
                 self.list(p, epsilon, 1.5 * least, true);
                 // What the list lacked may be what made the marginals fit.
                 done = iteration >= most;
+                if done {
+                    error = if self.listed {
+                        self.sparse.pass(p, &self.f, &self.g, epsilon)
+                    } else {
+                        self.dense.pass(p, &mut self.f, &mut self.g, epsilon, 1.0)
+                    };
+                }
             }
             if done {
                 if self.listed {
@@ -293,7 +305,7 @@ impl<T: Real> Transport<T> {
         }
     }
 
-    /// After [`solve`](Self::solve): fits the rows exactly and adds `scale · a_i Σ_j π_ij / a_i ∂C/∂x_i` to `bar`, if it is not empty;
+    /// After [`solve`](Self::solve): fits the rows exactly and adds `scale · Σ_j π_ij ∂C_ij/∂x_i` to `bar`, if it is not empty;
     /// returns the dual value.
     pub(crate) fn finish_rows(&mut self, p: &Problem<'_, T>, epsilon: f64, scale: f64, bar: &mut [T]) -> f64 {
         self.finish(p, epsilon, scale, bar, false);

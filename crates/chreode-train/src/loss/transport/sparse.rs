@@ -377,7 +377,9 @@ impl Sparse {
         self.rows.sums(&self.y.weighted, &mut self.x.sum);
         let error = self.x.step(p, p.x.weights, f, epsilon, 1.0);
         self.columns.sums(&self.x.weighted, &mut self.y.sum);
-        error.max(self.y.step(p, p.y.weights, g, epsilon, 1.0))
+        let other = self.y.step(p, p.y.weights, g, epsilon, 1.0);
+        // Not `max` alone: what is not a number must be told.
+        if error.is_nan() { error } else { error.max(other) }
     }
 
     /// A step of Newton's method for the dual problem in the logarithms of the scalings. The columns are eliminated; conjugate gradients
