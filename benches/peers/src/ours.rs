@@ -2,8 +2,8 @@
 
 use chreode_core::{FieldError, Jacobian, Sparsity, VectorField};
 use chreode_solve::{
-    Bdf, DOP853, DOPRI5, Erk, ErkTableau, Radau5, SolveOptions, Stepper, TSIT5, VERN7, VERN8, VERN9, solve,
-    solve_with_jacobian,
+    AutoSwitch, Bdf, DOP853, DOPRI5, Erk, ErkTableau, Esdirk, KENCARP4, RODAS5P, Radau, Radau5, Rosenbrock,
+    SolveOptions, Stepper, TSIT5, VERN7, VERN8, VERN9, solve, solve_with_jacobian,
 };
 
 use crate::problem::{Kind, Problem, TooLong};
@@ -20,13 +20,32 @@ pub fn solvers(problem: &Problem) -> Vec<Solver> {
             Solver::ours("chreode Vern8", |p, rtol, atol| explicit(&VERN8, p, rtol, atol)),
             Solver::ours("chreode Vern9", |p, rtol, atol| explicit(&VERN9, p, rtol, atol)),
         ],
-        Kind::Stiff | Kind::Sparse => vec![
-            Solver::ours("chreode Radau5", |p, rtol, atol| {
-                implicit(&mut Radau5::new(1, p.dim()), p, rtol, atol)
-            }),
-            Solver::ours("chreode Bdf", |p, rtol, atol| implicit(&mut Bdf::new(1, p.dim()), p, rtol, atol)),
-        ],
+        Kind::Stiff => {
+            let mut all = stiff();
+            // Explicit where the solution moves by itself; a line or a square of cells is stiff from its first step on.
+            all.push(Solver::ours("chreode AutoSwitch", |p, rtol, atol| {
+                let (explicit, radau) = (Erk::new(&TSIT5, 1, p.dim()), Radau::new(1, p.dim()));
+                implicit(&mut AutoSwitch::new(explicit, radau), p, rtol, atol)
+            }));
+            all
+        }
+        Kind::Sparse => stiff(),
     }
+}
+
+/// Implicit methods: Radau of fixed order 5 and of changing order (5, 9, 13), and one of each other family.
+fn stiff() -> Vec<Solver> {
+    vec![
+        Solver::ours("chreode Radau5", |p, rtol, atol| implicit(&mut Radau5::new(1, p.dim()), p, rtol, atol)),
+        Solver::ours("chreode Radau", |p, rtol, atol| implicit(&mut Radau::new(1, p.dim()), p, rtol, atol)),
+        Solver::ours("chreode Bdf", |p, rtol, atol| implicit(&mut Bdf::new(1, p.dim()), p, rtol, atol)),
+        Solver::ours("chreode Rodas5P", |p, rtol, atol| {
+            implicit(&mut Rosenbrock::new(&RODAS5P, 1, p.dim()), p, rtol, atol)
+        }),
+        Solver::ours("chreode KenCarp4", |p, rtol, atol| {
+            implicit(&mut Esdirk::new(&KENCARP4, 1, p.dim()), p, rtol, atol)
+        }),
+    ]
 }
 
 fn options(rtol: f64, atol: f64) -> SolveOptions<'static> {

@@ -5,7 +5,7 @@
 use chreode_adjoint::{AdjointError, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint};
 use chreode_core::{FieldError, Real, VectorField, Vjp};
 use chreode_solve::{
-    Bdf, DOP853, Erk, Radau5, Rhs, SolveOptions, Stepper, TSIT5, VERN7, solve_with_jacobian,
+    Bdf, DOP853, Erk, Radau5, Rhs, SolveError, SolveOptions, Stepper, TSIT5, VERN7, solve_with_jacobian,
 };
 use chreode_testkit::{LotkaVolterra, Smooth, SmoothField, corpus};
 use proptest::prelude::*;
@@ -279,7 +279,7 @@ fn discontinuities() {
 }
 
 #[test]
-fn errors_and_empty_runs() {
+fn errors() {
     let (p, options) = ([1.5, 1.0, 0.75, 3.0], SolveOptions::default());
     for method in [Interpolating, Gauss, Backsolve] {
         let mut f = SmoothField(LotkaVolterra);
@@ -291,17 +291,27 @@ fn errors_and_empty_runs() {
         let (erk, nothing) = (&mut Erk::new(&TSIT5, 1, 2), &mut |_: usize, _: f64, _: &[f64]| {});
         let saving = SolveOptions { save_at: &[1.0], ..options };
         let rhs = &mut Rhs::Field(&mut f);
-        let short = adjoint.forward(rhs, &p[..3], &mut [1.0, 0.5], (1.0, 1.0), erk, &saving, nothing);
+        let mut forward = |p: &[f64], t0: f64| {
+            adjoint.forward(rhs, p, &mut [1.0, 0.5], (t0, 1.0), erk, &saving, nothing).map(|_| ())
+        };
+        let short = forward(&p[..3], 0.0);
         assert!(matches!(short, Err(AdjointError::ShapeMismatch { expected: 4, got: 3, .. })));
-        adjoint.forward(rhs, &p, &mut [1.0, 0.5], (1.0, 1.0), erk, &saving, nothing).unwrap();
-        let mut backward =
-            |bar: &[f64]| adjoint.backward(&mut f, &p, &mut back, &options, &[bar], &mut y0_bar, &mut p_bar);
-        backward(&[3.0, 4.0]).unwrap();
+        let empty = forward(&p, 1.0);
+        assert!(matches!(empty, Err(AdjointError::Solve(SolveError::InvalidOption { got: 1.0, .. }))));
+        forward(&p, 0.0).unwrap();
+        let mut backward = |bar: &[f64]| {
+            adjoint
+                .backward(&mut f, &p, &mut back, &options, &[bar], &mut y0_bar, &mut p_bar)
+                .map(|()| (y0_bar, p_bar))
+        };
+        let right = backward(&[3.0, 4.0]).unwrap();
         let wrong = backward(&[3.0]);
         assert!(matches!(wrong, Err(AdjointError::ShapeMismatch { expected: 2, got: 1, .. })));
         let infinite = backward(&[3.0, f64::INFINITY]);
         assert!(matches!(infinite, Err(AdjointError::NonFinite { t: 1.0, trajectory: 0, coordinate: 1 })));
-        assert_eq!((y0_bar, p_bar), ([3.0, 4.0], [0.0; 4]));
+        // What is wrong leaves the gradient alone.
+        assert_eq!((y0_bar, p_bar), right);
+        assert!(y0_bar != [9.0; 2] && p_bar != [0.0; 4]);
     }
 }
 

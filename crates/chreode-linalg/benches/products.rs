@@ -7,7 +7,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use chreode_linalg::{
-    Bf16Layer, GemmScratch, LayerShape, layer_backward_input, layer_backward_params, layer_forward,
+    Activation, Bf16Layer, GemmScratch, LayerShape, layer_backward_input, layer_backward_params,
+    layer_forward,
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use faer::linalg::matmul::matmul;
@@ -108,9 +109,39 @@ fn products(c: &mut Criterion) {
     }
 }
 
+/// What a pass of its own costs the activation behind a layer's product, which leaves `z` for the way back: beside the product alone,
+/// and beside the same number of activations on numbers that never leave the first cache, which is the least that a product with the
+/// activation inside could add.
+fn activations(c: &mut Criterion) {
+    let shape = LayerShape { inp: 512, out: 512 };
+    let mut group = c.benchmark_group("activation behind 512->512");
+    for n in [64, 1024] {
+        let (x, w, b) = (numbers(n * 512), numbers(512 * 512), numbers(512));
+        let (mut z, mut a) = (vec![0.0_f32; n * 512], vec![0.0_f32; n * 512]);
+        let mut scratch = GemmScratch::new();
+        scratch.reserve(n, 512);
+        group.bench_function(BenchmarkId::new("product", n), |bench| {
+            bench.iter(|| layer_forward(black_box(&x), &w, Some(&b), shape, &mut z, &mut scratch));
+        });
+        for activation in [Activation::Silu, Activation::Tanh] {
+            group.bench_function(BenchmarkId::new(format!("product_and_{activation}"), n), |bench| {
+                bench.iter(|| {
+                    layer_forward(black_box(&x), &w, Some(&b), shape, &mut z, &mut scratch);
+                    activation.apply(&z, &mut a);
+                });
+            });
+            group.bench_function(BenchmarkId::new(format!("{activation}_in_first_cache"), n), |bench| {
+                let (z, a) = (&z[..2048], &mut a[..2048]);
+                bench.iter(|| (0..n / 4).for_each(|_| activation.apply(black_box(z), a)));
+            });
+        }
+    }
+    group.finish();
+}
+
 fn settings() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(600))
 }
 
-criterion_group!(name = benches; config = settings(); targets = peak, products);
+criterion_group!(name = benches; config = settings(); targets = peak, products, activations);
 criterion_main!(benches);

@@ -8,7 +8,7 @@
 //!   ([`vexp`], [`vtanh`] ..) with stated error bounds.
 //! * **Rows**: [`log_sum_exp`], [`softmin_row`] (optimal transport), [`pairwise_sq_dists`], [`weighted_sum`] (Runge-Kutta stages).
 //!
-//! * **Decompositions** in `f64`: [`Lu`], [`Cholesky`], [`qr()`], [`symmetric_eigen`], [`eigenvalues`],
+//! * **Decompositions** in `f64`: [`Lu`], [`Cholesky`], [`qr()`], [`symmetric_eigen`], [`eigen`], [`eigenvalues`],
 //!   [`svd()`], [`spectral_norm`].
 //! * **Large systems**: [`SparseLu`] (analysed once, factored often), [`BandLu`], the best of both and of [`Lu`] ([`StructuredLu`]), [`Gmres`] for products alone, [`Coloring`]
 //!   of a Jacobian's columns; [`inverse_norm_1`] for condition numbers of whatever was factored.
@@ -41,7 +41,7 @@ pub use batch::pairwise::pairwise_sq_dists;
 pub use batch::small_lu::{BatchLu, SingularLane};
 pub use condition::{inverse_norm_1, norm_1_dense, norm_1_sparse};
 pub use dense::cholesky::{Cholesky, solve_spd};
-pub use dense::eigen::{SymmetricEigen, eigenvalues, symmetric_eigen};
+pub use dense::eigen::{Eigen, SymmetricEigen, eigen, eigenvalues, symmetric_eigen};
 pub use dense::lu::Lu;
 pub use dense::qr::{Qr, qr};
 pub use dense::svd::{Svd, singular_values, spectral_norm, svd};

@@ -4,8 +4,8 @@
 
 use chreode_core::LinearSolver;
 use chreode_linalg::{
-    Cholesky, Complex, LinalgError, Lu, eigenvalues, qr, singular_values, solve_spd, spectral_norm, svd,
-    symmetric_eigen,
+    Cholesky, Complex, LinalgError, Lu, eigen, eigenvalues, qr, singular_values, solve_spd, spectral_norm,
+    svd, symmetric_eigen,
 };
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -167,6 +167,42 @@ fn check_eigenvalues(n: usize, seed: u64) {
     assert!((sum - trace(&a)).abs() < 1e-10 * n as f64, "n = {n}: {sum}");
     assert!((squares - trace(&product(&a, &a, n, n, n))).abs() < 1e-9 * n as f64, "n = {n}: {squares}");
     assert!(values.iter().map(|v| v.1).sum::<f64>().abs() < 1e-9, "complex ones come in pairs");
+    check_eigenvectors(&a, n, 1e-13);
+    // One by one: each is an eigenvalue of the other way to compute them, which shows that each belongs to a vector.
+    let mut with_vectors = eigen(&a, n).unwrap().values;
+    for v in values {
+        let off = |w: &(f64, f64)| f64::hypot(w.0 - v.0, w.1 - v.1);
+        let (nearest, _) =
+            with_vectors.iter().map(off).enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+        let other = with_vectors.swap_remove(nearest);
+        assert!(off(&other) < 1e-7, "n = {n}: {v:?} is not {other:?}");
+    }
+}
+
+/// `A v = λ v` for every pair, to within `tolerance` times n and the size of A; vectors have length 1 and are turned as they should be.
+fn check_eigenvectors(a: &[f64], n: usize, tolerance: f64) {
+    let e = eigen(a, n).unwrap();
+    assert!(e.values.is_sorted_by(|a, b| a.0 > b.0 || a.0 == b.0 && a.1 >= b.1), "{:?}", e.values);
+    let size = a.iter().map(|x| x.abs()).fold(0.0, f64::max) * (n as f64).sqrt();
+    for (j, &(re, im)) in e.values.iter().enumerate() {
+        let v: Vec<(f64, f64)> = (0..n).map(|i| e.vectors[i * n + j]).collect();
+        for (row, v_i) in a.chunks_exact(n).zip(&v) {
+            let sum =
+                |part: fn(&(f64, f64)) -> f64| row.iter().zip(&v).map(|(a, v)| a * part(v)).sum::<f64>();
+            let off = (sum(|v| v.0) - (re * v_i.0 - im * v_i.1), sum(|v| v.1) - (re * v_i.1 + im * v_i.0));
+            let off = f64::hypot(off.0, off.1);
+            assert!(
+                off <= tolerance * n as f64 * size,
+                "n = {n}, value {j}, {re} + {im} i: {off:e} of {size}"
+            );
+        }
+        let length: f64 = v.iter().map(|v| v.0 * v.0 + v.1 * v.1).sum();
+        assert!((length - 1.0).abs() < 1e-13, "n = {n}: length {length}");
+        let largest = v.iter().copied().fold((0.0, 0.0), |a: (f64, f64), b| {
+            if f64::hypot(b.0, b.1) > f64::hypot(a.0, a.1) * (1.0 + 1e-14) { b } else { a }
+        });
+        assert!(largest.0 > 0.0 && largest.1.abs() < 1e-14, "n = {n}: largest component {largest:?}");
+    }
 }
 
 #[test]
@@ -211,6 +247,32 @@ fn known_eigenvalues() {
     // A companion matrix of (x - 1)(x - 2)(x - 3).
     let values = eigenvalues(&[6.0, -11.0, 6.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0], 3).unwrap();
     assert_close(&values.iter().map(|v| v.0).collect::<Vec<_>>(), &[3.0, 2.0, 1.0], 1e-12, "companion");
+    for (a, n, tolerance) in [
+        // The companion matrix, whose vectors are (λ², λ, 1).
+        (&[6.0, -11.0, 6.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0][..], 3, 1e-14),
+        // Defective: one vector for the threefold value.
+        (&[2.0, 1.0, 0.0, 0.0, 2.0, 1.0, 0.0, 0.0, 2.0], 3, 1e-14),
+        // No vector is unique.
+        (&[3.0, 0.0, 0.0, 3.0], 2, 1e-15),
+        (&[0.0; 9], 3, 1e-15),
+        // Rates of a network over twelve orders of magnitude, with a conserved sum.
+        (&[-1e-6, 0.0, 1e6, 1e-6, -1.0, 0.0, 0.0, 1.0, -1e6], 3, 1e-15),
+        (&[1e-200, 2e-200, 3e-200, -4e-200], 2, 1e-14),
+    ] {
+        check_eigenvectors(a, n, tolerance);
+    }
+    let e = eigen(&[6.0, -11.0, 6.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0], 3).unwrap();
+    for (j, value) in [3.0, 2.0, 1.0_f64].into_iter().enumerate() {
+        let length = (value.powi(4) + value.powi(2) + 1.0).sqrt();
+        let v: Vec<f64> = (0..3).map(|i| e.vectors[3 * i + j].0).collect();
+        assert_close(
+            &v,
+            &[value * value / length, value / length, 1.0 / length],
+            1e-13,
+            "companion's vector",
+        );
+    }
+    assert_eq!(eigen(&[], 0).unwrap().values, []);
     assert_eq!(spectral_norm(&[], 0, 0), Ok(0.0));
     assert!((spectral_norm(&[3.0, 4.0], 1, 2).unwrap() - 5.0).abs() < 1e-15);
 }
@@ -231,6 +293,7 @@ fn unusable_matrices_are_errors_with_numbers() {
     for bad in [f64::NAN, f64::INFINITY] {
         let a = [1.0, bad, 0.0, 1.0];
         assert!(matches!(eigenvalues(&a, 2), Err(LinalgError::NotFinite { row: 0, column: 1, .. })));
+        assert!(matches!(eigen(&a, 2), Err(LinalgError::NotFinite { row: 0, column: 1, .. })));
         assert!(symmetric_eigen(&a, 2).is_err() && svd(&a, 2, 2).is_err() && qr(&a, 2, 2).is_err());
         assert!(Cholesky::factor(&a, 2).is_err() && spectral_norm(&a, 2, 2).is_err());
     }

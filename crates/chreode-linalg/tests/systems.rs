@@ -8,6 +8,8 @@ use chreode_linalg::{
     norm_1_dense, norm_1_sparse, singular_values,
 };
 use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 
 fn numbers(n: usize) -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec(-1.0..1.0_f64, n)
@@ -198,6 +200,21 @@ fn batch<T: Real, const LANES: usize>(
         }
     }
     Ok(())
+}
+
+/// Around the blocks of four pivots and up to the largest size; random matrices swap rows in most steps.
+#[test]
+fn batches_up_to_the_largest_size() {
+    let mut rng = Pcg64Mcg::seed_from_u64(5);
+    for n in [2, 3, 4, 5, 8, 12, 13, 15, 16, 17, 31, 32, 33, 48, 63, 64] {
+        let mut numbers =
+            |len: usize| -> Vec<f64> { (0..len).map(|_| rng.random_range(-1.0..1.0)).collect() };
+        let (v, b) = (numbers(16 * n * n), numbers(16 * n));
+        batch::<f64, 8>(n, &v, &b, 1e-13).unwrap();
+        batch::<f64, 16>(n, &v, &b, 1e-13).unwrap();
+        batch::<f32, 16>(n, &v, &b, 1e-5).unwrap();
+    }
+    assert!(std::panic::catch_unwind(|| BatchLu::<f64, 8>::new(65)).is_err());
 }
 
 #[test]

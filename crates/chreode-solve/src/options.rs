@@ -96,6 +96,9 @@ impl<'a> SolveOptions<'a> {
                 return bad(what, "finite", t);
             }
         }
+        if span.0 == span.1 {
+            return bad("end time", "another than the start time", span.1);
+        }
         let Tolerance { rtol, atol, .. } = self.tolerance;
         for (what, bound) in [("rtol", rtol), ("atol", atol)] {
             let values = match &bound {

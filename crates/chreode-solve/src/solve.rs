@@ -25,7 +25,8 @@ use crate::stops::{Segment, Stops};
 ///
 /// # Errors
 /// On an error `y` is the state of the last accepted step.
-/// * [`SolveError::ShapeMismatch`], [`SolveError::InvalidOption`], [`SolveError::InvalidTime`] before anything runs.
+/// * [`SolveError::ShapeMismatch`], [`SolveError::InvalidOption`], [`SolveError::InvalidTime`] before anything runs. An end time
+///   equal to the start time is an invalid option: who observes at the start needs no run.
 /// * [`SolveError::NonFinite`] for a start state, or when no step size keeps the state finite.
 /// * [`SolveError::Field`] for a fatal field error, or a recoverable one that no step size avoids (with fixed
 ///   steps: at once).
@@ -155,9 +156,9 @@ fn run<T: Real>(
     if saves.next() == Some(t) {
         saves.tell(observer, y);
     }
-    if t == t1 || y.is_empty() {
+    if y.is_empty() {
         while saves.next().is_some() {
-            saves.tell(observer, y); // only for no trajectories: nothing moves
+            saves.tell(observer, y); // nothing moves
         }
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! What a run cost, and why it stopped.
 
-use crate::SolveError;
+use crate::{SdeMethod, SolveError};
 
 /// What a method has done, in its own units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -109,5 +109,29 @@ impl Stats {
                 newton_iterations, newton_failures, linear_iterations, switches, "a run failed"
             ),
         }
+    }
+}
+
+/// One `tracing` event at the end of an ensemble in lanes.
+pub(crate) fn log_lanes(outcomes: &[Result<Stats, SolveError>]) {
+    let sum = |part: fn(&Stats) -> u64| outcomes.iter().flatten().map(part).sum::<u64>();
+    tracing::debug!(
+        trajectories = outcomes.len(),
+        failed = outcomes.iter().filter(|outcome| outcome.is_err()).count(),
+        accepted = sum(|stats| stats.accepted),
+        rejected = sum(|stats| stats.rejected),
+        evals = sum(|stats| stats.work.evals),
+        "an ensemble ended"
+    );
+}
+
+/// One `tracing` event at the end of stochastic runs: the accepted and rejected steps of all trajectories, or the error.
+pub(crate) fn log_stochastic(method: SdeMethod, trajectories: usize, steps: Result<(u64, u64), &SolveError>) {
+    let method = method.name();
+    match steps {
+        Ok((accepted, rejected)) => {
+            tracing::debug!(method, trajectories, accepted, rejected, "a stochastic ensemble ended");
+        }
+        Err(error) => tracing::debug!(method, trajectories, %error, "a stochastic ensemble failed"),
     }
 }

@@ -4,8 +4,9 @@
 
 use chreode_core::{BrownianIncrements, Calculus, NoiseKind, Tolerance};
 use chreode_solve::{
-    ALL_ERK, AdaptiveOptions, BrownianTree, Crossing, Erk, EulerMaruyama, Event, EveryStep, Increments, Rhs,
-    SdeMethod, SolveOptions, StepSize, simulate_adaptive, solve, solve_events,
+    ALL_ERK, AdaptiveOptions, BrownianTree, Crossing, Erk, EulerMaruyama, Event, EveryStep, Increments,
+    PerTrajectory, Rhs, SdeMethod, SolveOptions, StepSize, simulate_adaptive, solve, solve_events,
+    solve_lanes,
 };
 use chreode_testkit::{CountingAllocator, Lorenz, RingSde, SinhSde, SmoothField, allocations_in};
 
@@ -26,12 +27,20 @@ fn euler_maruyama_steps() {
     assert_eq!(count, 0);
 }
 
-/// Every stochastic method, with noise from a tree.
+/// Every stochastic method on every noise and in the calculus that it treats, with noise from a tree.
 #[test]
 fn stochastic_steps() {
-    for method in SdeMethod::ALL {
-        let mut sde = RingSde { dim: 3, noise: NoiseKind::Additive, calculus: Calculus::Ito };
-        let mut scheme = method.scheme(2, &sde).unwrap();
+    let noises = [NoiseKind::Additive, NoiseKind::Separable];
+    let equations =
+        [Calculus::Ito, Calculus::Stratonovich].map(|calculus| noises.map(|noise| (noise, calculus)));
+    let all = SdeMethod::ALL
+        .into_iter()
+        .flat_map(|method| equations.as_flattened().iter().map(move |e| (method, e)));
+    let mut treated = 0;
+    for (method, &(noise, calculus)) in all {
+        let mut sde = RingSde { dim: 3, noise, calculus };
+        let Ok(mut scheme) = method.scheme(2, &sde) else { continue };
+        treated += 1;
         let mut tree = BrownianTree::new(1, 3, (0.0, 1.0)).unwrap();
         let (mut y, mut dw, mut area) = ([0.1; 6], [0.0; 6], [0.0; 6]);
         let (count, ()) = allocations_in(|| {
@@ -45,8 +54,9 @@ fn stochastic_steps() {
                 scheme.advance(&mut sde, noise, 0, t, h, &mut y, &[0.5]).unwrap();
             }
         });
-        assert_eq!(count, 0, "{}", method.name());
+        assert_eq!(count, 0, "{} {noise:?} {calculus:?}", method.name());
     }
+    assert!(treated > SdeMethod::ALL.len(), "{treated} cases");
 }
 
 /// An adaptive run allocates as much for a hundred times the steps.
@@ -67,6 +77,32 @@ fn adaptive_stochastic_runs() {
     let ((few, rough), (many, fine)) = (least(0.1), least(1e-4));
     assert_eq!(few, many);
     assert!(fine.accepted > 20 * rough.accepted && fine.rejected > 0, "{rough:?} {fine:?}");
+}
+
+/// An ensemble in lanes allocates as much for many times the steps: for its results and its tiles, never in a step. More
+/// trajectories than lanes, so that lanes are filled again; states are saved by dense output.
+#[test]
+fn lanes() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let run = |tol: f64| {
+        let options = SolveOptions {
+            save_at: &[0.25, 1.5],
+            discontinuities: &[0.7],
+            ..SolveOptions::tolerance(tol, tol)
+        };
+        let p: Vec<f64> = (0..100).flat_map(|i| [10.0, 0.28 * f64::from(i), 8.0 / 3.0]).collect();
+        let mut y = [1.0, 2.0, 3.0].repeat(100);
+        let (span, options) = (PerTrajectory::Same((0.0, 2.0)), PerTrajectory::Same(options));
+        pool.install(|| {
+            let (count, runs) = allocations_in(|| solve_lanes(&Lorenz, &p, &mut y, span, options).unwrap());
+            (count, runs.total().unwrap())
+        })
+    };
+    // As above: the pool's own.
+    let least = |tol| (0..8).map(|_| run(tol)).min_by_key(|(count, _)| *count).unwrap();
+    let ((few, rough), (many, fine)) = (least(1e-3), least(1e-10));
+    assert_eq!(few, many);
+    assert!(fine.accepted > 15 * rough.accepted && rough.rejected > 0, "{rough:?} {fine:?}");
 }
 
 /// A whole run, with its first step chosen, states saved by dense output and rejected steps.

@@ -336,17 +336,29 @@ fn bad_input_is_an_error_before_anything_runs() {
     assert!(matches!(e, SolveError::TooManySteps { t, max_steps: 3 } if (t - 0.3).abs() < 1e-12), "{e}");
 }
 
+/// A run that would end where it starts is a mistake of its caller, whatever the method; one of no trajectories is over at once.
 #[test]
 fn nothing_to_do() {
     let mut saved = 0;
     let mut f = field(1, |_t, _y: &[f64], _p: &[f64], dy: &mut [f64]| dy[0] = f64::NAN);
-    let options = SolveOptions { save_at: &[1.0], ..SolveOptions::default() };
+    for stepper in [&mut Erk::new(&TSIT5, 1, 1) as &mut dyn Stepper<f64>, &mut Bdf::new(1, 1)] {
+        for step in [SolveOptions::default(), SolveOptions::fixed(0.1)] {
+            let options = SolveOptions { save_at: &[1.5], ..step };
+            let mut y = [3.0];
+            let save = &mut |_: usize, _: f64, _: &[f64]| saved += 1;
+            let error = solve(&mut f, &[], &mut y, (1.5, 1.5), stepper, &options, save).unwrap_err();
+            assert!(matches!(error, SolveError::InvalidOption { what: "end time", got: 1.5, .. }), "{error}");
+            assert_eq!(error.to_string(), "end time must be another than the start time, got 1.5");
+        }
+    }
+    assert_eq!(saved, 0);
+    let options = SolveOptions { save_at: &[1.0, 1.5], ..SolveOptions::default() };
     let stats =
-        solve(&mut f, &[], &mut [3.0], (1.0, 1.0), &mut Erk::new(&TSIT5, 1, 1), &options, &mut |_, _, _| {
+        solve(&mut f, &[], &mut [], (1.0, 2.0), &mut Erk::new(&TSIT5, 0, 1), &options, &mut |_, _, _| {
             saved += 1;
         })
         .unwrap();
-    assert_eq!((stats, saved), (Stats::default(), 1));
+    assert_eq!((stats, saved), (Stats::default(), 2));
 }
 
 /// A step that no time can show is an error at once, and so is a method whose trajectories are not the field's.

@@ -5,9 +5,9 @@
 
 use chreode_core::{FieldError, Tolerance, VectorField, field};
 use chreode_solve::{
-    AutoSwitch, Bdf, Erk, Esdirk, Jacobian, KENCARP4, Observer, RODAS5P, Radau5, Rhs, Rosenbrock, SolveError,
-    SolveOptions, Stats, StepFailure, StepRecord, StepSize, Stepper, TSIT5, solve, solve_observed,
-    solve_with_jacobian,
+    AutoSwitch, Bdf, Erk, Esdirk, Jacobian, KENCARP4, Observer, RODAS5P, Radau, Radau5, Radau9, Radau13, Rhs,
+    Rosenbrock, SolveError, SolveOptions, Stats, StepFailure, StepRecord, StepSize, Stepper, TSIT5, solve,
+    solve_observed, solve_with_jacobian,
 };
 use chreode_testkit::{
     Duffing, Rational, Robertson, SmoothField, StiffCase, StiffField, VanDerPol, observed_order, stiff_corpus,
@@ -50,6 +50,53 @@ fn run(case: &mut StiffCase, stepper: &mut dyn Stepper<f64>, rtol: f64) -> (Vec<
         solve_with_jacobian(&mut *case.field, &[], &mut y, case.span, stepper, &options, &mut |_, _, _| {})
             .unwrap();
     (y, stats)
+}
+
+/// Sums that the field keeps, the steps keep too, to rounding, by every implicit method: of Robertson's three species at a tolerance
+/// that leaves far larger errors in each, and of five that exchange, with Jacobians by differences, whose rounding Newton's iteration
+/// leaves a trace of.
+#[test]
+fn linear_invariants() {
+    let mut robertson = case("Robertson");
+    let sum = |y: &[f64]| y.iter().sum::<f64>();
+    // The third species is the first and the second, the fifth is half of the third and the fourth.
+    let atoms = |y: &[f64]| y.iter().zip([1.0, 1.0, 2.0, 1.0, 1.5]).map(|(y, w)| y * w).sum::<f64>();
+    let mut exchange = field(5, |t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]| {
+        let flows = [
+            1e4 * y[0] * y[1] - 3.0 * y[2],
+            y[1] * y[1] - 1e3 * y[3],
+            (2.0 + t.sin()) * y[2] * y[3] - 0.1 * y[4],
+        ];
+        dy[0] = -flows[0];
+        dy[1] = -flows[0] - 2.0 * flows[1];
+        dy[2] = flows[0] - flows[2];
+        dy[3] = 2.0 * flows[1] - flows[2];
+        dy[4] = 2.0 * flows[2];
+    });
+    let all = |d: usize| -> Vec<(&str, Box<dyn Stepper<f64>>)> {
+        let more: [(&str, Box<dyn Stepper<f64>>); 3] = [
+            ("Radau", Box::new(Radau::new(1, d))),
+            ("Radau9", Box::new(Radau9::new(1, d))),
+            ("Radau13", Box::new(Radau13::new(1, d))),
+        ];
+        methods(1, d).into_iter().chain(more).collect()
+    };
+    for (name, mut stepper) in all(3) {
+        let (y, stats) = run(&mut robertson, &mut *stepper, 1e-4);
+        let off = (sum(&y) - 1.0).abs();
+        println!("Robertson {name:9} {off:.1e} in {} steps", stats.accepted);
+        assert!(off < 1e-12, "{name}: the sum is off by {off:e}");
+    }
+    for (name, mut stepper) in all(5) {
+        let mut y = [1.0, 0.7, 0.0, 0.1, 0.2];
+        let before = atoms(&y);
+        let options = SolveOptions::tolerance(1e-4, 1e-6);
+        let stats =
+            solve(&mut exchange, &[], &mut y, (0.0, 50.0), &mut *stepper, &options, &mut |_, _, _| {});
+        let off = (atoms(&y) - before).abs();
+        println!("exchange {name:9} {off:.1e} in {} steps", stats.unwrap().accepted);
+        assert!(off < 1e-10, "{name}: the sum is off by {off:e}");
+    }
 }
 
 /// The error follows the tolerance. E5's second and third coordinate are determined to three digits: see there.

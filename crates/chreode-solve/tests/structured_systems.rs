@@ -229,6 +229,100 @@ fn a_mass_matrix_of_any_form() {
     }
 }
 
+/// Heat on a square of cells, `x`, and an unknown beside each, `y`, with algebraic equations between neighbours: `x = p y + Σ w y'`. With a
+/// small `p` their diagonal is no pivot, and a sparse system takes another order of elimination.
+struct Neighbours {
+    side: usize,
+    pattern: Sparsity,
+}
+
+impl Neighbours {
+    fn new(side: usize) -> Self {
+        let cells = side * side;
+        let mut entries = Vec::new();
+        for c in 0..cells {
+            entries.extend([(c, c), (c, cells + c), (cells + c, c), (cells + c, cells + c)]);
+            entries.extend(Self::around(side, c).flat_map(|n| [(c, n), (cells + c, cells + n)]));
+        }
+        Self { side, pattern: Sparsity::new(2 * cells, 2 * cells, entries).unwrap() }
+    }
+
+    fn around(side: usize, c: usize) -> impl Iterator<Item = usize> {
+        let (i, j) = (c / side, c % side);
+        let of = |inside: bool, n: usize| inside.then_some(n);
+        let all = [
+            of(i > 0, c.wrapping_sub(side)),
+            of(i + 1 < side, c + side),
+            of(j > 0, c.wrapping_sub(1)),
+            of(j + 1 < side, c + 1),
+        ];
+        all.into_iter().flatten()
+    }
+
+    /// What `x` is in cell `c`.
+    fn sum(&self, y: &[f64], p: f64, c: usize) -> f64 {
+        // The neighbour of the same pair counts most: that keeps the equations well conditioned without their diagonal.
+        let weight = |n: usize| if n == c ^ 1 { 5.0 } else { 0.3 + 0.1 * ((c + 2 * n) % 7) as f64 };
+        p * y[c] + Self::around(self.side, c).map(|n| weight(n) * y[n]).sum::<f64>()
+    }
+
+    /// A start where the algebraic equations hold.
+    fn start(&self, p: f64) -> Vec<f64> {
+        let cells = self.side * self.side;
+        let y: Vec<f64> = (0..cells).map(|c| 1.0 + 0.5 * (c as f64).sin()).collect();
+        (0..cells).map(|c| self.sum(&y, p, c)).chain(y.iter().copied()).collect()
+    }
+}
+
+impl VectorField<f64> for Neighbours {
+    fn dim(&self) -> usize {
+        2 * self.side * self.side
+    }
+    fn n_params(&self) -> usize {
+        1
+    }
+    fn eval(&mut self, _t: f64, state: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        let cells = self.side * self.side;
+        let (x, y) = state.split_at(cells);
+        for c in 0..cells {
+            let heat: f64 = Self::around(self.side, c).map(|n| x[n] - x[c]).sum();
+            dy[c] = heat - x[c] * x[c] + 1e-3 * y[c];
+            dy[cells + c] = self.sum(y, p[0], c) - x[c];
+        }
+        Ok(())
+    }
+}
+
+/// A method that solved another system before, whose pivots asked for an order of their own, gives the bits of a new one: a run does
+/// not depend on the runs before it.
+#[test]
+fn runs_do_not_depend_on_earlier_ones() {
+    let mut cells = Neighbours::new(8);
+    let (d, pattern) = (cells.dim(), cells.pattern.clone());
+    let mass: Vec<f64> = (0..d).map(|i| f64::from(i < 64)).collect();
+    let make: [&dyn Fn() -> Box<dyn Stepper<f64>>; 4] = [
+        &|| Box::new(Radau5::new(1, d).with_sparsity(&pattern).with_mass_diagonal(&mass)),
+        &|| Box::new(Bdf::new(1, d).with_sparsity(&pattern).with_mass_diagonal(&mass)),
+        &|| Box::new(Rosenbrock::new(&RODAS5P, 1, d).with_sparsity(&pattern).with_mass_diagonal(&mass)),
+        &|| Box::new(Esdirk::new(&KENCARP4, 1, d).with_sparsity(&pattern).with_mass_diagonal(&mass)),
+    ];
+    let mut solved = |stepper: &mut dyn Stepper<f64>, p: f64| {
+        let mut y = cells.start(p);
+        let options = SolveOptions::tolerance(1e-6, 1e-6);
+        let stats =
+            solve(&mut cells, &[p], &mut y, (0.0, 2.0), stepper, &options, &mut |_, _, _| {}).unwrap();
+        assert!(stats.work.factorisations > 3, "{stats:?}");
+        y
+    };
+    for (which, make) in make.into_iter().enumerate() {
+        let new = solved(&mut *make(), 10.0);
+        let mut used = make();
+        let hard = solved(&mut *used, 1e-9);
+        assert!(hard.iter().all(|y| y.is_finite()));
+        assert!(solved(&mut *used, 10.0) == new, "method {which}: other bits after a run with other pivots");
+    }
+}
+
 /// The matrices are made when the first Jacobian is: later steps, and later runs, allocate nothing.
 #[test]
 fn no_allocation_after_the_first_jacobian() {

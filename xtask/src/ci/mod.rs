@@ -3,6 +3,7 @@
 //! All steps build with one profile, one feature set and the same flags, so that they share their artefacts:
 //! clippy, `alone` and `doc` the checked ones, tests, examples and benches the built ones.
 
+mod compile_time;
 mod cuda;
 mod demo;
 mod doc;
@@ -75,8 +76,10 @@ const STEPS: &[Step] = &[
 ];
 
 /// Steps that take too long for every change: they run when they are named.
-const LONG_STEPS: &[Step] =
-    &[Step { name: "sweep", what: "tests that are ignored elsewhere for their length", run: tests::ignored }];
+const LONG_STEPS: &[Step] = &[
+    Step { name: "sweep", what: "tests that are ignored elsewhere for their length", run: tests::ignored },
+    Step { name: "compile", what: "a new problem compiles in a second", run: compile_time::check },
+];
 
 /// The names of all steps, for the usage message.
 pub(crate) fn step_names() -> String {

@@ -63,7 +63,7 @@ pub(super) struct Turns {
 
 /// Tolerances of small problems, stiff and not, of large ones and of huge ones.
 const NON_STIFF: [f64; 9] = [1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12];
-const STIFF: [f64; 10] = [1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12];
+const STIFF: [f64; 11] = [1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13];
 const LARGE: [f64; 5] = [1e-3, 1e-4, 1e-5, 1e-6, 1e-7];
 const HUGE: [f64; 2] = [1e-4, 1e-6];
 

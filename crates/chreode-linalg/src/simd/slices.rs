@@ -189,3 +189,58 @@ slice_fn! {
     /// sigmoid is subnormal.
     vsilu, Silu, silu
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On plain numbers, as on a machine without vectors: this crate's other tests see the best instruction set alone.
+    fn plain<T: Elementary, P: Pointwise<1, 1>>(f: P, x: &[T]) -> Vec<T> {
+        let mut y = vec![T::ZERO; x.len()];
+        Run { f, inputs: [x], outputs: [&mut y] }.with_simd(pulp::Scalar::new());
+        y
+    }
+
+    /// Distance in units in the last place of the exact value, of `f32`.
+    fn ulps(got: f32, exact: f64) -> f64 {
+        let near = exact as f32;
+        if got == near || got.is_nan() && near.is_nan() {
+            return 0.0;
+        }
+        let exponent = (near.abs().to_bits() >> 23).max(1) as i32 - 150;
+        (f64::from(got) - exact).abs() / 2.0_f64.powi(exponent)
+    }
+
+    fn check<P: Pointwise<1, 1>>(name: &str, f: P, exact: fn(f64) -> f64) {
+        let x: Vec<f32> = (0..=u32::MAX / 5_003).map(|i| f32::from_bits(i * 5_003)).collect();
+        let ends = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-45, -1e-45, 88.8, -104.0, 1.0];
+        for x in [&x[..], &ends] {
+            for (&x, y) in x.iter().zip(plain(f, x)) {
+                let (error, exact) = (ulps(y, exact(x.into())), exact(x.into()));
+                assert!(error <= 4.0, "{name}({x:e}) = {y:e}, not {exact:e}: {error} ulp");
+                assert!(
+                    exact != 0.0 || y.is_sign_negative() == exact.is_sign_negative(),
+                    "{name}({x:e}): sign"
+                );
+            }
+        }
+        // Twice as many digits: both paths are within four ulp of the exact value.
+        let x: Vec<f64> = (0..100_000_u64).map(|i| f64::from_bits(i * 184_467_440_737_095)).collect();
+        let mut vector = vec![0.0; x.len()];
+        f.run_f64([&x], [&mut vector]);
+        for ((&x, plain), vector) in x.iter().zip(plain(f, &x)).zip(vector) {
+            let same = plain.is_nan() && vector.is_nan() || plain.to_bits().abs_diff(vector.to_bits()) <= 8;
+            assert!(same, "{name}({x:e}): {plain:e} without vectors, {vector:e} with");
+        }
+    }
+
+    #[test]
+    fn functions_without_vectors_are_within_four_ulp() {
+        check("exp", Exp, f64::exp);
+        check("ln", Ln, f64::ln);
+        check("tanh", Tanh, f64::tanh);
+        check("sigmoid", Sigmoid, |x| 1.0 / (1.0 + (-x).exp()));
+        check("softplus", Softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p());
+        check("silu", Silu, |x| if x == f64::NEG_INFINITY { -0.0 } else { x / (1.0 + (-x).exp()) });
+    }
+}

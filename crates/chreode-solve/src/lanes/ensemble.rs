@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::group::Group;
 use crate::error::{check_len, rows};
 use crate::options::{SolveOptions, StepSize};
-use crate::stats::Stats;
+use crate::stats::{Stats, log_lanes};
 use crate::{SolveError, Work};
 
 /// Trajectories that one worker takes at a time. Results do not depend on it; what waits for the last of a tile is
@@ -182,6 +182,7 @@ pub fn solve_lanes<D: Dynamics + Sync>(
         tiles.push(Tile { model, p, span, options, starts: &starts, first, y, saved, outcomes });
     }
     tiles.into_par_iter().for_each(dispatch);
+    log_lanes(&outcomes);
     Ok(LaneRuns { d, saved, starts, outcomes })
 }
 

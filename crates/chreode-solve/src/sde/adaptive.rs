@@ -14,6 +14,7 @@ use super::scheme::{Increments, SdeMethod, SdeScheme};
 use crate::controller::{Control, Controller};
 use crate::error::{check_finite, check_params, rows};
 use crate::error_norm::error_norm;
+use crate::stats::log_stochastic;
 use crate::{SolveError, SolveOptions, StepSize};
 
 /// What [`simulate_adaptive`] may be told beside the equation.
@@ -181,13 +182,11 @@ where
     // All tiles finish before the first error is looked for, so that the error named is always the same.
     let done: Vec<Result<(u64, u64), SolveError>> =
         tiles.into_par_iter().map_init(worker, run_tile).collect();
-    let (mut accepted, mut rejected) = (0, 0);
-    for counts in done {
-        let counts = counts?;
-        accepted += counts.0;
-        rejected += counts.1;
-    }
-    Ok(AdaptiveEnsemble { states, accepted, rejected })
+    let done = done.into_iter().try_fold((0, 0), |all, counts| {
+        counts.map(|(accepted, rejected)| (all.0 + accepted, all.1 + rejected))
+    });
+    log_stochastic(options.method, n, done.as_ref().copied());
+    done.map(|(accepted, rejected)| AdaptiveEnsemble { states, accepted, rejected })
 }
 
 /// What one thread owns.

@@ -7,6 +7,7 @@ use super::scheme::{Increments, SdeMethod, SdeScheme};
 use super::time_grid::TimeGrid;
 use crate::SolveError;
 use crate::error::{check_finite, check_params, rows};
+use crate::stats::log_stochastic;
 
 /// Trajectories that are advanced together by one worker.
 pub const TILE: usize = 64;
@@ -226,8 +227,9 @@ where
         Err(error) => Err(error.clone()),
     };
     let done: Vec<Result<(), SolveError>> = tiles.into_par_iter().map_init(worker, run_tile).collect();
-    done.into_iter().collect::<Result<(), _>>()?;
-    Ok(Ensemble { states, log_weights })
+    let done = done.into_iter().collect::<Result<(), _>>();
+    log_stochastic(options.method, n, done.as_ref().map(|()| ((n * grid.steps()) as u64, 0)));
+    done.map(|()| Ensemble { states, log_weights })
 }
 
 impl<T: Real, S: Diffusion<T>, G: Growth<T>> Worker<T, S, G> {

@@ -6,6 +6,15 @@ use super::scheme::{Increments, SdeMethod, SdeScheme};
 use crate::SolveError;
 use crate::error::check_finite;
 
+/// The second stage of the drift, at `A * h` and with `B1` times the noise's integral over time; and the times of the two values of the
+/// diffusion. The first stage of the drift is the state itself.
+const A: f64 = 0.75;
+const B1: f64 = 1.5;
+const DIFFUSION_AT: [f64; 2] = [1.0, 0.0];
+/// Weights of the drift, of the diffusion with the Brownian increment, and with its integral over time.
+const ALPHA: [f64; 2] = [1.0 / 3.0, 2.0 / 3.0];
+const BETA: [[f64; 2]; 2] = [[1.0, 0.0], [-1.0, 1.0]];
+
 /// One SRA1 step for additive noise, in either calculus: two evaluations of the drift and two of the diffusion, which
 /// may depend on time.
 ///
@@ -61,21 +70,25 @@ impl<T: Real> SdeScheme<T> for Sra1<T> {
         let [g0, g1] = self.g.each_mut().map(|v| &mut v[..len]);
         let stage = &mut self.stage[..len];
         let Increments { dw, area } = noise;
-        let (h_t, half) = (T::c(h), T::c(0.5));
-        sde.drift_and_diffusion(t, y, p, f0, g0)?;
-        sde.diffusion(t + h, y, p, g1)?;
+        let half = T::c(0.5);
+        sde.drift_and_diffusion(t + DIFFUSION_AT[1] * h, y, p, f0, g0)?;
+        sde.diffusion(t + DIFFUSION_AT[0] * h, y, p, g1)?;
+        let (a, b) = (T::c(A * h), T::c(B1));
         for i in 0..len {
             let i10_by_h = half * dw[i] + area[i];
-            stage[i] = y[i] + T::c(0.75 * h) * f0[i] + T::c(1.5) * i10_by_h * g1[i];
+            stage[i] = y[i] + a * f0[i] + b * i10_by_h * g1[i];
         }
-        sde.eval(t + 0.75 * h, stage, p, f1)?;
-        let weight = T::c(2.0 / 3.0 * h);
+        sde.eval(t + A * h, stage, p, f1)?;
+        // The weights of Euler's drift, and what the second stage adds.
+        let (whole, weight) = (T::c((ALPHA[0] + ALPHA[1]) * h), T::c(ALPHA[1] * h));
+        let beta = BETA.map(|row| row.map(T::c));
         for i in 0..len {
             let i10_by_h = half * dw[i] + area[i];
             let fine_drift = weight * (f1[i] - f0[i]);
-            let fine_noise = (g0[i] - g1[i]) * i10_by_h;
+            let fine_noise = (beta[1][0] * g1[i] + beta[1][1] * g0[i]) * i10_by_h;
             self.error[i] = fine_drift.abs() + fine_noise.abs();
-            y[i] += h_t * f0[i] + fine_drift + (g1[i] * dw[i] + fine_noise);
+            let noise = beta[0][0] * g1[i] + beta[0][1] * g0[i];
+            y[i] += whole * f0[i] + fine_drift + (noise * dw[i] + fine_noise);
         }
         self.used = len;
         check_finite(y, d, first_trajectory, t + h)
@@ -83,5 +96,30 @@ impl<T: Real> SdeScheme<T> for Sra1<T> {
 
     fn error(&self) -> Option<(&[T], f64)> {
         Some((&self.error[..self.used], 1.5))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The conditions of [Roe10] on methods for additive noise: the first three for strong order 1, all for 1.5.
+    #[test]
+    fn order_conditions() {
+        // Rows of sums of the stages' coefficients: A e and B e of the drift's, c of the diffusion's.
+        let (a, b, c) = ([0.0, A], [0.0, B1], DIFFUSION_AT);
+        let dot = |weights: [f64; 2], v: [f64; 2]| weights[0] * v[0] + weights[1] * v[1];
+        for (condition, found, expected) in [
+            ("alpha e", dot(ALPHA, [1.0; 2]), 1.0),
+            ("beta1 e", dot(BETA[0], [1.0; 2]), 1.0),
+            ("beta2 e", dot(BETA[1], [1.0; 2]), 0.0),
+            ("alpha B e", dot(ALPHA, b), 1.0),
+            ("alpha A e", dot(ALPHA, a), 0.5),
+            ("alpha (B e)²", dot(ALPHA, b.map(|b| b * b)), 1.5),
+            ("beta1 c", dot(BETA[0], c), 1.0),
+            ("beta2 c", dot(BETA[1], c), -1.0),
+        ] {
+            assert!((found - expected).abs() < 1e-15, "{condition}: {found}, not {expected}");
+        }
     }
 }

@@ -1,8 +1,9 @@
 use super::*;
 use chreode_testkit::{Rational, SmoothField, observed_order};
 
-/// Error at 1.9 of `n` equal steps of order `k` from 0.4 on, with an exact history.
-fn error(k: usize, n: u32) -> f64 {
+/// Error at 1.9 of `n` equal steps of order `k` from 0.4 on, with an exact history; and the largest one inside the steps, by dense
+/// output.
+fn errors(k: usize, n: u32) -> (f64, f64) {
     let exact = |t: f64| 1.0 / (1.7 + t * t);
     let (from, until) = (0.4, 1.9);
     let h = (until - from) / f64::from(n);
@@ -12,24 +13,35 @@ fn error(k: usize, n: u32) -> f64 {
     bdf.history.set_from(&past, h);
     let (mut field, mut y) = (SmoothField(Rational), [past[0]]);
     let mut f = Rhs::Jacobian(&mut field);
+    let mut inside = 0.0_f64;
     for i in 0..n {
         let t = from + h * f64::from(i);
         let t_end = t + bdf.history.h; // equal to the last bit
         let err = bdf.step(&mut f, t, t_end, &y, &[1.0], Tolerance::new(1e-13, 1e-13)).unwrap();
         assert!(err.is_finite());
+        bdf.prepare_dense(&mut f, t, t_end, &y, &[1.0]).unwrap();
+        for theta in [0.15, 0.37, 0.5, 0.81] {
+            inside = inside.max((bdf.dense(theta, h, &y)[0] - exact(t + theta * h)).abs());
+        }
         bdf.accept(&mut y);
     }
     assert_eq!(bdf.order(), k);
-    (y[0] - exact(until)).abs()
+    ((y[0] - exact(until)).abs(), inside)
 }
 
 #[test]
 fn each_order_is_attained() {
     for k in 1..=MAX_ORDER {
-        let points = [20, 40, 80, 160].map(|n| (-f64::from(n).log2(), error(k, n).log2()));
-        let order = observed_order(&points);
-        println!("order {k}: {order:.2}");
-        assert!((order - k as f64).abs() < 0.35, "{k}: {order}");
+        let steps = [20, 40, 80, 160];
+        let errors = steps.map(|n| errors(k, n));
+        let order = |part: fn((f64, f64)) -> f64| {
+            let point = |i: usize| (-f64::from(steps[i]).log2(), part(errors[i]).log2());
+            observed_order(&[0, 1, 2, 3].map(point))
+        };
+        let (at_end, inside) = (order(|e| e.0), order(|e| e.1));
+        println!("order {k}: {at_end:.2} at the end, {inside:.2} inside steps");
+        assert!((at_end - k as f64).abs() < 0.35, "{k}: {at_end}");
+        assert!((inside - k as f64).abs() < 0.35, "{k}: {inside} inside");
     }
 }
 
