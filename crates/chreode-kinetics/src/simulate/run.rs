@@ -36,6 +36,8 @@ pub(super) const LONGEST_STEP: f64 = 0.01;
 pub(super) const AHEAD: f64 = 1e-10;
 /// A run is as long as this many times what is left to the next time that is saved: those of a run to rest double without end.
 const LONGEST_LEAP: f64 = 1e3;
+/// No more steps from one stop to the next, unless fewer are asked for.
+pub(crate) const MOST_STEPS: u64 = 1_000_000;
 /// No more stops in one run.
 pub(super) const MOST_STOPS: u64 = 1_000_000;
 
@@ -47,6 +49,8 @@ pub struct Simulator {
     pub(super) switches: Switches,
     pub(super) events: EventPrograms,
     pub(crate) tolerances: Tolerances,
+    /// Most steps from one stop to the next.
+    pub(crate) most_steps: u64,
     /// The method for so many states.
     pub(crate) method: fn(usize) -> Box<dyn Stepper<f64>>,
 }
@@ -55,7 +59,8 @@ impl Simulator {
     /// Records the formulas of a model.
     pub fn new(model: Model, tolerances: Tolerances) -> Self {
         let (field, switches) = (RecordedField::new(&model), Switches::new(&model));
-        Self { field, switches, events: EventPrograms::new(&model), model, tolerances, method: by_size }
+        let events = EventPrograms::new(&model);
+        Self { field, switches, events, model, tolerances, most_steps: MOST_STEPS, method: by_size }
     }
 
     /// The model.
@@ -139,6 +144,7 @@ impl Simulator {
                 save_at: &times[saved..saved + count],
                 discontinuities: &[t, end],
                 step: StepSize::Adaptive { h0: None, h_max },
+                max_steps: self.most_steps,
                 ..SolveOptions::tolerance(self.tolerances.rtol, atol)
             };
             let (start, before, mut states) = (t, y.clone(), Vec::new());

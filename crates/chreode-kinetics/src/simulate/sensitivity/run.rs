@@ -102,6 +102,7 @@ impl Simulator {
                 save_at: &times[saved..saved + count],
                 discontinuities: &[t, end],
                 step: StepSize::Adaptive { h0: None, h_max },
+                max_steps: self.most_steps,
                 ..SolveOptions::tolerance(self.tolerances.rtol, atol)
             };
             let Tangent { y, p, s, q } = at;
