@@ -323,7 +323,15 @@ fn fits_and_intervals_are_those_of_least_squares() {
 #[test]
 fn what_observables_alone_see_is_fitted_without_a_run() {
     let folder = tempfile::tempdir().unwrap();
-    let mut objective = line(folder.path());
+    drop(line(folder.path()));
+    for (file, from, to) in [("o.tsv", "y\ta\t0.5", "y\tlevel\t0.5"), ("p.tsv", "\na\tlin", "\nlevel\tlin")] {
+        let path = folder.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+    }
+    let problem = Problem::open(&folder.path().join("problem.yaml"), Tolerances::default()).unwrap();
+    let mut objective = Objective::new(problem).unwrap();
     let (low, high) = objective.bounds();
     for scan in [false, true] {
         let mut x = [-7.0, 0.5, 0.2];
