@@ -81,7 +81,8 @@ def module(config, tensors):
         "identity": lambda z: z,
         "tanh": torch.tanh,
         "sigmoid": torch.sigmoid,
-        "softplus": torch.nn.functional.softplus,
+        # Beyond its threshold torch takes the line; at 40 that is exact.
+        "softplus": lambda z: torch.nn.functional.softplus(z, threshold=40.0),
         "silu": torch.nn.functional.silu,
         "leaky_relu": torch.nn.functional.leaky_relu,
         "quadratic": torch.square,

@@ -40,16 +40,19 @@ pub(crate) struct FitArgs {
     /// Random starts (a Latin hypercube over the bounds, or over the initialisation priors) [default: 20]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     starts: Option<u32>,
-    /// Each start is the best of so many random points: where bounds are wide, most points lead nowhere [default: 20]
+    /// Each start chooses among so many random points: where bounds are wide, most points lead nowhere [default: 200]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     draws: Option<u32>,
+    /// A fit hops on from what it found, by random changes, until so many hops in turn gained nothing [default: 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    hops: Option<u32>,
     /// One more fit, from the nominal parameters
     #[arg(long)]
     from_nominal: bool,
     /// How each fit is made [default: auto]
     #[arg(long, value_name = "METHOD", value_enum)]
     method: Option<Method>,
-    /// Most iterations of one fit [default: 500]
+    /// Most iterations of each part of a fit [default: 500]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     iterations: Option<u32>,
     /// Begin no step of a fit after so many seconds: what is found then depends on the machine
@@ -66,9 +69,10 @@ pub(crate) struct FitArgs {
 impl FitArgs {
     /// Whether any of them was given.
     pub(crate) fn given(&self) -> bool {
-        let Self { starts, draws, from_nominal, method, iterations, seconds, profiles, force } = self;
+        let Self { starts, draws, hops, from_nominal, method, iterations, seconds, profiles, force } = self;
         starts.is_some()
             || draws.is_some()
+            || hops.is_some()
             || *from_nominal
             || method.is_some()
             || iterations.is_some()
@@ -134,6 +138,7 @@ pub(crate) fn run(
     };
     options.starts = args.starts.map_or(options.starts, |x| x as usize);
     options.draws = args.draws.map_or(options.draws, |x| x as usize);
+    options.hops = args.hops.map_or(options.hops, |x| x as usize);
     options.stop.iterations = args.iterations.map_or(options.stop.iterations, |x| x as usize);
     let total = options.starts as u64 + u64::from(args.from_nominal);
     let progress = Mutex::new(context.console.progress("fits", total));

@@ -394,6 +394,35 @@ fn fits_and_intervals_are_those_of_least_squares() {
 }
 
 #[test]
+fn what_observables_alone_see_is_fitted_without_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(line(folder.path()));
+    for (file, from, to) in [("o.tsv", "y\ta\t0.5", "y\tlevel\t0.5"), ("p.tsv", "\na\tlin", "\nlevel\tlin")] {
+        let path = folder.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+    }
+    let problem = Problem::open(&folder.path().join("problem.yaml"), Tolerances::default()).unwrap();
+    let mut objective = Objective::new(problem).unwrap();
+    let (low, high) = objective.bounds();
+    for scan in [false, true] {
+        let mut x = [-7.0, 0.5, 0.2];
+        let value = objective.value_refined(&mut x, (&low, &high), scan).unwrap();
+        // The mean of what is measured of `y`; the model has the others.
+        assert!((x[0] - 3.0).abs() < 1e-6, "{x:?}");
+        assert_eq!(x[1..], [0.5, 0.2]);
+        assert_eq!(value, objective.value(&x).unwrap());
+    }
+    // Bounds hold.
+    let mut x = [-7.0, 0.5, 0.2];
+    objective.value_refined(&mut x, (&[-7.0, 0.0, -1.0], &[-7.0, 1.5, 1.0]), true).unwrap();
+    assert_eq!(x, [-7.0, 0.5, 0.2]);
+    objective.value_refined(&mut x, (&[-8.0, 0.0, -1.0], &[2.0, 1.5, 1.0]), true).unwrap();
+    assert_eq!(x, [2.0, 0.5, 0.2]);
+}
+
+#[test]
 fn starts_that_fail_are_drawn_again_or_said() {
     // The noise is not positive below a = 0: half of the first starts have no likelihood.
     let folder = tempfile::tempdir().unwrap();

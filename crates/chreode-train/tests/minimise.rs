@@ -194,3 +194,36 @@ fn what_cannot_be_computed_is_said() {
         assert_eq!((found.stopped, found.iterations), (StoppedBy::Iterations, 2));
     }
 }
+
+/// The valley with its second coordinate on its floor wherever a value is asked for.
+struct Floor(Squares<Rosenbrock>);
+impl Curved for Floor {
+    fn value(&mut self, x: &[f64]) -> f64 {
+        Curved::value(&mut self.0, x)
+    }
+    fn settle(&mut self, x: &mut [f64], (low, high): (&[f64], &[f64])) -> f64 {
+        x[1] = (x[0] * x[0]).clamp(low[1], high[1]);
+        self.value(x)
+    }
+    fn model(&mut self, x: &[f64], gradient: &mut [f64], curvature: &mut [f64]) -> f64 {
+        self.0.model(x, gradient, curvature)
+    }
+}
+
+#[test]
+fn points_that_are_settled_lead_down_at_once() {
+    let bounds = (&[-5.0; 2][..], &[5.0; 2][..]);
+    let found = minimise_curved(
+        &mut Floor(Squares(Rosenbrock)),
+        &[-1.2, 1.0],
+        bounds,
+        &StopRule::default(),
+        &mut |_, _| true,
+    );
+    assert!((found.x[0] - 1.0).abs() < 1e-6 && (found.x[1] - 1.0).abs() < 1e-6, "{found:?}");
+    let plain =
+        minimise_curved(&mut Squares(Rosenbrock), &[-1.2, 1.0], bounds, &StopRule::default(), &mut |_, _| {
+            true
+        });
+    assert!(found.iterations < plain.iterations, "{} {}", found.iterations, plain.iterations);
+}

@@ -1,16 +1,15 @@
-//! A minimiser from every start, on all threads. Results do not depend on their number.
+//! A fit from every start, on all threads. Results do not depend on their number.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use chreode_train::{Curved, Minimum, Smooth, StopRule, StoppedBy, minimise_curved, minimise_smooth};
+use chreode_train::{Curved, Minimum, Smooth, StopRule};
 use rayon::prelude::*;
 
-use super::starts::{another, latin_hypercube};
+use super::single::single;
+use super::starts::latin_hypercube;
 use crate::petab::Objective;
 
-/// So often another start is drawn where the model cannot be run at any of a start's draws.
-const MOST_DRAWS: usize = 20;
 /// So many gradients by the adjoint cost what one curvature may: Levenberg-Marquardt needs so many fewer iterations.
 const WORTH: f64 = 20.0;
 
@@ -31,9 +30,12 @@ pub enum FitMethod {
 pub struct FitOptions {
     /// Number of random starts.
     pub starts: usize,
-    /// Each start is the best of so many points of the hypercube: where bounds are wide, most points are on plateaus, from which
-    /// nothing leads.
+    /// Each start chooses among so many points of the hypercube: where bounds are wide, most points are on plateaus, from which nothing
+    /// leads.
     pub draws: usize,
+    /// After so many hops in turn from what it found, each by a random change and a short fit, that gained nothing a fit from a random
+    /// start ends.
+    pub hops: usize,
     /// Seed of the starts.
     pub seed: u64,
     /// How each fit is made.
@@ -50,7 +52,8 @@ impl Default for FitOptions {
     fn default() -> Self {
         Self {
             starts: 20,
-            draws: 20,
+            draws: 200,
+            hops: 20,
             seed: 0,
             method: FitMethod::Auto,
             stop: StopRule { gradient: 1e-4, value: 1e-8, step: 1e-8, iterations: 500 },
@@ -110,7 +113,7 @@ pub(super) struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    fn told<T>(&mut self, result: Result<T, crate::KineticsError>) -> Option<T> {
+    pub(super) fn told<T>(&mut self, result: Result<T, crate::KineticsError>) -> Option<T> {
         result.map_err(|error| self.failure = Some(error.to_string())).ok()
     }
 }
@@ -118,6 +121,10 @@ impl Watched<'_> {
 impl Curved for Watched<'_> {
     fn value(&mut self, x: &[f64]) -> f64 {
         let value = self.objective.value(x);
+        self.told(value).filter(|x| !x.is_nan()).unwrap_or(f64::INFINITY)
+    }
+    fn settle(&mut self, x: &mut [f64], bounds: (&[f64], &[f64])) -> f64 {
+        let value = self.objective.value_refined(x, bounds, false);
         self.told(value).filter(|x| !x.is_nan()).unwrap_or(f64::INFINITY)
     }
     fn model(&mut self, x: &[f64], gradient: &mut [f64], curvature: &mut [f64]) -> f64 {
@@ -178,7 +185,7 @@ pub fn fit(objective: &Objective, options: &FitOptions, tell: &(dyn Fn(usize, f6
         .map_init(
             || objective.clone(),
             |objective, (number, points)| {
-                let fit = one(objective, method, options, number, &points, begun);
+                let fit = single(objective, method, options, number, &points, begun);
                 // The lock is not poisoned: nobody panics while holding it.
                 let mut best = best.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 *best = best.min(fit.minimum.value);
@@ -189,58 +196,4 @@ pub fn fit(objective: &Objective, options: &FitOptions, tell: &(dyn Fn(usize, f6
         .collect();
     fits.sort_by(|a, b| a.minimum.value.total_cmp(&b.minimum.value).then(a.number.cmp(&b.number)));
     Fits { fits, method, why, seconds: begun.elapsed().as_secs_f64() }
-}
-
-fn one(
-    objective: &mut Objective,
-    method: FitMethod,
-    options: &FitOptions,
-    number: usize,
-    points: &[Vec<f64>],
-    begun: Instant,
-) -> Fit {
-    let started = Instant::now();
-    let (low, high) = objective.bounds();
-    let in_time = || options.at_most.is_none_or(|limit| begun.elapsed() < limit);
-    let mut f = Watched { objective, failure: None };
-    // Every start has at least one point.
-    let (mut start, mut start_value) = (points[0].clone(), f64::INFINITY);
-    let mut simulations = 0;
-    let mut again = (0..MOST_DRAWS).filter(|_| number > 0);
-    let mut points = points.iter();
-    while in_time() {
-        let mut x = match (points.next(), start_value.is_finite()) {
-            (Some(x), _) => x.clone(),
-            (None, true) => break,
-            (None, false) => match again.next() {
-                Some(k) => another(f.objective, number, k, options.seed),
-                None => break,
-            },
-        };
-        x.iter_mut().zip(low.iter().zip(&high)).for_each(|(x, (low, high))| *x = x.clamp(*low, *high));
-        simulations += 1;
-        let value = Curved::value(&mut f, &x);
-        if value < start_value || simulations == 1 {
-            (start, start_value) = (x, value);
-        }
-    }
-    let mut watch = |_: usize, _: f64| in_time();
-    let bounds = (&low[..], &high[..]);
-    let mut minimum = if !start_value.is_finite() {
-        Minimum {
-            x: start.clone(),
-            value: f64::INFINITY,
-            gradient: f64::NAN,
-            iterations: 0,
-            values: 0,
-            gradients: 0,
-            stopped: if in_time() { StoppedBy::NotFinite } else { StoppedBy::Watcher },
-        }
-    } else if method == FitMethod::Lbfgs {
-        minimise_smooth(&mut f, &start, bounds, &options.stop, &mut watch)
-    } else {
-        minimise_curved(&mut f, &start, bounds, &options.stop, &mut watch)
-    };
-    minimum.values += simulations;
-    Fit { number, start, start_value, minimum, seconds: started.elapsed().as_secs_f64(), failure: f.failure }
 }

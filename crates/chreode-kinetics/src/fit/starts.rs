@@ -30,7 +30,7 @@ pub(super) fn another(objective: &Objective, i: usize, k: usize, seed: u64) -> V
 }
 
 /// The value that a part `u` of a parameter's distribution lies below, between its bounds.
-fn at(objective: &Objective, j: usize, u: f64) -> f64 {
+pub(super) fn at(objective: &Objective, j: usize, u: f64) -> f64 {
     let row = objective.row(j);
     let (low, high) = (row.scale.scaled(row.bounds.0), row.scale.scaled(row.bounds.1));
     let x = match &row.start {

@@ -12,13 +12,14 @@ use chreode_autodiff::Dual;
 use chreode_core::Number;
 
 use super::likelihood::above_zero;
+use super::outer::{Group, groups};
 use super::problem::{Problem, Source};
 use super::simulate::{Place, Simulation};
 use super::tables::{NoiseDistribution, ParameterRow, Scale};
 use crate::SimulationError;
 use crate::error::KineticsError;
 use crate::model::{QuantityKind, Start};
-use crate::simulate::{Derivatives, Tangent, rests};
+use crate::simulate::{Derivatives, MOST_STEPS, Tangent, Tolerances, rests};
 
 /// Directions that one computation of a start follows.
 const WIDTH: usize = 8;
@@ -46,6 +47,8 @@ pub struct Objective {
     pub(super) estimated: Vec<usize>,
     /// All parameters, on the linear scale; those that are not estimated stay.
     fixed: Vec<f64>,
+    /// Estimated parameters that only observables see.
+    pub(super) groups: Vec<Group>,
 }
 
 /// What one measurement adds, and how that depends on the simulated value and the noise.
@@ -129,7 +132,8 @@ impl Objective {
             );
         }
         let derivatives = Derivatives::new(&problem.simulator);
-        Ok(Self { derivatives, estimated, fixed: problem.nominal(), problem })
+        let groups = groups(&problem, &estimated);
+        Ok(Self { derivatives, estimated, fixed: problem.nominal(), groups, problem })
     }
 
     /// The problem.
@@ -192,8 +196,24 @@ impl Objective {
     /// [`KineticsError::Condition`] if the model cannot be run. The value is not finite where the likelihood is not.
     pub fn value(&mut self, x: &[f64]) -> Result<f64, KineticsError> {
         let simulation = self.simulate(x)?;
+        Ok(self.value_of(x, &simulation))
+    }
+
+    pub(super) fn value_of(&self, x: &[f64], simulation: &Simulation) -> f64 {
         let priors = self.rows().zip(x).filter_map(|(row, &x)| Some(row.prior?.term(row.scale, x).value));
-        Ok(priors.sum::<f64>() - self.problem.likelihood(&simulation).log_likelihood)
+        priors.sum::<f64>() - self.problem.likelihood(simulation).log_likelihood
+    }
+
+    /// How exactly the model is run.
+    pub fn tolerances(&self) -> Tolerances {
+        self.problem.simulator.tolerances
+    }
+
+    /// Runs the model with these tolerances from now on, and gives it up after so many steps from one stop to the next; no number is a
+    /// million.
+    pub fn set_tolerances(&mut self, tolerances: Tolerances, most_steps: Option<u64>) {
+        self.problem.simulator.tolerances = tolerances;
+        self.problem.simulator.most_steps = most_steps.unwrap_or(MOST_STEPS);
     }
 
     /// Adds the negative logarithms of priors.
@@ -455,13 +475,21 @@ impl Objective {
                 }
             }
         }
+        r.add(&slopes, &mut sum.gradient, &mut sum.curvature);
+    }
+}
+
+impl Residual {
+    /// Adds to gradient and curvature, from the derivatives of the value and of the noise in all directions.
+    pub(super) fn add(&self, slopes: &[Vec<f64>; 2], gradient: &mut [f64], curvature: &mut [f64]) {
+        let n = gradient.len();
         let touched: Vec<usize> = (0..n).filter(|&j| slopes[0][j] != 0.0 || slopes[1][j] != 0.0).collect();
         for &j in &touched {
-            sum.gradient[j] += r.by_value * slopes[0][j] + r.by_noise * slopes[1][j];
-            let (u, w) = (r.value_weight * slopes[0][j], r.noise_weight * slopes[1][j]);
+            gradient[j] += self.by_value * slopes[0][j] + self.by_noise * slopes[1][j];
+            let (u, w) = (self.value_weight * slopes[0][j], self.noise_weight * slopes[1][j]);
             for &k in &touched {
-                sum.curvature[j * n + k] +=
-                    u * (r.value_weight * slopes[0][k]) + w * (r.noise_weight * slopes[1][k]);
+                curvature[j * n + k] +=
+                    u * (self.value_weight * slopes[0][k]) + w * (self.noise_weight * slopes[1][k]);
             }
         }
     }

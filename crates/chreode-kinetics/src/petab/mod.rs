@@ -1,7 +1,8 @@
 //! PEtab, version 1: measurements, the conditions under which they were made, and what a model has to do with them.
 //!
 //! `read.rs` and `tables.rs` read the files, `problem.rs` checks what they say against the model, `simulate.rs` computes what was
-//! measured, `likelihood.rs` compares; `gradient.rs` and `adjoint.rs` differentiate that. Not here: fits (`fit`).
+//! measured, `likelihood.rs` compares; `gradient.rs` and `adjoint.rs` differentiate that; `outer.rs` fits what only
+//! observables see. Not here: fits (`fit`).
 
 mod adjoint;
 mod curves;
@@ -9,6 +10,7 @@ mod error;
 mod gradient;
 mod likelihood;
 mod observables;
+mod outer;
 mod prior;
 mod problem;
 mod read;

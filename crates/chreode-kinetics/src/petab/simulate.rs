@@ -19,6 +19,21 @@ pub struct Simulation {
     pub noise: Vec<f64>,
 }
 
+/// States with the model's parameters at the times of measurements.
+pub(super) struct Moments {
+    states: Vec<(Vec<f64>, Vec<f64>)>,
+    /// Of each measurement: its place among them.
+    of: Vec<usize>,
+}
+
+impl Moments {
+    /// The state and the model's parameters of a measurement.
+    pub(super) fn at(&self, measurement: usize) -> (&[f64], &[f64]) {
+        let (y, p) = &self.states[self.of[measurement]];
+        (y, p)
+    }
+}
+
 impl Source {
     fn value(self, parameters: &[f64]) -> f64 {
         match self {
@@ -52,9 +67,14 @@ impl Problem {
     /// # Panics
     /// If there are not as many parameters as the table has rows.
     pub fn simulate(&mut self, parameters: &[f64]) -> Result<Simulation, KineticsError> {
+        let moments = self.moments(parameters)?;
+        Ok(self.observe(&moments, parameters))
+    }
+
+    /// The states at the times of all measurements.
+    pub(super) fn moments(&mut self, parameters: &[f64]) -> Result<Moments, KineticsError> {
         assert_eq!(parameters.len(), self.parameters.len(), "parameters, one a row of the table");
-        let n = self.measurements.len();
-        let mut simulation = Simulation { values: vec![f64::NAN; n], noise: vec![f64::NAN; n] };
+        let mut moments = Moments { states: Vec::new(), of: vec![0; self.measurements.len()] };
         // Measurements under the same conditions share a run.
         let mut runs: BTreeMap<(Option<usize>, usize), Vec<usize>> = BTreeMap::new();
         for (i, link) in self.links.iter().enumerate() {
@@ -62,19 +82,28 @@ impl Problem {
         }
         let mut steady: HashMap<usize, Start<f64>> = HashMap::new();
         for ((before, condition), measured) in runs {
-            let result = self.simulate_condition(
-                parameters,
-                before,
-                condition,
-                &measured,
-                &mut steady,
-                &mut simulation,
-            );
+            let run = (before, condition);
+            let result = self.simulate_condition(parameters, run, &measured, &mut steady, &mut moments);
             if let Err(source) = result {
                 return Err(self.in_condition(before, condition, source));
             }
         }
-        Ok(simulation)
+        Ok(moments)
+    }
+
+    /// What is measured of states, at these parameters.
+    pub(super) fn observe(&mut self, moments: &Moments, parameters: &[f64]) -> Simulation {
+        let n = self.measurements.len();
+        let mut simulation = Simulation { values: vec![f64::NAN; n], noise: vec![f64::NAN; n] };
+        for (i, link) in self.links.iter().enumerate() {
+            let (y, p) = moments.at(i);
+            let inputs = link.inputs(p, parameters);
+            let mut out = [0.0; 2];
+            let recorded = &mut self.observables[link.observable].recorded;
+            recorded.eval(self.measurements[i].time, y, &inputs, &mut out);
+            (simulation.values[i], simulation.noise[i]) = (out[0], out[1]);
+        }
+        simulation
     }
 
     /// The error with the condition that it belongs to.
@@ -132,11 +161,10 @@ impl Problem {
     fn simulate_condition(
         &mut self,
         parameters: &[f64],
-        before: Option<usize>,
-        condition: usize,
+        (before, condition): (Option<usize>, usize),
         measured: &[usize],
         steady: &mut HashMap<usize, Start<f64>>,
-        simulation: &mut Simulation,
+        moments: &mut Moments,
     ) -> Result<(), SimulationError> {
         let rested = match before {
             None => None,
@@ -176,17 +204,14 @@ impl Problem {
             let t = times.last().copied().unwrap_or(0.0);
             return Err(self.simulator.not_steady(t, &end.y, &end.p));
         }
+        let first = moments.states.len();
+        let n_saved = saved.len();
+        moments.states.extend(saved);
+        moments.states.push((end.y, end.p));
         for &i in measured {
             let t = self.measurements[i].time;
-            let (y, p) = match times[..n_finite].binary_search_by(|x| x.total_cmp(&t)) {
-                Ok(k) => (&saved[k].0, &saved[k].1),
-                Err(_) => (&end.y, &end.p),
-            };
-            let link = &self.links[i];
-            let inputs = link.inputs(p, parameters);
-            let mut out = [0.0; 2];
-            self.observables[link.observable].recorded.eval(t, y, &inputs, &mut out);
-            (simulation.values[i], simulation.noise[i]) = (out[0], out[1]);
+            let k = times[..n_finite].binary_search_by(|x| x.total_cmp(&t));
+            moments.of[i] = first + k.unwrap_or(n_saved);
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ mod switches;
 mod trajectory;
 
 pub(crate) use field::Recorded;
+pub(crate) use run::MOST_STEPS;
 pub use run::{Simulator, Tolerances};
 pub(crate) use sensitivity::{Derivatives, Tangent};
 pub(crate) use steady::rests;

@@ -30,6 +30,8 @@ pub(super) struct Piece<'a> {
     pub(super) times: &'a [f64],
     pub(super) rtol: f64,
     pub(super) atol: f64,
+    /// No more steps.
+    pub(super) most_steps: u64,
 }
 
 impl Piece<'_> {
@@ -63,6 +65,7 @@ impl Piece<'_> {
             save_at: before(end),
             discontinuities: &discontinuities,
             step: StepSize::Adaptive { h0: None, h_max },
+            max_steps: self.most_steps,
             ..SolveOptions::tolerance(self.rtol, self.atol)
         };
         let (first, mut states) = (z.to_vec(), Vec::new());

@@ -30,6 +30,8 @@ impl Default for Tolerances {
 pub(super) const LARGE: usize = 100;
 /// How far ahead triggers are looked at, in units of the time or of the run's length.
 pub(super) const AHEAD: f64 = 1e-10;
+/// No more steps from one stop to the next, unless fewer are asked for.
+pub(crate) const MOST_STEPS: u64 = 1_000_000;
 /// No more stops in one run.
 pub(super) const MOST_STOPS: u64 = 1_000_000;
 
@@ -41,6 +43,8 @@ pub struct Simulator {
     pub(super) switches: Switches,
     pub(super) events: EventPrograms,
     pub(crate) tolerances: Tolerances,
+    /// Most steps from one stop to the next.
+    pub(crate) most_steps: u64,
     /// The method for so many states.
     pub(crate) method: fn(usize) -> Box<dyn Stepper<f64>>,
 }
@@ -49,7 +53,8 @@ impl Simulator {
     /// Records the formulas of a model.
     pub fn new(model: Model, tolerances: Tolerances) -> Self {
         let (field, switches) = (RecordedField::new(&model), Switches::new(&model));
-        Self { field, switches, events: EventPrograms::new(&model), model, tolerances, method: by_size }
+        let events = EventPrograms::new(&model);
+        Self { field, switches, events, model, tolerances, most_steps: MOST_STEPS, method: by_size }
     }
 
     /// The model.
@@ -134,6 +139,7 @@ impl Simulator {
                 times: &times[saved..],
                 rtol: self.tolerances.rtol,
                 atol,
+                most_steps: self.most_steps,
             };
             let switches = self.switches.watched(&timed);
             let rhs = &mut Rhs::Jacobian(&mut self.field as &mut dyn Jacobian<f64>);

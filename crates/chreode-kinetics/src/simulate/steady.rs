@@ -58,7 +58,7 @@ impl Simulator {
         let mut horizon = self.first_horizon(t, &y, &p)?;
         let atol = self.absolute_of_run(t, &y[..d], &p, &[t + horizon]);
         let rtol = self.tolerances.rtol;
-        let options = SolveOptions::tolerance(rtol, atol);
+        let options = SolveOptions { max_steps: self.most_steps, ..SolveOptions::tolerance(rtol, atol) };
         let mut stepper = self.stepper();
         let (mut passed, mut quiet) = (0.0, 0);
         for _ in 0..MOST_DOUBLINGS {

@@ -15,6 +15,13 @@ pub trait Curved {
     /// Its value.
     fn value(&mut self, x: &[f64]) -> f64;
 
+    /// The value where `x` is moved to, between the bounds: functions whose value is little work once it is known nearby, such as those
+    /// that are easily minimised over some of their arguments, move it to where they are smaller.
+    fn settle(&mut self, x: &mut [f64], bounds: (&[f64], &[f64])) -> f64 {
+        let _ = bounds;
+        self.value(x)
+    }
+
     /// Sets `gradient`, `[n]`, and `curvature`, `[n, n]`, and returns the value.
     fn model(&mut self, x: &[f64], gradient: &mut [f64], curvature: &mut [f64]) -> f64;
 }

@@ -53,7 +53,7 @@ pub fn minimise_curved(
 ) -> Minimum {
     let n = start.len();
     let mut x = inside(start, bounds);
-    let mut value = f.value(&x);
+    let mut value = f.settle(&mut x, bounds);
     let (mut gradient, mut curvature) = (vec![f64::NAN; n], vec![0.0; n * n]);
     let mut found = Minimum {
         x: x.clone(),
@@ -112,9 +112,9 @@ pub fn minimise_curved(
             break;
         }
         let trial: Vec<f64> = x.iter().zip(&step).map(|(x, s)| x + s).collect();
-        let trial = inside(&trial, bounds);
+        let mut trial = inside(&trial, bounds);
         found.values += 1;
-        let new = f.value(&trial);
+        let new = f.settle(&mut trial, bounds);
         let agreement = (value - new) / predicted;
         let cut = length > 0.8 * radius;
         if !(agreement >= 0.25) {

@@ -54,6 +54,7 @@ impl Simulator {
             let options = SolveOptions {
                 save_at: &times[saved..saved + count],
                 discontinuities: &[t, end],
+                max_steps: self.most_steps,
                 ..SolveOptions::tolerance(self.tolerances.rtol, atol)
             };
             let mut adjoint = OdeAdjoint::new(method, 1, d);

@@ -99,6 +99,7 @@ impl Simulator {
                 times: &times[saved..],
                 rtol: self.tolerances.rtol,
                 atol,
+                most_steps: self.most_steps,
             };
             let switches = self.switches.watched(&timed);
             let mut z = std::mem::take(&mut at.y);

@@ -112,7 +112,7 @@ impl Simulator {
         z.extend(s);
         let mut horizon = self.first_horizon(t, &z[..d], &p)?;
         let (rtol, atol) = (self.tolerances.rtol, self.absolute_of_run(t, &z[..d], &p, &[t + horizon]));
-        let options = SolveOptions::tolerance(rtol, atol);
+        let options = SolveOptions { max_steps: self.most_steps, ..SolveOptions::tolerance(rtol, atol) };
         let mut stepper = self.sensitive_stepper(m);
         let (mut passed, mut quiet) = (0.0, 0);
         for _ in 0..MOST_DOUBLINGS {
