@@ -1,12 +1,15 @@
 //! PEtab, version 1: measurements, the conditions under which they were made, and what a model has to do with them.
 //!
 //! `read.rs` and `tables.rs` read the files, `problem.rs` checks what they say against the model, `simulate.rs` computes what was
-//! measured, `likelihood.rs` compares; `gradient.rs` and `adjoint.rs` differentiate that. Not here: fits (`fit`).
+//! measured, `likelihood.rs` compares; `gradient.rs` and `adjoint.rs` differentiate that;
+//! `along.rs` follows runs, `idle.rs` finds what nothing depends on. Not here: fits (`fit`).
 
 mod adjoint;
+mod along;
 mod curves;
 mod error;
 mod gradient;
+mod idle;
 mod likelihood;
 mod observables;
 mod prior;
@@ -15,6 +18,7 @@ mod read;
 mod simulate;
 mod tables;
 
+pub(crate) use along::{Path, Sizes};
 pub use curves::Curve;
 pub use error::PetabError;
 pub use gradient::{Evaluation, Objective};
