@@ -222,7 +222,7 @@ fn a_hidden_law_is_learned() {
     let along = config.along(&mut problem, &p, 10.0).unwrap();
     for row in along.nets[0].runs.iter().flat_map(|(_, rows)| rows).filter(|row| row[0] >= 1.0) {
         let truth = 2.0 * 0.4 * row[1] / (0.5 + row[1]);
-        assert!((row[2] - truth).abs() < 0.05 * truth, "{row:?}: {truth}");
+        assert!((row[2] - truth).abs() < 0.1 * truth, "{row:?}: {truth}");
     }
     // In a file, and back.
     let file = folder.path().join("hybrid.safetensors");

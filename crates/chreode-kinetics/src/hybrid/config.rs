@@ -74,7 +74,7 @@ pub struct Gate {
     pub scale: f64,
 }
 
-/// What a net sees: `ln(1 + x/scale)` of a species, `asinh(x/scale)` of anything else.
+/// What a net sees: `ln(1 + x/scale)` of a species that stays positive, `asinh(x/scale)` of anything else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetInput {
@@ -82,8 +82,8 @@ pub struct NetInput {
     pub id: String,
     /// Its typical size.
     pub scale: f64,
-    /// Whether it is a species, which is not negative.
-    pub species: bool,
+    /// Whether it is a species of a model that keeps it from being negative: beside a mechanism, not in place of one.
+    pub positive: bool,
 }
 
 impl RateNet {

@@ -127,7 +127,7 @@ impl RateNet {
         let mut layer: Vec<usize> = Vec::new();
         for input in &self.inputs {
             let x = apply(Op::Div, [self.symbol(model, input)?, Expr::Number(input.scale)]);
-            let x = if input.species {
+            let x = if input.positive {
                 apply(Op::Ln, [apply(Op::Add, [Expr::Number(1.0), x])])
             } else {
                 apply(Op::Inverse(Trig::Sin, Form::Hyperbolic), [x])
@@ -159,7 +159,7 @@ impl RateNet {
         let unknown = || HybridError::Input { id: input.id.clone(), net: self.name().to_owned() };
         let q = *model.by_id.get(&input.id).ok_or_else(unknown)?;
         // A file that was written for another model.
-        if input.species != (model.quantities[q].kind == QuantityKind::Species) {
+        if input.positive && model.quantities[q].kind != QuantityKind::Species {
             return Err(unknown());
         }
         Ok(leaf(q))

@@ -115,7 +115,7 @@ fn net(model: &Model, sizes: &Sizes, rate: &RateRequest, options: &NetOptions) -
         produced: gates(1.0),
         unit: least * FASTER / sizes.time,
     };
-    Ok(RateNet { target, inputs: seen(model, sizes, &inputs, with_time), hidden: options.hidden.clone() })
+    Ok(RateNet { target, inputs: seen(model, sizes, &inputs, with_time, true), hidden: options.hidden.clone() })
 }
 
 fn field(model: &Model, sizes: &Sizes, options: &NetOptions) -> RateNet {
@@ -123,17 +123,19 @@ fn field(model: &Model, sizes: &Sizes, options: &NetOptions) -> RateNet {
     let units = model.states.iter().map(|&q| sizes.of(q) * sizes.volume(q) * FASTER / sizes.time).collect();
     RateNet {
         target: Target::Field { states, units },
-        inputs: seen(model, sizes, &model.states, false),
+        inputs: seen(model, sizes, &model.states, false, false),
         hidden: options.hidden.clone(),
     }
 }
 
-fn seen(model: &Model, sizes: &Sizes, inputs: &[usize], with_time: bool) -> Vec<NetInput> {
+/// Inputs with their scales; species are `positive` where rates keep them so.
+fn seen(model: &Model, sizes: &Sizes, inputs: &[usize], with_time: bool, positive: bool) -> Vec<NetInput> {
     let quantities = inputs.iter().map(|&q| {
         let quantity = &model.quantities[q];
-        NetInput { id: quantity.id.clone(), scale: sizes.of(q), species: quantity.kind == QuantityKind::Species }
+        let positive = positive && quantity.kind == QuantityKind::Species;
+        NetInput { id: quantity.id.clone(), scale: sizes.of(q), positive }
     });
-    let time = with_time.then(|| NetInput { id: "time".into(), scale: sizes.time, species: false });
+    let time = with_time.then(|| NetInput { id: "time".into(), scale: sizes.time, positive: false });
     quantities.chain(time).collect()
 }
 
