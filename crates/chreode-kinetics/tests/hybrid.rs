@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use chreode_kinetics::{
     FitOptions, HybridConfig, HybridRequest, NetOptions, Objective, Part, Problem, RateRequest, Target, Tolerances, fit,
 };
-use chreode_model::{Hybrid, NetConfig, RateLaw, RatePart};
+use chreode_model::{Hybrid, NetConfig, RateLaw, RatePart, Stored};
 use common::{compartment, list, of, reaction, sbml, species};
 use proptest::prelude::*;
 
@@ -263,6 +263,12 @@ fn what_cannot_be_is_refused_by_name() {
     let mut other = config.clone();
     other.nets[0].inputs[0].scale = -1.0;
     assert!(with(&other, &plain).contains("the scale of an input is -1"));
+    let mut other = config.clone();
+    other.nets.push(other.nets[0].clone());
+    assert!(with(&other, &plain).contains("`turn` is given twice"));
+    let mut other = config.clone();
+    other.nets[0].hidden = vec![3, usize::MAX];
+    assert!(HybridConfig::from_config(other).unwrap_err().to_string().contains("`nets.hidden[1]`"));
     let mut other = config;
     other.nets[0].inputs[0].id = "gone".into();
     assert!(with(&other, &plain).contains("`gone`, an input of the net of `turn`"));

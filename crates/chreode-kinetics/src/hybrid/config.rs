@@ -176,7 +176,13 @@ impl Stored for HybridConfig {
     const FORMAT: &'static str = "chreode-kinetics-hybrid/1";
 
     fn from_config(config: Self) -> Result<Self, ConfigError> {
-        // What is in it is checked against the problem that it is for.
+        // What a layout is computed from; all else is checked against the problem that it is for.
+        for net in &config.nets {
+            if let Some(index) = net.hidden.iter().position(|n| !(1..=WIDEST).contains(n)) {
+                let (field, value, max) = ("nets.hidden", net.hidden[index], WIDEST);
+                return Err(ConfigError::Width { field, index, value, max });
+            }
+        }
         Ok(config)
     }
 

@@ -61,8 +61,11 @@ impl HybridConfig {
         if !(options.weight_sd > 0.0 && options.weight_sd.is_finite()) {
             return Err(HybridError::WeightSd { found: options.weight_sd });
         }
-        for net in &self.nets {
+        for (i, net) in self.nets.iter().enumerate() {
             net.check()?;
+            if self.nets[..i].iter().any(|x| x.name() == net.name()) {
+                return Err(HybridError::Twice { id: net.name().to_owned() });
+            }
             let mut add = |weight: Weight| {
                 let q = model.add(weight.id.clone(), weight.nominal, None);
                 mapped.insert(q, rows.len());

@@ -10,7 +10,7 @@ use super::error::HybridError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// It replaces the law: `r = u q Π x/(x + s)` over the species that the reaction consumes.
+    /// It replaces the law: `r = u q Π x/(x + s)` over the species that the reaction consumes. It runs one way.
     #[default]
     Replace,
     /// It multiplies the law by a positive number that starts near one: `r = law · q`.
