@@ -155,8 +155,13 @@ fn problem(context: &Context, args: &KineticsArgs, tolerances: Tolerances) -> an
             (Problem::open_hybrid(&args.input, tolerances, &nets, &NetOptions::default())?, parameters)
         }
     };
-    let unset: Vec<&str> =
-        problem.parameters().iter().zip(&nominal).filter(|(_, x)| x.is_nan()).map(|(row, _)| row.id.as_str()).collect();
+    let unset: Vec<&str> = problem
+        .parameters()
+        .iter()
+        .zip(&nominal)
+        .filter(|(_, x)| x.is_nan())
+        .map(|(row, _)| row.id.as_str())
+        .collect();
     if !unset.is_empty() {
         let message = format!("parameters without a nominal value: {}", unset.join(", "));
         return Err(bad_input(message, "fill in the column nominalValue of the parameter table"));

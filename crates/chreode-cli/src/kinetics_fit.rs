@@ -130,7 +130,8 @@ pub(crate) fn run(
     let Some(fit) = fits.best() else { return Ok(()) };
     let chosen = chosen(&objective, &args.profiles)?;
     let nominal = objective.nominal();
-    let at_nominal = if nominal.iter().all(|x| x.is_finite()) { objective.value(&nominal).ok() } else { None };
+    let at_nominal =
+        if nominal.iter().all(|x| x.is_finite()) { objective.value(&nominal).ok() } else { None };
     let x = fit.minimum.x.clone();
     let profile_options = ProfileOptions::default();
     let profiles = if chosen.is_empty() {

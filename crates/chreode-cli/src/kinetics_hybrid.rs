@@ -86,7 +86,11 @@ impl HybridArgs {
     /// Whether any of them was given, other than the net to simulate with.
     pub(crate) fn given(&self) -> bool {
         let Self { hybrid, black_box, hidden, weight_sd, hold_out, net: _ } = self;
-        !hybrid.is_empty() || *black_box || !hidden.is_empty() || !weight_sd.is_empty() || !hold_out.is_empty()
+        !hybrid.is_empty()
+            || *black_box
+            || !hidden.is_empty()
+            || !weight_sd.is_empty()
+            || !hold_out.is_empty()
     }
 
     fn request(&self) -> anyhow::Result<Option<HybridRequest>> {
@@ -107,14 +111,25 @@ impl HybridArgs {
             return Ok(Some(HybridRequest::AllRates));
         }
         let rates = self.hybrid.iter().map(|x| x.parse::<RateRequest>()).collect::<Result<_, _>>();
-        let rates = rates.map_err(|error| bad_input(format!("--hybrid: {error}"), "for example --hybrid v2:replace:A,B"))?;
+        let rates = rates.map_err(|error| {
+            bad_input(format!("--hybrid: {error}"), "for example --hybrid v2:replace:A,B")
+        })?;
         Ok(Some(HybridRequest::Rates(rates)))
     }
 
     /// The problem, once for each standard deviation of weights.
-    pub(crate) fn prepare(&self, input: &Path, tolerances: Tolerances, seed: u64) -> anyhow::Result<Vec<Prepared>> {
+    pub(crate) fn prepare(
+        &self,
+        input: &Path,
+        tolerances: Tolerances,
+        seed: u64,
+    ) -> anyhow::Result<Vec<Prepared>> {
         let request = self.request()?;
-        let sds = if self.weight_sd.is_empty() { vec![NetOptions::default().weight_sd] } else { self.weight_sd.clone() };
+        let sds = if self.weight_sd.is_empty() {
+            vec![NetOptions::default().weight_sd]
+        } else {
+            self.weight_sd.clone()
+        };
         if sds.len() > 1 && self.hold_out.is_empty() {
             let message = "several --weight-sd are compared by what is held out";
             return Err(bad_input(message, "give --hold-out, or one --weight-sd"));
@@ -127,8 +142,9 @@ impl HybridArgs {
                 options.hidden.clone_from(&self.hidden);
             }
             let nets = request.as_ref().map(|request| {
-                HybridConfig::resolve(&plain, request, &options)
-                    .map_err(|error| bad_input(format!("--hybrid: {error}"), "see the reactions of the SBML file"))
+                HybridConfig::resolve(&plain, request, &options).map_err(|error| {
+                    bad_input(format!("--hybrid: {error}"), "see the reactions of the SBML file")
+                })
             });
             let nets = nets.transpose()?;
             let mut whole = match &nets {
@@ -139,7 +155,8 @@ impl HybridArgs {
             let (fitted, held) = whole.split(|m| self.hold_out.iter().any(|x| x.holds(m)));
             let (n_fitted, n_held) = (fitted.measurements().len(), held.measurements().len());
             if !self.hold_out.is_empty() && (n_fitted == 0 || n_held == 0) {
-                let message = format!("--hold-out leaves {n_fitted} measurements to fit and {n_held} to predict");
+                let message =
+                    format!("--hold-out leaves {n_fitted} measurements to fit and {n_held} to predict");
                 return Err(bad_input(message, "choose other times or conditions"));
             }
             let held = (n_held > 0).then_some(held);
@@ -160,12 +177,18 @@ impl Prepared {
     /// What the nets do along the runs, to the last measurement of all.
     pub(crate) fn along(&mut self, parameters: &[f64]) -> anyhow::Result<Option<Along>> {
         let Some(nets) = &self.nets else { return Ok(None) };
-        let last = self.whole.measurements().iter().map(|m| m.time).filter(|t| t.is_finite()).fold(0.0, f64::max);
+        let last =
+            self.whole.measurements().iter().map(|m| m.time).filter(|t| t.is_finite()).fold(0.0, f64::max);
         Ok(Some(nets.along(&mut self.fitted, parameters, last)?))
     }
 
     /// Says in words and as values what a hybrid's fit is like beside its likelihood.
-    pub(crate) fn tell(&self, context: &Context, along: Option<&Along>, held: Option<&Likelihood>) -> (Vec<String>, Value) {
+    pub(crate) fn tell(
+        &self,
+        context: &Context,
+        along: Option<&Along>,
+        held: Option<&Likelihood>,
+    ) -> (Vec<String>, Value) {
         let mut lines = Vec::new();
         if let Some(held) = held {
             lines.push(format!(
@@ -174,7 +197,10 @@ impl Prepared {
             ));
         }
         if !self.idle.is_empty() {
-            lines.push(format!("not fitted, because nothing depends on them any more: {}", self.idle.join(", ")));
+            lines.push(format!(
+                "not fitted, because nothing depends on them any more: {}",
+                self.idle.join(", ")
+            ));
         }
         let mut value = json!({ "held_out": held.map(|held| json!({
             "measurements": held.n, "log_likelihood": held.log_likelihood, "chi_squared": held.chi_squared })) });

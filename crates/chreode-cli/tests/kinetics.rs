@@ -180,7 +180,10 @@ fn a_rate_is_replaced_by_a_net() {
         "problem.yaml",
         "format_version: 1\nparameter_file: p.tsv\nproblems:\n- sbml_files: [model.xml]\n  condition_files: [c.tsv]\n  measurement_files: [m.tsv]\n  observable_files: [o.tsv]\n",
     );
-    write("p.tsv", "parameterId\tparameterScale\tlowerBound\tupperBound\tnominalValue\testimate\nk\tlog10\t0.001\t100\t3\t1\n");
+    write(
+        "p.tsv",
+        "parameterId\tparameterScale\tlowerBound\tupperBound\tnominalValue\testimate\nk\tlog10\t0.001\t100\t3\t1\n",
+    );
     write("c.tsv", "conditionId\nx\n");
     write("o.tsv", "observableId\tobservableFormula\tnoiseFormula\nobs\tA\t0.1\n");
     // Of dA/dt = -A/(1 + A), which is not the law of the model.
@@ -194,12 +197,14 @@ fn a_rate_is_replaced_by_a_net() {
         a += h * rate(a + 0.5 * h * rate(a));
     }
     write("m.tsv", &rows_of);
-    let run = |args: &str| chreode(dir.path()).args(["kinetics", "problem.yaml"]).args(args.split(' ')).assert();
+    let run =
+        |args: &str| chreode(dir.path()).args(["kinetics", "problem.yaml"]).args(args.split(' ')).assert();
     let result = |args: &str| -> serde_json::Value {
         let printed = String::from_utf8(run(args).success().get_output().stdout.clone()).unwrap();
         serde_json::from_str(printed.lines().last().unwrap()).unwrap()
     };
-    let fitted = result("--hybrid r --weight-sd 0.5,1 --hidden 3 --hold-out after=6 --starts 3 -o fit --json");
+    let fitted =
+        result("--hybrid r --weight-sd 0.5,1 --hidden 3 --hold-out after=6 --starts 3 -o fit --json");
     // 13 measurements are fitted, 4 are later.
     assert!(fitted["chi_squared"].as_f64().unwrap() < 0.5, "{fitted}");
     assert_eq!((&fitted["measurements"], &fitted["held_out"]["measurements"]), (&13.into(), &4.into()));
@@ -207,7 +212,10 @@ fn a_rate_is_replaced_by_a_net() {
     assert_eq!((&fitted["idle"], fitted["conservation"].as_f64()), (&serde_json::json!(["k"]), Some(0.0)));
     assert!([0.5, 1.0].contains(&fitted["weight_sd"].as_f64().unwrap()));
     let read = |name: &str| std::fs::read_to_string(dir.path().join("fit").join(name)).unwrap();
-    assert_eq!((rows(&read("simulation.tsv"), '\t').len(), rows(&read("parameters.tsv"), '\t').len()), (18, 2));
+    assert_eq!(
+        (rows(&read("simulation.tsv"), '\t').len(), rows(&read("parameters.tsv"), '\t').len()),
+        (18, 2)
+    );
     let report = read("report.html");
     assert!(report.contains("What the nets say") && report.contains("r by A"));
     // With the same nets: the same simulation, up to tolerances.

@@ -46,7 +46,10 @@ fn one(
     // The mechanism has no net; what is asked of its runs is the same.
     let nets = match request {
         Some(request) => HybridConfig::resolve(&plain, request, &options)?,
-        None => HybridConfig { parameters: plain.parameters().iter().map(|x| x.id.clone()).collect(), nets: Vec::new() },
+        None => HybridConfig {
+            parameters: plain.parameters().iter().map(|x| x.id.clone()).collect(),
+            nets: Vec::new(),
+        },
     };
     let mut problem = Problem::open_hybrid(path, TOLERANCES, &nets, &options)?;
     problem.fix_idle();
@@ -81,7 +84,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let named = args.next().map(PathBuf::from);
     let short = named.is_none();
-    let data = std::env::var_os("CHREODE_DATA").map(|x| PathBuf::from(x).join("petab/Boehm_JProteomeRes2014"));
+    let data =
+        std::env::var_os("CHREODE_DATA").map(|x| PathBuf::from(x).join("petab/Boehm_JProteomeRes2014"));
     let Some(folder) = named.or(data).filter(|x| x.is_dir()) else {
         println!("nothing to do: name the folder Boehm_JProteomeRes2014 of the PEtab collection");
         return Ok(());
@@ -93,22 +97,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rate = |text: &str| text.parse::<RateRequest>().map(|x| Some(HybridRequest::Rates(vec![x])));
     let binding = "v2_v_1:replace:STAT5A,STAT5B,BaF3_Epo";
     let mut rows = vec![("mechanism".to_owned(), None, 1.0)];
-    for sd in [1.0, 0.3, 0.1] {
+    for sd in [1.0, 0.3] {
         rows.push((format!("law of v2 hidden, weights {sd}"), rate(binding)?, sd));
     }
-    for sd in [1.0, 0.3, 0.1] {
-        rows.push((format!("law of v5 hidden, weights {sd}"), rate("v5_v_4")?, sd));
-    }
-    for sd in [1.0, 0.3] {
-        rows.push((format!("v2 corrected, weights {sd}"), rate("v2_v_1:correct:STAT5A,STAT5B")?, sd));
-    }
-    for sd in [1.0, 0.3] {
-        rows.push((format!("all rates nets, weights {sd}"), Some(HybridRequest::AllRates), sd));
-    }
-    for sd in [1.0, 0.3] {
-        rows.push((format!("no mechanism, weights {sd}"), Some(HybridRequest::BlackBox), sd));
-    }
-    println!("| model | parameters | log-likelihood | rms | rms later | log-likelihood later | conservation | lowest |");
+    rows.push(("v2 corrected by its monomers".to_owned(), rate("v2_v_1:correct:STAT5A,STAT5B")?, 1.0));
+    rows.push(("law of v5 hidden".to_owned(), rate("v5_v_4")?, 1.0));
+    rows.push(("no mechanism".to_owned(), Some(HybridRequest::BlackBox), 1.0));
+    rows.push(("all rates nets".to_owned(), Some(HybridRequest::AllRates), 1.0));
+    println!(
+        "| model | parameters | log-likelihood | rms | rms later | log-likelihood later | conservation | lowest |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     rows.truncate(if short { 2 } else { rows.len() });
     for (name, request, sd) in rows {

@@ -4,7 +4,9 @@
 
 use std::path::PathBuf;
 
-use chreode_kinetics::{FitOptions, HybridConfig, HybridRequest, NetOptions, Objective, Problem, Tolerances, fit};
+use chreode_kinetics::{
+    FitOptions, HybridConfig, HybridRequest, NetOptions, Objective, Problem, Tolerances, fit,
+};
 
 /// STAT5 A and B are phosphorylated and bind each other at a rate that nobody tells; what the two monomers are part of is conserved.
 #[test]
@@ -32,7 +34,10 @@ fn a_net_fits_as_well_as_the_law_that_it_replaces() {
     let p = objective.parameters(&fits.best().unwrap().minimum.x);
     let simulation = problem.simulate(&p).unwrap();
     let likelihood = problem.likelihood(&simulation);
-    println!("log-likelihood {}; {} with the law; {:.1} s", likelihood.log_likelihood, -nominal, fits.seconds);
+    println!(
+        "log-likelihood {}; {} with the law; {:.1} s",
+        likelihood.log_likelihood, -nominal, fits.seconds
+    );
     assert!(likelihood.log_likelihood > -nominal - 1.0);
     let along = nets.along(&mut problem, &p, 0.0).unwrap();
     assert_eq!(along.conserved.len(), 2);

@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use chreode_kinetics::{
-    FitOptions, HybridConfig, HybridRequest, NetOptions, Objective, Part, Problem, RateRequest, Target, Tolerances, fit,
+    FitOptions, HybridConfig, HybridRequest, NetOptions, Objective, Part, Problem, RateRequest, Target,
+    Tolerances, fit,
 };
 use chreode_model::{Hybrid, NetConfig, RateLaw, RatePart, Stored};
 use common::{compartment, list, of, reaction, sbml, species};
@@ -20,7 +21,8 @@ const TIGHT: Tolerances = Tolerances { rtol: 1e-10, atol: 1e-14 };
 /// A binds B and turns it into C, `A + B ⇌ AB → A + C`: A + AB and B + AB + C stay. The turn saturates, at `vmax AB / (0.5 + AB)`.
 fn model() -> String {
     let start = |id: &str, x: f64| species(id, &format!(r#"initialConcentration="{x}""#));
-    let parameters = ["k", "kr", "vmax"].map(|id| format!(r#"<parameter id="{id}" value="1" constant="true"/>"#));
+    let parameters =
+        ["k", "kr", "vmax"].map(|id| format!(r#"<parameter id="{id}" value="1" constant="true"/>"#));
     let one = |id: &str| of(id, r#"stoichiometry="1""#);
     let reactions = [
         reaction("bind", &(one("A") + &one("B")), &one("AB"), "(times c k A B)", ""),
@@ -51,10 +53,7 @@ fn write(folder: &Path) -> PathBuf {
         "parameterId\tparameterScale\tlowerBound\tupperBound\tnominalValue\testimate\nk\tlog10\t0.01\t100\t1.5\t1\nkr\tlog10\t0.01\t100\t0.3\t1\nvmax\tlog10\t0.01\t100\t0.4\t1\n",
     );
     file("c.tsv", "conditionId\tB\nlow\t1\nhigh\t4\n");
-    file(
-        "o.tsv",
-        "observableId\tobservableFormula\tnoiseFormula\nbound\tAB\t0.02\nmade\tC\t0.02\n",
-    );
+    file("o.tsv", "observableId\tobservableFormula\tnoiseFormula\nbound\tAB\t0.02\nmade\tC\t0.02\n");
     let mut rows = String::from("observableId\tsimulationConditionId\tmeasurement\ttime\n");
     for condition in ["low", "high"] {
         for i in 1..=10 {
@@ -111,7 +110,8 @@ fn gradients_are_those_of_differences() {
             };
             let h = 1e-3;
             let difference = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
-            let [forward, backward] = [evaluation.gradient[j], by_adjoint[j]].map(|g| (g - difference).abs() / largest);
+            let [forward, backward] =
+                [evaluation.gradient[j], by_adjoint[j]].map(|g| (g - difference).abs() / largest);
             assert!(forward < 1e-6 && backward < 1e-6, "{request:?}, {j}: {forward:e} {backward:e}");
         }
         assert!(config.nets.iter().all(|net| net.shape().layout().len() > 4));
@@ -167,7 +167,8 @@ fn rates_are_those_of_the_model_crate() {
         let (mut problem, config) = open(&path, &HybridRequest::Rates(vec![request]), &NetOptions::default());
         let mut p = problem.nominal();
         let net = &config.nets[0];
-        let (Target::Rate { unit, .. }, scales) = (&net.target, net.inputs.iter().map(|x| x.scale).collect()) else {
+        let (Target::Rate { unit, .. }, scales) = (&net.target, net.inputs.iter().map(|x| x.scale).collect())
+        else {
             panic!("a rate was asked for")
         };
         let mut theirs = chreode_model::HybridConfig::new(scales);
@@ -210,7 +211,8 @@ fn rates_are_those_of_the_model_crate() {
 fn a_hidden_law_is_learned() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path());
-    let (mut problem, config) = open(&path, &rate("turn"), &NetOptions { hidden: vec![4], ..NetOptions::default() });
+    let (mut problem, config) =
+        open(&path, &rate("turn"), &NetOptions { hidden: vec![4], ..NetOptions::default() });
     assert_eq!(problem.fix_idle(), ["vmax"]);
     let objective = Objective::new(problem.clone()).unwrap();
     let fits = fit(&objective, &FitOptions { starts: 3, draws: 5, ..FitOptions::default() }, &|_, _| {});

@@ -67,7 +67,12 @@ impl HybridConfig {
     ///
     /// # Errors
     /// [`KineticsError::Condition`] if the model cannot be run; [`KineticsError::Hybrid`] if it does not have the nets.
-    pub fn along(&self, problem: &mut Problem, parameters: &[f64], until: f64) -> Result<Along, KineticsError> {
+    pub fn along(
+        &self,
+        problem: &mut Problem,
+        parameters: &[f64],
+        until: f64,
+    ) -> Result<Along, KineticsError> {
         let fitted_until = problem.last_time();
         let until = until.max(fitted_until);
         let model = problem.model();
@@ -113,7 +118,13 @@ impl HybridConfig {
             });
             first += width;
         }
-        Ok(Along { nets, conserved: drifts(problem, &paths), lowest: lowest(problem, &paths), fitted_until, until })
+        Ok(Along {
+            nets,
+            conserved: drifts(problem, &paths),
+            lowest: lowest(problem, &paths),
+            fitted_until,
+            until,
+        })
     }
 }
 

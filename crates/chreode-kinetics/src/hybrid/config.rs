@@ -136,7 +136,10 @@ impl RateNet {
         self.inputs.iter().try_for_each(|x| positive("the scale of an input", x.scale))?;
         match &self.target {
             Target::Rate { consumed, produced, unit, .. } => {
-                consumed.iter().chain(produced).try_for_each(|x| positive("the scale of a species", x.scale))?;
+                consumed
+                    .iter()
+                    .chain(produced)
+                    .try_for_each(|x| positive("the scale of a species", x.scale))?;
                 positive("its unit", *unit)
             }
             Target::Field { units, .. } => units.iter().try_for_each(|x| positive("a unit", *x)),

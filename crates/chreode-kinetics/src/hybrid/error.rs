@@ -7,7 +7,9 @@ use crate::sbml::SbmlError;
 #[non_exhaustive]
 pub enum HybridError {
     /// What is asked for is not written as it has to be.
-    #[error("`{text}` is no rate of a hybrid: expected REACTION, REACTION:PART or REACTION:PART:INPUT,INPUT with PART one of replace, correct, add")]
+    #[error(
+        "`{text}` is no rate of a hybrid: expected REACTION, REACTION:PART or REACTION:PART:INPUT,INPUT with PART one of replace, correct, add"
+    )]
     Syntax {
         /// What was written.
         text: String,
@@ -39,7 +41,9 @@ pub enum HybridError {
         id: String,
     },
     /// An input of a net that the model does not have.
-    #[error("`{id}`, an input of the net of `{net}`, is no species, compartment or parameter of the model, nor `time`")]
+    #[error(
+        "`{id}`, an input of the net of `{net}`, is no species, compartment or parameter of the model, nor `time`"
+    )]
     Input {
         /// The input.
         id: String,

@@ -70,7 +70,15 @@ impl HybridConfig {
                 let q = model.add(weight.id.clone(), weight.nominal, None);
                 mapped.insert(q, rows.len());
                 let Weight { id, scale, prior, start, bounds, nominal } = weight;
-                rows.push(ParameterRow { id, scale, bounds, nominal, estimate: true, prior, start: Some(start) });
+                rows.push(ParameterRow {
+                    id,
+                    scale,
+                    bounds,
+                    nominal,
+                    estimate: true,
+                    prior,
+                    start: Some(start),
+                });
                 q
             };
             let weights: Vec<usize> = net.weights(options).into_iter().map(&mut add).collect();
@@ -100,7 +108,8 @@ impl RateNet {
                     (false, false) => (0.0, if k < 2 { 1.0 } else { GAIN } / fan_in.sqrt()),
                 };
                 // A constant rate is simple: the output's own bias is free, about where it starts.
-                let prior = if k == last { Prior::normal(mean, 3.0) } else { Prior::normal(0.0, options.weight_sd) };
+                let prior =
+                    if k == last { Prior::normal(mean, 3.0) } else { Prior::normal(0.0, options.weight_sd) };
                 weights.push(Weight {
                     id: format!("net.{}.{}.{i}", self.name(), entry.name),
                     scale: Scale::Lin,
@@ -179,7 +188,10 @@ impl RateNet {
                 model.conserved_before = Some(model.conserved());
                 for ((derivative, &unit), q) in model.derivatives.iter_mut().zip(units).zip(outputs) {
                     let size = size.map(leaf);
-                    *derivative = Derivative::Rule(apply(Op::Mul, [Expr::Number(unit), leaf(q)].into_iter().chain(size)));
+                    *derivative = Derivative::Rule(apply(
+                        Op::Mul,
+                        [Expr::Number(unit), leaf(q)].into_iter().chain(size),
+                    ));
                 }
             }
             Target::Rate { reaction, part, consumed, produced, unit } => {
@@ -190,7 +202,8 @@ impl RateNet {
                     for gate in gates {
                         let unknown = || HybridError::Input { id: gate.id.clone(), net: reaction.clone() };
                         let x = leaf(*model.by_id.get(&gate.id).ok_or_else(unknown)?);
-                        factors.push(apply(Op::Div, [x.clone(), apply(Op::Add, [x, Expr::Number(gate.scale)])]));
+                        factors
+                            .push(apply(Op::Div, [x.clone(), apply(Op::Add, [x, Expr::Number(gate.scale)])]));
                     }
                     Ok(apply(Op::Mul, factors))
                 };

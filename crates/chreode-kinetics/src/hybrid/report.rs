@@ -53,7 +53,8 @@ pub fn hybrid_section(along: &Along, page: &mut Page) {
         ));
     }
     section.warn(warnings);
-    let panels: Vec<(String, Figure)> = along.nets.iter().flat_map(|net| panels(net, along.fitted_until)).collect();
+    let panels: Vec<(String, Figure)> =
+        along.nets.iter().flat_map(|net| panels(net, along.fitted_until)).collect();
     if !panels.is_empty() {
         section.figure(
             "Learned rates",
@@ -80,8 +81,13 @@ pub fn hybrid_section(along: &Along, page: &mut Page) {
             let beyond = alone.extrapolation().0;
             let range = |(a, b): (f64, f64)| format!("{} to {}", number(a), number(b));
             let kind = if beyond > BEYOND { RowKind::Reference } else { RowKind::Plain };
-            let cells =
-                [net.name.clone(), id.clone(), range(net.fitted[i]), range(net.all[i]), format!("{beyond:.2}")];
+            let cells = [
+                net.name.clone(),
+                id.clone(),
+                range(net.fitted[i]),
+                range(net.all[i]),
+                format!("{beyond:.2}"),
+            ];
             table.row(Row::new(cells).kind(kind));
         }
     }
@@ -101,7 +107,8 @@ pub fn hybrid_section(along: &Along, page: &mut Page) {
 /// The rate over time and against each input.
 fn panels(net: &AlongNet, fitted_until: f64) -> Vec<(String, Figure)> {
     let n = net.inputs.len();
-    let axes = std::iter::once((0, "time")).chain(net.inputs.iter().enumerate().map(|(i, id)| (i + 1, id.as_str())));
+    let axes =
+        std::iter::once((0, "time")).chain(net.inputs.iter().enumerate().map(|(i, id)| (i + 1, id.as_str())));
     let panel = |(column, axis): (usize, &str)| {
         let mut series = Vec::new();
         for (condition, rows) in &net.runs {

@@ -18,7 +18,11 @@ impl HybridConfig {
     ///
     /// # Errors
     /// [`HybridError`]: unknown or repeated reactions, inputs that do not exist, reactions that change nothing.
-    pub fn resolve(problem: &Problem, request: &HybridRequest, options: &NetOptions) -> Result<Self, HybridError> {
+    pub fn resolve(
+        problem: &Problem,
+        request: &HybridRequest,
+        options: &NetOptions,
+    ) -> Result<Self, HybridError> {
         check_hidden(&options.hidden)?;
         let model = problem.model();
         if model.n_states() == 0 {
@@ -36,7 +40,11 @@ impl HybridConfig {
                 rates.iter().map(|rate| net(model, &sizes, rate, options)).collect::<Result<_, _>>()?
             }
             HybridRequest::AllRates => {
-                let replaced = |id: &String| RateRequest { reaction: id.clone(), part: Part::Replace, inputs: Vec::new() };
+                let replaced = |id: &String| RateRequest {
+                    reaction: id.clone(),
+                    part: Part::Replace,
+                    inputs: Vec::new(),
+                };
                 let changing = (0..model.n_reactions()).filter(|&r| !changes(model, r).is_empty());
                 let ids: Vec<String> = changing.map(|r| model.laws[r].id.clone()).collect();
                 ids.iter().map(|id| net(model, &sizes, &replaced(id), options)).collect::<Result<_, _>>()?
@@ -65,7 +73,12 @@ fn changes(model: &Model, r: usize) -> Vec<(usize, f64)> {
     changed
 }
 
-fn net(model: &Model, sizes: &Sizes, rate: &RateRequest, options: &NetOptions) -> Result<RateNet, HybridError> {
+fn net(
+    model: &Model,
+    sizes: &Sizes,
+    rate: &RateRequest,
+    options: &NetOptions,
+) -> Result<RateNet, HybridError> {
     let r = model.reaction(&rate.reaction)?;
     let changed = changes(model, r);
     if changed.is_empty() {
@@ -115,7 +128,11 @@ fn net(model: &Model, sizes: &Sizes, rate: &RateRequest, options: &NetOptions) -
         produced: gates(1.0),
         unit: least * FASTER / sizes.time,
     };
-    Ok(RateNet { target, inputs: seen(model, sizes, &inputs, with_time, true), hidden: options.hidden.clone() })
+    Ok(RateNet {
+        target,
+        inputs: seen(model, sizes, &inputs, with_time, true),
+        hidden: options.hidden.clone(),
+    })
 }
 
 fn field(model: &Model, sizes: &Sizes, options: &NetOptions) -> RateNet {

@@ -50,7 +50,8 @@ impl Model {
             };
             text.push_str(sign);
             if w.abs() != 1 {
-                text.push_str(&format!("{} ", w.abs()));
+                text.push_str(&w.abs().to_string());
+                text.push(' ');
             }
             text.push_str(&self.quantities[self.states[i]].id);
         }

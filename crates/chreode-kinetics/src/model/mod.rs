@@ -207,7 +207,10 @@ impl Model {
             self.params.push(q);
         }
         self.by_id.insert(id.clone(), q);
-        self.quantities.push(Quantity { location, ..compile::plain(id, QuantityKind::Parameter, constant, Some(given), None) });
+        self.quantities.push(Quantity {
+            location,
+            ..compile::plain(id, QuantityKind::Parameter, constant, Some(given), None)
+        });
         q
     }
 

@@ -68,7 +68,10 @@ impl Problem {
             let (low, high) = (row.scale.scaled(row.bounds.0), row.scale.scaled(row.bounds.1));
             row.scale.linear(0.5 * (low + high))
         };
-        self.parameters.iter().map(|row| if row.nominal.is_nan() { middle(row) } else { row.nominal }).collect()
+        self.parameters
+            .iter()
+            .map(|row| if row.nominal.is_nan() { middle(row) } else { row.nominal })
+            .collect()
     }
 
     /// How large quantities are: where they start under any condition, or as what they are measured; of species that are neither, what
@@ -76,7 +79,8 @@ impl Problem {
     pub(crate) fn sizes(&self) -> Sizes {
         let model = self.simulator.model();
         let n = model.quantities.len();
-        let readings: Vec<Reading> = (0..n).map(|q| Reading::Value(Expr::Leaf(Symbol::Quantity(q)))).collect();
+        let readings: Vec<Reading> =
+            (0..n).map(|q| Reading::Value(Expr::Leaf(Symbol::Quantity(q)))).collect();
         let mut read = Recorded::new(&Formulas { model, readings, n_extra: 0 });
         let parameters = self.typical();
         let (mut sizes, mut volumes) = (vec![0.0_f64; n], vec![1.0; n]);
@@ -134,7 +138,9 @@ impl Problem {
             let pattern = observable.recorded.program.sparsity();
             // Its value is the first output.
             let seen: Vec<usize> = (0..start.y.len()).filter(|&i| pattern.column(i).contains(&0)).collect();
-            let (Some(link), [i]) = (self.links.iter().find(|link| link.observable == k), &seen[..]) else { continue };
+            let (Some(link), [i]) = (self.links.iter().find(|link| link.observable == k), &seen[..]) else {
+                continue;
+            };
             let mut recorded = observable.recorded.clone();
             let inputs = link.inputs(&start.p, &parameters);
             let mut at = |y: f64| {
@@ -144,7 +150,8 @@ impl Problem {
             };
             let q = model.states[*i];
             let quantity = &model.quantities[q];
-            let size = if quantity.stored_as_amount { model_size(model, quantity.compartment, &start) } else { 1.0 };
+            let size =
+                if quantity.stored_as_amount { model_size(model, quantity.compartment, &start) } else { 1.0 };
             if (at(size) - 1.0).abs() < 1e-12 && (at(3.0 * size) - 3.0).abs() < 1e-12 && most > 0.0 {
                 found.push((q, most));
             }

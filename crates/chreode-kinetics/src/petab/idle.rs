@@ -17,7 +17,9 @@ impl Problem {
         let field = Program::record(&Field(model)).sparsity_with_params();
         let observables: Vec<_> = self.links.iter().map(|link| link.observable).collect();
         let patterns: Vec<_> = (0..self.observables.len())
-            .map(|k| observables.contains(&k).then(|| self.observables[k].recorded.program.sparsity_with_params()))
+            .map(|k| {
+                observables.contains(&k).then(|| self.observables[k].recorded.program.sparsity_with_params())
+            })
             .collect();
         let seen = |k: usize| patterns.iter().flatten().any(|pattern| !pattern.column(d + k).is_empty());
         let moves = |k: usize| !field.column(d + k).is_empty() || seen(k);

@@ -114,7 +114,8 @@ impl Problem {
             }
             parameter_tables.push(tsv);
         }
-        change(&mut model, &mut parameters, &mut mapped).map_err(|source| KineticsError::Hybrid { source })?;
+        change(&mut model, &mut parameters, &mut mapped)
+            .map_err(|source| KineticsError::Hybrid { source })?;
         let by_id: HashMap<&str, usize> =
             parameters.iter().enumerate().map(|(i, x)| (x.id.as_str(), i)).collect();
         let source = |value: &Value, row, column: &str| match value {
