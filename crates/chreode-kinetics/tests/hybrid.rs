@@ -129,7 +129,7 @@ proptest! {
             let (mut problem, config) = open(&path, &request, &options);
             let mut p = problem.nominal();
             for (row, p) in problem.parameters().iter().zip(&mut p) {
-                if row.id.ends_with(".size") {
+                if row.id.rsplit('.').next() == Some("size") {
                     *p = size;
                 } else if row.id.starts_with("net.") {
                     *p *= 3.0;
