@@ -117,10 +117,11 @@ pub(crate) fn run(
     for mut prepared in hybrid.prepare(input, tolerances, seed)? {
         let (objective, fits) = fit_one(context, args, &prepared)?;
         let held = match fits.best() {
-            Some(fit) => prepared.held_out(&objective.parameters(&fit.minimum.x))?,
+            Some(fit) => prepared.held_out(context, &objective.parameters(&fit.minimum.x)),
             None => None,
         };
-        let score = held.map_or(0.0, |held| held.log_likelihood);
+        // One that cannot be run further is the worst.
+        let score = held.map_or(f64::NEG_INFINITY, |held| held.log_likelihood);
         if best.as_ref().is_none_or(|(most, ..)| score > *most) {
             best = Some((score, prepared, objective, fits));
         }
@@ -156,8 +157,8 @@ pub(crate) fn run(
     }
     let name = input.file_stem().map_or_else(String::new, |x| x.to_string_lossy().into_owned());
     let parameters = objective.parameters(&x);
-    let along = prepared.along(&parameters)?;
-    let held = prepared.held_out(&parameters)?;
+    let along = prepared.along(context, &parameters)?;
+    let held = prepared.held_out(context, &parameters);
     let mut page = fit_page(&mut objective, &name, &fits, &profiles, profile_options.threshold)?;
     if let Some(held) = &held {
         let tile = Tile::new("held out", chreode_report::number(held.log_likelihood, 6));
@@ -253,9 +254,9 @@ fn write_folder(
     page: &Page,
     out: &Path,
 ) -> anyhow::Result<Option<std::path::PathBuf>> {
-    let simulation = prepared.whole.simulate(parameters)?;
+    let nets = prepared.nets.clone();
+    let (problem, simulation) = prepared.simulated(parameters)?;
     let staged = StagedFolder::new(out)?;
-    let problem = &prepared.whole;
     let mut files: Vec<(&str, Fill<'_>)> = vec![
         ("parameters.tsv", Box::new(|out| problem.write_parameters(parameters, out))),
         (MARK, Box::new(|out| fits.write_csv(objective, out))),
@@ -273,7 +274,7 @@ fn write_folder(
             bad_input(format!("cannot write {}: {source}", out.join(file).display()), hint)
         })?;
     }
-    if let Some(nets) = &prepared.nets {
+    if let Some(nets) = nets {
         nets.save(&staged.path().join("hybrid.safetensors"), parameters)?;
     }
     page.write(staged.path().join("report.html"))?;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use chreode_kinetics::{
-    Along, HybridConfig, HybridRequest, Likelihood, Measurement, NetOptions, Problem, RateRequest, Tolerances,
+    Along, HybridConfig, HybridRequest, KineticsError, Likelihood, Measurement, NetOptions, Problem,
+    RateRequest, Simulation, Tolerances,
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -80,6 +81,7 @@ pub(crate) struct Prepared {
     pub(crate) weight_sd: f64,
     /// Parameters that nothing depends on any more.
     pub(crate) idle: Vec<String>,
+    hold_out: Vec<HeldOut>,
 }
 
 impl HybridArgs {
@@ -160,26 +162,45 @@ impl HybridArgs {
                 return Err(bad_input(message, "choose other times or conditions"));
             }
             let held = (n_held > 0).then_some(held);
-            all.push(Prepared { whole, fitted, held, nets, weight_sd, idle });
+            let hold_out = self.hold_out.clone();
+            all.push(Prepared { whole, fitted, held, nets, weight_sd, idle, hold_out });
         }
         Ok(all)
     }
 }
 
 impl Prepared {
-    /// How well these parameters predict what is held out.
-    pub(crate) fn held_out(&mut self, parameters: &[f64]) -> anyhow::Result<Option<Likelihood>> {
-        let Some(held) = &mut self.held else { return Ok(None) };
-        let simulation = held.simulate(parameters)?;
-        Ok(Some(held.likelihood(&simulation)))
+    /// How well these parameters predict what is held out; none if nothing is, or if the model cannot be run that far.
+    pub(crate) fn held_out(&mut self, context: &Context, parameters: &[f64]) -> Option<Likelihood> {
+        let held = self.held.as_mut()?;
+        let simulation = warned(context, "what is held out cannot be predicted", held.simulate(parameters))?;
+        Some(held.likelihood(&simulation))
     }
 
-    /// What the nets do along the runs, to the last measurement of all.
-    pub(crate) fn along(&mut self, parameters: &[f64]) -> anyhow::Result<Option<Along>> {
+    /// What the nets do along the runs, to the last measurement of all, or of those that were fitted.
+    pub(crate) fn along(&mut self, context: &Context, parameters: &[f64]) -> anyhow::Result<Option<Along>> {
         let Some(nets) = &self.nets else { return Ok(None) };
-        let last =
-            self.whole.measurements().iter().map(|m| m.time).filter(|t| t.is_finite()).fold(0.0, f64::max);
-        Ok(Some(nets.along(&mut self.fitted, parameters, last)?))
+        let fitted = |m: &Measurement| !self.hold_out.iter().any(|x| x.holds(m));
+        let along = nets.along(&mut self.whole, parameters, 0.0, &fitted);
+        if self.held.is_none() {
+            return Ok(Some(along?));
+        }
+        Ok(match warned(context, "the report has only what was fitted", along) {
+            Some(along) => Some(along),
+            None => Some(nets.along(&mut self.fitted, parameters, 0.0, &|_| true)?),
+        })
+    }
+
+    /// The problem with all measurements and their simulation, or with those that were fitted, if the model cannot be run further.
+    pub(crate) fn simulated(&mut self, parameters: &[f64]) -> anyhow::Result<(&Problem, Simulation)> {
+        match self.whole.simulate(parameters) {
+            Ok(simulation) => Ok((&self.whole, simulation)),
+            Err(error) if self.held.is_none() => Err(error.into()),
+            Err(_) => {
+                let simulation = self.fitted.simulate(parameters)?;
+                Ok((&self.fitted, simulation))
+            }
+        }
     }
 
     /// Says in words and as values what a hybrid's fit is like beside its likelihood.
@@ -232,4 +253,9 @@ impl Prepared {
         }
         (lines, value)
     }
+}
+
+/// What came out, or a warning why nothing did.
+fn warned<T>(context: &Context, what: &str, result: Result<T, KineticsError>) -> Option<T> {
+    result.map_err(|error| context.console.warn(&format!("{what}: {error}"))).ok()
 }

@@ -35,8 +35,8 @@ pub use fit::{
     End, Fit, FitMethod, FitOptions, Fits, Profile, ProfileOptions, ProfilePoint, fit, fit_page, profile,
 };
 pub use hybrid::{
-    Along, AlongNet, Drift, Gate, HybridConfig, HybridError, HybridRequest, NetInput, NetOptions, Part,
-    RateNet, RateRequest, Target, hybrid_section,
+    Along, AlongNet, Drift, Gate, HybridConfig, HybridError, HybridRequest, NetInput, NetOptions, NetRun,
+    Part, RateNet, RateRequest, Target, hybrid_section,
 };
 pub use math::MathError;
 pub use model::{Model, QuantityKind};

@@ -39,9 +39,9 @@ fn a_net_fits_as_well_as_the_law_that_it_replaces() {
         likelihood.log_likelihood, -nominal, fits.seconds
     );
     assert!(likelihood.log_likelihood > -nominal - 1.0);
-    let along = nets.along(&mut problem, &p, 0.0).unwrap();
+    let along = nets.along(&mut problem, &p, 0.0, &|_| true).unwrap();
     assert_eq!(along.conserved.len(), 2);
     assert!(along.conserved.iter().all(|drift| drift.relative < 1e-12), "{:?}", along.conserved);
     assert!(along.lowest.1 > -1e-6, "{:?}", along.lowest);
-    assert!(along.nets[0].runs[0].1.iter().all(|row| row[4] >= 0.0));
+    assert!(along.nets[0].runs[0].rows.iter().all(|row| row[4] >= 0.0));
 }

@@ -135,7 +135,7 @@ proptest! {
                     *p *= 3.0;
                 }
             }
-            let along = config.along(&mut problem, &p, 30.0).unwrap();
+            let along = config.along(&mut problem, &p, 30.0, &|_| true).unwrap();
             prop_assert_eq!(along.conserved.len(), 2);
             for drift in &along.conserved {
                 prop_assert!(drift.relative < 1e-12, "{:?}", drift);
@@ -151,7 +151,7 @@ fn a_net_in_place_of_the_model_conserves_nothing() {
     let path = write(folder.path());
     let (mut problem, config) = open(&path, &HybridRequest::BlackBox, &NetOptions::default());
     let p = problem.nominal();
-    let along = config.along(&mut problem, &p, 10.0).unwrap();
+    let along = config.along(&mut problem, &p, 10.0, &|_| true).unwrap();
     assert_eq!(along.conserved.len(), 2);
     assert!(along.conserved.iter().all(|drift| drift.relative > 1e-3), "{:?}", along.conserved);
 }
@@ -196,9 +196,9 @@ fn rates_are_those_of_the_model_crate() {
         if net.has_size() {
             p[3 + n] = 1.0;
         }
-        let along = config.along(&mut problem, &p, 10.0).unwrap();
+        let along = config.along(&mut problem, &p, 10.0, &|_| true).unwrap();
         assert!((unit - 2.0 * net.inputs[2].scale).abs() < 1e-12);
-        for row in &along.nets[0].runs[0].1 {
+        for row in &along.nets[0].runs[0].rows {
             let mut rates = [0.0; 2];
             hybrid.rates(0.0, &row[1..5], &q, &mut rates).unwrap();
             assert!((rates[1] - row[5]).abs() < 1e-12 * rates[1].abs() + 1e-15, "{part:?} {row:?} {rates:?}");
@@ -221,11 +221,16 @@ fn a_hidden_law_is_learned() {
     let likelihood = problem.likelihood(&simulation);
     assert!(likelihood.chi_squared < 1.0, "{likelihood:?}");
     assert!((p[0] / 1.5 - 1.0).abs() < 0.05 && (p[1] / 0.3 - 1.0).abs() < 0.2, "{p:?}");
-    let along = config.along(&mut problem, &p, 10.0).unwrap();
-    for row in along.nets[0].runs.iter().flat_map(|(_, rows)| rows).filter(|row| row[0] >= 1.0) {
+    let along = config.along(&mut problem, &p, 10.0, &|_| true).unwrap();
+    for row in along.nets[0].runs.iter().flat_map(|run| &run.rows).filter(|row| row[0] >= 1.0) {
         let truth = 2.0 * 0.4 * row[1] / (0.5 + row[1]);
         assert!((row[2] - truth).abs() < 0.1 * truth, "{row:?}: {truth}");
     }
+    // Of one condition alone: the other asks the net about more of what is bound than it was fitted to.
+    let low = config.along(&mut problem, &p, 10.0, &|m| m.simulation_condition_id == "low").unwrap();
+    let (all, low) = (&along.nets[0], &low.nets[0]);
+    assert!(all.extrapolation().0 == 0.0 && low.extrapolation().0 > 0.1, "{:?} {:?}", low.fitted, low.all);
+    assert_eq!((low.runs[0].fitted_until, low.runs[1].fitted_until), (10.0, f64::NEG_INFINITY));
     // In a file, and back.
     let file = folder.path().join("hybrid.safetensors");
     config.save(&file, &p).unwrap();

@@ -5,7 +5,7 @@ use super::config::{HybridConfig, Target};
 use crate::error::KineticsError;
 use crate::math::Expr;
 use crate::model::{Reading, Symbol};
-use crate::petab::{Path, Problem};
+use crate::petab::{Measurement, Path, Problem};
 
 /// Times of each run.
 const POINTS: usize = 121;
@@ -19,8 +19,6 @@ pub struct Along {
     pub conserved: Vec<Drift>,
     /// The lowest value of a state, as a part of the state's largest, with its id.
     pub lowest: (String, f64),
-    /// Until when measurements were fitted, and until when the model was run.
-    pub fitted_until: f64,
     /// Until when the model was run.
     pub until: f64,
 }
@@ -45,8 +43,19 @@ pub struct AlongNet {
     pub fitted: Vec<(f64, f64)>,
     /// As `fitted`, over all runs.
     pub all: Vec<(f64, f64)>,
-    /// Of each run: its condition, and rows of time, inputs and rate. Empty for a net in place of the whole model.
-    pub runs: Vec<(String, Vec<Vec<f64>>)>,
+    /// The runs; none for a net in place of the whole model.
+    pub runs: Vec<NetRun>,
+}
+
+/// A net along one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetRun {
+    /// The condition; with the one before, if there is one.
+    pub condition: String,
+    /// The last time of a measurement that was fitted; negative infinity if none was.
+    pub fitted_until: f64,
+    /// Rows of time, inputs and rate.
+    pub rows: Vec<Vec<f64>>,
 }
 
 impl AlongNet {
@@ -63,7 +72,7 @@ impl AlongNet {
 
 impl HybridConfig {
     /// Follows all runs of the problem with these parameters (all of its table, linear scale) to `until`, or to the last time that is
-    /// measured, if that is later.
+    /// measured, if that is later. `fitted` says of which measurements the parameters come.
     ///
     /// # Errors
     /// [`KineticsError::Condition`] if the model cannot be run; [`KineticsError::Hybrid`] if it does not have the nets.
@@ -72,9 +81,9 @@ impl HybridConfig {
         problem: &mut Problem,
         parameters: &[f64],
         until: f64,
+        fitted: &dyn Fn(&Measurement) -> bool,
     ) -> Result<Along, KineticsError> {
-        let fitted_until = problem.last_time();
-        let until = until.max(fitted_until);
+        let until = until.max(problem.last_time());
         let model = problem.model();
         let mut readings = Vec::new();
         for net in &self.nets {
@@ -90,41 +99,37 @@ impl HybridConfig {
                 readings.push(Reading::Value(Expr::Leaf(Symbol::Reaction(r))));
             }
         }
-        let paths = problem.paths(parameters, until, POINTS, readings)?;
+        let paths = problem.paths(parameters, until, POINTS, readings, fitted)?;
         let mut first = 0;
         let mut nets = Vec::new();
         for net in &self.nets {
             let has_rate = matches!(net.target, Target::Rate { .. });
             let width = net.inputs.len() + usize::from(has_rate);
-            let range = |i: usize, to: f64| {
-                let rows = paths.iter().flat_map(|path| path.times.iter().zip(&path.values));
-                let values = rows.filter(|(t, _)| **t <= to).map(|(_, row)| row[first + i]);
+            let range = |i: usize, all: bool| {
+                let rows = paths.iter().flat_map(|path| {
+                    path.times.iter().zip(&path.values).filter(move |(t, _)| all || **t <= path.fitted_until)
+                });
+                let values = rows.map(|(_, row)| row[first + i]);
                 values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)))
             };
-            let rows = |path: &Path| -> Vec<Vec<f64>> {
+            let run = |path: &Path| {
                 let row = |(t, row): (&f64, &Vec<f64>)| [&[*t], &row[first..first + width]].concat();
-                path.times.iter().zip(&path.values).map(row).collect()
+                NetRun {
+                    condition: path.condition.clone(),
+                    fitted_until: path.fitted_until,
+                    rows: path.times.iter().zip(&path.values).map(row).collect(),
+                }
             };
             nets.push(AlongNet {
                 name: net.name().to_owned(),
                 inputs: net.inputs.iter().map(|x| x.id.clone()).collect(),
-                fitted: (0..net.inputs.len()).map(|i| range(i, fitted_until)).collect(),
-                all: (0..net.inputs.len()).map(|i| range(i, until)).collect(),
-                runs: if has_rate {
-                    paths.iter().map(|path| (path.condition.clone(), rows(path))).collect()
-                } else {
-                    Vec::new()
-                },
+                fitted: (0..net.inputs.len()).map(|i| range(i, false)).collect(),
+                all: (0..net.inputs.len()).map(|i| range(i, true)).collect(),
+                runs: if has_rate { paths.iter().map(run).collect() } else { Vec::new() },
             });
             first += width;
         }
-        Ok(Along {
-            nets,
-            conserved: drifts(problem, &paths),
-            lowest: lowest(problem, &paths),
-            fitted_until,
-            until,
-        })
+        Ok(Along { nets, conserved: drifts(problem, &paths), lowest: lowest(problem, &paths), until })
     }
 }
 

@@ -16,7 +16,7 @@ mod report;
 mod request;
 mod resolve;
 
-pub use along::{Along, AlongNet, Drift};
+pub use along::{Along, AlongNet, Drift, NetRun};
 pub use config::{Gate, HybridConfig, NetInput, RateNet, Target};
 pub use error::HybridError;
 pub use report::hybrid_section;

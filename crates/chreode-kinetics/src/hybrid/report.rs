@@ -2,7 +2,7 @@
 
 use chreode_report::{Column, Figure, Lines, Page, Row, RowKind, Series, Severity, Table, Warning};
 
-use super::along::{Along, AlongNet};
+use super::along::{Along, AlongNet, NetRun};
 
 /// A net that leaves what it was fitted to by more than this part of that range is warned about.
 const BEYOND: f64 = 0.1;
@@ -53,12 +53,11 @@ pub fn hybrid_section(along: &Along, page: &mut Page) {
         ));
     }
     section.warn(warnings);
-    let panels: Vec<(String, Figure)> =
-        along.nets.iter().flat_map(|net| panels(net, along.fitted_until)).collect();
+    let panels: Vec<(String, Figure)> = along.nets.iter().flat_map(panels).collect();
     if !panels.is_empty() {
         section.figure(
             "Learned rates",
-            "Amount per time along the runs: over time, and against each input. Dashed: after the last fitted measurement.",
+            "Amount per time along the runs: over time, and against each input. Dashed: beyond the last fitted measurement of the condition.",
             &Figure::grid(&panels),
         );
     }
@@ -105,20 +104,23 @@ pub fn hybrid_section(along: &Along, page: &mut Page) {
 }
 
 /// The rate over time and against each input.
-fn panels(net: &AlongNet, fitted_until: f64) -> Vec<(String, Figure)> {
+fn panels(net: &AlongNet) -> Vec<(String, Figure)> {
     let n = net.inputs.len();
     let axes =
         std::iter::once((0, "time")).chain(net.inputs.iter().enumerate().map(|(i, id)| (i + 1, id.as_str())));
     let panel = |(column, axis): (usize, &str)| {
         let mut series = Vec::new();
-        for (condition, rows) in &net.runs {
+        for NetRun { condition, fitted_until, rows } in &net.runs {
             let points = |later: bool| -> Vec<[f64; 2]> {
-                let rows = rows.iter().filter(|row| (row[0] > fitted_until) == later);
+                let rows = rows.iter().filter(|row| (row[0] > *fitted_until) == later);
                 rows.map(|row| [row[column], row[n + 1]]).collect()
             };
-            series.push(Series::new(condition.clone(), points(false)));
-            if rows.iter().any(|row| row[0] > fitted_until) {
-                series.push(Series::new(format!("{condition}, later"), points(true)).dashed());
+            let (fitted, later) = (points(false), points(true));
+            if !fitted.is_empty() {
+                series.push(Series::new(condition.clone(), fitted));
+            }
+            if !later.is_empty() {
+                series.push(Series::new(format!("{condition}, not fitted"), later).dashed());
             }
         }
         (format!("{} by {axis}", net.name), Lines::new(series).labels(axis, "rate").draw())

@@ -16,6 +16,8 @@ pub(crate) struct Path {
     /// The condition; with the one before, if there is one.
     pub(crate) condition: String,
     pub(crate) times: Vec<f64>,
+    /// The last time of a measurement that was fitted; negative infinity if none was under this condition.
+    pub(crate) fitted_until: f64,
     /// States, `[times]` of `[d]`.
     pub(crate) states: Vec<Vec<f64>>,
     /// What was asked for, `[times]` of `[readings]`.
@@ -159,7 +161,7 @@ impl Problem {
         found
     }
 
-    /// Runs under all conditions, to the last time that is measured under any, saved at `points` times each, with what is read off.
+    /// Runs under all conditions until a time, saved at `points` times each, with what is read off; `fitted` says which measurements were.
     ///
     /// # Errors
     /// [`KineticsError::Condition`] if the model cannot be run.
@@ -169,6 +171,7 @@ impl Problem {
         until: f64,
         points: usize,
         readings: Vec<Reading>,
+        fitted: &dyn Fn(&Measurement) -> bool,
     ) -> Result<Vec<Path>, KineticsError> {
         let runs: BTreeSet<(Option<usize>, usize)> =
             self.links.iter().map(|link| (link.before, link.condition)).collect();
@@ -178,6 +181,10 @@ impl Problem {
         let mut rested: HashMap<usize, Start<f64>> = HashMap::new();
         let mut paths = Vec::new();
         for (before, condition) in runs {
+            let own = self.links.iter().zip(&self.measurements);
+            let own =
+                own.filter(|(link, m)| (link.before, link.condition) == (before, condition) && fitted(m));
+            let fitted_until = own.map(|(_, m)| m.time).fold(f64::NEG_INFINITY, f64::max);
             let mut run = || -> Result<Path, SimulationError> {
                 if let Some(before) = before.filter(|before| !rested.contains_key(before)) {
                     let first = self.start(&self.conditions[before], parameters, None);
@@ -193,7 +200,7 @@ impl Problem {
                 })?;
                 let name = before.map(|b| format!("{}, then ", self.conditions[b].id)).unwrap_or_default();
                 let condition = name + &self.conditions[condition].id;
-                Ok(Path { condition, times: times.clone(), states, values })
+                Ok(Path { condition, times: times.clone(), fitted_until, states, values })
             };
             let path = run();
             paths.push(path.map_err(|source| self.in_condition(before, condition, source))?);
