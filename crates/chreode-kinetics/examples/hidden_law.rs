@@ -3,7 +3,7 @@
 //! without it.
 //!
 //! `cargo run --release -p chreode-kinetics --example hidden_law -- FOLDER_OF_BOEHM [UNTIL [STARTS [SEEDS]]]` prints a table in Markdown,
-//! with medians over seeds and the worst in brackets; it takes half an hour on two cores. Without arguments it makes two rows from few
+//! with medians over seeds and the worst in brackets; most time goes into the two last rows. Without arguments it makes two rows from few
 //! starts, if `CHREODE_DATA` names a folder with `petab/`.
 
 use std::path::PathBuf;
