@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use chreode_core::write_atomically;
-use chreode_kinetics::{Model, Problem, Simulator, Tolerances};
+use chreode_kinetics::{HybridConfig, Model, NetOptions, Problem, Simulator, Tolerances};
 use clap::Args;
 use serde_json::json;
 
 use crate::Context;
 use crate::failure::bad_input;
-use crate::{hints, kinetics_fit, values};
+use crate::{hints, kinetics_fit, kinetics_hybrid, values};
 
 /// Simulate a kinetic model in SBML, or simulate and fit the measurements of a PEtab problem.
 ///
@@ -25,12 +25,18 @@ use crate::{hints, kinetics_fit, values};
 /// problem's priors. The folder -o holds parameters.tsv (the parameter table with the best values), fits.csv, simulation.tsv,
 /// residuals.csv, report.html and, with --profiles, profiles.csv and intervals.csv (95 %). Results have the same bits for any number of
 /// threads.
+///
+/// With --hybrid, nets replace or correct rates of the model. Their weights are parameters with priors and are fitted with all others; what
+/// the file's stoichiometry conserves stays conserved, and a rate that a net gives vanishes with what it consumes. The folder has
+/// hybrid.safetensors too: the nets and all parameters, for --simulate --net. Parameters that only a replaced law had are not fitted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   chreode kinetics model.xml --until 10 --points 51 -o out.csv
   chreode kinetics problem.yaml --simulate -o sim.tsv
-  chreode kinetics problem.yaml --starts 20 --profiles all -o fit/")]
+  chreode kinetics problem.yaml --starts 20 --profiles all -o fit/
+  chreode kinetics problem.yaml --hybrid v2:replace:A,B --hold-out after=60 -o fit/
+  chreode kinetics problem.yaml --simulate --net fit/hybrid.safetensors -o sim.tsv")]
 pub(crate) struct KineticsArgs {
     /// An SBML model (.xml, .sbml) or a PEtab problem (.yaml, .yml)
     #[arg(value_name = "FILE")]
@@ -49,6 +55,8 @@ pub(crate) struct KineticsArgs {
     simulate: bool,
     #[command(flatten)]
     fit: kinetics_fit::FitArgs,
+    #[command(flatten)]
+    hybrid: kinetics_hybrid::HybridArgs,
     /// Relative tolerance of the integrator [default: 1e-9; fits 1e-7]
     #[arg(long, value_name = "X", value_parser = values::positive, help_heading = "Accuracy")]
     rtol: Option<f64>,
@@ -77,6 +85,13 @@ pub(crate) fn run(context: &Context, args: &KineticsArgs) -> anyhow::Result<()> 
     if !fits && args.fit.given() {
         let message = "--starts, --draws, --from-nominal, --method, --iterations, --seconds, --profiles and --force are for fits of problems";
         return Err(bad_input(message, "leave them out, or give a .yaml file without --simulate"));
+    }
+    if !fits && args.hybrid.given() {
+        let message = "--hybrid, --black-box, --hidden, --weight-sd and --hold-out are for fits of problems";
+        return Err(bad_input(message, "leave them out, or give a .yaml file without --simulate"));
+    }
+    if args.hybrid.net.is_some() && !args.simulate {
+        return Err(bad_input("--net is for --simulate", "give both, or leave it out"));
     }
     if ends(&["yaml", "yml"]) {
         problem(context, args, tolerances)
@@ -130,12 +145,26 @@ fn problem(context: &Context, args: &KineticsArgs, tolerances: Tolerances) -> an
         return Err(bad_input(message, "leave them out: a problem has its own times and observables"));
     }
     if !args.simulate {
-        return kinetics_fit::run(context, &args.input, &args.out, tolerances, &args.fit);
+        return kinetics_fit::run(context, &args.input, &args.out, tolerances, &args.fit, &args.hybrid);
     }
-    let mut problem = Problem::open(&args.input, tolerances)?;
-    let nominal = problem.nominal();
-    let unset: Vec<&str> =
-        problem.parameters().iter().filter(|x| x.nominal.is_nan()).map(|x| x.id.as_str()).collect();
+    let (mut problem, nominal) = match &args.hybrid.net {
+        None => {
+            let problem = Problem::open(&args.input, tolerances)?;
+            let nominal = problem.nominal();
+            (problem, nominal)
+        }
+        Some(file) => {
+            let (nets, parameters) = HybridConfig::load(file)?;
+            (Problem::open_hybrid(&args.input, tolerances, &nets, &NetOptions::default())?, parameters)
+        }
+    };
+    let unset: Vec<&str> = problem
+        .parameters()
+        .iter()
+        .zip(&nominal)
+        .filter(|(_, x)| x.is_nan())
+        .map(|(row, _)| row.id.as_str())
+        .collect();
     if !unset.is_empty() {
         let message = format!("parameters without a nominal value: {}", unset.join(", "));
         return Err(bad_input(message, "fill in the column nominalValue of the parameter table"));
@@ -147,11 +176,12 @@ fn problem(context: &Context, args: &KineticsArgs, tolerances: Tolerances) -> an
     write(&args.out, |out| problem.write_simulation(&simulation, out))?;
     let (states, reactions) = (problem.model().n_states(), problem.model().n_reactions());
     let text = format!(
-        "{states} states, {reactions} reactions, {} conditions, simulated in {:.1} ms\nlog-likelihood {} at the nominal parameters \
+        "{states} states, {reactions} reactions, {} conditions, simulated in {:.1} ms\nlog-likelihood {} at the {} \
          ({} measurements, chi-squared {})\nsimulations written to {}",
         problem.n_conditions(),
         1e3 * seconds,
         likelihood.log_likelihood,
+        if args.hybrid.net.is_some() { "parameters of the net's fit" } else { "nominal parameters" },
         likelihood.n,
         likelihood.chi_squared,
         args.out.display()

@@ -9,14 +9,16 @@ use std::time::Duration;
 use chreode_cells::StagedFolder;
 use chreode_core::write_atomically;
 use chreode_kinetics::{
-    End, FitMethod, FitOptions, Fits, Objective, Problem, Profile, ProfileOptions, Tolerances, fit, fit_page,
-    profile,
+    End, FitMethod, FitOptions, Fits, Objective, Profile, ProfileOptions, Tolerances, fit, fit_page,
+    hybrid_section, profile,
 };
+use chreode_report::{Page, Tile};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::Context;
 use crate::failure::bad_input;
+use crate::kinetics_hybrid::{HybridArgs, Prepared};
 use crate::{hints, values};
 
 /// What marks a folder as one of these, so that it may be replaced.
@@ -111,10 +113,74 @@ pub(crate) fn run(
     out: &Path,
     tolerances: Tolerances,
     args: &FitArgs,
+    hybrid: &HybridArgs,
 ) -> anyhow::Result<()> {
     check_free(out, args.force)?;
-    let mut objective = Objective::new(Problem::open(input, tolerances)?)?;
+    let seed = context.seed.unwrap_or(0);
+    let mut best: Option<(f64, Prepared, Objective, Fits)> = None;
+    for mut prepared in hybrid.prepare(input, tolerances, seed)? {
+        let (objective, fits) = fit_one(context, args, &prepared)?;
+        let held = match fits.best() {
+            Some(fit) => prepared.held_out(context, &objective.parameters(&fit.minimum.x)),
+            None => None,
+        };
+        // One that cannot be run further is the worst.
+        let score = held.map_or(f64::NEG_INFINITY, |held| held.log_likelihood);
+        if best.as_ref().is_none_or(|(most, ..)| score > *most) {
+            best = Some((score, prepared, objective, fits));
+        }
+    }
+    // There is at least one standard deviation of weights.
+    let Some((_, mut prepared, mut objective, fits)) = best else { return Ok(()) };
+    let Some(fit) = fits.best() else { return Ok(()) };
     let chosen = chosen(&objective, &args.profiles)?;
+    let nominal = objective.nominal();
+    let at_nominal =
+        if nominal.iter().all(|x| x.is_finite()) { objective.value(&nominal).ok() } else { None };
+    let x = fit.minimum.x.clone();
+    let profile_options = ProfileOptions::default();
+    let profiles = if chosen.is_empty() {
+        Vec::new()
+    } else {
+        let progress = Mutex::new(context.console.progress("profiles", chosen.len() as u64));
+        let done = AtomicU64::new(0);
+        profile(&objective, &x, &chosen, &profile_options, &|| {
+            let mut progress = progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            progress.update(done.fetch_add(1, Ordering::Relaxed) + 1, "", &json!({}));
+        })
+    };
+    let better = profiles
+        .iter()
+        .filter_map(|p| p.better.as_ref())
+        .map(|(value, _)| *value)
+        .fold(f64::INFINITY, f64::min);
+    if better.is_finite() {
+        context
+            .console
+            .warn(&format!("a profile met a better fit (objective {better:.4}): use more --starts"));
+    }
+    let name = input.file_stem().map_or_else(String::new, |x| x.to_string_lossy().into_owned());
+    let parameters = objective.parameters(&x);
+    let along = prepared.along(context, &parameters)?;
+    let held = prepared.held_out(context, &parameters);
+    let mut page = fit_page(&mut objective, &name, &fits, &profiles, profile_options.threshold)?;
+    if let Some(held) = &held {
+        let tile = Tile::new("held out", chreode_report::number(held.log_likelihood, 6));
+        page.tile(tile.note(format!("log-likelihood of {} measurements that were not fitted", held.n)));
+    }
+    if let Some(along) = &along {
+        hybrid_section(along, &mut page);
+    }
+    let left = write_folder(&objective, &mut prepared, &parameters, &fits, &profiles, &page, out)?;
+    context.console.warn_of_rest(left.as_deref());
+    let more = prepared.tell(context, along.as_ref(), held.as_ref());
+    tell(context, &mut objective, &fits, &profiles, at_nominal, more, out)
+}
+
+/// Fits a problem from its starts.
+fn fit_one(context: &Context, args: &FitArgs, prepared: &Prepared) -> anyhow::Result<(Objective, Fits)> {
+    let objective = Objective::new(prepared.fitted.clone())?;
+    chosen(&objective, &args.profiles)?;
     let nominal = objective.nominal();
     let known = nominal.iter().all(|x| x.is_finite());
     if args.from_nominal && !known {
@@ -124,7 +190,6 @@ pub(crate) fn run(
             "fill in the column nominalValue of the parameter table, or leave it out",
         ));
     }
-    let at_nominal = if known { objective.value(&nominal).ok() } else { None };
     let mut options = FitOptions {
         seed: context.seed.unwrap_or(0),
         method: match args.method {
@@ -151,38 +216,13 @@ pub(crate) fn run(
         );
     });
     drop(progress);
-    let Some(best) = fits.best() else {
+    if fits.best().is_none() {
         let failure =
             fits.fits.iter().find_map(|fit| fit.failure.clone()).unwrap_or_else(|| "time was up".into());
         let message = format!("none of {total} fits came to a finite objective: {failure}");
         return Err(bad_input(message, "look at bounds and noise of the problem, or try --from-nominal"));
-    };
-    let x = best.minimum.x.clone();
-    let profile_options = ProfileOptions::default();
-    let profiles = if chosen.is_empty() {
-        Vec::new()
-    } else {
-        let progress = Mutex::new(context.console.progress("profiles", chosen.len() as u64));
-        let done = AtomicU64::new(0);
-        profile(&objective, &x, &chosen, &profile_options, &|| {
-            let mut progress = progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            progress.update(done.fetch_add(1, Ordering::Relaxed) + 1, "", &json!({}));
-        })
-    };
-    let better = profiles
-        .iter()
-        .filter_map(|p| p.better.as_ref())
-        .map(|(value, _)| *value)
-        .fold(f64::INFINITY, f64::min);
-    if better.is_finite() {
-        context
-            .console
-            .warn(&format!("a profile met a better fit (objective {better:.4}): use more --starts"));
     }
-    let name = input.file_stem().map_or_else(String::new, |x| x.to_string_lossy().into_owned());
-    let left = write_folder(&mut objective, &name, &fits, &profiles, profile_options.threshold, out)?;
-    context.console.warn_of_rest(left.as_deref());
-    tell(context, &mut objective, &fits, &profiles, at_nominal, out)
+    Ok((objective, fits))
 }
 
 /// The places of the parameters that are to be profiled.
@@ -211,22 +251,19 @@ type Fill<'a> = Box<dyn FnOnce(&mut dyn Write) -> std::io::Result<()> + 'a>;
 
 /// Writes all files beside their place, and puts them there at once.
 fn write_folder(
-    objective: &mut Objective,
-    name: &str,
+    objective: &Objective,
+    prepared: &mut Prepared,
+    parameters: &[f64],
     fits: &Fits,
     profiles: &[Profile],
-    threshold: f64,
+    page: &Page,
     out: &Path,
 ) -> anyhow::Result<Option<std::path::PathBuf>> {
-    // There is a best fit: the caller has looked.
-    let x = fits.best().map(|fit| fit.minimum.x.clone()).unwrap_or_default();
-    let simulation = objective.simulate(&x)?;
-    let page = fit_page(objective, name, fits, profiles, threshold)?;
+    let nets = prepared.nets.clone();
+    let (problem, simulation) = prepared.simulated(parameters)?;
     let staged = StagedFolder::new(out)?;
-    let parameters = objective.parameters(&x);
-    let problem = objective.problem();
     let mut files: Vec<(&str, Fill<'_>)> = vec![
-        ("parameters.tsv", Box::new(|out| problem.write_parameters(&parameters, out))),
+        ("parameters.tsv", Box::new(|out| problem.write_parameters(parameters, out))),
         (MARK, Box::new(|out| fits.write_csv(objective, out))),
         ("simulation.tsv", Box::new(|out| problem.write_simulation(&simulation, out))),
         ("residuals.csv", Box::new(|out| problem.write_residuals(&simulation, out))),
@@ -242,6 +279,9 @@ fn write_folder(
             bad_input(format!("cannot write {}: {source}", out.join(file).display()), hint)
         })?;
     }
+    if let Some(nets) = nets {
+        nets.save(&staged.path().join("hybrid.safetensors"), parameters)?;
+    }
     page.write(staged.path().join("report.html"))?;
     Ok(staged.put_in_place()?)
 }
@@ -252,6 +292,7 @@ fn tell(
     fits: &Fits,
     profiles: &[Profile],
     at_nominal: Option<f64>,
+    (more, values): (Vec<String>, Value),
     out: &Path,
 ) -> anyhow::Result<()> {
     let Some(best) = fits.best() else { return Ok(()) };
@@ -278,17 +319,21 @@ fn tell(
             if profiles.len() == 1 { "1 parameter".into() } else { format!("{} parameters", profiles.len()) };
         lines.push(format!("95 % intervals of {of}, {both} closed on both sides"));
     }
+    lines.extend(more);
     lines.push(format!("written to {}: start with report.html", out.display()));
     let parameters = objective.parameters(&best.minimum.x);
     let rows = objective.problem().parameters().iter().zip(&parameters);
     let parameters: serde_json::Map<String, Value> =
         rows.filter(|(row, _)| row.estimate).map(|(row, &x)| (row.id.clone(), finite(x))).collect();
-    let value = json!({
+    let mut value = json!({
         "objective": value, "log_likelihood": likelihood.log_likelihood, "chi_squared": likelihood.chi_squared,
         "measurements": likelihood.n, "nominal_objective": at_nominal, "fits": fits.fits.len(), "near_best": near,
         "method": method_name(fits.method), "why": fits.why, "seconds": fits.seconds, "parameters": parameters,
         "intervals": intervals, "out": out,
     });
+    if let (Value::Object(value), Value::Object(values)) = (&mut value, values) {
+        value.extend(values);
+    }
     context.console.result(&lines.join("\n"), "fitted", value);
     Ok(())
 }

@@ -16,6 +16,7 @@ mod info;
 mod interrupt;
 mod kinetics;
 mod kinetics_fit;
+mod kinetics_hybrid;
 mod labels;
 mod model_options;
 mod perturb;

@@ -185,3 +185,73 @@ fn what_is_wrong_is_named() {
     }
     assert!(!dir.path().join("o.csv").exists());
 }
+
+#[test]
+fn a_rate_is_replaced_by_a_net() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("model.xml", MODEL);
+    write(
+        "problem.yaml",
+        "format_version: 1\nparameter_file: p.tsv\nproblems:\n- sbml_files: [model.xml]\n  condition_files: [c.tsv]\n  measurement_files: [m.tsv]\n  observable_files: [o.tsv]\n",
+    );
+    write(
+        "p.tsv",
+        "parameterId\tparameterScale\tlowerBound\tupperBound\tnominalValue\testimate\nk\tlog10\t0.001\t100\t3\t1\n",
+    );
+    write("c.tsv", "conditionId\nx\n");
+    write("o.tsv", "observableId\tobservableFormula\tnoiseFormula\nobs\tA\t0.1\n");
+    // Of dA/dt = -A/(1 + A), which is not the law of the model.
+    let mut rows_of = String::from("observableId\tsimulationConditionId\tmeasurement\ttime\n");
+    let mut a = 3.0_f64;
+    for i in 0..=4000 {
+        if i % 250 == 0 {
+            writeln!(rows_of, "obs\tx\t{a}\t{}", f64::from(i) / 500.0).unwrap();
+        }
+        let (rate, h) = (|a: f64| -a / (1.0 + a), 0.002);
+        a += h * rate(a + 0.5 * h * rate(a));
+    }
+    write("m.tsv", &rows_of);
+    let run =
+        |args: &str| chreode(dir.path()).args(["kinetics", "problem.yaml"]).args(args.split(' ')).assert();
+    let result = |args: &str| -> serde_json::Value {
+        let printed = String::from_utf8(run(args).success().get_output().stdout.clone()).unwrap();
+        serde_json::from_str(printed.lines().last().unwrap()).unwrap()
+    };
+    let fitted =
+        result("--hybrid r --weight-sd 0.5,1 --hidden 3 --hold-out after=6 --starts 3 -o fit --json");
+    // 13 measurements are fitted, 4 are later.
+    assert!(fitted["chi_squared"].as_f64().unwrap() < 0.5, "{fitted}");
+    assert_eq!((&fitted["measurements"], &fitted["held_out"]["measurements"]), (&13.into(), &4.into()));
+    assert!(fitted["held_out"]["chi_squared"].as_f64().unwrap() < 4.0, "{fitted}");
+    assert_eq!((&fitted["idle"], fitted["conservation"].as_f64()), (&serde_json::json!(["k"]), Some(0.0)));
+    assert!([0.5, 1.0].contains(&fitted["weight_sd"].as_f64().unwrap()));
+    let read = |name: &str| std::fs::read_to_string(dir.path().join("fit").join(name)).unwrap();
+    assert_eq!(
+        (rows(&read("simulation.tsv"), '\t').len(), rows(&read("parameters.tsv"), '\t').len()),
+        (18, 2)
+    );
+    let report = read("report.html");
+    assert!(report.contains("What the nets say") && report.contains("r by A"));
+    // With the same nets: the same simulation, up to tolerances.
+    run("--simulate --net fit/hybrid.safetensors -o again.tsv").success();
+    let again = std::fs::read_to_string(dir.path().join("again.tsv")).unwrap();
+    for (a, b) in rows(&again, '\t').iter().zip(rows(&read("simulation.tsv"), '\t')).skip(1) {
+        let [a, b] = [&a[4], &b[4]].map(|x| x.parse::<f64>().unwrap());
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+    for (args, expected) in [
+        ("--hybrid q -o new", "the model has no reaction `q`; it has r"),
+        ("--hybrid r:swap -o new", "`r:swap` is no rate of a hybrid"),
+        ("--hybrid r --weight-sd 0.5,1 -o new", "compared by what is held out"),
+        ("--hidden 4 -o new", "--hidden and --weight-sd are for nets"),
+        ("--hold-out after=100 -o new", "17 measurements to fit and 0 to predict"),
+        ("--hybrid r --simulate -o new.tsv", "are for fits of problems"),
+        ("--net fit/hybrid.safetensors -o new", "--net is for --simulate"),
+        ("--simulate --net model.xml -o new.tsv", "model.xml"),
+    ] {
+        let error = String::from_utf8(run(args).code(2).get_output().stderr.clone()).unwrap();
+        assert!(error.contains(expected), "{args}: {error}");
+    }
+    assert!(!dir.path().join("new").exists() && !dir.path().join("new.tsv").exists());
+}

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use chreode_model::StoreError;
 use chreode_solve::SolveError;
 
+use crate::hybrid::HybridError;
 use crate::petab::PetabError;
 use crate::sbml::SbmlError;
 
@@ -42,6 +44,18 @@ pub enum KineticsError {
         ids: Vec<String>,
         /// What is wrong with them.
         what: &'static str,
+    },
+    /// Nets that a model cannot have.
+    #[error(transparent)]
+    Hybrid {
+        /// Why not.
+        source: HybridError,
+    },
+    /// A file of nets could not be written or read.
+    #[error(transparent)]
+    Store {
+        /// Why not.
+        source: StoreError,
     },
     /// A model could not be run under a condition of a problem.
     #[error("condition `{condition}`: {source}")]

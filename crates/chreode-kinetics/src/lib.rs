@@ -23,6 +23,7 @@
 
 mod error;
 mod fit;
+mod hybrid;
 mod math;
 mod model;
 mod petab;
@@ -32,6 +33,10 @@ mod simulate;
 pub use error::{KineticsError, SimulationError};
 pub use fit::{
     End, Fit, FitMethod, FitOptions, Fits, Profile, ProfileOptions, ProfilePoint, fit, fit_page, profile,
+};
+pub use hybrid::{
+    Along, AlongNet, Drift, Gate, HybridConfig, HybridError, HybridRequest, NetInput, NetOptions, NetRun,
+    Part, RateNet, RateRequest, Target, hybrid_section,
 };
 pub use math::MathError;
 pub use model::{Model, QuantityKind};

@@ -70,7 +70,7 @@ impl Compiler {
     }
 }
 
-fn plain(
+pub(super) fn plain(
     id: String,
     kind: QuantityKind,
     constant: bool,
@@ -315,6 +315,7 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
         events,
         order: Vec::new(),
         initial_order: Vec::new(),
+        conserved_before: None,
     };
     check_rates(&model)?;
     model.order = order(&model, false)?;

@@ -8,6 +8,7 @@
 //! `initial.rs` starts it. Not here: running it (`simulate`).
 
 mod compile;
+mod conserved;
 mod evaluate;
 mod initial;
 mod order;
@@ -152,6 +153,8 @@ pub struct Model {
     /// What has to be computed, each after what it needs: at any time, and at the start.
     order: Vec<Node>,
     initial_order: Vec<Node>,
+    /// What the stoichiometry conserved before something else took its place.
+    pub(crate) conserved_before: Option<Vec<Vec<(usize, i64)>>>,
 }
 
 impl Model {
@@ -193,6 +196,29 @@ impl Model {
             && !self.quantities.iter().any(by_rule)
             && !self.derivatives.iter().any(by_rate)
             && !self.laws.iter().any(|law| timed(&law.rate))
+    }
+
+    /// Adds a constant, or what `math` says it is.
+    pub(crate) fn add(&mut self, id: String, given: f64, math: Option<Expr<Symbol>>) -> usize {
+        let q = self.quantities.len();
+        let constant = math.is_none();
+        let location = math.map_or(Location::Param(self.params.len()), Location::Assigned);
+        if constant {
+            self.params.push(q);
+        }
+        self.by_id.insert(id.clone(), q);
+        self.quantities.push(Quantity {
+            location,
+            ..compile::plain(id, QuantityKind::Parameter, constant, Some(given), None)
+        });
+        q
+    }
+
+    /// Finds the order of computing again, after formulas have changed.
+    pub(crate) fn reorder(&mut self) -> Result<(), SbmlError> {
+        self.order = order::order(self, false)?;
+        self.initial_order = order::order(self, true)?;
+        Ok(())
     }
 
     /// Its id, empty if it has none.

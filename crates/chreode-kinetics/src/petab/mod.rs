@@ -2,12 +2,14 @@
 //!
 //! `read.rs` and `tables.rs` read the files, `problem.rs` checks what they say against the model, `simulate.rs` computes what was
 //! measured, `likelihood.rs` compares; `gradient.rs` and `adjoint.rs` differentiate that; `outer.rs` fits what only
-//! observables see. Not here: fits (`fit`).
+//! observables see; `along.rs` follows runs, `idle.rs` finds what nothing depends on. Not here: fits (`fit`).
 
 mod adjoint;
+mod along;
 mod curves;
 mod error;
 mod gradient;
+mod idle;
 mod likelihood;
 mod observables;
 mod outer;
@@ -17,6 +19,7 @@ mod read;
 mod simulate;
 mod tables;
 
+pub(crate) use along::{Path, Sizes};
 pub use curves::Curve;
 pub use error::PetabError;
 pub use gradient::{Evaluation, Objective};

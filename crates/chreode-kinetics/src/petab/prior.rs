@@ -41,6 +41,16 @@ pub(crate) struct Term {
 }
 
 impl Prior {
+    /// A normal prior of a parameter on its linear scale.
+    pub(crate) fn normal(mean: f64, sd: f64) -> Self {
+        Self { kind: Kind::Normal, of: Of::Linear, first: mean, second: sd }
+    }
+
+    /// A uniform prior on the scale that a parameter is estimated on.
+    pub(crate) fn uniform_scaled(low: f64, high: f64) -> Self {
+        Self { kind: Kind::Uniform, of: Of::Scaled, first: low, second: high }
+    }
+
     /// The prior in the columns `{which}PriorType` and `{which}PriorParameters`, if there is one.
     pub(super) fn read(row: Row<'_>, which: &str) -> Result<Option<Self>, PetabError> {
         let column = format!("{which}PriorType");

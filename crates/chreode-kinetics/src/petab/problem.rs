@@ -11,8 +11,13 @@ use super::tables::{
     Transformation, Value,
 };
 use crate::error::KineticsError;
+use crate::hybrid::{HybridConfig, HybridError, NetOptions};
 use crate::model::{Location, Model, QuantityKind};
 use crate::simulate::{Simulator, Tolerances, number};
+
+/// What may change a model, its parameters, and which quantities these are.
+type Change<'a> =
+    dyn Fn(&mut Model, &mut Vec<ParameterRow>, &mut HashMap<usize, usize>) -> Result<(), HybridError> + 'a;
 
 /// Where a value comes from: a number, or a parameter of the table by its place.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,8 +70,26 @@ impl Problem {
     /// # Errors
     /// [`KineticsError`] with the file, and the row and column or element that is wrong.
     pub fn open(path: &Path, tolerances: Tolerances) -> Result<Self, KineticsError> {
+        Self::open_with(path, tolerances, &|_, _, _| Ok(()))
+    }
+
+    /// The problem with nets in its model: their weights are the last of its parameters, with priors.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`KineticsError::Hybrid`] if the nets do not belong to the model.
+    pub fn open_hybrid(
+        path: &Path,
+        tolerances: Tolerances,
+        hybrid: &HybridConfig,
+        options: &NetOptions,
+    ) -> Result<Self, KineticsError> {
+        Self::open_with(path, tolerances, &|model, rows, mapped| hybrid.apply(options, model, rows, mapped))
+    }
+
+    /// Reads a problem; `change` may change its model and parameters before anything refers to them.
+    fn open_with(path: &Path, tolerances: Tolerances, change: &Change<'_>) -> Result<Self, KineticsError> {
         let files = read_yaml(path)?;
-        let model = Model::open(&files.sbml)?;
+        let mut model = Model::open(&files.sbml)?;
         let at = |path: &Path| {
             let path = path.to_path_buf();
             move |source| KineticsError::Petab { path: path.clone(), source: Box::new(source) }
@@ -95,6 +118,8 @@ impl Problem {
             }
             parameter_tables.push(tsv);
         }
+        change(&mut model, &mut parameters, &mut mapped)
+            .map_err(|source| KineticsError::Hybrid { source })?;
         let by_id: HashMap<&str, usize> =
             parameters.iter().enumerate().map(|(i, x)| (x.id.as_str(), i)).collect();
         let source = |value: &Value, row, column: &str| match value {

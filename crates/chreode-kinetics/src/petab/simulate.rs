@@ -120,7 +120,12 @@ impl Problem {
 
     /// The start under a condition; after another, where that came to rest: species and compartments that the condition does not set
     /// stay as they are, with all states. Parameters are those of the condition.
-    fn start(&self, condition: &Condition, parameters: &[f64], rested: Option<&Start<f64>>) -> Start<f64> {
+    pub(super) fn start(
+        &self,
+        condition: &Condition,
+        parameters: &[f64],
+        rested: Option<&Start<f64>>,
+    ) -> Start<f64> {
         let model = self.simulator.model();
         let kept = match rested {
             Some(_) => self.kept(condition),

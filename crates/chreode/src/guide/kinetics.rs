@@ -63,4 +63,23 @@
 //! values, all fits, simulations, residuals, profiles, and `report.html`: whether the best minimum was found more than once, how the curves
 //! lie in the data, which parameters are at a bound or not determined.
 //!
+//! # A law that nobody knows
+//! A net can take the place of a rate, or correct it. Its weights are parameters of the problem; what the reactions change, and so what they
+//! conserve, stays the file's.
+//! ```no_run
+//! use chreode::kinetics::{HybridConfig, HybridRequest, NetOptions, Objective, Problem, Tolerances};
+//!
+//! let (path, tolerances) = ("problem.yaml".as_ref(), Tolerances { rtol: 1e-7, atol: 1e-11 });
+//! let request = HybridRequest::Rates(vec!["v2:replace:A,B".parse()?]);
+//! let options = NetOptions::default();
+//! let nets = HybridConfig::resolve(&Problem::open(path, tolerances)?, &request, &options)?;
+//! let mut problem = Problem::open_hybrid(path, tolerances, &nets, &options)?;
+//! problem.fix_idle(); // parameters of the law that is gone
+//! let (fitted, held_out) = problem.split(|m| m.time > 60.0);
+//! let objective = Objective::new(fitted)?; // and on as with any other
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//! From the shell: `chreode kinetics problem.yaml --hybrid v2:replace:A,B --hold-out after=60 -o fit/`, and later `--simulate --net
+//! fit/hybrid.safetensors`. Look at the report for where the net was asked beyond what was measured: nothing holds it there.
+//!
 //! What is read of both formats, and what is refused by name, is said in `docs/METHODS.md`, section 9.
