@@ -116,7 +116,7 @@ impl<T: Real> OdeAdjoint<T> {
         let mut method = method.into().steps(n, d);
         let memory = if checkpoints == Checkpoints::All { 0 } else { method.memory() };
         if checkpoints != Checkpoints::All {
-            method.solve_to_rounding();
+            method.take_again();
         }
         let states = Store::new(checkpoints, nd + memory)?;
         Ok(Self {
