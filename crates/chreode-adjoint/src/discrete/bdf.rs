@@ -13,7 +13,7 @@
 //! taken again start from a kept table.
 
 use chreode_core::{Real, Vjp};
-use chreode_solve::{BackwardDifferences, Bdf, SolveError, Stats};
+use chreode_solve::{BackwardDifferences, Bdf, SolveError, Stats, Stepper};
 
 use super::implicit::exact::{ExactSteps, Room, check_end};
 use super::implicit::field::Rows;
@@ -138,7 +138,12 @@ impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
     ) -> Result<Stats, SolveError> {
         let few = self.again.is_some();
         let steps = self.again.as_mut().unwrap_or(&mut self.steps);
-        let mut solve = |f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T], whole: &mut [T]| {
+        let mut solve = |f: &mut dyn Vjp<T>,
+                         _: &mut dyn Stepper<T>,
+                         step: Taken,
+                         p: &[T],
+                         y: &[T],
+                         whole: &mut [T]| {
             let (end, memory) = whole.split_at_mut(steps.nd);
             steps.take(f, step, p, y, memory, (!few).then_some(end))?;
             end.copy_from_slice(&steps.end);
@@ -191,8 +196,17 @@ impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
         if memory.is_empty() {
             self.steps.end.copy_from_slice(y_end);
         } else {
-            self.steps.take(f, step, p, y, memory, Some(y_end))?;
-            check_end(step, &self.steps.end, y_end, self.steps.d)?;
+            let steps = &mut self.steps;
+            let solved = steps.take(f, step, p, y, memory, Some(y_end));
+            let solved = solved.and_then(|()| check_end(step, &steps.end, y_end, steps.d));
+            if let (Err(_), Some(again)) = (&solved, &mut self.again) {
+                // There are several solutions: as the forward run did.
+                again.take(f, step, p, y, memory, None)?;
+                steps.end.copy_from_slice(&again.end);
+                check_end(step, &steps.end, y_end, steps.d)?;
+            } else {
+                solved?;
+            }
         }
         let Steps { equations, end, predicted, psi, correction, .. } = &mut self.steps;
         let h = step.t_end - step.t;

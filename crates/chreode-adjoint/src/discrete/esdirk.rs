@@ -1,7 +1,7 @@
 //! Steps of diagonally implicit methods with an explicit first stage, again and backward.
 
 use chreode_core::{Real, Vjp};
-use chreode_solve::{Esdirk, EsdirkTableau, SolveError, Stats};
+use chreode_solve::{Esdirk, EsdirkTableau, SolveError, Stats, Stepper};
 
 use super::implicit::exact::{ExactSteps, Room, check_end};
 use super::implicit::field::Rows;
@@ -225,7 +225,12 @@ impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
     ) -> Result<Stats, SolveError> {
         let (steps, again, kept) = (&mut self.steps, &mut self.again, &mut self.kept);
         kept.clear();
-        let mut solve = |f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T], end: &mut [T]| {
+        let mut solve = |f: &mut dyn Vjp<T>,
+                         _: &mut dyn Stepper<T>,
+                         step: Taken,
+                         p: &[T],
+                         y: &[T],
+                         end: &mut [T]| {
             let steps = if let Some(again) = again {
                 again.anew(f, step, p, y)?;
                 again
@@ -279,8 +284,17 @@ impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
             self.steps.equations.begin(f, step.t_end - step.t);
             self.steps.inputs.copy_from_slice(stages);
         } else {
-            self.steps.stages(f, step, p, y, Some(y_end))?;
-            check_end(step, self.steps.end(), y_end, self.steps.d)?;
+            let steps = &mut self.steps;
+            let solved = steps.stages(f, step, p, y, Some(y_end));
+            let solved = solved.and_then(|()| check_end(step, steps.end(), y_end, steps.d));
+            if let (Err(_), Some(again)) = (&solved, &mut self.again) {
+                // There are several solutions: as the forward run did.
+                again.anew(f, step, p, y)?;
+                steps.inputs.copy_from_slice(&again.inputs);
+                check_end(step, steps.end(), y_end, steps.d)?;
+            } else {
+                solved?;
+            }
         }
         self.steps.back(f, step, p, y, y_end, a, p_bar)
     }

@@ -184,6 +184,37 @@ impl<T: Real, S: Stepper<T>> RadauAdjoint<T, S> {
         }
         self.orders[order].guess = guess;
     }
+
+    /// Solves a step of the forward run once more, with a guess that knows its end.
+    fn solve_again(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        p: &[T],
+        y: &[T],
+        y_end: &[T],
+    ) -> Result<(), AdjointError> {
+        let order = order_of(&self.orders, step);
+        self.guess(order, step, y, y_end);
+        let m = &mut self.orders[order];
+        for retry in [false, true] {
+            if retry {
+                m.guess_line(y, y_end); // the other one was bad, perhaps outside of the field's domain
+            }
+            let solved = m.stages(f, step, p, y).and_then(|()| check_end(step, m.end(), y_end, m.d));
+            if solved.is_ok() {
+                return Ok(());
+            }
+        }
+        // There are several solutions: as the forward run did.
+        if let Some(again) = self.again.get_mut(order) {
+            again.anew(f, step, p, y)?;
+            m.inputs.copy_from_slice(&again.inputs);
+        } else {
+            m.stages(f, step, p, y)?;
+        }
+        check_end(step, m.end(), y_end, m.d)
+    }
 }
 
 impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAdjoint<T, S> {
@@ -195,14 +226,22 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
     ) -> Result<Stats, SolveError> {
         let (orders, again, kept) = (&mut self.orders, &mut self.again, &mut self.kept);
         kept.clear();
-        let mut solve = |f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T], end: &mut [T]| {
+        let mut solve = |f: &mut dyn Vjp<T>,
+                         stepper: &mut dyn Stepper<T>,
+                         step: Taken,
+                         p: &[T],
+                         y: &[T],
+                         end: &mut [T]| {
             let order = order_of(orders, step);
             let m = if let Some(m) = again.get_mut(order) {
                 m.anew(f, step, p, y)?;
                 m
             } else {
                 let m = &mut orders[order];
-                m.guess_line(y, end);
+                // The method's dense output is the polynomial through its stages.
+                for (&c, guess) in m.c.iter().zip(m.guess.chunks_exact_mut(y.len().max(1))) {
+                    guess.copy_from_slice(stepper.dense(c, step.t_end - step.t, y));
+                }
                 m.stages(f, step, p, y)?;
                 kept.push(step, &m.inputs);
                 m
@@ -254,14 +293,7 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
             m.begin(f, step);
             m.inputs.copy_from_slice(stages);
         } else {
-            self.guess(order, step, y, y_end);
-            let m = &mut self.orders[order];
-            if m.stages(f, step, p, y).is_err() {
-                // The guess was a bad one, perhaps outside of the field's domain.
-                m.guess_line(y, y_end);
-                m.stages(f, step, p, y)?;
-            }
-            check_end(step, m.end(), y_end, m.d)?;
+            self.solve_again(f, step, p, y, y_end)?;
         }
         let m = &mut self.orders[order];
         // The step's end is the last stage.

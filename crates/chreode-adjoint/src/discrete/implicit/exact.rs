@@ -13,10 +13,10 @@ use chreode_solve::{Rhs, SolveError, StepFailure, Stepper, Work};
 use crate::AdjointError;
 use crate::discrete::tape::Taken;
 
-/// Solves a step from `y`. The last slice is a guess of its end and, behind it, what the method remembers at its start; both become those at
+/// Solves a step from `y`, which the method has proposed. The last slice is a guess of its end and, behind it, what the method remembers at its start; both become those at
 /// the end.
 pub(in crate::discrete) type SolveStep<'a, T> =
-    dyn FnMut(&mut dyn Vjp<T>, Taken, &[T], &[T], &mut [T]) -> Result<(), AdjointError> + 'a;
+    dyn FnMut(&mut dyn Vjp<T>, &mut dyn Stepper<T>, Taken, &[T], &[T], &mut [T]) -> Result<(), AdjointError> + 'a;
 
 /// A method, whose accepted steps are solved to rounding.
 pub(in crate::discrete) struct ExactSteps<'a, T> {
@@ -213,7 +213,7 @@ impl<T: Real> Stepper<T> for ExactSteps<'_, T> {
         }
         let error_order = self.stepper.error_order().unwrap_or(0) as u8; // methods have orders below 20
         let step = Taken { number: 0, t, t_end, error_order, starts: self.starts, before: self.before, cut: false };
-        match (self.solve)(&mut Shown(f), step, p, y, self.end) {
+        match (self.solve)(&mut Shown(f), self.stepper, step, p, y, self.end) {
             Ok(()) if !self.fixed && self.is_elsewhere(y, tol) => {
                 self.failure = Some(StepFailure::NewtonDiverged { iterations: 0, rate: 1.0 });
                 Ok(f64::INFINITY)
