@@ -66,7 +66,7 @@ pub enum AdjointError {
     /// The adjoint state became infinite or NaN.
     #[error("adjoint state is not finite at t = {t}: trajectory {trajectory}, coordinate {coordinate}")]
     NonFinite {
-        /// Start of the step that was differentiated.
+        /// Time of the observation whose gradient is not finite, or start of the step that was differentiated.
         t: f64,
         /// Number of the trajectory.
         trajectory: u64,

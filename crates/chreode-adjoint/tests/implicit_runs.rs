@@ -229,15 +229,35 @@ fn errors() {
         weights[4] = f64::NAN;
         let options = SolveOptions::tolerance(1e-6, 1e-10);
         let result = gradient(&mut f, &mut adjoint, (&y0, &[1.0; 3]), &[1.0], &options, &weights);
-        let steps = adjoint.steps();
-        let start = steps[steps.len() - 1].0;
         match result {
-            Err(AdjointError::NonFinite { t, trajectory: 1, .. }) => assert_eq!(t, start),
+            Err(AdjointError::NonFinite { t, trajectory: 1, coordinate: 1 }) => assert_eq!(t, 1.0),
             other => panic!("{method:?}: {other:?}"),
         }
         // A length that does not fit.
         let short = gradient(&mut f, &mut adjoint, (&y0, &[1.0; 3]), &[1.0], &options, &weights[..5]);
         assert!(matches!(short, Err(AdjointError::ShapeMismatch { expected: 6, got: 5, .. })), "{short:?}");
+    }
+}
+
+/// Steps that are solved again for other parameters end elsewhere: no gradient of a run that was not made.
+#[test]
+fn another_run_is_told() {
+    for method in methods() {
+        if let OdeMethod::Rosenbrock(_) = method {
+            continue; // its steps have no equations to be solved again
+        }
+        let mut f = SmoothField(Robertson);
+        let mut adjoint = OdeAdjoint::with_checkpoints(method, 1, 3, Checkpoints::Every(1)).unwrap();
+        let options = SolveOptions { save_at: &[1.0], ..SolveOptions::tolerance(1e-6, 1e-10) };
+        let mut y = [1.0, 0.0, 0.0];
+        adjoint.forward(&mut f, &[1.0; 3], &mut y, (0.0, 1.0), &options, &mut |_, _, _| {}).unwrap();
+        let (mut y0_bar, mut p_bar) = ([0.0; 3], [0.0; 3]);
+        let mut back = |p: &[f64]| adjoint.backward(&mut f, p, &[&[1.0; 3]], &mut y0_bar, &mut p_bar);
+        match back(&[1.0, 1.0, 3.0]) {
+            Err(AdjointError::ReplayDiffers { t, off, most, .. }) => assert!((0.0..1.0).contains(&t) && off > most),
+            other => panic!("{method:?}: {other:?}"),
+        }
+        assert_eq!(back(&[1.0; 3]), Ok(()));
     }
 }
 
