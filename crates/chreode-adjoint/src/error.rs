@@ -75,7 +75,9 @@ pub enum AdjointError {
     },
     /// A step of an implicit method that was solved again on the way back ended elsewhere than in the forward run: the gradient would be that
     /// of another solution. Steps closer together, or a field without branches at that state, help.
-    #[error("the step from t = {t}, solved again, ends elsewhere: trajectory {trajectory}, coordinate {coordinate} is off by {off:.1e} of itself, {most:.1e} are allowed")]
+    #[error(
+        "the step from t = {t}, solved again, ends elsewhere: trajectory {trajectory}, coordinate {coordinate} is off by {off:.1e} of itself, {most:.1e} are allowed"
+    )]
     ReplayDiffers {
         /// Start of the step.
         t: f64,

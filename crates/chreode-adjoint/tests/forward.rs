@@ -5,8 +5,8 @@
 use chreode_adjoint::{AdjointError, ForwardSensitivities, OdeAdjoint};
 use chreode_core::{Jacobian, Real, VectorField};
 use chreode_solve::{
-    BOSH3, Bdf, DOP853, Erk, Esdirk, KENCARP4, RODAS5P, Radau, Radau5, Radau9, Radau13, Rosenbrock, SolveOptions,
-    Stepper, TSIT5, VERN7, solve, solve_with_jacobian,
+    BOSH3, Bdf, DOP853, Erk, Esdirk, KENCARP4, RODAS5P, Radau, Radau5, Radau9, Radau13, Rosenbrock,
+    SolveOptions, Stepper, TSIT5, VERN7, solve, solve_with_jacobian,
 };
 use chreode_testkit::{
     Differentiable, LotkaVolterra, Smooth, SmoothField, central_difference_by, compare, corpus,

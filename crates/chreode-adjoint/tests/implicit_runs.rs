@@ -253,8 +253,10 @@ fn another_run_is_told() {
         adjoint.forward(&mut f, &[1.0; 3], &mut y, (0.0, 1.0), &options, &mut |_, _, _| {}).unwrap();
         let (mut y0_bar, mut p_bar) = ([0.0; 3], [0.0; 3]);
         let mut back = |p: &[f64]| adjoint.backward(&mut f, p, &[&[1.0; 3]], &mut y0_bar, &mut p_bar);
-        match back(&[1.0, 1.0, 3.0]) {
-            Err(AdjointError::ReplayDiffers { t, off, most, .. }) => assert!((0.0..1.0).contains(&t) && off > most),
+        match back(&[1.0, 1.0, 1.1]) {
+            Err(AdjointError::ReplayDiffers { t, off, most, .. }) => {
+                assert!((0.0..1.0).contains(&t) && off > most)
+            }
             other => panic!("{method:?}: {other:?}"),
         }
         assert_eq!(back(&[1.0; 3]), Ok(()));
@@ -279,11 +281,14 @@ fn taken_again_over_a_jump() {
                     let g = gradient(&mut problem.f, &mut adjoint, start, &at, &options, &[1.0, 1.0]);
                     steps = adjoint.steps().len();
                     assert!(checkpoints == Checkpoints::Every(1) || adjoint.recomputed() > 0);
-                    g.unwrap_or_else(|e| panic!("{} {method:?} {tolerance:e} {checkpoints:?}: {e}", problem.name))
+                    g.unwrap_or_else(|e| {
+                        panic!("{} {method:?} {tolerance:e} {checkpoints:?}: {e}", problem.name)
+                    })
                 };
                 // As many as there are steps: nothing is taken again.
                 let every = with(Checkpoints::Every(1));
-                for few in [1, 4].map(Checkpoints::States).into_iter().chain([7, 40].map(Checkpoints::Every)) {
+                for few in [1, 4].map(Checkpoints::States).into_iter().chain([7, 40].map(Checkpoints::Every))
+                {
                     assert_eq!(with(few), every, "{} {method:?} {tolerance:e}, {few:?}", problem.name);
                 }
                 assert!(steps > 50, "over the jumps: {steps} steps");

@@ -138,18 +138,14 @@ impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
     ) -> Result<Stats, SolveError> {
         let few = self.again.is_some();
         let steps = self.again.as_mut().unwrap_or(&mut self.steps);
-        let mut solve = |f: &mut dyn Vjp<T>,
-                         _: &mut dyn Stepper<T>,
-                         step: Taken,
-                         p: &[T],
-                         y: &[T],
-                         whole: &mut [T]| {
-            let (end, memory) = whole.split_at_mut(steps.nd);
-            steps.take(f, step, p, y, memory, (!few).then_some(end))?;
-            end.copy_from_slice(&steps.end);
-            memory.copy_from_slice(steps.past.memory());
-            Ok(())
-        };
+        let mut solve =
+            |f: &mut dyn Vjp<T>, _: &mut dyn Stepper<T>, step: Taken, p: &[T], y: &[T], whole: &mut [T]| {
+                let (end, memory) = whole.split_at_mut(steps.nd);
+                steps.take(f, step, p, y, memory, (!few).then_some(end))?;
+                end.copy_from_slice(&steps.end);
+                memory.copy_from_slice(steps.past.memory());
+                Ok(())
+            };
         self.rows.run(f, &mut ExactSteps::new(&mut self.stepper, &mut solve, &mut self.room), run)
     }
 

@@ -225,24 +225,20 @@ impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
     ) -> Result<Stats, SolveError> {
         let (steps, again, kept) = (&mut self.steps, &mut self.again, &mut self.kept);
         kept.clear();
-        let mut solve = |f: &mut dyn Vjp<T>,
-                         _: &mut dyn Stepper<T>,
-                         step: Taken,
-                         p: &[T],
-                         y: &[T],
-                         end: &mut [T]| {
-            let steps = if let Some(again) = again {
-                again.anew(f, step, p, y)?;
-                again
-            } else {
-                steps.later = None;
-                steps.stages(f, step, p, y, Some(end))?;
-                kept.push(step, &steps.inputs);
-                &mut *steps
+        let mut solve =
+            |f: &mut dyn Vjp<T>, _: &mut dyn Stepper<T>, step: Taken, p: &[T], y: &[T], end: &mut [T]| {
+                let steps = if let Some(again) = again {
+                    again.anew(f, step, p, y)?;
+                    again
+                } else {
+                    steps.later = None;
+                    steps.stages(f, step, p, y, Some(end))?;
+                    kept.push(step, &steps.inputs);
+                    &mut *steps
+                };
+                end.copy_from_slice(steps.end());
+                Ok(())
             };
-            end.copy_from_slice(steps.end());
-            Ok(())
-        };
         self.rows.run(f, &mut ExactSteps::new(&mut self.stepper, &mut solve, &mut self.room), run)
     }
 

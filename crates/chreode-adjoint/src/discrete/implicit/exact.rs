@@ -15,8 +15,8 @@ use crate::discrete::tape::Taken;
 
 /// Solves a step from `y`, which the method has proposed. The last slice is a guess of its end and, behind it, what the method remembers at its start; both become those at
 /// the end.
-pub(in crate::discrete) type SolveStep<'a, T> =
-    dyn FnMut(&mut dyn Vjp<T>, &mut dyn Stepper<T>, Taken, &[T], &[T], &mut [T]) -> Result<(), AdjointError> + 'a;
+pub(in crate::discrete) type SolveStep<'a, T> = dyn FnMut(&mut dyn Vjp<T>, &mut dyn Stepper<T>, Taken, &[T], &[T], &mut [T]) -> Result<(), AdjointError>
+    + 'a;
 
 /// A method, whose accepted steps are solved to rounding.
 pub(in crate::discrete) struct ExactSteps<'a, T> {
@@ -212,7 +212,8 @@ impl<T: Real> Stepper<T> for ExactSteps<'_, T> {
             return Ok(err);
         }
         let error_order = self.stepper.error_order().unwrap_or(0) as u8; // methods have orders below 20
-        let step = Taken { number: 0, t, t_end, error_order, starts: self.starts, before: self.before, cut: false };
+        let step =
+            Taken { number: 0, t, t_end, error_order, starts: self.starts, before: self.before, cut: false };
         match (self.solve)(&mut Shown(f), self.stepper, step, p, y, self.end) {
             Ok(()) if !self.fixed && self.is_elsewhere(y, tol) => {
                 self.failure = Some(StepFailure::NewtonDiverged { iterations: 0, rate: 1.0 });
