@@ -255,7 +255,7 @@ fn another_run_is_told() {
         let mut back = |p: &[f64]| adjoint.backward(&mut f, p, &[&[1.0; 3]], &mut y0_bar, &mut p_bar);
         match back(&[1.0, 1.0, 1.1]) {
             Err(AdjointError::ReplayDiffers { t, off, most, .. }) => {
-                assert!((0.0..1.0).contains(&t) && off > most)
+                assert!((0.0..1.0).contains(&t) && off > most);
             }
             other => panic!("{method:?}: {other:?}"),
         }
