@@ -66,12 +66,29 @@ pub enum AdjointError {
     /// The adjoint state became infinite or NaN.
     #[error("adjoint state is not finite at t = {t}: trajectory {trajectory}, coordinate {coordinate}")]
     NonFinite {
-        /// Start of the step that was differentiated.
+        /// Time of the observation whose gradient is not finite, or start of the step that was differentiated.
         t: f64,
         /// Number of the trajectory.
         trajectory: u64,
         /// Number of the coordinate.
         coordinate: usize,
+    },
+    /// A step of an implicit method that was solved again on the way back ended elsewhere than in the forward run: the gradient would be that
+    /// of another solution. Steps closer together, or a field without branches at that state, help.
+    #[error(
+        "the step from t = {t}, solved again, ends elsewhere: trajectory {trajectory}, coordinate {coordinate} is off by {off:.1e} of itself, {most:.1e} are allowed"
+    )]
+    ReplayDiffers {
+        /// Start of the step.
+        t: f64,
+        /// Number of the trajectory.
+        trajectory: u64,
+        /// Number of the coordinate.
+        coordinate: usize,
+        /// How far, relative to the value.
+        off: f64,
+        /// How far it may be.
+        most: f64,
     },
     /// The forward run failed.
     #[error(transparent)]

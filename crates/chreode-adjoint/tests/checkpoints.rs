@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_adjoint::{AdjointError, Checkpoints, OdeAdjoint, recomputed_steps};
-use chreode_solve::{EULER, ErkTableau, RK4, SolveOptions, TSIT5};
+use chreode_adjoint::{AdjointError, Checkpoints, OdeAdjoint, OdeMethod, recomputed_steps};
+use chreode_solve::{EULER, ErkTableau, KENCARP4, RK4, RODAS5P, SolveOptions, TSIT5};
 use chreode_testkit::{LotkaVolterra, SmoothField, central_difference_by, compare};
 use proptest::prelude::*;
 
@@ -121,10 +121,23 @@ fn too_small_a_budget() {
 /// Gradients with respect to the times of observation and the start time, in either direction of time.
 #[test]
 fn times() {
+    for method in [
+        (&TSIT5).into(),
+        OdeMethod::Radau5,
+        OdeMethod::Radau,
+        OdeMethod::Bdf,
+        (&KENCARP4).into(),
+        (&RODAS5P).into(),
+    ] {
+        times_of(method);
+    }
+}
+
+fn times_of(method: OdeMethod) {
     let mut f = SmoothField(LotkaVolterra);
     for x in [[0.0, 0.7, 1.9, 3.0], [3.0, 2.0, 1.5, 0.4]] {
         let options = SolveOptions::tolerance(1e-12, 1e-12);
-        let mut adjoint = OdeAdjoint::with_checkpoints(&TSIT5, 1, 2, Checkpoints::States(7)).unwrap();
+        let mut adjoint = OdeAdjoint::with_checkpoints(method, 1, 2, Checkpoints::States(7)).unwrap();
         let mut states = |x: &[f64]| {
             let (mut y, mut states) = ([1.0, 0.5], Vec::new());
             let options = SolveOptions { save_at: &x[1..], ..options };
@@ -145,6 +158,7 @@ fn times() {
         let (mut y0_bar, mut p_bar, mut time_bar) = ([0.0; 2], [0.0; 4], [f64::NAN; 3]);
         let start =
             adjoint.backward_with_times(&mut f, &P, &bars, &mut y0_bar, &mut p_bar, &mut time_bar).unwrap();
-        compare("times", &[start, time_bar[0], time_bar[1], time_bar[2]], &difference, 1e-6).unwrap();
+        let given = [start, time_bar[0], time_bar[1], time_bar[2]];
+        compare("times", &given, &difference, 1e-6).unwrap_or_else(|e| panic!("{method:?}: {e}"));
     }
 }

@@ -5,7 +5,8 @@
 use chreode_adjoint::{AdjointError, ForwardSensitivities, OdeAdjoint};
 use chreode_core::{Jacobian, Real, VectorField};
 use chreode_solve::{
-    Bdf, DOP853, Erk, Radau5, SolveOptions, Stepper, TSIT5, VERN7, solve, solve_with_jacobian,
+    BOSH3, Bdf, DOP853, Erk, Esdirk, KENCARP4, RODAS5P, Radau, Radau5, Radau9, Radau13, Rosenbrock,
+    SolveOptions, Stepper, TSIT5, VERN7, solve, solve_with_jacobian,
 };
 use chreode_testkit::{
     Differentiable, LotkaVolterra, Smooth, SmoothField, central_difference_by, compare, corpus,
@@ -36,6 +37,9 @@ impl Smooth for Robertson {
 
 const RATES: [f64; 3] = [0.04, 1e4, 3e7];
 
+/// A Rosenbrock method, which needs the whole Jacobian: it takes differences.
+const BY_DIFFERENCES: &str = "Rodas5P";
+
 /// `S` at the end for every start coordinate and parameter, `[m, d]`.
 fn sensitivities(
     f: Box<dyn Differentiable<f64>>,
@@ -44,6 +48,7 @@ fn sensitivities(
     span: (f64, f64),
     method: impl Fn(usize) -> Box<dyn Stepper<f64>>,
     options: &SolveOptions<'_>,
+    by_differences: bool,
 ) -> Vec<f64> {
     let (d, np) = (y0.len(), p.len());
     let mut f =
@@ -51,7 +56,12 @@ fn sensitivities(
     let mut z = vec![0.0; (1 + d + np) * d];
     f.start(y0, &mut z).unwrap();
     let mut method = method(z.len());
-    solve_with_jacobian(&mut f, p, &mut z, span, method.as_mut(), options, &mut |_, _, _| {}).unwrap();
+    let run = if by_differences {
+        solve(&mut f, p, &mut z, span, method.as_mut(), options, &mut |_, _, _| {})
+    } else {
+        solve_with_jacobian(&mut f, p, &mut z, span, method.as_mut(), options, &mut |_, _, _| {})
+    };
+    run.unwrap();
     let mut gradient = vec![0.0; d + np];
     let bar: Vec<f64> = (0..d).map(|i| 1.0 + i as f64).collect();
     f.pull(&z, &bar, &mut gradient).unwrap();
@@ -71,6 +81,13 @@ fn agree_with_the_discrete_adjoint() {
             ("Radau5", |len| Box::new(Radau5::new(1, len)), 1e-10),
             ("Bdf", |len| Box::new(Bdf::new(1, len)), 1e-11),
             ("Bdf, staggered", |len| Box::new(Bdf::new(1, len).staggered()), 1e-11),
+            ("Bosh3", |len| Box::new(Erk::new(&BOSH3, 1, len)), 1e-9),
+            ("Vern7", |len| Box::new(Erk::new(&VERN7, 1, len)), 1e-11),
+            ("Radau9", |len| Box::new(Radau9::new(1, len)), 1e-10),
+            ("Radau13", |len| Box::new(Radau13::new(1, len)), 1e-10),
+            ("Radau", |len| Box::new(Radau::new(1, len)), 1e-10),
+            ("KenCarp4", |len| Box::new(Esdirk::new(&KENCARP4, 1, len)), 1e-10),
+            (BY_DIFFERENCES, |len| Box::new(Rosenbrock::new(&RODAS5P, 1, len)), 1e-10),
         ] {
             let mut c = corpus().swap_remove(case);
             let span = (c.span.0, c.span.0 + 1.0);
@@ -83,7 +100,8 @@ fn agree_with_the_discrete_adjoint() {
             let (mut y0_bar, mut p_bar) = (vec![0.0; c.y0.len()], vec![0.0; c.p.len()]);
             adjoint.backward(&mut *c.field, &c.p, &[&bar], &mut y0_bar, &mut p_bar).unwrap();
             let options = SolveOptions::tolerance(tolerance, tolerance);
-            let forward = sensitivities(c.field, &c.y0, &c.p, span, method, &options);
+            let by_differences = name == BY_DIFFERENCES;
+            let forward = sensitivities(c.field, &c.y0, &c.p, span, method, &options, by_differences);
             let result = compare("gradient", &forward, &[y0_bar, p_bar].concat(), 1e-6);
             result.unwrap_or_else(|e| panic!("{} {name}: {e}", c.name));
         }

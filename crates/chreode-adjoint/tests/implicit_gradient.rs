@@ -10,9 +10,6 @@ use chreode_solve::{KENCARP4, RODAS5P, SolveOptions};
 use frozen::{difference, problems};
 use rand::{RngExt, SeedableRng};
 
-/// Of the forward runs.
-const TOLERANCE: f64 = 1e-4;
-
 /// The stiff corpus, over spans of some thirty to a hundred steps.
 const SPANS: [(&str, f64); 8] = [
     ("Robertson", 100.0),
@@ -57,14 +54,33 @@ fn gradient(
     (y0_bar, p_bar, adjoint)
 }
 
+/// At a loose tolerance, where Newton's iteration leaves much.
 #[test]
 fn frozen_steps() {
+    against_frozen_steps(&SPANS, 1e-4, 2);
+}
+
+/// Small problems, for all methods.
+#[test]
+fn frozen_steps_of_tighter_tolerances() {
+    let spans = [("Robertson", 100.0), ("OREGO", 5.0), ("van der Pol 1e3", 0.5), ("E5", 1e3)];
+    against_frozen_steps(&spans, 1e-6, 1);
+    against_frozen_steps(&spans, 1e-8, 1);
+}
+
+/// Robertson's slow phase.
+#[test]
+fn frozen_steps_of_a_long_run() {
+    against_frozen_steps(&[("Robertson", 1e6)], 1e-4, 2);
+}
+
+fn against_frozen_steps(spans: &[(&str, f64)], tolerance: f64, most_points: usize) {
     let mut rng = rand_pcg::Pcg64::seed_from_u64(7);
-    for mut problem in problems(&SPANS, OdeMethod::Radau5) {
+    for mut problem in problems(spans, OdeMethod::Radau5) {
         for method in methods() {
             let points =
                 if matches!(method, OdeMethod::Radau5 | OdeMethod::Esdirk(_) | OdeMethod::Rosenbrock(_)) {
-                    2
+                    most_points
                 } else {
                     1
                 };
@@ -77,12 +93,12 @@ fn frozen_steps() {
                 let weights: Vec<Vec<f64>> = (0..2)
                     .map(|_| problem.scale.iter().map(|s| draw(1.0) / s.max(1e-30)).collect())
                     .collect();
-                let options = SolveOptions::tolerance(TOLERANCE, TOLERANCE * problem.floor);
+                let options = SolveOptions::tolerance(tolerance, tolerance * problem.floor);
                 let f = &mut problem.f;
                 let (y0_bar, p_bar, adjoint) =
                     gradient(f, method, Checkpoints::States(1), (&y0, &p), &at, &options, &weights);
                 let all = gradient(f, method, Checkpoints::All, (&y0, &p), &at, &options, &weights);
-                // Each of the two runs has steps of its own: one that keeps few states solves them to rounding, which moves its error estimates.
+                // Each of the two runs has steps of its own: the equations are solved from different guesses.
                 let steps_of = |run: &OdeAdjoint<f64>| -> Vec<((f64, f64), u8)> {
                     run.steps().iter().copied().zip(run.error_orders().iter().copied()).collect()
                 };
@@ -140,20 +156,22 @@ fn frozen_steps() {
                 };
                 let error = from_frozen(&exact, &steps);
                 let kept = scaled(&all.0, &all.1);
-                let newton = if steps_kept == steps {
+                let from_all = if steps_kept == steps {
                     difference(&kept, &exact)
                 } else {
                     from_frozen(&kept, &steps_kept)
                 };
                 println!(
-                    "{:16} {:8} {:3} steps: from frozen steps {error:.1e}, from kept states {newton:.1e}",
+                    "{:16} {:8} {:3} steps: from frozen steps {error:.1e}, every state kept {from_all:.1e}",
                     problem.name,
                     name(method),
                     steps.len()
                 );
-                let limit = if let OdeMethod::Rosenbrock(_) = method { 1e-6 } else { 1e-7 };
+                // Tighter runs of E5 are near the rounding of its twenty orders of magnitude.
+                let rosenbrock = matches!(method, OdeMethod::Rosenbrock(_));
+                let limit = if rosenbrock || tolerance < 1e-4 { 1e-6 } else { 1e-7 };
                 assert!(error < limit, "{} {method:?}: {error:e} {exact:?}", problem.name);
-                assert!(newton < 10.0 * TOLERANCE, "{} {method:?}: {newton:e}", problem.name);
+                assert!(from_all < 1e-6, "{} {method:?} {tolerance:e}: {from_all:e}", problem.name);
             }
         }
     }

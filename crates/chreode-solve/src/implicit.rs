@@ -211,6 +211,9 @@ macro_rules! method {
             fn memory(&self) -> &[T] {
                 self.0.memory()
             }
+            fn correct(&mut self, y: &[T], memory: &[T]) {
+                self.0.correct(y, memory);
+            }
             fn reject(&mut self) {
                 self.0.reject();
             }

@@ -111,6 +111,10 @@ pub trait Stepper<T: Real> {
         &[]
     }
 
+    /// Replaces the state that was accepted last, and what [`memory`](Self::memory) tells there, by better solved ones; nothing for
+    /// one-step methods.
+    fn correct(&mut self, _y: &[T], _memory: &[T]) {}
+
     /// Drops the proposed step.
     fn reject(&mut self) {}
 

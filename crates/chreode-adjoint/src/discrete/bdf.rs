@@ -13,8 +13,9 @@
 //! taken again start from a kept table.
 
 use chreode_core::{Real, Vjp};
-use chreode_solve::{BackwardDifferences, Bdf, SolveError, Stats};
+use chreode_solve::{BackwardDifferences, Bdf, SolveError, Stats, Stepper};
 
+use super::implicit::exact::{ExactSteps, Room, check_end};
 use super::implicit::field::Rows;
 use super::implicit::stages::StageEquations;
 use super::method::{Run, StepAdjoint};
@@ -25,61 +26,81 @@ use crate::AdjointError;
 pub(super) struct BdfAdjoint<T: Real> {
     stepper: Bdf<T>,
     rows: Rows<T>,
-    nd: usize,
-    equations: StageEquations<T>,
-    /// Of steps that are taken again; adjoints of the rows.
-    past: BackwardDifferences<T>,
+    room: Room<T>,
+    steps: Steps<T>,
+    /// If few states are kept: solves the steps of the forward run, and again. What the way back remembers is not touched.
+    again: Option<Steps<T>>,
+    /// Adjoints of the rows.
     bars: BackwardDifferences<T>,
     /// Whether the adjoints are of the state alone: nothing later read the other rows.
     fresh: bool,
+    mu: Vec<T>,
+}
+
+/// Steps that are solved to rounding.
+#[derive(Debug)]
+struct Steps<T: Real> {
+    nd: usize,
+    d: usize,
+    equations: StageEquations<T>,
+    past: BackwardDifferences<T>,
     end: Vec<T>,
     predicted: Vec<T>,
     psi: Vec<T>,
     base: Vec<T>,
     correction: Vec<T>,
-    mu: Vec<T>,
 }
 
 impl<T: Real> BdfAdjoint<T> {
     pub(super) fn new(n: usize, d: usize) -> Self {
-        let nd = n * d;
-        let zeros = || vec![T::ZERO; nd];
+        let steps = Steps::new(n, d);
         Self {
             stepper: Bdf::new(n, d),
             rows: Rows::new(d),
+            room: Room::new(n * d, steps.past.memory().len()),
+            steps,
+            again: None,
+            bars: BackwardDifferences::new(n * d),
+            fresh: true,
+            mu: vec![T::ZERO; n * d],
+        }
+    }
+}
+
+impl<T: Real> Steps<T> {
+    fn new(n: usize, d: usize) -> Self {
+        let nd = n * d;
+        let zeros = || vec![T::ZERO; nd];
+        Self {
             nd,
+            d,
             equations: StageEquations::new(vec![1.0], None, n, d),
             past: BackwardDifferences::new(nd),
-            bars: BackwardDifferences::new(nd),
-            fresh: true,
             end: zeros(),
             predicted: zeros(),
             psi: zeros(),
             base: zeros(),
             correction: zeros(),
-            mu: zeros(),
         }
     }
 
-    /// Takes a step from the state and the differences in `whole`, to `self.end` and `self.past`; `guess` tells where it may end.
-    fn forward(
+    /// Takes a step from the state `y` and the differences in `memory`, to `self.end` and `self.past`; `guess` tells where it may end.
+    /// Without one, what comes out is a function of what is given alone: the same bits every time.
+    fn take(
         &mut self,
         f: &mut dyn Vjp<T>,
         step: Taken,
         p: &[T],
-        whole: &[T],
+        y: &[T],
+        memory: &[T],
         guess: Option<&[T]>,
     ) -> Result<(), AdjointError> {
         let (k, h) = (order(step), step.t_end - step.t);
-        let (y, memory) = whole.split_at(self.nd);
         if step.starts {
             f.eval(step.t, y, p, &mut self.psi)?;
             self.past.restart(y, Some(&self.psi), h);
         } else {
-            // Lengths that differ by rounding are one, so that the factorisation serves.
-            let same = self.past.is_for(step.before);
-            let before = if same { self.past.step_length() } else { step.before };
-            self.past.restore(y, memory, before);
+            self.past.restore(y, memory, step.before);
             if !self.past.is_for(h) {
                 self.past.rescale(h, k);
             }
@@ -90,6 +111,9 @@ impl<T: Real> BdfAdjoint<T> {
         }
         self.end.copy_from_slice(guess.unwrap_or(&self.predicted));
         let h = self.past.step_length() / BackwardDifferences::<T>::alpha(k);
+        if guess.is_none() {
+            self.equations.forget();
+        }
         self.equations.begin(f, h);
         self.equations.solve(f, &[step.t_end], h, &self.base, p, &mut self.end, &mut self.correction)?;
         for ((c, &y), &predicted) in self.correction.iter_mut().zip(&self.end).zip(&self.predicted) {
@@ -112,11 +136,25 @@ impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
         _whole: bool,
         run: &mut Run<'_, T>,
     ) -> Result<Stats, SolveError> {
-        self.rows.run(f, &mut self.stepper, run)
+        let few = self.again.is_some();
+        let steps = self.again.as_mut().unwrap_or(&mut self.steps);
+        let mut solve =
+            |f: &mut dyn Vjp<T>, _: &mut dyn Stepper<T>, step: Taken, p: &[T], y: &[T], whole: &mut [T]| {
+                let (end, memory) = whole.split_at_mut(steps.nd);
+                steps.take(f, step, p, y, memory, (!few).then_some(end))?;
+                end.copy_from_slice(&steps.end);
+                memory.copy_from_slice(steps.past.memory());
+                Ok(())
+            };
+        self.rows.run(f, &mut ExactSteps::new(&mut self.stepper, &mut solve, &mut self.room), run)
     }
 
     fn memory(&self) -> usize {
-        self.past.memory().len()
+        self.steps.past.memory().len()
+    }
+
+    fn take_again(&mut self) {
+        self.again = Some(Steps::new(self.steps.nd / self.steps.d.max(1), self.steps.d));
     }
 
     fn begin(&mut self) {
@@ -131,10 +169,11 @@ impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
         p: &[T],
         y: &mut [T],
     ) -> Result<(), AdjointError> {
-        self.forward(f, step, p, y, None)?;
-        let (state, memory) = y.split_at_mut(self.nd);
-        state.copy_from_slice(&self.end);
-        memory.copy_from_slice(self.past.memory());
+        let Some(steps) = &mut self.again else { unreachable!("every state is kept") };
+        let (state, memory) = y.split_at_mut(steps.nd);
+        steps.take(f, step, p, state, memory, None)?;
+        state.copy_from_slice(&steps.end);
+        memory.copy_from_slice(steps.past.memory());
         Ok(())
     }
 
@@ -149,11 +188,23 @@ impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
         let k = order(step);
-        if y.len() > self.nd {
-            self.forward(f, step, p, y, Some(y_end))?;
+        let (y, memory) = y.split_at(self.steps.nd);
+        if memory.is_empty() {
+            self.steps.end.copy_from_slice(y_end);
         } else {
-            self.end.copy_from_slice(y_end);
+            let steps = &mut self.steps;
+            let solved = steps.take(f, step, p, y, memory, Some(y_end));
+            let solved = solved.and_then(|()| check_end(step, &steps.end, y_end, steps.d));
+            if let (Err(_), Some(again)) = (&solved, &mut self.again) {
+                // There are several solutions: as the forward run did.
+                again.take(f, step, p, y, memory, None)?;
+                steps.end.copy_from_slice(&again.end);
+                check_end(step, &steps.end, y_end, steps.d)?;
+            } else {
+                solved?;
+            }
         }
+        let Steps { equations, end, predicted, psi, correction, .. } = &mut self.steps;
         let h = step.t_end - step.t;
         if self.fresh {
             self.bars.restart(a, None, h);
@@ -164,12 +215,12 @@ impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
         let (per_shift, shift) =
             (h / BackwardDifferences::<T>::alpha(k), T::c(BackwardDifferences::<T>::alpha(k) / h));
 
-        self.bars.advance_transpose(k, &mut self.correction);
-        self.equations.begin(f, per_shift);
-        self.equations.renew(f);
-        let (times, c_bar) = (&[step.t_end], &self.correction);
-        self.equations.solve_adjoint(f, times, per_shift, p, &self.end, c_bar, &mut self.mu, p_bar)?;
-        let (y_bar, psi_bar) = (&mut self.predicted, &mut self.psi);
+        self.bars.advance_transpose(k, correction);
+        equations.begin(f, per_shift);
+        equations.renew(f);
+        let (times, c_bar) = (&[step.t_end], &*correction);
+        equations.solve_adjoint(f, times, per_shift, p, end, c_bar, &mut self.mu, p_bar)?;
+        let (y_bar, psi_bar) = (predicted, psi);
         for (((y_bar, psi_bar), &mu), &c_bar) in y_bar.iter_mut().zip(&mut *psi_bar).zip(&self.mu).zip(c_bar)
         {
             *psi_bar = -shift * mu;
@@ -183,8 +234,8 @@ impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
             for (mu, &bar) in self.mu.iter_mut().zip(self.bars.row(1)) {
                 *mu = T::c(h) * bar;
             }
-            f.vjp(step.t, &y[..self.nd], p, &self.mu, &mut self.psi, p_bar)?;
-            a.iter_mut().zip(&self.psi).for_each(|(a, &bar)| *a += bar);
+            f.vjp(step.t, y, p, &self.mu, psi_bar, p_bar)?;
+            a.iter_mut().zip(&*psi_bar).for_each(|(a, &bar)| *a += bar);
             self.fresh = true;
         } else if !self.bars.is_for(step.before) {
             self.bars.rescale_transpose(step.before, k);

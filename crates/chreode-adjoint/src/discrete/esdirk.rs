@@ -1,10 +1,11 @@
 //! Steps of diagonally implicit methods with an explicit first stage, again and backward.
 
 use chreode_core::{Real, Vjp};
-use chreode_solve::{Esdirk, EsdirkTableau, SolveError, Stats};
+use chreode_solve::{Esdirk, EsdirkTableau, SolveError, Stats, Stepper};
 
-use super::implicit::exact::ExactSteps;
+use super::implicit::exact::{ExactSteps, Room, check_end};
 use super::implicit::field::Rows;
+use super::implicit::kept::KeptStages;
 use super::implicit::stages::StageEquations;
 use super::method::{Run, StepAdjoint};
 use super::tape::Taken;
@@ -14,9 +15,11 @@ use crate::AdjointError;
 pub(super) struct EsdirkAdjoint<T: Real> {
     stepper: Esdirk<T>,
     rows: Rows<T>,
-    /// Room for the end of a step, if forward runs solve theirs to rounding.
-    end: Option<Vec<T>>,
+    room: Room<T>,
+    kept: KeptStages<T>,
     steps: Steps<T>,
+    /// If few states are kept: solves the steps of the forward run, and again. What the way back remembers is not touched.
+    again: Option<Steps<T>>,
 }
 
 /// Steps that are solved to rounding.
@@ -24,6 +27,7 @@ pub(super) struct EsdirkAdjoint<T: Real> {
 struct Steps<T: Real> {
     tableau: &'static EsdirkTableau,
     nd: usize,
+    d: usize,
     /// Start and length of the step that was gone back through last, and the states at its ends.
     later: Option<(f64, f64)>,
     y_later: Vec<T>,
@@ -44,8 +48,10 @@ impl<T: Real> EsdirkAdjoint<T> {
         Self {
             stepper: Esdirk::new(tableau, n, d),
             rows: Rows::new(d),
-            end: None,
+            room: Room::new(n * d, 0),
+            kept: KeptStages::new(),
             steps: Steps::new(tableau, n, d),
+            again: None,
         }
     }
 }
@@ -58,6 +64,7 @@ impl<T: Real> Steps<T> {
         Self {
             tableau,
             nd,
+            d,
             later: None,
             y_later: zeros(1),
             y_last: zeros(1),
@@ -142,12 +149,19 @@ impl<T: Real> Steps<T> {
         Ok(())
     }
 
+    /// Solves stage by stage from nothing but what is given: the same bits every time.
+    fn anew(&mut self, f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T]) -> Result<(), AdjointError> {
+        self.later = None;
+        self.equations.forget();
+        self.stages(f, step, p, y, None)
+    }
+
     /// The end of the step whose stages were solved last.
     fn end(&self) -> &[T] {
         &self.inputs[self.inputs.len() - self.nd..]
     }
 
-    /// Pulls the adjoint state `a` back through a step.
+    /// Pulls the adjoint state `a` back through a step, whose stages are known.
     fn back(
         &mut self,
         f: &mut dyn Vjp<T>,
@@ -158,7 +172,6 @@ impl<T: Real> Steps<T> {
         a: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
-        self.stages(f, step, p, y, Some(y_end))?;
         let (m, nd, h) = (self.tableau, self.nd, step.t_end - step.t);
         let (s, row) = (m.stages(), |i: usize| i * nd..(i + 1) * nd);
         for i in (0..s).rev() {
@@ -210,19 +223,33 @@ impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
         _whole: bool,
         run: &mut Run<'_, T>,
     ) -> Result<Stats, SolveError> {
-        let Some(end) = &mut self.end else { return self.rows.run(f, &mut self.stepper, run) };
-        let steps = &mut self.steps;
-        let mut solve = |f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T], end: &mut [T]| {
-            steps.later = None;
-            steps.stages(f, step, p, y, Some(end))?;
-            end.copy_from_slice(steps.end());
-            Ok(())
-        };
-        self.rows.run(f, &mut ExactSteps::new(&mut self.stepper, &mut solve, end), run)
+        let (steps, again, kept) = (&mut self.steps, &mut self.again, &mut self.kept);
+        kept.clear();
+        let mut solve =
+            |f: &mut dyn Vjp<T>, _: &mut dyn Stepper<T>, step: Taken, p: &[T], y: &[T], end: &mut [T]| {
+                let steps = if let Some(again) = again {
+                    again.anew(f, step, p, y)?;
+                    again
+                } else {
+                    steps.later = None;
+                    steps.stages(f, step, p, y, Some(end))?;
+                    kept.push(step, &steps.inputs);
+                    &mut *steps
+                };
+                end.copy_from_slice(steps.end());
+                Ok(())
+            };
+        self.rows.run(f, &mut ExactSteps::new(&mut self.stepper, &mut solve, &mut self.room), run)
     }
 
-    fn solve_to_rounding(&mut self) {
-        self.end = Some(vec![T::ZERO; self.steps.nd]);
+    fn take_again(&mut self) {
+        let Steps { tableau, nd, d, .. } = self.steps;
+        self.again = Some(Steps::new(tableau, nd / d.max(1), d));
+    }
+
+    fn begin(&mut self) {
+        self.steps.later = None;
+        self.kept.rewind();
     }
 
     fn again(
@@ -233,9 +260,9 @@ impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
         p: &[T],
         y: &mut [T],
     ) -> Result<(), AdjointError> {
-        self.steps.later = None;
-        self.steps.stages(f, step, p, y, None)?;
-        y.copy_from_slice(self.steps.end());
+        let Some(steps) = &mut self.again else { unreachable!("every state is kept") };
+        steps.anew(f, step, p, y)?;
+        y.copy_from_slice(steps.end());
         Ok(())
     }
 
@@ -249,6 +276,22 @@ impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
         a: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
+        if let Some(stages) = self.kept.next(step) {
+            self.steps.equations.begin(f, step.t_end - step.t);
+            self.steps.inputs.copy_from_slice(stages);
+        } else {
+            let steps = &mut self.steps;
+            let solved = steps.stages(f, step, p, y, Some(y_end));
+            let solved = solved.and_then(|()| check_end(step, steps.end(), y_end, steps.d));
+            if let (Err(_), Some(again)) = (&solved, &mut self.again) {
+                // There are several solutions: as the forward run did.
+                again.anew(f, step, p, y)?;
+                steps.inputs.copy_from_slice(&again.inputs);
+                check_end(step, steps.end(), y_end, steps.d)?;
+            } else {
+                solved?;
+            }
+        }
         self.steps.back(f, step, p, y, y_end, a, p_bar)
     }
 }

@@ -107,8 +107,8 @@ pub(super) trait StepAdjoint<T: Real>: std::fmt::Debug + Send {
         run: &mut Run<'_, T>,
     ) -> Result<Stats, SolveError>;
 
-    /// Lets forward runs solve their steps to rounding, since they will be taken again from few states.
-    fn solve_to_rounding(&mut self) {}
+    /// Few states will be kept: forward runs shall take their steps as [`again`](Self::again) does, so that the same bits come out.
+    fn take_again(&mut self) {}
 
     /// Lets runs keep evaluations in so many bytes, if the method can.
     fn keep_evaluations(&mut self, _bytes: usize) {}

@@ -3,8 +3,9 @@
 use chreode_core::{Real, Vjp};
 use chreode_solve::{RadauTableau, SolveError, Stats, Stepper};
 
-use super::implicit::exact::ExactSteps;
+use super::implicit::exact::{ExactSteps, Room, check_end};
 use super::implicit::field::Rows;
+use super::implicit::kept::KeptStages;
 use super::implicit::stages::StageEquations;
 use super::method::{Run, StepAdjoint};
 use super::tape::Taken;
@@ -16,28 +17,29 @@ pub(super) struct RadauAdjoint<T: Real, S> {
     stepper: S,
     rows: Rows<T>,
     orders: Vec<Collocation<T>>,
-    /// The step that was solved last, and the state at its start.
-    known: Option<Known>,
-    y_known: Vec<T>,
-    /// Room for the end of a step, if forward runs solve theirs to rounding.
-    end: Option<Vec<T>>,
+    /// The step that was gone back through last, if its stages are known, and the state at its start.
+    later: Option<Later>,
+    y_later: Vec<T>,
+    room: Room<T>,
+    kept: KeptStages<T>,
+    /// If few states are kept: solves the steps of the forward run, and again. What the way back remembers is not touched.
+    again: Vec<Collocation<T>>,
 }
 
 /// A step whose stages are known.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct Later {
     t: f64,
     h: f64,
     /// Which of the orders has them.
     order: usize,
-    /// Whether it was gone back through, or taken again.
-    back: bool,
 }
 
 /// Steps with one number of stages.
 #[derive(Debug)]
 struct Collocation<T: Real> {
     c: &'static [f64],
+    d: usize,
     /// Sums of the rows of `A⁻¹`.
     sums: Vec<f64>,
     equations: StageEquations<T>,
@@ -76,6 +78,7 @@ impl<T: Real> Collocation<T> {
         let zeros = || vec![T::ZERO; s * n * d];
         Self {
             c,
+            d,
             sums: w.chunks_exact(s).map(|row| row.iter().sum()).collect(),
             equations: StageEquations::new(w, Some(table), n, d),
             times: vec![0.0; s],
@@ -87,15 +90,33 @@ impl<T: Real> Collocation<T> {
         }
     }
 
-    /// Solves for the stages from `guess`.
-    fn stages(&mut self, f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T]) -> Result<(), AdjointError> {
+    /// A step is in hand: sets the times of its stages, and returns its length.
+    fn begin(&mut self, f: &mut dyn Vjp<T>, step: Taken) -> f64 {
         let h = step.t_end - step.t;
         self.equations.begin(f, h);
         for (time, &c) in self.times.iter_mut().zip(self.c) {
             *time = if c == 1.0 { step.t_end } else { step.t + c * h };
         }
+        h
+    }
+
+    /// Solves for the stages from `guess`.
+    fn stages(&mut self, f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T]) -> Result<(), AdjointError> {
+        let h = self.begin(f, step);
         self.inputs.copy_from_slice(&self.guess);
         self.equations.solve(f, &self.times, h, y, p, &mut self.inputs, &mut self.z)
+    }
+
+    /// Solves for the stages from nothing but what is given: the same bits every time.
+    fn anew(&mut self, f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T]) -> Result<(), AdjointError> {
+        self.guess_line(y, y);
+        self.equations.forget();
+        self.stages(f, step, p, y)
+    }
+
+    /// The end of the step whose stages were solved last.
+    fn end(&self) -> &[T] {
+        &self.inputs[self.inputs.len() - self.inputs.len() / self.c.len()..]
     }
 
     /// Guesses that the stages lie on the line between both ends.
@@ -131,54 +152,68 @@ impl<T: Real, S: Stepper<T>> RadauAdjoint<T, S> {
             stepper,
             rows: Rows::new(d),
             orders: tables.map(|table| Collocation::new(table, n, d)).collect(),
-            known: None,
-            y_known: vec![T::ZERO; n * d],
-            end: None,
+            later: None,
+            y_later: vec![T::ZERO; n * d],
+            room: Room::new(n * d, 0),
+            kept: KeptStages::new(),
+            again: Vec::new(),
         }
     }
 
-    /// Which of the orders made the step.
-    fn order(&self, step: Taken) -> usize {
-        order_of(&self.orders, step)
-    }
-
-    /// First guess of the stages. The polynomial through what is known of a neighbouring step of like length: of the step after this one,
-    /// which was gone back through before, its stages and both ends of this one; of the step before, which was taken again before, its
-    /// start and its stages. Else the line between both ends, or the start.
-    fn guess(&mut self, order: usize, step: Taken, y: &[T], y_end: Option<&[T]>) {
+    /// First guess of the stages: the polynomial through both ends and what is known of the step after this one, if that was gone back
+    /// through before and is of a like length. Else the line between both ends.
+    fn guess(&mut self, order: usize, step: Taken, y: &[T], y_end: &[T]) {
         let h = step.t_end - step.t;
-        let known = self.known.take().and_then(|known| {
-            let q = known.h / h;
-            let fits = match y_end {
-                Some(end) => known.back && known.t == step.t_end && self.y_known == end && q < 8.0,
-                None => !known.back && q < 8.0,
-            };
-            (fits && q > if y_end.is_some() { 0.3 } else { 0.6 }).then_some((q, known.order))
+        let later = self.later.take().and_then(|later| {
+            let q = later.h / h;
+            let fits = later.t == step.t_end && self.y_later == y_end && (0.3..8.0).contains(&q);
+            fits.then_some((q, later.order))
         });
-        let Some((q, from)) = known else {
-            return self.orders[order].guess_line(y, y_end.unwrap_or(y));
-        };
+        let Some((q, from)) = later else { return self.orders[order].guess_line(y, y_end) };
         let nd = y.len().max(1);
         let mut guess = std::mem::take(&mut self.orders[order].guess);
         let last = &self.orders[from];
-        let (c, stages) = (last.c, last.inputs.chunks_exact(nd));
         for (&x, guess) in self.orders[order].c.iter().zip(guess.chunks_exact_mut(nd)) {
             guess.fill(T::ZERO);
-            let mut add = |weight: f64, values: &[T]| {
+            let node = |k: usize| if k < 2 { k as f64 } else { 1.0 + q * last.c[k - 2] };
+            let values = [y, y_end].into_iter().chain(last.inputs.chunks_exact(nd));
+            for (weight, values) in lagrange(node, last.c.len() + 2, x).zip(values) {
                 let weight = T::c(weight);
                 guess.iter_mut().zip(values).for_each(|(guess, &v)| *guess += weight * v);
-            };
-            if let Some(end) = y_end {
-                let node = |k: usize| if k < 2 { k as f64 } else { 1.0 + q * c[k - 2] };
-                let values = [y, end].into_iter().chain(stages.clone());
-                lagrange(node, c.len() + 2, x).zip(values).for_each(|(w, v)| add(w, v));
-            } else {
-                let node = |k: usize| if k == 0 { -q } else { q * (c[k - 1] - 1.0) };
-                let values = [&self.y_known[..]].into_iter().chain(stages.clone());
-                lagrange(node, c.len() + 1, x).zip(values).for_each(|(w, v)| add(w, v));
             }
         }
         self.orders[order].guess = guess;
+    }
+
+    /// Solves a step of the forward run once more, with a guess that knows its end.
+    fn solve_again(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        p: &[T],
+        y: &[T],
+        y_end: &[T],
+    ) -> Result<(), AdjointError> {
+        let order = order_of(&self.orders, step);
+        self.guess(order, step, y, y_end);
+        let m = &mut self.orders[order];
+        for retry in [false, true] {
+            if retry {
+                m.guess_line(y, y_end); // the other one was bad, perhaps outside of the field's domain
+            }
+            let solved = m.stages(f, step, p, y).and_then(|()| check_end(step, m.end(), y_end, m.d));
+            if solved.is_ok() {
+                return Ok(());
+            }
+        }
+        // There are several solutions: as the forward run did.
+        if let Some(again) = self.again.get_mut(order) {
+            again.anew(f, step, p, y)?;
+            m.inputs.copy_from_slice(&again.inputs);
+        } else {
+            m.stages(f, step, p, y)?;
+        }
+        check_end(step, m.end(), y_end, m.d)
     }
 }
 
@@ -189,42 +224,56 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
         _whole: bool,
         run: &mut Run<'_, T>,
     ) -> Result<Stats, SolveError> {
-        let Some(end) = &mut self.end else { return self.rows.run(f, &mut self.stepper, run) };
-        let orders = &mut self.orders;
-        let mut solve = |f: &mut dyn Vjp<T>, step: Taken, p: &[T], y: &[T], end: &mut [T]| {
+        let (orders, again, kept) = (&mut self.orders, &mut self.again, &mut self.kept);
+        kept.clear();
+        let mut solve = |f: &mut dyn Vjp<T>,
+                         stepper: &mut dyn Stepper<T>,
+                         step: Taken,
+                         p: &[T],
+                         y: &[T],
+                         end: &mut [T]| {
             let order = order_of(orders, step);
-            let m = &mut orders[order];
-            m.guess_line(y, end);
-            m.stages(f, step, p, y)?;
-            end.copy_from_slice(&m.inputs[m.inputs.len() - y.len()..]);
+            let m = if let Some(m) = again.get_mut(order) {
+                m.anew(f, step, p, y)?;
+                m
+            } else {
+                let m = &mut orders[order];
+                // The method's dense output is the polynomial through its stages.
+                for (&c, guess) in m.c.iter().zip(m.guess.chunks_exact_mut(y.len().max(1))) {
+                    guess.copy_from_slice(stepper.dense(c, step.t_end - step.t, y));
+                }
+                m.stages(f, step, p, y)?;
+                kept.push(step, &m.inputs);
+                m
+            };
+            end.copy_from_slice(m.end());
             Ok(())
         };
-        self.rows.run(f, &mut ExactSteps::new(&mut self.stepper, &mut solve, end), run)
+        self.rows.run(f, &mut ExactSteps::new(&mut self.stepper, &mut solve, &mut self.room), run)
     }
 
-    fn solve_to_rounding(&mut self) {
-        self.end = Some(vec![T::ZERO; self.y_known.len()]);
+    fn take_again(&mut self) {
+        let (d, nd) = (self.orders[0].d, self.y_later.len());
+        let tables = self.orders.iter().filter_map(|m| RadauTableau::with_stages(m.c.len()));
+        self.again = tables.map(|table| Collocation::new(table, nd / d.max(1), d)).collect();
+    }
+
+    fn begin(&mut self) {
+        self.later = None;
+        self.kept.rewind();
     }
 
     fn again(
         &mut self,
         f: &mut dyn Vjp<T>,
         step: Taken,
-        goes_on: bool,
+        _goes_on: bool,
         p: &[T],
         y: &mut [T],
     ) -> Result<(), AdjointError> {
-        let (order, h) = (self.order(step), step.t_end - step.t);
-        self.known = self.known.filter(|_| goes_on);
-        self.guess(order, step, y, None);
-        let m = &mut self.orders[order];
-        if m.stages(f, step, p, y).is_err() {
-            m.guess_line(y, y);
-            m.stages(f, step, p, y)?;
-        }
-        self.y_known.copy_from_slice(y);
-        self.known = Some(Known { t: step.t, h, order, back: false });
-        y.copy_from_slice(&m.inputs[m.inputs.len() - y.len()..]);
+        let order = order_of(&self.again, step);
+        self.again[order].anew(f, step, p, y)?;
+        y.copy_from_slice(self.again[order].end());
         Ok(())
     }
 
@@ -238,14 +287,15 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
         a: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
-        let (order, nd, h) = (self.order(step), y.len(), step.t_end - step.t);
-        self.guess(order, step, y, Some(y_end));
-        let m = &mut self.orders[order];
-        if m.stages(f, step, p, y).is_err() {
-            // The guess was a bad one, perhaps outside of the field's domain.
-            m.guess_line(y, y_end);
-            m.stages(f, step, p, y)?;
+        let (order, nd, h) = (order_of(&self.orders, step), y.len(), step.t_end - step.t);
+        if let Some(stages) = self.kept.next(step) {
+            let m = &mut self.orders[order];
+            m.begin(f, step);
+            m.inputs.copy_from_slice(stages);
+        } else {
+            self.solve_again(f, step, p, y, y_end)?;
         }
+        let m = &mut self.orders[order];
         // The step's end is the last stage.
         let last = m.bars.len() - nd;
         m.bars[last..].copy_from_slice(a);
@@ -256,8 +306,8 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
             let weight = T::c(sum / h);
             a.iter_mut().zip(mu).for_each(|(a, &mu)| *a += weight * mu);
         }
-        self.known = Some(Known { t: step.t, h, order, back: true });
-        self.y_known.copy_from_slice(y);
+        self.later = Some(Later { t: step.t, h, order });
+        self.y_later.copy_from_slice(y);
         Ok(())
     }
 }

@@ -24,30 +24,27 @@ use crate::error::{check_finite, check_len};
 /// adjoint state jumps there and no derivative of a dense output is needed.
 ///
 /// # Implicit methods
-/// With every state stored the forward run is as fast as without an adjoint: its Newton iterations stop at a part of the tolerance. On the way
-/// back the stages of each step are solved again, to rounding, from the state at its start, and differentiated by the implicit function
-/// theorem: the gradient is that of steps that are solved exactly. It differs from that of the numbers which the forward run
-/// rounded off by what its iterations left: on the stiff test problems, 1e-8 to 4e-4 of the gradient at a tolerance of 1e-4, and in
-/// proportion below it. With checkpoints, the forward run of a Radau or ESDIRK method solves its steps to rounding too, which takes
-/// it some times as long: what is taken again comes to the same states, mostly also over the jumps of relaxation oscillations, and the
-/// gradient is that of the computed numbers.
+/// Each step of the forward run is solved to rounding, from what Newton's iteration of the method found to a part of the tolerance, and is
+/// differentiated by the implicit function theorem: the gradient is that of the computed numbers. With every state stored the stages are
+/// stored too (3 to 7 states a step), and nothing is solved on the way back. With few states, steps are solved forward as they will be
+/// solved again, from the state at their start alone, some times slower: what is taken again has the same bits, also over the jumps of
+/// relaxation oscillations. A step that finds another solution than the forward run is an error
+/// ([`ReplayDiffers`](AdjointError::ReplayDiffers)), not another gradient.
 ///
 /// Rosenbrock methods have no iteration, but the Jacobian as a part of each step: its derivative along the stages comes from
 /// central differences of pull-backs. These are exact to rounding for fields that are quadratic in the state, as reactions of two
 /// partners are; for others a relative error of about 1e-8 is left (`f32`: 1e-4).
 ///
-/// Steps of [`Bdf`](chreode_solve::Bdf) depend on those before; with every state stored they are differentiated at the states of the
-/// forward run, with nothing solved again, so that its gradient too misses that of exactly solved steps by what the iterations
-/// left: on the stiff test problems 2e-7 to 1e-3 at a tolerance of 1e-4 and below 1e-6 at 1e-8 (E5, whose values span twenty orders
-/// of magnitude, 0.1 at 1e-4). With checkpoints it is that of exactly solved steps; taken again over a fast phase from far before it, they
-/// may find no solution ([`SolveError::Unsolved`](chreode_solve::SolveError)) or come to other states. Mass matrices and systems without matrices
-/// ([`Bdf::with_krylov`](chreode_solve::Bdf::with_krylov)) have no discrete adjoint here: [`OdeMethod`] does not offer them.
+/// Steps of [`Bdf`](chreode_solve::Bdf) depend on those before: with few states its differences are kept beside each. Mass matrices and
+/// systems without matrices ([`Bdf::with_krylov`](chreode_solve::Bdf::with_krylov)) have no discrete adjoint here: [`OdeMethod`] does not
+/// offer them.
 ///
 /// The field's Jacobian is used if [`Vjp::as_jacobian`] shows it, sparse ones too; else it is computed by `d` pull-backs.
 ///
 /// # Memory
-/// By default every state is stored: one `[n, d]` a step, and going back again takes no step again. [`Checkpoints`] keep fewer, and take steps again; the gradient
-/// of an explicit or a Rosenbrock method has the same bits. With a budget and fixed steps, whose number is known, the fewest possible are taken again
+/// By default every state is stored: one `[n, d]` a step (and the stages of implicit methods), and going back again takes no step
+/// again. [`Checkpoints`] keep fewer, and take steps again. The gradient has the same bits; only an implicit method that stores every
+/// state differs from one that does not, by rounding. With a budget and fixed steps, whose number is known, the fewest possible are taken again
 /// ([`recomputed_steps`](crate::recomputed_steps)); with adaptive ones, each at most as often as there. Beside states, 17 bytes a
 /// step are kept. Buffers grow in the first run and are used again: later runs of no more steps allocate nothing.
 ///
@@ -65,6 +62,17 @@ use crate::error::{check_finite, check_len};
 /// adjoint.backward(&mut f, &p, &[&[1.0, 0.0], &[0.0, 1.0]], &mut y0_bar, &mut p_bar)?;
 /// assert!(p_bar[0] > 0.0); // more prey when it multiplies faster
 /// # Ok::<(), chreode_adjoint::AdjointError>(())
+/// ```
+///
+/// A field without pull-backs does not compile:
+///
+/// ```compile_fail,E0277
+/// use chreode_adjoint::OdeAdjoint;
+/// use chreode_core::field;
+/// use chreode_solve::{SolveOptions, TSIT5};
+/// let mut f = field(1, |_t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]| dy[0] = -y[0]);
+/// let mut adjoint = OdeAdjoint::new(&TSIT5, 1, 1);
+/// let _ = adjoint.forward(&mut f, &[], &mut [1.0], (0.0, 1.0), &SolveOptions::fixed(0.1), &mut |_i, _t, _y| {});
 /// ```
 #[derive(Debug)]
 pub struct OdeAdjoint<T> {
@@ -116,7 +124,7 @@ impl<T: Real> OdeAdjoint<T> {
         let mut method = method.into().steps(n, d);
         let memory = if checkpoints == Checkpoints::All { 0 } else { method.memory() };
         if checkpoints != Checkpoints::All {
-            method.solve_to_rounding();
+            method.take_again();
         }
         let states = Store::new(checkpoints, nd + memory)?;
         Ok(Self {
@@ -229,8 +237,10 @@ impl<T: Real> OdeAdjoint<T> {
     /// parameters, summed over the trajectories, to `p_bar`.
     ///
     /// # Errors
-    /// [`AdjointError::NoForwardPass`], [`AdjointError::ShapeMismatch`], [`AdjointError::Field`], and
-    /// [`AdjointError::NonFinite`] with the step at which the adjoint state stopped to be finite.
+    /// [`AdjointError::NoForwardPass`], [`AdjointError::ShapeMismatch`], [`AdjointError::Field`],
+    /// [`AdjointError::NonFinite`] with the observation whose gradient is not finite, or the step at which the adjoint state stopped to
+    /// be, and [`AdjointError::ReplayDiffers`] where an implicit step that is solved again ends elsewhere: with few states kept, a sign
+    /// that the field or `p` is not that of the forward run.
     pub fn backward(
         &mut self,
         f: &mut dyn Vjp<T>,
@@ -309,8 +319,9 @@ impl<T: Real> OdeAdjoint<T> {
         check_len("dimension of the field", f.dim(), self.dim)?;
         check_len("y0_bar", y0_bar.len(), self.nd)?;
         check_len("p_bar", p_bar.len(), p.len())?;
-        for bar in state_bar {
+        for (bar, &(_, t)) in state_bar.iter().zip(&self.tape.saved) {
             check_len("an element of state_bar", bar.len(), self.nd)?;
+            check_finite(bar, self.dim, 0, t)?;
         }
         self.recomputed = 0;
         self.tape.states.rewind(self.tape.steps.len());
@@ -321,6 +332,9 @@ impl<T: Real> OdeAdjoint<T> {
         let mut end_time_bar = T::ZERO;
         if let Some((bar, time_bar)) = end_bar {
             check_len("end_bar", bar.len(), self.nd)?;
+            let t_end = self.tape.steps.last().map_or(0.0, |step| step.1);
+            check_finite(bar, self.dim, 0, t_end)?;
+            check_finite(&[time_bar], 1, 0, t_end)?;
             a.copy_from_slice(bar);
             end_time_bar = time_bar;
         }

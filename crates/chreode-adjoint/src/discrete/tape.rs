@@ -38,6 +38,8 @@ pub(super) struct Taken {
     /// Whether the method started anew; else the signed length of the step before.
     pub(super) starts: bool,
     pub(super) before: f64,
+    /// An event ended it early: its end is not that of a step of its length.
+    pub(super) cut: bool,
 }
 
 /// An event that ended a step.
@@ -85,7 +87,8 @@ impl<T: Real> Tape<T> {
         let (from, to) = if i > 0 { self.steps[i - 1] } else { (t, f64::NAN) };
         // Over a discontinuity time goes on by some last digits.
         let starts = to != t || self.ending(i - 1).is_some();
-        Taken { number: i, t, t_end, error_order: self.orders[i], starts, before: to - from }
+        let cut = self.ending(i).is_some();
+        Taken { number: i, t, t_end, error_order: self.orders[i], starts, before: to - from, cut }
     }
 
     /// The event that ended a step, if one did, and the states before and after it.

@@ -108,6 +108,12 @@ impl<T: Real> BackwardDifferences<T> {
         self.h = h;
     }
 
+    /// Sets state and [`memory`](Self::memory); the estimates of higher differences stay.
+    pub(super) fn correct(&mut self, y: &[T], memory: &[T]) {
+        self.rows[..self.nd].copy_from_slice(y);
+        self.rows[self.nd..(MAX_ORDER + 1) * self.nd].copy_from_slice(memory);
+    }
+
     /// A history of one state and its derivative (none: a constant history), for steps of length `h`.
     ///
     /// # Panics

@@ -68,6 +68,11 @@ impl<T: Real> StageEquations<T> {
         }
     }
 
+    /// Forgets the factorisation, whatever it is for: what comes out is a function of what goes in.
+    pub(in crate::discrete) fn forget(&mut self) {
+        self.held = 0.0;
+    }
+
     /// Forgets the factorisation where a new one costs less than the iterations with an old one: of a field that shows its Jacobian,
     /// in a form that is factored fast.
     pub(in crate::discrete) fn renew(&mut self, f: &mut dyn Vjp<T>) {

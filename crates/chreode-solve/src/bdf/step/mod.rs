@@ -308,6 +308,10 @@ impl<T: Real> Stepper<T> for BdfSteps<T> {
         self.history.memory()
     }
 
+    fn correct(&mut self, y: &[T], memory: &[T]) {
+        self.history.correct(y, memory);
+    }
+
     fn check(
         &mut self,
         f: &mut Rhs<'_, T>,
