@@ -150,7 +150,8 @@ impl LeftOut<'_> {
             let j = rng.random_range(i..n);
             rows.swap(i, j);
         }
-        let cell = |&row: &usize| states[row * d..(row + 1) * d].iter().zip(self.inverse_scale).map(|(x, s)| x * s);
+        let cell =
+            |&row: &usize| states[row * d..(row + 1) * d].iter().zip(self.inverse_scale).map(|(x, s)| x * s);
         rows[..count].iter().flat_map(cell).collect()
     }
 }

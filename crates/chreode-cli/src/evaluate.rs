@@ -29,7 +29,9 @@ use crate::{interrupt, values};
 /// between those that balanced and unbalanced transport couple. Every row is the mean over draws of cells (and seeds), with the
 /// range that holds nine tenths of them; the last row is what two samples of the observed cells are apart.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  chreode evaluate cells.h5ad --time day --leave-out day=4 --seeds 3 -o left_out.csv")]
+#[command(
+    after_help = "Example:\n  chreode evaluate cells.h5ad --time day --leave-out day=4 --seeds 3 -o left_out.csv"
+)]
 pub(crate) struct EvaluateArgs {
     /// Cells: .h5ad of `AnnData`, or CSV/TSV, plain or gzipped
     #[arg(value_name = "DATA")]
@@ -147,12 +149,16 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
             for row in &rows {
                 for (m, name) in MEASURES.iter().enumerate() {
                     let numbers = row.summary(m).map(|v| v.to_string());
-                    csv.write_record([&row.name, *name].into_iter().chain(numbers.iter().map(String::as_str)))?;
+                    csv.write_record(
+                        [&row.name, *name].into_iter().chain(numbers.iter().map(String::as_str)),
+                    )?;
                 }
             }
             for (f, name) in floor.iter().zip(MEASURES) {
                 let numbers = [f.mean, f.mean - 1.645 * f.sd, f.mean + 1.645 * f.sd].map(|v| v.to_string());
-                csv.write_record(["sampling floor", name].into_iter().chain(numbers.iter().map(String::as_str)))?;
+                csv.write_record(
+                    ["sampling floor", name].into_iter().chain(numbers.iter().map(String::as_str)),
+                )?;
             }
             csv.flush()
         })?;

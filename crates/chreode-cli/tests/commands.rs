@@ -579,12 +579,23 @@ fn a_time_left_out_is_judged() {
     let dir = dir.path();
     let base = ["evaluate", "cells.csv", "--time", "day", "--state", "x,y"];
     let brief = ["--seeds", "2", "--draws", "4", "--compared", "40", "-o", "left.csv", "--quiet"];
-    chreode(dir).args(base).args(["--leave-out", "day=1"]).args(brief).args(SMALL).assert().success().stdout("");
-    let request = TableRequest { text: vec!["prediction", "measure"], number: vec!["mean"], ..TableRequest::default() };
+    chreode(dir)
+        .args(base)
+        .args(["--leave-out", "day=1"])
+        .args(brief)
+        .args(SMALL)
+        .assert()
+        .success()
+        .stdout("");
+    let request =
+        TableRequest { text: vec!["prediction", "measure"], number: vec!["mean"], ..TableRequest::default() };
     let table = Table::open(dir.join("left.csv")).unwrap().read(&request).unwrap();
     assert_eq!(table.number[0].len(), 6 * 3, "five predictions and the floor, by three measures");
     let mean = |prediction: &str| {
-        let row = table.text[0].iter().zip(&table.text[1]).position(|(p, m)| p == prediction && m == "energy distance");
+        let row = table.text[0]
+            .iter()
+            .zip(&table.text[1])
+            .position(|(p, m)| p == prediction && m == "energy distance");
         table.number[0][row.unwrap()]
     };
     let (before, transport) = (mean("time before"), mean("transport, interpolated"));

@@ -88,10 +88,8 @@ impl<T: Real> Drawn<T> {
     pub(crate) fn score(&self, d: usize, x: &[T], bar: &mut [T]) -> f64 {
         let share = 1.0 / self.end_rows.len() as f64;
         let mut sum = 0.0;
-        for ((x, y), bar) in x
-            .chunks_exact(PATHS * d)
-            .zip(self.ends.chunks_exact(d))
-            .zip(bar.chunks_exact_mut(PATHS * d))
+        for ((x, y), bar) in
+            x.chunks_exact(PATHS * d).zip(self.ends.chunks_exact(d)).zip(bar.chunks_exact_mut(PATHS * d))
         {
             let ((a, b), (a_bar, b_bar)) = (x.split_at(d), bar.split_at_mut(d));
             let mut add = |u: &[T], v: &[T], factor: f64, u_bar: &mut [T], v_bar: Option<&mut [T]>| {
@@ -165,7 +163,12 @@ mod tests {
             x[k] = at - h;
             let down = drawn.score(d, &x, &mut rest);
             x[k] = at;
-            assert!(((up - down) / (2.0 * h) - bar[k]).abs() < 1e-8, "{k}: {} {}", (up - down) / (2.0 * h), bar[k]);
+            assert!(
+                ((up - down) / (2.0 * h) - bar[k]).abs() < 1e-8,
+                "{k}: {} {}",
+                (up - down) / (2.0 * h),
+                bar[k]
+            );
         }
         // The last lies where the error of a count is a line.
         let mut w: Vec<f64> = wave(2 * cells, 0.4);
@@ -188,11 +191,16 @@ mod tests {
     #[test]
     fn paths_that_split_as_descendants_do_score_best() {
         let cells = 4096;
-        let bit = |i: usize, salt: usize| f64::from(u8::from((i.wrapping_mul(2_654_435_761) >> (7 + salt)) & 1 == 1));
+        let bit = |i: usize, salt: usize| {
+            f64::from(u8::from((i.wrapping_mul(2_654_435_761) >> (7 + salt)) & 1 == 1))
+        };
         let drawn = drawn(cells, (0..cells).map(|i| bit(i, 0)).collect());
         let score = |x: Vec<f64>| drawn.score(1, &x, &mut vec![0.0; 2 * cells]);
         let split = score((0..2 * cells).map(|k| bit(k / 2, 1 + k % 2)).collect());
         let (one, middle) = (score(vec![1.0; 2 * cells]), score(vec![0.5; 2 * cells]));
-        assert!((split - 0.25).abs() < 0.02 && split + 0.2 < one && split + 0.2 < middle, "{split} {one} {middle}");
+        assert!(
+            (split - 0.25).abs() < 0.02 && split + 0.2 < one && split + 0.2 < middle,
+            "{split} {one} {middle}"
+        );
     }
 }

@@ -565,9 +565,11 @@ impl<T: Real> Context<'_, T> {
                 sum += target.weight * report.value;
                 let pairs = gradient.flatten().map(|pairs| pairs.of(s));
                 if let Some(pairs) = pairs {
-                    sum += target.weight * pairs.score(self.data.dim, &pass.scaled, &mut pass.state_bar[s][i]);
+                    sum +=
+                        target.weight * pairs.score(self.data.dim, &pass.scaled, &mut pass.state_bar[s][i]);
                     if learned {
-                        sum += target.weight * pairs.growth_error(log_weights, &mut pass.log_weight_bar[s][i]);
+                        sum +=
+                            target.weight * pairs.growth_error(log_weights, &mut pass.log_weight_bar[s][i]);
                     }
                 }
                 if gradient.is_some() {
