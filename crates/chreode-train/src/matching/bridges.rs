@@ -126,7 +126,6 @@ fn gap<T: Real>(
             coupling = solve(&solver)?;
         }
         gap.residual = gap.residual.max(coupling.residual);
-        gap.first.push(gap.pairs.len());
         // Stratified over rows and within them: every cell gets the pairs that its mass deserves, up to one, and one at least.
         let mut carry = rng.random::<f64>();
         for (i, &start) in rows[0].iter().enumerate() {
@@ -134,6 +133,7 @@ fn gap<T: Real>(
             let mass: f64 = plan.iter().map(|p| p.f64()).sum();
             let mass = mass.max(f64::MIN_POSITIVE);
             let source = gap.log_growth.len() as u32;
+            gap.first.push(gap.pairs.len());
             gap.log_growth.push(T::c((mass * sizes[0] as f64).ln()));
             mean.fill(0.0);
             square.fill(0.0);

@@ -187,6 +187,34 @@ mod tests {
         }
     }
 
+    /// Two clusters far apart: no cell becomes one of the other, and each has the growth of its own.
+    #[test]
+    fn descendants_are_those_of_their_start() {
+        let cluster = |left: usize, right: usize| -> Vec<f64> {
+            (0..left + right).map(|i| if i < left { -3.0 } else { 3.0 } + 0.01 * (i as f64).sin()).collect()
+        };
+        let (dim, times, states) = (1, vec![0.0, 1.0], vec![cluster(60, 60), cluster(30, 90)]);
+        let data = Snapshots { dim, times, states, growth: vec![], groups: vec![] };
+        let rows = |n: u32| (0..n).collect::<Vec<_>>();
+        let split = crate::Split { train: vec![rows(120), rows(120)], hold_out: vec![] };
+        let config = crate::MatchingConfig { epsilon: 0.1, ..crate::MatchingConfig::default() };
+        let growth = crate::GrowthUse::Learned;
+        let bridges = Bridges::new(&data, &split, &[0, 1], &[1.0], growth, &config, 5).unwrap();
+        let mut drawn = Descendants::new(1, 401, 1);
+        drawn.draw(&bridges, &data, &[1.0], &mut rand::SeedableRng::seed_from_u64(2));
+        let drawn = drawn.of(0);
+        assert_eq!(drawn.start_rows.len(), 401);
+        let mut different = std::collections::BTreeSet::new();
+        for ((start, end), growth) in drawn.start_rows.chunks_exact(2).zip(&drawn.ends).zip(&drawn.log_growth)
+        {
+            let right = start[0] >= 60;
+            assert!(start[0] == start[1] && (*end > 0.0) == right, "{start:?} {end}");
+            assert!((*growth > 0.0) == right, "{start:?} {growth}");
+            different.insert(start[0]);
+        }
+        assert!(different.len() > 60, "{}", different.len());
+    }
+
     /// Ends are 0 or 1: paths that split as they do score better than paths to one of them, or to the middle.
     #[test]
     fn paths_that_split_as_descendants_do_score_best() {
