@@ -601,7 +601,7 @@ fn a_time_left_out_is_judged() {
     let (before, transport) = (mean("time before"), mean("transport, interpolated"));
     assert!(transport < 0.3 * before, "{transport} {before}");
     assert!(mean("model") < before && mean("model, constant diffusion") < before);
-    assert!(mean("sampling floor").abs() < 0.1);
+    assert!(mean("sampling floor").abs() < 0.3, "of 20 cells");
     assert_eq!(tree(dir).len(), 2, "no run is left");
     refused(dir, &base, &["0 times to leave out"]);
     refused(dir, &[&base[..], &["--leave-out", "day=0"]].concat(), &["nothing comes before 0"]);
