@@ -2,7 +2,7 @@
 //!
 //! Each end votes by its `k` nearest labelled cells, with half a pseudo-cell of the labels' base rate added, so
 //! that no fate that exists has probability zero; votes are averaged over paths, weighted by growth if the
-//! model has it. `k` is chosen on the labelled cells themselves, by leaving each out in turn.
+//! model has it. `k` is chosen on the labelled cells themselves, by leaving each out in turn; all labels count the same.
 //! Not here: how paths are made (`rollout`).
 
 use chreode_train::normalise_log_weights;
@@ -41,7 +41,8 @@ pub struct ReadoutQuality {
 impl LabelReadout {
     /// A read-out from cells `points`, `[n, d]`, and their labels; cells without a label are left out.
     ///
-    /// Without `k`, the number of neighbours that predicts left-out labelled cells best is taken.
+    /// Without `k`, the number of neighbours that predicts left-out labelled cells best is taken, where every label counts the same:
+    /// more neighbours than a rare label has cells would vote it away.
     ///
     /// # Errors
     /// [`AnalysisError::FewLabels`] below six labelled cells, or below `k + 1`; [`AnalysisError::Neighbours`].
@@ -75,16 +76,20 @@ impl LabelReadout {
         let largest = candidates.iter().copied().max().unwrap_or(CANDIDATES[0]);
         let near = readout.index.query_self(largest)?;
         let mut votes = vec![0.0; readout.names.len()];
+        let mut least = f64::INFINITY;
         for k in candidates {
-            let loss = (0..labelled.len())
-                .map(|i| {
-                    readout.vote(&near.of(i).0[..k], &mut votes);
-                    -votes[readout.labels[i] as usize].ln()
-                })
-                .sum::<f64>()
-                / labelled.len() as f64;
-            if loss < readout.log_loss {
-                (readout.k, readout.log_loss) = (k, loss);
+            // Sums by label.
+            let mut sums = vec![0.0; readout.names.len()];
+            for i in 0..labelled.len() {
+                readout.vote(&near.of(i).0[..k], &mut votes);
+                let label = readout.labels[i] as usize;
+                sums[label] -= votes[label].ln();
+            }
+            let n = labelled.len() as f64;
+            let balanced: f64 = sums.iter().zip(&readout.base_rate).map(|(s, b)| s / (b * n)).sum();
+            if balanced < least {
+                least = balanced;
+                (readout.k, readout.log_loss) = (k, sums.iter().sum::<f64>() / n);
             }
         }
         Ok(readout)
@@ -294,6 +299,17 @@ mod tests {
             LabelReadout::new(&points, 1, &labels, Some(39)),
             Err(AnalysisError::FewLabels { labelled: 39, needed: 40 })
         ));
+    }
+
+    /// Three cells of a label beside many of another that touch them: five neighbours still see them, more would not.
+    #[test]
+    fn rare_labels_count_as_much_as_common_ones() {
+        let mut points: Vec<f32> = (0..200).map(|i| 0.01 * (i as f32).sin()).collect();
+        points.extend((0..4).map(|i| 0.1 + 1e-4 * i as f32));
+        let text: Vec<&str> = (0..204).map(|i| if i < 200 { "common" } else { "rare" }).collect();
+        let readout = LabelReadout::new(&points, 1, &Labels::from_text(&text), None).unwrap();
+        assert_eq!(readout.k(), 5);
+        assert!(readout.probabilities(&[0.1]).unwrap()[1] > 0.5);
     }
 
     #[test]

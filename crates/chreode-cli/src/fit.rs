@@ -73,51 +73,8 @@ pub(crate) fn run(context: &Context, args: &FitArgs) -> anyhow::Result<()> {
 fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Result<()> {
     let existing = if args.overwrite { ExistingRun::Replace } else { ExistingRun::Keep };
     RunFolder::check_free(out, existing)?;
-    let seed = context.seed.unwrap_or(0);
-    let options = args.cells.options(args.training.holdout_by.as_deref(), seed);
-    let dataset = Dataset::load(data, &options)?;
-    dataset.check_for_fitting()?;
-    for left_out in &args.training.leave_out {
-        if left_out.column != dataset.time_column {
-            return Err(bad_input(
-                format!("--leave-out {}: the column of the times is `{}`", left_out, dataset.time_column),
-                format!("write --leave-out {}={}", dataset.time_column, left_out.value),
-            ));
-        }
-        dataset.rows_at(left_out.value)?;
-    }
-    let points: Vec<TimePoint> = dataset.time_points();
-    let kept: Vec<&TimePoint> =
-        points.iter().filter(|p| !args.training.leave_out.iter().any(|l| l.value == p.time)).collect();
-    let gap = match (kept.first(), kept.last()) {
-        (Some(first), Some(last)) if kept.len() > 1 => (last.time - first.time) / (kept.len() - 1) as f64,
-        _ => {
-            return Err(bad_input(
-                "--leave-out leaves fewer than two times to learn from",
-                "leave out fewer times",
-            ));
-        }
-    };
-    let growth = match (&args.cells.growth, args.model.learn_growth) {
-        (Some(_), _) => GrowthUse::Column,
-        (None, true) => GrowthUse::Learned,
-        (None, false) => GrowthUse::None,
-    };
-    if args.model.is_production() {
-        check_amounts(&dataset)?;
-    }
-    let (shift, scale) = moments(&dataset, &kept);
-    let config = RunConfig {
-        format: RunConfig::FORMAT,
-        chreode: env!("CARGO_PKG_VERSION").to_owned(),
-        data: DataConfig {
-            file: std::path::absolute(data).with_context(|| format!("the path of {}", data.display()))?,
-            fingerprint: Fingerprint::of(data)?,
-            options: absolute(options)?,
-        },
-        model: args.model.config(shift, scale, gap)?,
-        training: args.training.config(seed, gap, growth)?,
-    };
+    let (dataset, config) = prepare(context, data, &args.cells, &args.model, &args.training)?;
+    let seed = config.training.seed;
     let mut trainer = trainer(&dataset, &config)?;
     let cells = training_cells(&dataset, &trainer).sample(TrainingCells::MAX, seed);
     let NewRun { folder: run, left } = RunFolder::create(out, existing, &config, |new| {
@@ -131,6 +88,62 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     let outcome = train(context.console, &run, &mut trainer)?;
     finish(context, &run, &outcome);
     Ok(())
+}
+
+/// Reads the cells, and brings data, model and training together.
+pub(crate) fn prepare(
+    context: &Context,
+    data: &Path,
+    cells: &DataArgs,
+    model: &ModelArgs,
+    training: &TrainingArgs,
+) -> anyhow::Result<(Dataset, RunConfig)> {
+    let seed = context.seed.unwrap_or(0);
+    let options = cells.options(training.holdout_by.as_deref(), seed);
+    let dataset = Dataset::load(data, &options)?;
+    dataset.check_for_fitting()?;
+    for left_out in &training.leave_out {
+        if left_out.column != dataset.time_column {
+            return Err(bad_input(
+                format!("--leave-out {}: the column of the times is `{}`", left_out, dataset.time_column),
+                format!("write --leave-out {}={}", dataset.time_column, left_out.value),
+            ));
+        }
+        dataset.rows_at(left_out.value)?;
+    }
+    let points: Vec<TimePoint> = dataset.time_points();
+    let kept: Vec<&TimePoint> =
+        points.iter().filter(|p| !training.leave_out.iter().any(|l| l.value == p.time)).collect();
+    let gap = match (kept.first(), kept.last()) {
+        (Some(first), Some(last)) if kept.len() > 1 => (last.time - first.time) / (kept.len() - 1) as f64,
+        _ => {
+            return Err(bad_input(
+                "--leave-out leaves fewer than two times to learn from",
+                "leave out fewer times",
+            ));
+        }
+    };
+    let growth = match (&cells.growth, model.learn_growth) {
+        (Some(_), _) => GrowthUse::Column,
+        (None, true) => GrowthUse::Learned,
+        (None, false) => GrowthUse::None,
+    };
+    if model.is_production() {
+        check_amounts(&dataset)?;
+    }
+    let (shift, scale) = moments(&dataset, &kept);
+    let config = RunConfig {
+        format: RunConfig::FORMAT,
+        chreode: env!("CARGO_PKG_VERSION").to_owned(),
+        data: DataConfig {
+            file: std::path::absolute(data).with_context(|| format!("the path of {}", data.display()))?,
+            fingerprint: Fingerprint::of(data)?,
+            options: absolute(options)?,
+        },
+        model: model.config(shift, scale, gap)?,
+        training: training.config(seed, gap, growth)?,
+    };
+    Ok((dataset, config))
 }
 
 fn resume(context: &Context, path: &Path) -> anyhow::Result<()> {
@@ -190,7 +203,7 @@ fn check_amounts(dataset: &Dataset) -> anyhow::Result<()> {
 }
 
 /// The trainer of a run at step zero.
-fn trainer(dataset: &Dataset, config: &RunConfig) -> anyhow::Result<RunTrainer> {
+pub(crate) fn trainer(dataset: &Dataset, config: &RunConfig) -> anyhow::Result<RunTrainer> {
     let sde = NeuralSde::<f32>::new(config.model.clone()).context("the model cannot be built")?;
     let params = sde.init(config.training.seed);
     Ok(Trainer::new(sde, params, snapshots(dataset, &config.training), config.training.clone())?)
@@ -238,7 +251,7 @@ fn training_cells(dataset: &Dataset, trainer: &RunTrainer) -> TrainingCells {
     }
 }
 
-fn describe(context: &Context, dataset: &Dataset, config: &RunConfig) {
+pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig) {
     let console = context.console;
     for note in &dataset.notes {
         console.note(note);

@@ -7,6 +7,7 @@
 mod console;
 mod data_options;
 mod demo;
+mod evaluate;
 mod failure;
 mod fate;
 mod fit;
@@ -73,6 +74,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Predict the fates of cells, as probabilities of labels
     Fate(fate::FateArgs),
+    /// Judge a model by a time that it was not fitted on, beside references
+    Evaluate(Box<evaluate::EvaluateArgs>),
     /// Predict how fates shift when genes are set at the start or held along the paths
     Perturb(perturb::PerturbArgs),
     /// Simulate a kinetic model in SBML, or simulate and fit the measurements of a PEtab problem
@@ -100,6 +103,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Fit(args) => fit::run(&context, &args),
         Command::Simulate(args) => simulate::run(&context, &args),
         Command::Fate(args) => fate::run(&context, &args),
+        Command::Evaluate(args) => evaluate::run(&context, &args),
         Command::Perturb(args) => perturb::run(&context, &args),
         Command::Kinetics(args) => kinetics::run(&context, &args),
         Command::Report(args) => report::run(&context, &args),

@@ -55,7 +55,7 @@ pub(crate) struct ModelArgs {
     diffusion_hidden: Vec<usize>,
     /// Size of the noise before training, in standard deviations of the state per root of --time-scale
     #[arg(long, value_name = "X", default_value = "0.5", value_parser = values::positive)]
-    initial_noise: f64,
+    pub(crate) initial_noise: f64,
     /// Learn at which rate cells divide and die, as a net of the state
     #[arg(long, conflicts_with = "growth")]
     pub(crate) learn_growth: bool,

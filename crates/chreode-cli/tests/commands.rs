@@ -571,3 +571,38 @@ fn measured_series_are_fitted() {
     let wild = [&args[..], &["--hold-out", "0.9", "-o", "other"]].concat();
     refused(dir, &wild, &["hold_out = 0.9"]);
 }
+
+/// A middle time left out: every prediction has its row, and those that know both neighbours beat the one that knows one.
+#[test]
+fn a_time_left_out_is_judged() {
+    let dir = folder();
+    let dir = dir.path();
+    let base = ["evaluate", "cells.csv", "--time", "day", "--state", "x,y"];
+    let brief = ["--seeds", "2", "--draws", "4", "--compared", "40", "-o", "left.csv", "--quiet"];
+    chreode(dir)
+        .args(base)
+        .args(["--leave-out", "day=1"])
+        .args(brief)
+        .args(SMALL)
+        .assert()
+        .success()
+        .stdout("");
+    let request =
+        TableRequest { text: vec!["prediction", "measure"], number: vec!["mean"], ..TableRequest::default() };
+    let table = Table::open(dir.join("left.csv")).unwrap().read(&request).unwrap();
+    assert_eq!(table.number[0].len(), 6 * 3, "five predictions and the floor, by three measures");
+    let mean = |prediction: &str| {
+        let row = table.text[0]
+            .iter()
+            .zip(&table.text[1])
+            .position(|(p, m)| p == prediction && m == "energy distance");
+        table.number[0][row.unwrap()]
+    };
+    let (before, transport) = (mean("time before"), mean("transport, interpolated"));
+    assert!(transport < 0.3 * before, "{transport} {before}");
+    assert!(mean("model") < before && mean("model, constant diffusion") < before);
+    assert!(mean("sampling floor").abs() < 0.3, "of 20 cells");
+    assert_eq!(tree(dir).len(), 2, "no run is left");
+    refused(dir, &base, &["0 times to leave out"]);
+    refused(dir, &[&base[..], &["--leave-out", "day=0"]].concat(), &["nothing comes before 0"]);
+}

@@ -6,7 +6,8 @@ mod common;
 
 use common::chreode;
 
-const COMMANDS: &[&str] = &["fit", "simulate", "fate", "perturb", "kinetics", "report", "demo", "info"];
+const COMMANDS: &[&str] =
+    &["fit", "simulate", "fate", "evaluate", "perturb", "kinetics", "report", "demo", "info"];
 
 fn stdout(args: &[&str], code: i32) -> String {
     let dir = tempfile::tempdir().unwrap();

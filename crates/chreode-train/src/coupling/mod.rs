@@ -154,6 +154,21 @@ impl<T: Real> Coupling<T> {
         Ok(Self { rows: f, columns: g, costs, residual, iterations })
     }
 
+    /// Mean cost of what the plan moves, in units of the cost.
+    pub fn mean_cost(&self, epsilon: f64) -> f64 {
+        let m = self.columns.len();
+        let mut plan = vec![T::ZERO; m];
+        let (mut cost, mut mass) = (0.0, 0.0);
+        for (i, costs) in self.costs.chunks_exact(m).enumerate() {
+            self.row(i, &mut plan);
+            for (p, c) in plan.iter().zip(costs) {
+                cost += p.f64() * c.f64();
+                mass += p.f64();
+            }
+        }
+        epsilon * cost / mass.max(f64::MIN_POSITIVE)
+    }
+
     /// Sets `plan`, `[m]`, to row `i` of the plan; all rows sum to one.
     ///
     /// # Panics

@@ -31,6 +31,8 @@ pub(crate) struct Gap<T> {
     /// Time between them.
     pub(crate) span: f64,
     pub(crate) pairs: Vec<Pair>,
+    /// Number of the first pair of each coupled start cell, which has one at least, `[sources]`.
+    pub(crate) first: Vec<usize>,
     /// For each coupled start cell the variance of a bridge over the whole gap, `[sources, d]`, in squared units of the state.
     pub(crate) variance: Vec<T>,
     /// For each coupled start cell the logarithm of its descendants relative to the mean, `[sources]`.
@@ -83,14 +85,21 @@ fn gap<T: Real>(
     let sizes = [0, 1].map(|k| samplers[k].len().min(config.cells));
     let all = samplers[0].len().max(samplers[1].len());
     let couplings = all.div_ceil(config.cells).min(config.couplings);
-    let solver = CouplingConfig {
+    let mut solver = CouplingConfig {
         epsilon: config.epsilon,
-        relaxation: if growth == GrowthUse::None { f64::INFINITY } else { config.relaxation },
+        relaxation: f64::INFINITY,
         tolerance: 1e-3,
         iterations: 500,
     };
-    let mut gap =
-        Gap { times, span, pairs: Vec::new(), variance: Vec::new(), log_growth: Vec::new(), residual: 0.0 };
+    let mut gap = Gap {
+        times,
+        span,
+        pairs: Vec::new(),
+        first: Vec::new(),
+        variance: Vec::new(),
+        log_growth: Vec::new(),
+        residual: 0.0,
+    };
     let mut rows = sizes.map(|n| vec![0; n]);
     let mut states = sizes.map(|n| vec![T::ZERO; n * d]);
     let mut plan = vec![T::ZERO; sizes[1]];
@@ -107,15 +116,24 @@ fn gap<T: Real>(
             }
             GrowthUse::None | GrowthUse::Learned => Vec::new(),
         };
-        let coupling = Coupling::solve(d, &states[0], &log_weights, &states[1], &solver)?;
+        let solve =
+            |solver: &CouplingConfig| Coupling::solve(d, &states[0], &log_weights, &states[1], solver);
+        let mut coupling = solve(&solver)?;
+        if growth != GrowthUse::None && solver.relaxation.is_infinite() {
+            // Growth is as dear as the way that it saves, whatever the units, the dimension and the gap.
+            let cost = coupling.mean_cost(config.epsilon).max(LEAST * config.epsilon);
+            solver.relaxation = config.relaxation * cost;
+            coupling = solve(&solver)?;
+        }
         gap.residual = gap.residual.max(coupling.residual);
-        // Stratified over rows and within them: every cell gets the pairs that its mass deserves, up to one.
+        // Stratified over rows and within them: every cell gets the pairs that its mass deserves, up to one, and one at least.
         let mut carry = rng.random::<f64>();
         for (i, &start) in rows[0].iter().enumerate() {
             coupling.row(i, &mut plan);
             let mass: f64 = plan.iter().map(|p| p.f64()).sum();
             let mass = mass.max(f64::MIN_POSITIVE);
             let source = gap.log_growth.len() as u32;
+            gap.first.push(gap.pairs.len());
             gap.log_growth.push(T::c((mass * sizes[0] as f64).ln()));
             mean.fill(0.0);
             square.fill(0.0);
@@ -135,7 +153,7 @@ fn gap<T: Real>(
                 gap.variance.push(T::c(variance.clamp(LEAST * config.epsilon, config.epsilon) / unit));
             }
             let wanted = carry + PAIRS * mass * sizes[0] as f64;
-            let count = wanted.floor();
+            let count = wanted.floor().max(1.0);
             carry = wanted - count;
             let (mut sum, mut j) = (plan[0].f64(), 0);
             let shift = rng.random::<f64>();

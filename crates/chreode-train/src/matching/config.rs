@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct MatchingConfig {
     /// Entropic blur of the couplings, in squared units of the scaled states: larger couples wider.
     pub epsilon: f64,
-    /// With growth, the price of a start cell that leaves more or fewer descendants than its rate says, in squared units of the
-    /// scaled states. Without growth every start cell counts the same.
+    /// With growth, the price of a start cell that leaves more or fewer descendants than its rate says, in units of the mean cost
+    /// at which transport without growth bridges the gap. Without growth every start cell counts the same.
     pub relaxation: f64,
     /// Cells of each time in one coupling; memory is its square.
     pub cells: usize,

@@ -4,12 +4,15 @@
 //! the drift at `x_s` is regressed on `(x1 - x_s) / (t1 - s)`, whose mean given `x_s` is the drift that carries the one cloud
 //! into the other [Shi, De Bortoli, Campbell & Doucet 2023, `NeurIPS`; Tong et al. 2024, AISTATS]. The noise of a bridge is, coordinate by
 //! coordinate, the spread of the cells to which its start is coupled, at most that of the blur. Start with `bridges.rs`
-//! (which pairs), then `regression.rs` (one update). Not here: the loop, hold-out and checkpoints (`trainer`).
+//! (which pairs), then `regression.rs` (one update), then
+//! `descendants.rs` (updates by simulation, against the same pairs). Not here: the loop, hold-out and checkpoints (`trainer`).
 
 mod bridges;
 mod config;
+mod descendants;
 mod regression;
 
 pub(crate) use bridges::Bridges;
 pub use config::MatchingConfig;
+pub(crate) use descendants::Descendants;
 pub(crate) use regression::Regression;

@@ -5,6 +5,7 @@
 //! Gaussian quasi-likelihood of its variance, which is scale-free.
 
 use super::bridges::Bridges;
+use super::descendants::count_error;
 use crate::{Model, Snapshots, TermReport, TrainError};
 use chreode_core::{BrownianIncrements, DiffusionVjp, FieldError, GrowthVjp, Real};
 use rand::RngExt as _;
@@ -220,11 +221,11 @@ where
         )?;
         if let Some(growth) = &mut self.growth {
             growth.growth(0.0, &self.states, params, &mut self.rate)?;
-            let factor = share * span * span;
+            // Bridges are drawn by the mass of the descendants, so that this is the error of their numbers.
             for (rate, &target) in self.rate.iter_mut().zip(&self.growth_target) {
-                let error = (*rate - target).f64();
-                loss += factor * error * error;
-                *rate = T::c(2.0 * factor * error);
+                let (value, slope) = count_error(span * (*rate - target).f64());
+                loss += share * value;
+                *rate = T::c(share * span * slope);
             }
             growth.growth_vjp(0.0, &self.states, params, &self.rate, &mut self.y_bar, &mut self.p_bar)?;
         }

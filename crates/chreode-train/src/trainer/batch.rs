@@ -3,6 +3,7 @@
 use super::config::{GrowthUse, Standardise};
 use super::plan::PlannedSegment;
 use crate::data::Snapshots;
+use crate::matching::Descendants;
 use crate::split::{Sampler, Split};
 use chreode_core::Real;
 use rand_pcg::Pcg64;
@@ -72,17 +73,25 @@ impl<T: Real> Batch<T> {
         Self { segments, starts: vec![vec![T::ZERO; paths * d]; plan.len()], samplers }
     }
 
-    /// Draws starts and targets of every segment, in order.
+    /// Draws starts and targets of every segment, in order; the starts are those of `pairs`, if there are any.
     pub(crate) fn draw(
         &mut self,
         data: &Snapshots<T>,
         plan: &[PlannedSegment],
         inverse_scale: &[T],
+        pairs: Option<&Descendants<T>>,
         rng: &mut Pcg64,
     ) {
         let d = data.dim;
-        for ((batch, planned), starts) in self.segments.iter_mut().zip(plan).zip(&mut self.starts) {
-            self.samplers[planned.start].draw(rng, &mut batch.start_rows);
+        let segments = self.segments.iter_mut().zip(plan).zip(&mut self.starts).enumerate();
+        for (s, ((batch, planned), starts)) in segments {
+            match pairs {
+                Some(pairs) => {
+                    batch.repeated = true;
+                    batch.start_rows.copy_from_slice(pairs.of(s).start_rows());
+                }
+                None => self.samplers[planned.start].draw(rng, &mut batch.start_rows),
+            }
             gather(&data.states[planned.start], d, &batch.start_rows, starts);
             for (target, t) in batch.targets.iter_mut().zip(&planned.targets) {
                 self.samplers[t.time].draw(rng, &mut target.rows);

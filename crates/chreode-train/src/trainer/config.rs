@@ -197,7 +197,13 @@ impl TrainConfig {
             }
             _ => {}
         }
-        self.matching.as_ref().map_or(Ok(()), MatchingConfig::check)?;
+        if let Some(matching) = &self.matching {
+            matching.check()?;
+            if let (Some(until), false) = (matching.until, self.paths == Paths::default()) {
+                let rule = "simulation after matching is from each time to the next: set `paths` to intervals of one";
+                return wrong("matching.until", until as f64, rule);
+            }
+        }
         let setting = |(name, value, rule)| TrainError::Setting { name, value, rule };
         self.optimiser.check().map_err(setting)?;
         self.schedule.check().map_err(setting)

@@ -7,7 +7,7 @@ use super::plan::{PlannedSegment, plan, training_times};
 use super::state::{Best, Identity, Numbers, State};
 use crate::data::{Fnv, Snapshots};
 use crate::engine::{CpuEngine, EngineError, Segment};
-use crate::matching::{Bridges, Regression};
+use crate::matching::{Bridges, Descendants, Regression};
 use crate::optim::{Optimiser, ParamAverage, clip_global_norm};
 use crate::split::Split;
 use crate::{
@@ -47,6 +47,7 @@ pub struct Trainer<T, S, G = NoGrowth> {
     loss: CloudLoss<T>,
     train: Pass<T, S, G>,
     matching: Option<(Bridges<T>, Regression<T, S, G>)>,
+    descendants: Option<Descendants<T>>,
     hold_out: Option<Pass<T, S, G>>,
     params: Vec<T>,
     gradient: Vec<T>,
@@ -149,6 +150,7 @@ where
             parameters: params.len() as u64,
             width: size_of::<T>() as u8,
         };
+        let descendants = matching.as_ref().map(|_| Descendants::new(plan.len(), config.batch, d));
         let terms = data.times.len() * data.times.len();
         Ok(Self {
             loss: CloudLoss::new(d, &config.loss)?,
@@ -163,6 +165,7 @@ where
             inverse_scale,
             model,
             train,
+            descendants,
             matching,
             hold_out,
             params,
@@ -204,7 +207,11 @@ where
             return self.update(loss);
         }
         let pass = &mut self.train;
-        pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, &mut rng);
+        if let (Some((bridges, _)), Some(descendants)) = (&self.matching, &mut self.descendants) {
+            descendants.draw(bridges, &self.data, &self.inverse_scale, &mut rng);
+        }
+        let pairs = self.descendants.as_ref();
+        pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, pairs, &mut rng);
         let noise = BrownianIncrements::new(sub_seed(self.config.seed, "training noise"));
         let base = self.step << 32; // every step has its own trajectories
         for (s, first) in pass.first_trajectory.iter_mut().enumerate() {
@@ -217,7 +224,7 @@ where
             step: self.step,
             inverse_scale: &self.inverse_scale,
         };
-        let loss = context.losses(pass, &mut self.loss, &self.params, noise, true)?;
+        let loss = context.losses(pass, &mut self.loss, &self.params, noise, Some(pairs))?;
         pass.engine
             .pull_back(
                 &self.params,
@@ -269,7 +276,7 @@ where
         let params = self.average.as_ref().map_or(&self.params[..], ParamAverage::values);
         let Some(pass) = &mut self.hold_out else { return Ok(None) };
         let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.seed, "hold-out cells"));
-        pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, &mut rng);
+        pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, None, &mut rng);
         let noise = BrownianIncrements::new(sub_seed(self.config.seed, "hold-out noise"));
         for (s, first) in pass.first_trajectory.iter_mut().enumerate() {
             *first = (s * self.config.evaluate_cells) as u64;
@@ -281,7 +288,7 @@ where
             step: self.step,
             inverse_scale: &self.inverse_scale,
         };
-        let loss = context.losses(pass, &mut self.loss, params, noise, false)?;
+        let loss = context.losses(pass, &mut self.loss, params, noise, None)?;
         let terms = pass.terms.clone();
         self.since_best += 1;
         match &mut self.best {
@@ -504,14 +511,15 @@ struct Context<'a, T> {
 }
 
 impl<T: Real> Context<'_, T> {
-    /// Simulates the batch and sums the losses; with `gradient` also sets the gradients to states and log-weights.
+    /// Simulates the batch and sums the losses. For a `gradient` it also sets that to states and log-weights, and adds how far paths
+    /// are from the descendants of their start cells, if there are couplings.
     fn losses<S, G>(
         &self,
         pass: &mut Pass<T, S, G>,
         loss: &mut CloudLoss<T>,
         params: &[T],
         noise: BrownianIncrements,
-        gradient: bool,
+        gradient: Option<Option<&Descendants<T>>>,
     ) -> Result<f64, TrainError>
     where
         S: DiffusionVjp<T> + Clone + Send + Sync,
@@ -536,7 +544,7 @@ impl<T: Real> Context<'_, T> {
                 let x =
                     Cloud { states: &pass.scaled, log_weights, origins: pass.batch.segments[s].origins() };
                 let y = Cloud::equal(&pass.batch.segments[s].targets[i].scaled);
-                let bar = gradient.then_some(CloudBar {
+                let bar = gradient.is_some().then_some(CloudBar {
                     states: &mut pass.state_bar[s][i],
                     log_weights: &mut pass.log_weight_bar[s][i],
                 });
@@ -555,7 +563,16 @@ impl<T: Real> Context<'_, T> {
                     effective: if n > 0 { effective_sample_size(log_weights) / n as f64 } else { 1.0 },
                 });
                 sum += target.weight * report.value;
-                if gradient {
+                let pairs = gradient.flatten().map(|pairs| pairs.of(s));
+                if let Some(pairs) = pairs {
+                    sum +=
+                        target.weight * pairs.score(self.data.dim, &pass.scaled, &mut pass.state_bar[s][i]);
+                    if learned {
+                        sum +=
+                            target.weight * pairs.growth_error(log_weights, &mut pass.log_weight_bar[s][i]);
+                    }
+                }
+                if gradient.is_some() {
                     let weight = T::c(target.weight);
                     let bar = &mut pass.state_bar[s][i];
                     scale(bar, self.inverse_scale);
@@ -569,7 +586,7 @@ impl<T: Real> Context<'_, T> {
                     let factor =
                         self.config.growth_penalty * target.weight / n as f64 / (time - start).powi(2);
                     sum += factor * log_weights.iter().map(|w| w.f64() * w.f64()).sum::<f64>();
-                    if gradient {
+                    if gradient.is_some() {
                         for (b, &w) in pass.log_weight_bar[s][i].iter_mut().zip(log_weights) {
                             *b += T::c(2.0 * factor) * w;
                         }

@@ -1,0 +1,263 @@
+//! `chreode evaluate`: fits without a time, and says how near that time is predicted.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chreode_cells::run::RunConfig;
+use chreode_cells::{Dataset, LeftOut, MEASURES, Reference, write_atomically};
+use chreode_model::DiffusionConfig;
+use chreode_train::{GrowthUse, Observer, StepReport, StopReason, distance_to_time};
+use clap::Args;
+use serde_json::json;
+
+use crate::Context;
+use crate::console::Progress;
+use crate::data_options::DataArgs;
+use crate::failure::bad_input;
+use crate::fit::{describe, prepare, trainer};
+use crate::model_options::ModelArgs;
+use crate::training::RunTrainer;
+use crate::training_options::TrainingArgs;
+use crate::{interrupt, values};
+
+/// Judge a model by a time that it was not fitted on, beside references.
+///
+/// Fits without the time of --leave-out, for several seeds, simulates to it from the time before, and compares with the cells
+/// observed there. In the same table: the same model with a constant diffusion, the cells of the time before, and cells halfway
+/// between those that balanced and unbalanced transport couple. Every row is the mean over draws of cells (and seeds), with the
+/// range that holds nine tenths of them; the last row is what two samples of the observed cells are apart.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  chreode evaluate cells.h5ad --time day --leave-out day=4 --seeds 3 -o left_out.csv"
+)]
+pub(crate) struct EvaluateArgs {
+    /// Cells: .h5ad of `AnnData`, or CSV/TSV, plain or gzipped
+    #[arg(value_name = "DATA")]
+    data: PathBuf,
+    /// Table to write: .csv [default: none]
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Fits with different seeds
+    #[arg(long, value_name = "N", default_value = "3", value_parser = values::count, help_heading = "Comparison")]
+    seeds: usize,
+    /// Draws of cells that are compared
+    #[arg(long, value_name = "N", default_value = "20", value_parser = values::count, help_heading = "Comparison")]
+    draws: usize,
+    /// Most cells of a draw
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = values::count, help_heading = "Comparison")]
+    compared: usize,
+    #[command(flatten)]
+    cells: DataArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    training: TrainingArgs,
+}
+
+/// The distances of one prediction, each over draws and seeds.
+struct Row {
+    name: String,
+    values: Vec<[f64; 3]>,
+}
+
+impl Row {
+    /// Mean and 5 % and 95 % quantiles of a measure.
+    fn summary(&self, measure: usize) -> [f64; 3] {
+        let mut sorted: Vec<f64> = self.values.iter().map(|v| v[measure]).collect();
+        sorted.sort_by(f64::total_cmp);
+        let at = |q: f64| sorted[(q * (sorted.len() - 1) as f64).round() as usize];
+        [sorted.iter().sum::<f64>() / sorted.len() as f64, at(0.05), at(0.95)]
+    }
+}
+
+/// Shows the training, and hears Ctrl-C.
+struct Watcher(Progress);
+
+impl Observer for Watcher {
+    fn step(&mut self, report: &StepReport, _seconds: f64) -> Result<(), Box<dyn Error + Send + Sync>> {
+        self.0.update(report.step, &format!("loss {:.4}", report.loss), &json!({ "loss": report.loss }));
+        Ok(())
+    }
+}
+
+/// Fits, compares and writes.
+pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> {
+    let [left_out] = args.training.leave_out.as_slice() else {
+        return Err(bad_input(
+            format!("{} times to leave out: one is judged at a time", args.training.leave_out.len()),
+            "give one --leave-out such as day=4",
+        ));
+    };
+    if args.cells.time.is_none() {
+        return Err(bad_input("--time is not given", "name the column of the times with --time"));
+    }
+    if let Some(out) = &args.out {
+        values::check_table_name(out)?;
+        if out == &args.data {
+            return Err(bad_input("--out is the file of the cells", "write to another file"));
+        }
+    }
+    let (dataset, config) = prepare(context, &args.data, &args.cells, &args.model, &args.training)?;
+    describe(context, &dataset, &config);
+    let first = trainer(&dataset, &config)?;
+    let around = around(&first, left_out.value)?;
+    let (data, scale) = (first.data().clone(), first.inverse_scale().to_vec());
+    let left = LeftOut {
+        data: &data,
+        time: around.1,
+        before: around.0,
+        after: around.2,
+        inverse_scale: &scale,
+        cells: args.compared,
+        seed: config.training.seed,
+    };
+    drop(first);
+
+    let asked = interrupt::flag()?;
+    let mut rows = vec![fitted(context, args, &dataset, &config, &left, "model", asked)?];
+    if !matches!(config.model.diffusion, DiffusionConfig::Constant { .. }) {
+        let mut constant = config.clone();
+        constant.model.diffusion = DiffusionConfig::Constant { initial_level: args.model.initial_noise };
+        rows.push(fitted(context, args, &dataset, &constant, &left, "model, constant diffusion", asked)?);
+    }
+    for reference in Reference::ALL {
+        let values = (0..args.draws as u64)
+            .filter_map(|draw| left.distances(reference, draw).transpose())
+            .collect::<Result<Vec<_>, _>>()?;
+        if !values.is_empty() {
+            rows.push(Row { name: reference.name().to_owned(), values });
+        }
+    }
+    let floor = left.floor(args.draws)?;
+
+    let mut table = vec![["prediction", MEASURES[0], MEASURES[1], MEASURES[2]].map(str::to_owned)];
+    for row in &rows {
+        let cell = |m| {
+            let [mean, low, high] = row.summary(m);
+            format!("{mean:.4} ({low:.4} to {high:.4})")
+        };
+        table.push([row.name.clone(), cell(0), cell(1), cell(2)]);
+    }
+    let cell = |m: usize| format!("{:.4} (sd {:.4})", floor[m].mean, floor[m].sd);
+    table.push(["sampling floor".to_owned(), cell(0), cell(1), cell(2)]);
+    if let Some(out) = &args.out {
+        write_atomically(out, |file| {
+            let mut csv = csv::Writer::from_writer(file);
+            csv.write_record(["prediction", "measure", "mean", "low", "high"])?;
+            for row in &rows {
+                for (m, name) in MEASURES.iter().enumerate() {
+                    let numbers = row.summary(m).map(|v| v.to_string());
+                    csv.write_record(
+                        [&row.name, *name].into_iter().chain(numbers.iter().map(String::as_str)),
+                    )?;
+                }
+            }
+            for (f, name) in floor.iter().zip(MEASURES) {
+                let numbers = [f.mean, f.mean - 1.645 * f.sd, f.mean + 1.645 * f.sd].map(|v| v.to_string());
+                csv.write_record(
+                    ["sampling floor", name].into_iter().chain(numbers.iter().map(String::as_str)),
+                )?;
+            }
+            csv.flush()
+        })?;
+    }
+    let json_rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let summary = [0, 1, 2].map(|m| row.summary(m));
+            json!({ "prediction": row.name, "summary": summary })
+        })
+        .collect();
+    let text = format!(
+        "cells at {left_out}, predicted from {} without them ({} seeds, {} draws)\n{}",
+        data.times[left.before],
+        args.seeds,
+        args.draws,
+        aligned(&table)
+    );
+    let floor = floor.map(|f| json!({ "mean": f.mean, "sd": f.sd }));
+    let value = json!({ "measures": MEASURES, "rows": json_rows, "floor": floor });
+    context.console.result(text.trim_end(), "evaluated", value);
+    Ok(())
+}
+
+/// Numbers of the training time before a time, of that time, and of the training time after it.
+fn around(trainer: &RunTrainer, time: f64) -> anyhow::Result<(usize, usize, Option<usize>)> {
+    let times = &trainer.data().times;
+    let trained = |i: &usize| !trainer.left_out_times().contains(i);
+    let at = times.iter().position(|&t| t == time);
+    let before = at.and_then(|at| (0..at).rev().find(trained));
+    match (before, at) {
+        (Some(before), Some(at)) => Ok((before, at, (at + 1..times.len()).find(trained))),
+        _ => Err(bad_input(
+            format!("nothing comes before {time}: there is nothing to predict it from"),
+            "leave out a later time",
+        )),
+    }
+}
+
+/// Fits one model with every seed, and compares.
+fn fitted(
+    context: &Context,
+    args: &EvaluateArgs,
+    dataset: &Dataset,
+    config: &RunConfig,
+    left: &LeftOut<'_>,
+    name: &str,
+    asked: &AtomicBool,
+) -> anyhow::Result<Row> {
+    let mut values = Vec::new();
+    for seed in 0..args.seeds as u64 {
+        let mut config = config.clone();
+        config.training.seed = config.training.seed.wrapping_add(seed);
+        let mut trainer = trainer(dataset, &config)?;
+        let mut watcher = Watcher(context.console.progress("learning", config.training.steps));
+        let outcome = trainer.run(&mut watcher, asked)?;
+        drop(watcher);
+        if outcome.reason == StopReason::Cancelled || asked.load(Ordering::Relaxed) {
+            return Err(anyhow::anyhow!("interrupted: nothing is written"));
+        }
+        context.console.note(&format!(
+            "{name}, seed {}: held-out loss {:.4} after {} steps and {:.0} s",
+            config.training.seed,
+            outcome.best_loss.unwrap_or(f64::NAN),
+            outcome.step,
+            outcome.seconds
+        ));
+        for draw in 0..args.draws as u64 {
+            let mut found = [0.0; 3];
+            for (measure, value) in found.iter_mut().enumerate() {
+                *value = distance_to_time(
+                    trainer.model(),
+                    trainer.best_params(),
+                    left.data,
+                    left.before,
+                    left.time,
+                    config.training.dt,
+                    config.training.growth == GrowthUse::Column,
+                    &left.comparison(measure, draw),
+                )?;
+            }
+            values.push(found);
+        }
+    }
+    Ok(Row { name: name.to_owned(), values })
+}
+
+/// Columns side by side.
+fn aligned(table: &[[String; 4]]) -> String {
+    let width = |k: usize| table.iter().map(|row| row[k].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2), width(3)];
+    let mut text = String::new();
+    for row in table {
+        for (cell, width) in row.iter().zip(widths) {
+            // Writing into a `String` does not fail.
+            let _ = write!(text, "{cell:width$}  ");
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}
