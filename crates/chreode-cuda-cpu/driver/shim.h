@@ -5,6 +5,7 @@
 #include <cstring>
 
 #define KERNEL extern "C" void
+#define DEVICE_MEMBER inline __attribute__((always_inline))
 #define DEVICE static inline __attribute__((always_inline))
 
 // Where the running fiber stands; `fibers.cpp`.

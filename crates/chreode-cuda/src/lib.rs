@@ -6,7 +6,8 @@
 //!   memory that knows its type, length and stream. Failures are a [`CudaError`].
 //! * **Nets**: [`Mlp`] evaluates perceptrons and pulls gradients back.
 //! * **Paths**: [`Ensemble`] runs Euler-Maruyama for a whole ensemble in one launch, and its discrete adjoint; [`brownian_increments`].
-//! * **Networks**: [`Network`] solves ensembles of polynomial equations by Tsitouras 5(4), each trajectory with its own steps.
+//! * **Networks**: [`Network`] solves ensembles of polynomial equations by Tsitouras 5(4), stiff ones by Rodas5P, each trajectory with its own
+//!   steps.
 //! * **Clouds**: [`energy_rows`], [`softmin_rows`], [`transport_rows`], [`weighted_potential`], [`nearest`].
 //! * **Optimisers**: [`adam`], [`rmsprop`].
 //!
@@ -26,6 +27,6 @@ pub use driver::probe;
 pub use error::CudaError;
 pub use ops::{
     Activation, Adam, Cells, Ensemble, EnsembleShape, GrowthShape, Mlp, NetShape, Network, RmsProp, Steps,
-    Term, TrajectoryEnd, TransportCost, Tsit5Options, adam, brownian_increments, energy_rows, nearest,
+    Term, TrajectoryEnd, TransportCost, AdaptiveOptions, adam, brownian_increments, energy_rows, nearest,
     philox_words, rmsprop, softmin_rows, transport_rows, weighted_potential,
 };

@@ -13,3 +13,5 @@ mod mlp;
 mod network;
 mod noise;
 mod optimiser;
+mod stiff;
+mod trainer;

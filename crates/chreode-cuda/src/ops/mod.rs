@@ -18,6 +18,6 @@ pub use clouds::{
 pub use ensemble::{Ensemble, EnsembleShape, GrowthShape, Steps};
 pub use mlp::Mlp;
 pub use net::{Activation, NetShape};
-pub use network::{Network, Term, TrajectoryEnd, Tsit5Options};
+pub use network::{Network, Term, TrajectoryEnd, AdaptiveOptions};
 pub use noise::{brownian_increments, philox_words};
 pub use optimiser::{Adam, RmsProp, adam, rmsprop};
