@@ -8,6 +8,7 @@ mod clouds;
 mod engine;
 mod ensemble;
 mod faults;
+mod generated;
 mod lab;
 mod mlp;
 mod network;
