@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use chreode_core::Dynamics;
+use chreode_core::{Dynamics, Number};
 
 use crate::graph::Op;
+use crate::map::Map;
 use crate::program::Program;
 
 impl Program {
@@ -55,12 +56,12 @@ impl Program {
     /// If it has more than 2³² operations.
     pub fn cuda_code<D: Dynamics>(model: &D) -> String {
         let field = Self::record(model);
-        let (pattern, jacobian) = Self::record_jacobian(model);
+        let (pattern, jacobian) = Self::record_jacobian(&TimeAsState(model));
         let single = Dialect {
             real: "float",
             functions: ["exponential", "logarithm_of", "root", "sine", "cosine", "hyperbolic_tangent", "floor_of"],
             power: "power_of",
-            state: &|i| format!("y[{i} * THREADS]"),
+            state: &|i| if i == field.d { "t".to_owned() } else { format!("y[{i} * THREADS]") },
             constant: &single_constant,
         };
         let mut code = String::from("struct GeneratedField {\n");
@@ -68,7 +69,7 @@ impl Program {
             // Writing to a string cannot fail.
             let _ = writeln!(code, "{text}");
         };
-        let timed = field.reads_time() || jacobian.reads_time();
+        let timed = !pattern.column(field.d).is_empty();
         line(format_args!("    constexpr static bool TIMED = {timed};"));
         line(format_args!(
             "    constexpr static int STATES = {}, PARAMETERS = {};\n    const float *p;",
@@ -86,37 +87,26 @@ impl Program {
             line(format_args!("        dy[{i} * THREADS] = {out};"));
         }
         line(format_args!(
-            "    }}\n    DEVICE_MEMBER void jacobian(double time, const float *y, const Matrix &m) const {{\n        \
+            "    }}\n    DEVICE_MEMBER void jacobian(double time, const float *y, const Matrix &m, float *slope) const {{\n        \
              const float t = (float)time;\n        (void)t;\n        \
              for (int i = 0; i < STATES; ++i)\n            \
-             for (int j = 0; j < STATES; ++j) element(m, i, j) = 0.0f;"
+             for (int j = 0; j < STATES; ++j) element(m, i, j) = 0.0f;\n        \
+             for (int i = 0; TIMED && i < STATES; ++i) slope[i * THREADS] = 0.0f;"
         ));
         let entries = jacobian.statements(&single, "        ", &mut code);
         for j in 0..pattern.n_cols() {
             let start = pattern.col_starts()[j];
             for (k, &row) in pattern.column(j).iter().enumerate() {
-                let _ = writeln!(code, "        element(m, {row}, {j}) = {};", entries[start + k]);
+                let entry = &entries[start + k];
+                let _ = if j == field.d {
+                    writeln!(code, "        slope[{row} * THREADS] = {entry};")
+                } else {
+                    writeln!(code, "        element(m, {row}, {j}) = {entry};")
+                };
             }
         }
         code.push_str("    }\n};\n");
         code
-    }
-
-    /// Whether an output depends on time other than by what is multiplied with zero.
-    fn reads_time(&self) -> bool {
-        let reads = |op: Op| match op {
-            Op::Neg(a) | Op::Exp(a) | Op::Ln(a) | Op::Sqrt(a) | Op::Sin(a) | Op::Cos(a) | Op::Tanh(a) | Op::Floor(a) => {
-                a == 0
-            }
-            Op::Add(a, b) | Op::Sub(a, b) | Op::Mul(a, b) | Op::Div(a, b) | Op::Powf(a, b) | Op::Lt(a, b) => {
-                a == 0 || b == 0
-            }
-            Op::Select(_, a, b) => a == 0 || b == 0,
-            // Operands of these are masks.
-            Op::And(..) | Op::Or(..) | Op::Not(_) => false,
-            Op::Const(_) | Op::Time | Op::State(_) | Op::Param(_) => false, // never a step
-        };
-        self.out.contains(&0) || self.steps.iter().any(|s| reads(s.op))
     }
 
     /// Appends a line for each operation, and says what the outputs are called.
@@ -161,6 +151,25 @@ impl Program {
             let _ = writeln!(code, "{indent}const {of} {letter}{} = {value};", step.to);
         }
         self.out.iter().map(|&out| v(out)).collect()
+    }
+}
+
+/// A model whose last state is its time: its Jacobian has the derivative in time as the last column.
+struct TimeAsState<'a, D>(&'a D);
+
+impl<D: Dynamics> Map for TimeAsState<'_, D> {
+    fn dim(&self) -> usize {
+        self.0.dim() + 1
+    }
+    fn n_params(&self) -> usize {
+        self.0.n_params()
+    }
+    fn n_out(&self) -> usize {
+        self.0.dim()
+    }
+    fn eval<S: Number>(&self, _t: S, y: &[S], p: &[S], out: &mut [S]) {
+        let d = self.0.dim();
+        self.0.eval(y[d], &y[..d], p, out);
     }
 }
 

@@ -22,7 +22,7 @@ struct PolynomialField {
     }
 
     // The derivative of a product: each factor left out in turn.
-    DEVICE_MEMBER void jacobian(double, const float *y, const Matrix &m) const {
+    DEVICE_MEMBER void jacobian(double, const float *y, const Matrix &m, float *) const {
         for (int i = 0; i < d; ++i)
             for (int j = 0; j < d; ++j) element(m, i, j) = 0.0f;
         for (int t = 0; t < count; ++t)

@@ -105,8 +105,8 @@ DEVICE void solve_factored(const Matrix &m, const float *exchanges, float *b) {
     }
 }
 
-// The method, for `solve_row`. A field has `void jacobian(double t, const float *y, const Matrix &m) const` beside its call, which sets every element to
-// df_i/dy_j, and `constexpr static bool TIMED`: whether it depends on t.
+// The method, for `solve_row`. A field has `void jacobian(double t, const float *y, const Matrix &m, float *slope) const` beside its call, which sets every
+// element to df_i/dy_j, and `constexpr static bool TIMED`: whether it depends on t; then it sets `slope` to df/dt too.
 struct Rodas {
     constexpr static int ORDER = 5, K = 0, K1 = 1, Y = 8, NEXT = 9, EXCHANGES = 10, SLOPE = 11;
     float *slots;
@@ -122,22 +122,7 @@ struct Rodas {
         const float h = (float)tried, per_h = (float)(1.0 / tried), diagonal = (float)(1.0 / (0.21193756319429014 * tried));
         const float not_a_number = bits_to_float(0x7fc00000u);
         f(t, y, u);
-        if (Field::TIMED) {
-            // The slope at t of the parabola through three points; their distance as `chreode-solve` chooses it.
-            const double least = 64.0 * 1.1920929e-7 * (t < 0.0 ? -t : t);
-            double size = 4.921567e-3 * tried;
-            size = size > least ? size : least;
-            size = size < 0.5 * tried ? size : 0.5 * tried;
-            f(t + 0.5 * size, y, slope);
-            f(t + size, y, stage);
-            // Differences of the times that f32 tells apart.
-            const float at = (float)t, d1 = (float)(t + 0.5 * size) - at, d2 = (float)(t + size) - at;
-            const bool apart = d1 > 0.0f && d2 > d1;
-            const float w1 = apart ? d2 / (d1 * (d2 - d1)) : 0.0f, w2 = apart ? -d1 / (d2 * (d2 - d1)) : 0.0f;
-            for (int i = 0; i < d; ++i)
-                slope[i * THREADS] = w1 * (slope[i * THREADS] - u[i * THREADS]) + w2 * (stage[i * THREADS] - u[i * THREADS]);
-        }
-        f.jacobian(t, y, matrix);
+        f.jacobian(t, y, matrix, slope);
         for (int i = 0; i < d; ++i)
             for (int j = 0; j < d; ++j) element(matrix, i, j) = (i == j ? diagonal : 0.0f) - element(matrix, i, j);
         if (!factor(matrix, exchanges)) return not_a_number;

@@ -89,13 +89,14 @@ impl Dynamics for Driven {
         let ([x, y, z, w], [fast, power]) = (take(y), take(p));
         let drive = (t * 3.0).cos() + (t * 2.0).sin() * 0.5;
         let hill = x.abs().powf(power) / (x.abs().powf(power) + 1.0);
-        let gate = S::select(y.lt(S::c(0.2)), (-y).exp(), (y * y + 1.0).sqrt());
+        // Smooth where it changes from one formula to the other.
+        let gate = S::select(y.lt(S::c(0.2)), y * y, y * 0.4 - 0.04);
         put(
             dy,
             [
                 fast * (drive - x),
-                hill - y * gate,
-                (x * 0.5).tanh() - (z * z + 1.0).ln() * z,
+                hill - (y * y + 1.0).sqrt() * y - gate,
+                (x * 0.5).tanh() - (z * z + 1.0).ln() * z * (-z).exp(),
                 w * w * -0.5 + S::c(2.5).floor() * 0.1 + t * 0.01,
             ],
         );
