@@ -59,7 +59,15 @@ impl Program {
         let (pattern, jacobian) = Self::record_jacobian(&TimeAsState(model));
         let single = Dialect {
             real: "float",
-            functions: ["exponential", "logarithm_of", "root", "sine", "cosine", "hyperbolic_tangent", "floor_of"],
+            functions: [
+                "exponential",
+                "logarithm_of",
+                "root",
+                "sine",
+                "cosine",
+                "hyperbolic_tangent",
+                "floor_of",
+            ],
             power: "power_of",
             state: &|i| if i == field.d { "t".to_owned() } else { format!("y[{i} * THREADS]") },
             constant: &single_constant,

@@ -364,7 +364,19 @@ fn a_device_that_is_not_there() {
     // The run is on, wherever it was begun.
     let resumed = chreode(dir.path()).args(["fit", "--resume", "auto", "--device", "cpu"]).assert();
     resumed.success();
-    let refused_series =
-        ["fit", "cells.csv", "-o", "s", "--time", "day", "--trajectory", "cell", "--state", "x", "--device", "cpu"];
+    let refused_series = [
+        "fit",
+        "cells.csv",
+        "-o",
+        "s",
+        "--time",
+        "day",
+        "--trajectory",
+        "cell",
+        "--state",
+        "x",
+        "--device",
+        "cpu",
+    ];
     chreode(dir.path()).args(refused_series).assert().code(2);
 }

@@ -97,7 +97,9 @@ pub enum CudaError {
         code: u32,
     },
     /// No library that compiles kernels at run time was found.
-    #[error("there is no NVRTC library on this machine (libnvrtc.so, nvrtc64.dll): it comes with the CUDA toolkit")]
+    #[error(
+        "there is no NVRTC library on this machine (libnvrtc.so, nvrtc64.dll): it comes with the CUDA toolkit"
+    )]
     NoRuntimeCompiler,
     /// The library is there, and lacks a function.
     #[error("the NVRTC library has no function {symbol}")]

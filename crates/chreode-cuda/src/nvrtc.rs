@@ -56,7 +56,8 @@ pub(crate) fn compile(source: &str) -> Result<String, CudaError> {
         let out = match compiled {
             Ok(()) => result::get_ptx(program).map(|ptx| text_of(&ptx)).map_err(|e| refused(&e.to_string())),
             Err(error) => {
-                let log = result::get_program_log(program).map_or_else(|_| error.to_string(), |log| text_of(&log));
+                let log =
+                    result::get_program_log(program).map_or_else(|_| error.to_string(), |log| text_of(&log));
                 Err(CudaError::DoesNotCompile { log })
             }
         };

@@ -66,8 +66,7 @@ impl Dynamics for Robertson {
 fn robertson() {
     let options = AdaptiveOptions { rtol: 1e-4, atol: 1e-8, max_steps: 10_000 };
     for n in [0, 1, 31, 33, 257] {
-        let p: Vec<f32> =
-            numbers(3, n).iter().flat_map(|z| [0.04 * (1.0 + 0.3 * z), 1e4, 3e7]).collect();
+        let p: Vec<f32> = numbers(3, n).iter().flat_map(|z| [0.04 * (1.0 + 0.3 * z), 1e4, 3e7]).collect();
         let start = [1.0, 0.0, 0.0].repeat(n);
         check("robertson", &Robertson, &p, &start, &[0.0, 0.4, 40.0, 4000.0], options, 2e-3);
     }
@@ -157,7 +156,8 @@ fn what_fails() {
     let Some(stand_in) = lab.stand_in else { return };
     let load = |ptx: &str| GeneratedEnsemble::from_ptx(&lab.stream, &source, ptx).err();
     assert!(matches!(load("no PTX"), Some(CudaError::BadModule { .. })));
-    let other = stand_in.add_kernel("robertson", &GeneratedSource::new("robertson", 3, 3, &field).unwrap().body());
+    let other =
+        stand_in.add_kernel("robertson", &GeneratedSource::new("robertson", 3, 3, &field).unwrap().body());
     assert!(matches!(load(&other.unwrap()), Some(CudaError::MissingKernel { .. })));
     let sizes = GeneratedSource::new("sizes", 4, 3, &field).unwrap();
     let error = stand_in.add_kernel("sizes", &sizes.body()).err().map(|e| e.to_string());

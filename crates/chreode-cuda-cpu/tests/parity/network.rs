@@ -2,7 +2,7 @@
 
 use crate::lab::{lab, numbers};
 use chreode_core::{Dynamics, Number};
-use chreode_cuda::{CudaError, Network, Term, TrajectoryEnd, AdaptiveOptions};
+use chreode_cuda::{AdaptiveOptions, CudaError, Network, Term, TrajectoryEnd};
 use chreode_solve::{PerTrajectory, SolveOptions, solve_lanes};
 use proptest::prelude::*;
 

@@ -61,9 +61,7 @@ pub(crate) fn compare<D: Dynamics + Clone>(
                 assert!(off <= tolerance, "row {i}, time {s}, coordinate {k}: {got} {}", want[k]);
             }
         }
-        let TrajectoryEnd::Done { accepted, rejected } = got.1[i] else {
-            panic!("row {i}: {:?}", got.1[i])
-        };
+        let TrajectoryEnd::Done { accepted, rejected } = got.1[i] else { panic!("row {i}: {:?}", got.1[i]) };
         let (took, twin) = ((accepted + rejected) as f64, steps as f64);
         // Where an error estimate is next to nothing, rounding in f32 is what the device sees.
         assert!(took <= 1.3 * twin + 3.0 * saves as f64 + 20.0, "row {i}: {took} steps, not {twin}");

@@ -175,7 +175,10 @@ fn paths_that_run_away() {
     let mut trainer = Trainer::new(model, p, snapshots(), config).unwrap();
     let mut device = on_device(trainer);
     let failed = device.step().err();
-    assert!(matches!(failed, Some(TrainError::DevicePath { step: 0, start, cell, .. }) if start == 0.0 && cell < 120), "{failed:?}");
+    assert!(
+        matches!(failed, Some(TrainError::DevicePath { step: 0, start, cell, .. }) if start == 0.0 && cell < 120),
+        "{failed:?}"
+    );
     trainer = device;
     trainer.place(DeviceChoice::Cpu).unwrap();
     assert!(matches!(trainer.step().err(), Some(TrainError::Path { step: 0, .. })));

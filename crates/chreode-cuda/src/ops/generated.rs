@@ -4,8 +4,8 @@
 
 #![allow(unsafe_code, reason = "launches, whose lengths are checked here")]
 
-use super::network::{Room, Run, TrajectoryEnd, ends};
 use super::network::AdaptiveOptions;
+use super::network::{Room, Run, TrajectoryEnd, ends};
 use crate::buffer::Buffer;
 use crate::device::{Grid, OwnKernel, Stream};
 use crate::error::{check_len, int};
@@ -197,7 +197,10 @@ mod tests {
         let text = source.text();
         assert!(!text.contains("#include") && !text.contains("#pragma once"));
         let at = |part: &str| text.find(part).unwrap();
-        assert!(at("__global__") < at("constexpr int THREADS") && at("struct Rodas {") < at("struct GeneratedField"));
+        assert!(
+            at("__global__") < at("constexpr int THREADS")
+                && at("struct Rodas {") < at("struct GeneratedField")
+        );
         assert!(at("struct GeneratedField") < at("#define GENERATED kernel_7"));
     }
 }
