@@ -339,7 +339,7 @@ fn a_full_disk_leaves_nothing_half_written() {
 fn a_device_that_is_not_there() {
     let dir = folder();
     let run = |device: &str| {
-        let args = ["fit", "cells.csv", "-o", device, "--device", device, "--steps", "2"];
+        let args = ["fit", "cells.csv", "-o", device, "--device", device];
         let output = chreode(dir.path())
             .args(args)
             .args(XY)
