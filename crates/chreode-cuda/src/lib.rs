@@ -6,7 +6,7 @@
 //!   memory that knows its type, length and stream. Failures are a [`CudaError`].
 //! * **Nets**: [`Mlp`] evaluates perceptrons and pulls gradients back.
 //! * **Paths**: [`Ensemble`] runs Euler-Maruyama for a whole ensemble in one launch, and its discrete adjoint; [`brownian_increments`].
-//! * **Networks**: [`Network`] solves ensembles of polynomial equations by Tsitouras 5(4), stiff ones by Rodas5P, each trajectory with its own
+//! * **Networks**: [`Network`] solves ensembles of polynomial equations by Tsitouras 5(4), stiff ones by `Rodas5P`, each trajectory with its own
 //!   steps. [`GeneratedEnsemble`] does for any field in CUDA C ([`GeneratedSource`]), compiled by NVRTC where it is there.
 //! * **Clouds**: [`energy_rows`], [`softmin_rows`], [`transport_rows`], [`weighted_potential`], [`nearest`].
 //! * **Optimisers**: [`adam`], [`rmsprop`].

@@ -1,4 +1,4 @@
-//! Stiff ensembles by Rodas5P, against `chreode-solve` in f64 with the same method and tolerances.
+//! Stiff ensembles by `Rodas5P`, against `chreode-solve` in f64 with the same method and tolerances.
 
 use crate::lab::{Lab, lab, numbers};
 use crate::network::{Twin, networks, term};

@@ -5,6 +5,8 @@
 #![allow(unsafe_code, reason = "launches, whose lengths are checked here")]
 
 use super::network::AdaptiveOptions;
+use std::fmt::Write as _;
+
 use super::network::{Room, Run, TrajectoryEnd, ends};
 use crate::buffer::Buffer;
 use crate::device::{Grid, OwnKernel, Stream};
@@ -56,11 +58,12 @@ impl GeneratedSource {
         let Self { name, d, n_params, field } = self;
         let mut text = HEADERS.map(without_directives).concat();
         text.push_str(field);
-        text.push_str(&format!(
-            "static_assert(GeneratedField::STATES == {d} && GeneratedField::PARAMETERS == {n_params}, \"the field has other sizes\");\n\
-             #define GENERATED {name}\n{}",
-            include_str!("../../kernels/generated.cuh")
-        ));
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "static_assert(GeneratedField::STATES == {d} && GeneratedField::PARAMETERS == {n_params}, \"the field has other sizes\");"
+        );
+        let _ = writeln!(text, "#define GENERATED {name}\n{}", include_str!("../../kernels/generated.cuh"));
         text
     }
 
@@ -116,7 +119,7 @@ impl GeneratedEnsemble {
         Ok(Self { stream: stream.clone(), d: source.d, n_params: source.n_params, kernel })
     }
 
-    /// Solves from `start`, `[n, d]`, at the first of `times` to the last, by Rodas5P, and sets `saved`, `[times - 1, n, d]`, to the states
+    /// Solves from `start`, `[n, d]`, at the first of `times` to the last, by `Rodas5P`, and sets `saved`, `[times - 1, n, d]`, to the states
     /// at the times after the first. `p` is `[n_params]`, the same for all, or `[n, n_params]`. A trajectory that stops on its way is zero
     /// from there on. States are f32: relative tolerances below 1e-5 have no digits.
     ///

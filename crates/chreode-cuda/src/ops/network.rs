@@ -158,7 +158,7 @@ impl Network {
         ends(&steps, &status)
     }
 
-    /// As [`solve`](Self::solve), of a stiff network: by Rodas5P with the field's exact Jacobian, one linear system of `d` unknowns a stage and
+    /// As [`solve`](Self::solve), of a stiff network: by `Rodas5P` with the field's exact Jacobian, one linear system of `d` unknowns a stage and
     /// trajectory. States are f32: relative tolerances below 1e-5 have no digits.
     ///
     /// # Errors

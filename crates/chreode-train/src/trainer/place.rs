@@ -12,13 +12,13 @@ impl Trainer<f32, NeuralSde<f32>, GrowthNet<f32>> {
     /// [`PlaceError`] if a device must be used and cannot; the training then stays where it is.
     pub fn place(&mut self, choice: DeviceChoice) -> Result<Placement, PlaceError> {
         if choice == DeviceChoice::Cpu {
-            self.to_processor();
+            self.move_to_processor();
             return Ok(Placement::Processor { why: None });
         }
-        match self.to_cuda() {
+        match self.move_to_cuda() {
             Ok(name) => Ok(Placement::Cuda { name }),
             Err(why) if choice == DeviceChoice::Auto => {
-                self.to_processor();
+                self.move_to_processor();
                 Ok(Placement::Processor { why: Some(why) })
             }
             Err(error) => Err(error),
@@ -26,14 +26,14 @@ impl Trainer<f32, NeuralSde<f32>, GrowthNet<f32>> {
     }
 
     #[cfg(not(feature = "cuda"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the feature")]
-    fn to_cuda(&mut self) -> Result<String, PlaceError> {
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    fn move_to_cuda(&mut self) -> Result<String, PlaceError> {
         Err(PlaceError::NotBuilt)
     }
 
     /// Puts both passes on the first device, or none.
     #[cfg(feature = "cuda")]
-    fn to_cuda(&mut self) -> Result<String, PlaceError> {
+    fn move_to_cuda(&mut self) -> Result<String, PlaceError> {
         use crate::engine::{CudaEngine, CudaEngineError};
         let failed = |e: CudaEngineError| match e {
             CudaEngineError::Unsupported { what } => PlaceError::Unsupported { what },

@@ -191,7 +191,7 @@ where
     }
 
     /// Simulates on the processor from now on.
-    pub(super) fn to_processor(&mut self) {
+    pub(super) fn move_to_processor(&mut self) {
         self.train.engine = Box::new(CpuEngine::new(&self.model, self.segments(&self.train)));
         let engine = self.hold_out.as_ref().map(|pass| CpuEngine::new(&self.model, self.segments(pass)));
         if let (Some(pass), Some(engine)) = (&mut self.hold_out, engine) {
