@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
+use chreode_core::{Dynamics, Number};
+
 use crate::graph::Op;
+use crate::map::Map;
 use crate::program::Program;
 
 impl Program {
@@ -22,25 +25,108 @@ impl Program {
     /// ```
     pub fn c_code(&self, name: &str) -> String {
         let mut code = String::from("#include <math.h>\n");
+        if self.steps.iter().any(|s| matches!(s.op, Op::Powf(..))) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                code,
+                "static double {name}_pow(double x, double p) {{ return x < 0.0 ? NAN : pow(x, p); }}"
+            );
+        }
+        let _ = writeln!(code, "void {name}(double t, const double *y, const double *p, double *dy) {{");
+        code.push_str("  (void)t; (void)y; (void)p;\n");
+        let double = Dialect {
+            real: "double",
+            functions: ["exp", "log", "sqrt", "sin", "cos", "tanh", "floor"],
+            power: &format!("{name}_pow"),
+            state: &|i| format!("y[{i}]"),
+            constant: &constant,
+        };
+        let outs = self.statements(&double, "  ", &mut code);
+        for (i, out) in outs.iter().enumerate() {
+            let _ = writeln!(code, "  dy[{i}] = {out};");
+        }
+        code.push_str("}\n");
+        code
+    }
+
+    /// CUDA C of a model in f32, for the ensembles of `chreode-cuda` (`GeneratedSource`): a structure `GeneratedField` with the field, its exact
+    /// Jacobian, and whether it depends on time.
+    ///
+    /// # Panics
+    /// If it has more than 2³² operations.
+    pub fn cuda_code<D: Dynamics>(model: &D) -> String {
+        let field = Self::record(model);
+        let (pattern, jacobian) = Self::record_jacobian(&TimeAsState(model));
+        let single = Dialect {
+            real: "float",
+            functions: [
+                "exponential",
+                "logarithm_of",
+                "root",
+                "sine",
+                "cosine",
+                "hyperbolic_tangent",
+                "floor_of",
+            ],
+            power: "power_of",
+            state: &|i| if i == field.d { "t".to_owned() } else { format!("y[{i} * THREADS]") },
+            constant: &single_constant,
+        };
+        let mut code = String::from("struct GeneratedField {\n");
         let mut line = |text: std::fmt::Arguments<'_>| {
             // Writing to a string cannot fail.
-            let _ = code.write_fmt(text);
-            code.push('\n');
+            let _ = writeln!(code, "{text}");
         };
-        if self.steps.iter().any(|s| matches!(s.op, Op::Powf(..))) {
-            line(format_args!(
-                "static double {name}_pow(double x, double p) {{ return x < 0.0 ? NAN : pow(x, p); }}"
-            ));
+        let timed = !pattern.column(field.d).is_empty();
+        line(format_args!("    constexpr static bool TIMED = {timed};"));
+        line(format_args!(
+            "    constexpr static int STATES = {}, PARAMETERS = {};\n    const float *p;",
+            field.d, field.np
+        ));
+        line(format_args!(
+            "    DEVICE_MEMBER void operator()(double time, const float *y, float *dy) const {{\n        \
+             const float t = (float)time;\n        (void)t;"
+        ));
+        let outs = field.statements(&single, "        ", &mut code);
+        let mut line = |text: std::fmt::Arguments<'_>| {
+            let _ = writeln!(code, "{text}");
+        };
+        for (i, out) in outs.iter().enumerate() {
+            line(format_args!("        dy[{i} * THREADS] = {out};"));
         }
-        line(format_args!("void {name}(double t, const double *y, const double *p, double *dy) {{"));
-        line(format_args!("  (void)t; (void)y; (void)p;"));
+        line(format_args!(
+            "    }}\n    DEVICE_MEMBER void jacobian(double time, const float *y, const Matrix &m, float *slope) const {{\n        \
+             const float t = (float)time;\n        (void)t;\n        \
+             for (int i = 0; i < STATES; ++i)\n            \
+             for (int j = 0; j < STATES; ++j) element(m, i, j) = 0.0f;\n        \
+             for (int i = 0; TIMED && i < STATES; ++i) slope[i * THREADS] = 0.0f;"
+        ));
+        let entries = jacobian.statements(&single, "        ", &mut code);
+        for j in 0..pattern.n_cols() {
+            let start = pattern.col_starts()[j];
+            for (k, &row) in pattern.column(j).iter().enumerate() {
+                let entry = &entries[start + k];
+                let _ = if j == field.d {
+                    writeln!(code, "        slope[{row} * THREADS] = {entry};")
+                } else {
+                    writeln!(code, "        element(m, {row}, {j}) = {entry};")
+                };
+            }
+        }
+        code.push_str("    }\n};\n");
+        code
+    }
+
+    /// Appends a line for each operation, and says what the outputs are called.
+    fn statements(&self, c: &Dialect<'_>, indent: &str, code: &mut String) -> Vec<String> {
         let first_constant = 1 + self.d + self.np;
         let v = |i: u32| match i as usize {
             0 => "t".to_owned(),
-            i if i <= self.d => format!("y[{}]", i - 1),
+            i if i <= self.d => (c.state)(i - 1),
             i if i < first_constant => format!("p[{}]", i - 1 - self.d),
-            i => self.constants.get(i - first_constant).map_or_else(|| format!("v{i}"), |&c| constant(c)),
+            i => self.constants.get(i - first_constant).map_or_else(|| format!("v{i}"), |&k| (c.constant)(k)),
         };
+        let [exp, ln, sqrt, sin, cos, tanh, floor] = c.functions;
         for step in &self.steps {
             let call = |f: &str, a: u32| format!("{f}({})", v(a));
             let infix = |a: u32, op: &str, b: u32| format!("{} {op} {}", v(a), v(b));
@@ -50,14 +136,14 @@ impl Program {
                 Op::Sub(a, b) => infix(a, "-", b),
                 Op::Mul(a, b) => infix(a, "*", b),
                 Op::Div(a, b) => infix(a, "/", b),
-                Op::Powf(a, b) => format!("{name}_pow({}, {})", v(a), v(b)),
-                Op::Exp(a) => call("exp", a),
-                Op::Ln(a) => call("log", a),
-                Op::Sqrt(a) => call("sqrt", a),
-                Op::Sin(a) => call("sin", a),
-                Op::Cos(a) => call("cos", a),
-                Op::Tanh(a) => call("tanh", a),
-                Op::Floor(a) => call("floor", a),
+                Op::Powf(a, b) => format!("{}({}, {})", c.power, v(a), v(b)),
+                Op::Exp(a) => call(exp, a),
+                Op::Ln(a) => call(ln, a),
+                Op::Sqrt(a) => call(sqrt, a),
+                Op::Sin(a) => call(sin, a),
+                Op::Cos(a) => call(cos, a),
+                Op::Tanh(a) => call(tanh, a),
+                Op::Floor(a) => call(floor, a),
                 Op::Select(m, a, b) => format!("m{m} ? {} : {}", v(a), v(b)),
                 Op::Lt(a, b) => infix(a, "<", b),
                 Op::And(a, b) => format!("m{a} & m{b}"),
@@ -65,18 +151,57 @@ impl Program {
                 Op::Not(a) => format!("!m{a}"),
                 Op::Const(_) | Op::Time | Op::State(_) | Op::Param(_) => continue, // never a step
             };
-            match step.op {
-                Op::Lt(..) | Op::And(..) | Op::Or(..) | Op::Not(_) => {
-                    line(format_args!("  const int m{} = {value};", step.to));
-                }
-                _ => line(format_args!("  const double v{} = {value};", step.to)),
-            }
+            let (of, letter) = match step.op {
+                Op::Lt(..) | Op::And(..) | Op::Or(..) | Op::Not(_) => ("int", 'm'),
+                _ => (c.real, 'v'),
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(code, "{indent}const {of} {letter}{} = {value};", step.to);
         }
-        for (i, &out) in self.out.iter().enumerate() {
-            line(format_args!("  dy[{i}] = {};", v(out)));
-        }
-        code.push_str("}\n");
-        code
+        self.out.iter().map(|&out| v(out)).collect()
+    }
+}
+
+/// A model whose last state is its time: its Jacobian has the derivative in time as the last column.
+struct TimeAsState<'a, D>(&'a D);
+
+impl<D: Dynamics> Map for TimeAsState<'_, D> {
+    fn dim(&self) -> usize {
+        self.0.dim() + 1
+    }
+    fn n_params(&self) -> usize {
+        self.0.n_params()
+    }
+    fn n_out(&self) -> usize {
+        self.0.dim()
+    }
+    fn eval<S: Number>(&self, _t: S, y: &[S], p: &[S], out: &mut [S]) {
+        let d = self.0.dim();
+        self.0.eval(y[d], &y[..d], p, out);
+    }
+}
+
+/// How a C of some precision names things.
+struct Dialect<'a> {
+    real: &'a str,
+    /// exp, ln, sqrt, sin, cos, tanh, floor.
+    functions: [&'a str; 7],
+    power: &'a str,
+    state: &'a dyn Fn(usize) -> String,
+    constant: &'a dyn Fn(f64) -> String,
+}
+
+/// A constant in f32; infinite where it has no room.
+fn single_constant(x: f64) -> String {
+    let x = x as f32;
+    if x.is_nan() {
+        "bits_to_float(0x7fc00000u)".into()
+    } else if x.is_infinite() {
+        format!("bits_to_float(0x{:08x}u)", x.to_bits())
+    } else if x.is_sign_negative() {
+        format!("({x:?}f)")
+    } else {
+        format!("{x:?}f")
     }
 }
 

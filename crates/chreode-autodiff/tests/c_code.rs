@@ -111,3 +111,20 @@ fn straight_code_without_what_is_not_needed() {
     assert!(!code.contains("if") && !code.contains("for"), "{code}");
     assert!(code.lines().count() < 45, "{code}");
 }
+
+/// For a device: the derivative in time is there where it is, and no arithmetic is in f64.
+#[test]
+fn cuda_has_the_derivatives() {
+    let code = Program::cuda_code(&Duffing);
+    assert!(code.contains("TIMED = true") && code.contains("slope[1 * THREADS] = "), "{code}");
+    assert!(
+        code.contains("STATES = 2, PARAMETERS = 5") && code.contains("element(m, 0, 1) = 1.0f"),
+        "{code}"
+    );
+    assert!(!code.contains("const double") && !code.contains("y[2 * THREADS]"), "{code}");
+    let code = Program::cuda_code(&Lorenz);
+    assert!(
+        code.contains("TIMED = false") && !code.contains("] = slope") && !code.contains("slope[0 *"),
+        "{code}"
+    );
+}

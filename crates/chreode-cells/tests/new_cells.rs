@@ -150,6 +150,7 @@ impl Run {
         let config = RunConfig {
             format: RunConfig::FORMAT,
             chreode: "0.1.0".into(),
+            device: chreode_train::DeviceChoice::default(),
             data: DataConfig {
                 file: file.to_owned(),
                 fingerprint: Fingerprint::of(file).unwrap(),

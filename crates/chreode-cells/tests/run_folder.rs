@@ -23,6 +23,7 @@ fn config() -> RunConfig {
     RunConfig {
         format: RunConfig::FORMAT,
         chreode: "0.1.0".into(),
+        device: chreode_train::DeviceChoice::default(),
         data: DataConfig {
             file: "/data/cells.csv".into(),
             fingerprint: Fingerprint { bytes: 12, crc32: "00000000".into() },

@@ -6,8 +6,10 @@ use anyhow::Context as _;
 use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig, RunFolder, TrainingCells};
 use chreode_cells::{Dataset, DatasetOptions, TimePoint, mean_and_sd};
 use chreode_model::NeuralSde;
-use chreode_train::{GrowthUse, Outcome, Snapshots, StopReason, TrainConfig, Trainer};
-use clap::Args;
+use chreode_train::{
+    DeviceChoice, GrowthUse, Outcome, Placement, Snapshots, StopReason, TrainConfig, Trainer,
+};
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::Context;
@@ -17,6 +19,27 @@ use crate::fit_series::{self, SeriesArgs};
 use crate::model_options::ModelArgs;
 use crate::training::{RunTrainer, start_log, train};
 use crate::training_options::TrainingArgs;
+
+/// Where paths are simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Device {
+    /// The processor
+    Cpu,
+    /// The first CUDA device
+    Cuda,
+    /// The first CUDA device, or the processor where that cannot be
+    Auto,
+}
+
+impl From<Device> for DeviceChoice {
+    fn from(device: Device) -> Self {
+        match device {
+            Device::Cpu => Self::Cpu,
+            Device::Cuda => Self::Cuda,
+            Device::Auto => Self::Auto,
+        }
+    }
+}
 
 /// Learn drift, diffusion and growth from snapshots of single cells.
 ///
@@ -47,6 +70,9 @@ pub(crate) struct FitArgs {
     /// Replace the run that is in the way
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// Where paths are simulated [default: cpu, or the run's with --resume]
+    #[arg(long, value_enum, value_name = "DEVICE")]
+    device: Option<Device>,
     #[command(flatten)]
     pub(crate) cells: DataArgs,
     #[command(flatten)]
@@ -60,7 +86,7 @@ pub(crate) struct FitArgs {
 /// Fits a new run, or goes on with an old one.
 pub(crate) fn run(context: &Context, args: &FitArgs) -> anyhow::Result<()> {
     match (&args.resume, &args.data, &args.out) {
-        (Some(path), _, _) => resume(context, path),
+        (Some(path), _, _) => resume(context, path, args.device),
         (None, Some(data), Some(out)) => match &args.series.trajectory {
             Some(trajectory) => fit_series::run(context, args, data, out, trajectory),
             None => fit(context, args, data, out),
@@ -73,9 +99,11 @@ pub(crate) fn run(context: &Context, args: &FitArgs) -> anyhow::Result<()> {
 fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Result<()> {
     let existing = if args.overwrite { ExistingRun::Replace } else { ExistingRun::Keep };
     RunFolder::check_free(out, existing)?;
-    let (dataset, config) = prepare(context, data, &args.cells, &args.model, &args.training)?;
+    let (dataset, mut config) = prepare(context, data, &args.cells, &args.model, &args.training)?;
+    config.device = args.device.map_or_else(DeviceChoice::default, DeviceChoice::from);
     let seed = config.training.seed;
     let mut trainer = trainer(&dataset, &config)?;
+    let place = trainer.place(config.device)?;
     let cells = training_cells(&dataset, &trainer).sample(TrainingCells::MAX, seed);
     let NewRun { folder: run, left } = RunFolder::create(out, existing, &config, |new| {
         cells.save(&new.training_cells())?;
@@ -84,6 +112,7 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     context.console.warn_of_rest(left.as_deref());
     start_log(run.lock()?);
     describe(context, &dataset, &config);
+    describe_place(context, &place);
     drop((dataset, cells));
     let outcome = train(context.console, &run, &mut trainer)?;
     finish(context, &run, &outcome);
@@ -135,6 +164,7 @@ pub(crate) fn prepare(
     let config = RunConfig {
         format: RunConfig::FORMAT,
         chreode: env!("CARGO_PKG_VERSION").to_owned(),
+        device: DeviceChoice::default(),
         data: DataConfig {
             file: std::path::absolute(data).with_context(|| format!("the path of {}", data.display()))?,
             fingerprint: Fingerprint::of(data)?,
@@ -146,7 +176,7 @@ pub(crate) fn prepare(
     Ok((dataset, config))
 }
 
-fn resume(context: &Context, path: &Path) -> anyhow::Result<()> {
+fn resume(context: &Context, path: &Path, device: Option<Device>) -> anyhow::Result<()> {
     if context.seed.is_some() {
         return Err(bad_input("--seed is the run's own when it is resumed", "leave --seed out"));
     }
@@ -162,6 +192,8 @@ fn resume(context: &Context, path: &Path) -> anyhow::Result<()> {
     if let Some((step, state)) = run.last_checkpoint()? {
         trainer.restore(&state).with_context(|| format!("the checkpoint of step {step}"))?;
     }
+    let place = trainer.place(device.map_or(config.device, DeviceChoice::from))?;
+    describe_place(context, &place);
     context.console.note(&format!("resuming at step {} of {}", trainer.steps_done(), config.training.steps));
     let outcome = train(context.console, &run, &mut trainer)?;
     finish(context, &run, &outcome);
@@ -268,6 +300,17 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
         "drift {}, at most {} updates of {} cells a time, dt {}",
         config.model.drift.kind, config.training.steps, config.training.batch, config.training.dt
     ));
+}
+
+/// Says where paths are simulated, if that is not the processor by the user's wish.
+fn describe_place(context: &Context, place: &Placement) {
+    match place {
+        Placement::Processor { why: None } => {}
+        Placement::Processor { why: Some(why) } => {
+            context.console.note(&format!("paths are simulated on the processor: {why}"));
+        }
+        Placement::Cuda { name } => context.console.note(&format!("paths are simulated on {name}")),
+    }
 }
 
 fn finish(context: &Context, run: &RunFolder, outcome: &Outcome) {

@@ -10,7 +10,7 @@ use chreode_kinetics::{KineticsError, SimulationError};
 use chreode_model::{ConfigError, StoreError};
 use chreode_report::PageError;
 use chreode_solve::SolveError;
-use chreode_train::{CheckpointError, SeriesError, TrainError};
+use chreode_train::{CheckpointError, PlaceError, SeriesError, TrainError};
 
 /// What to do about an error; nothing for those that are no user's fault.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
@@ -24,6 +24,8 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         analysis(error)
     } else if let Some(error) = error.downcast_ref::<TrainError>() {
         train(error)
+    } else if let Some(error) = error.downcast_ref::<PlaceError>() {
+        place(error)
     } else if let Some(error) = error.downcast_ref::<SeriesError>() {
         series(error)
     } else if let Some(error) = error.downcast_ref::<KineticsError>() {
@@ -84,7 +86,9 @@ fn train(error: &TrainError) -> &'static str {
         TrainError::TooFewTimes { .. } => "leave out fewer times",
         TrainError::TooFewCells { .. } => "leave the time's cells out of the file, or add cells",
         TrainError::TooFewHeldOut { .. } => "change --hold-out, or hold out by cell",
+        TrainError::Device { .. } => "continue the run with `chreode fit --resume` and --device cpu",
         TrainError::Path { .. }
+        | TrainError::DevicePath { .. }
         | TrainError::Simulation { .. }
         | TrainError::Loss { .. }
         | TrainError::Gradient { .. } => "fit again with a smaller --lr or a smaller --dt",
@@ -94,6 +98,14 @@ fn train(error: &TrainError) -> &'static str {
         }
         TrainError::Checkpoint(_) => "restore the checkpoint from a copy, or fit the run again",
         _ => "see the options under `Training` in `chreode fit --help`",
+    }
+}
+
+/// What to do where a device cannot be used.
+fn place(error: &PlaceError) -> &'static str {
+    match error {
+        PlaceError::NotBuilt => "leave --device out, or install chreode with `--features cuda`",
+        _ => "leave --device out, or let --device auto choose",
     }
 }
 

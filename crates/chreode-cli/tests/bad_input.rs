@@ -333,3 +333,50 @@ fn a_full_disk_leaves_nothing_half_written() {
     assert!(error.contains("hint: make room"), "{error}");
     assert_eq!(tree(dir), before);
 }
+
+/// A device that must be and cannot: before anything is written, in one line.
+#[test]
+fn a_device_that_is_not_there() {
+    let dir = folder();
+    let run = |device: &str| {
+        let args = ["fit", "cells.csv", "-o", device, "--device", device];
+        let output = chreode(dir.path())
+            .args(args)
+            .args(XY)
+            .args(SMALL)
+            .env("CUDA_VISIBLE_DEVICES", "") // where there is a driver, it finds none
+            .assert()
+            .get_output()
+            .clone();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let why = if cfg!(feature = "cuda") { "CUDA driver" } else { "without CUDA" };
+    let (code, error) = run("cuda");
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains(why) && error.contains("hint: ") && error.contains("--device"), "{error}");
+    assert!(!dir.path().join("cuda").exists());
+
+    let (code, said) = run("auto");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("on the processor: ") && said.contains(why), "{said}");
+    let config = std::fs::read_to_string(dir.path().join("auto/config.toml")).unwrap();
+    assert!(config.contains("device = \"auto\""), "{config}");
+    // The run is on, wherever it was begun.
+    let resumed = chreode(dir.path()).args(["fit", "--resume", "auto", "--device", "cpu"]).assert();
+    resumed.success();
+    let refused_series = [
+        "fit",
+        "cells.csv",
+        "-o",
+        "s",
+        "--time",
+        "day",
+        "--trajectory",
+        "cell",
+        "--state",
+        "x",
+        "--device",
+        "cpu",
+    ];
+    chreode(dir.path()).args(refused_series).assert().code(2);
+}

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #define KERNEL extern "C" void
+#define DEVICE_MEMBER inline __attribute__((always_inline))
 #define DEVICE static inline __attribute__((always_inline))
 
 // Where the running fiber stands; `fibers.cpp`.
@@ -37,6 +38,13 @@ DEVICE unsigned float_to_bits(float v) {
 }
 DEVICE float fused(float a, float b, float c) { return std::fma(a, b, c); }
 DEVICE float root(float v) { return std::sqrt(v); }
+
+// Of generated kernels alone, as `nvrtc.cuh` has them.
+DEVICE float sine(float v) { return std::sin(v); }
+DEVICE float cosine(float v) { return std::cos(v); }
+DEVICE float floor_of(float v) { return std::floor(v); }
+DEVICE float logarithm_of(float v) { return std::log(v); }
+DEVICE float power_of(float x, float p) { return x < 0.0f ? NAN : std::pow(x, p); }
 
 struct alignas(16) Four {
     float x, y, z, w;

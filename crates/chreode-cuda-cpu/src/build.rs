@@ -101,7 +101,8 @@ fn remove_barrier(kernels: &mut [Source], number: usize) {
 fn kernel_files() -> Result<Vec<Source>, StandInError> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chreode-cuda/kernels");
     let mut files = read_all(&dir, &["cu", "cuh"])?;
-    files.retain(|(name, _)| name != "device.cuh");
+    // Those are the device languages of other compilers.
+    files.retain(|(name, _)| name != "device.cuh" && name != "nvrtc.cuh");
     Ok(files)
 }
 
@@ -141,6 +142,29 @@ pub(crate) fn build(variant: Variant) -> Result<PathBuf, StandInError> {
     Ok(library)
 }
 
+/// The path of a library with one kernel more, whose source is without a device language; it is built unless it is there. It uses the fibers
+/// and the list of kernels of `driver`, the library that was loaded.
+pub(crate) fn build_kernel(driver: &Path, kernel: &str, source: &str) -> Result<PathBuf, StandInError> {
+    let mut files = read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("driver"), &["h"])?;
+    let unit = format!(
+        "#include \"shim.h\"\n#include \"launch.h\"\n{source}\nstatic Registration {kernel}_registration(\"{kernel}\", &{kernel});\n"
+    );
+    files.push(("kernel.cpp".into(), unit));
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".into());
+    let driver_text = driver.to_string_lossy();
+    let mut flags: Vec<&str> = FLAGS.iter().copied().filter(|f| !f.contains("soname")).collect();
+    flags.push(&driver_text);
+    let all =
+        files.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]).chain(flags.iter().copied());
+    let print = fingerprint(all.chain([compiler.as_str()]));
+    let dir = folder().join(format!("{print:016x}"));
+    let library = dir.join("kernel.so");
+    if !library.exists() {
+        compile(&compiler, &flags, &files, &dir, &library)?;
+    }
+    Ok(library)
+}
+
 /// Compiles in a folder of this process, and puts the result in its place at once.
 fn compile(
     compiler: &str,
@@ -163,9 +187,10 @@ fn compile(
     let names = files.iter().map(|(name, _)| name.as_str());
     let units: Vec<&str> = names.filter(|n| Path::new(n).extension().is_some_and(|e| e == "cpp")).collect();
     let built = work.join("libcuda.so");
+    // Sources first: what they need is looked for in the libraries after them.
     let run = Command::new(compiler)
-        .args(flags)
         .args(&units)
+        .args(flags)
         .args(["-o", "libcuda.so"])
         .current_dir(&work)
         .output();

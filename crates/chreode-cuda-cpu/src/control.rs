@@ -2,9 +2,10 @@
 
 #![allow(unsafe_code, reason = "functions of the loaded library")]
 
-use std::sync::OnceLock;
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::build::{StandInError, Variant, build};
+use crate::build::{StandInError, Variant, build, build_kernel};
 
 /// What goes wrong, in the calls of the thread that asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,9 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct StandIn {
     library: libloading::Library,
+    path: PathBuf,
+    /// Kernels that were added, which stay as long as the process.
+    added: Mutex<Vec<libloading::Library>>,
 }
 
 impl StandIn {
@@ -46,9 +50,25 @@ impl StandIn {
         let path = build(variant)?;
         // SAFETY: the library's initialisers only register kernels; it is never unloaded, since it is kept in a static.
         match unsafe { libloading::Library::new(&path) } {
-            Ok(library) => Ok(Self { library }),
+            Ok(library) => Ok(Self { library, path, added: Mutex::default() }),
             Err(source) => Err(StandInError::DoesNotLoad { path, source }),
         }
+    }
+
+    /// Makes a kernel known that is not among the crate's, from its source without a device language, and gives a text that the driver takes for
+    /// its PTX.
+    ///
+    /// # Errors
+    /// [`StandInError`].
+    pub fn add_kernel(&self, kernel: &str, source: &str) -> Result<String, StandInError> {
+        let path = build_kernel(&self.path, kernel, source)?;
+        // One at a time: registration changes a list. What a panicking thread left is still a list.
+        let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the library's initialisers only register the kernel; it is never unloaded, since it is kept in a static.
+        let library = unsafe { libloading::Library::new(&path) }
+            .map_err(|source| StandInError::DoesNotLoad { path, source })?;
+        added.push(library);
+        Ok(format!(".version 7.8\n.visible .entry {kernel}(\n"))
     }
 
     /// Lets a fault strike this thread's calls, after `spared` calls that it could have struck.

@@ -8,6 +8,7 @@
 #define __launch_bounds__(n) __attribute__((launch_bounds(n, 1)))
 
 #define KERNEL extern "C" __global__ void __launch_bounds__(THREADS)
+#define DEVICE_MEMBER inline __device__ __attribute__((always_inline))
 #define DEVICE static inline __device__ __attribute__((always_inline))
 
 DEVICE int thread_index() { return __nvvm_read_ptx_sreg_tid_x(); }

@@ -150,41 +150,109 @@ impl Device {
             module
         } else {
             let (module_name, ptx) = MODULES[module_number];
-            // PTX holds no zero byte: it is made by a compiler.
-            let text =
-                CString::new(ptx).map_err(|_| CudaError::BadModule { module: module_name, code: 0 })?;
-            // SAFETY: the image is a text that ends with a zero, and is read during the call alone.
-            let module = unsafe { result::module::load_data(text.as_ptr().cast()) }.map_err(|e| {
-                if is_lost(e) {
-                    failed("loading kernels", e)
-                } else {
-                    CudaError::BadModule { module: module_name, code: e.0 as u32 }
-                }
-            })?;
+            let module = load(module_name, ptx)?;
             loaded.modules[module_number] = Some(module);
             module
         };
-        let missing = CudaError::MissingKernel { kernel: name };
-        let c_name = CString::new(name).map_err(|_| missing.clone())?;
-        // SAFETY: the module was loaded by this device and is unloaded with it.
-        let function = unsafe { result::module::get_function(module, c_name) }.map_err(|e| match e.0 {
-            sys::CUresult::CUDA_ERROR_NOT_FOUND => missing,
-            _ => failed("looking for a kernel", e),
-        })?;
-        let limit = self.inner.info.shared_memory;
-        if limit > SHARED_UNASKED {
-            // SAFETY: the function was found above.
-            unsafe {
-                result::function::set_function_attribute(
-                    function,
-                    sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                    limit as i32, // 227 KiB on the largest devices
-                )
-            }
-            .map_err(|e| failed("asking for shared memory", e))?;
-        }
+        let function = find(module, name, name, self.inner.info.shared_memory)?;
         loaded.functions[kernel as usize] = Some(function);
         Ok(function)
+    }
+}
+
+/// Loads PTX into the device that was entered.
+fn load(module_name: &'static str, ptx: &str) -> Result<sys::CUmodule, CudaError> {
+    let text = CString::new(ptx).map_err(|_| CudaError::BadModule { module: module_name, code: 0 })?;
+    // SAFETY: the image is a text that ends with a zero, and is read during the call alone.
+    unsafe { result::module::load_data(text.as_ptr().cast()) }.map_err(|e| {
+        if is_lost(e) {
+            failed("loading kernels", e)
+        } else {
+            CudaError::BadModule { module: module_name, code: e.0 as u32 }
+        }
+    })
+}
+
+/// A function of a module of the device that was entered, with leave to use all shared memory; `kernel` names it in messages.
+fn find(
+    module: sys::CUmodule,
+    name: &str,
+    kernel: &'static str,
+    shared_memory: usize,
+) -> Result<sys::CUfunction, CudaError> {
+    let missing = CudaError::MissingKernel { kernel };
+    let c_name = CString::new(name).map_err(|_| missing.clone())?;
+    // SAFETY: the module was loaded by this device and is unloaded with it.
+    let function = unsafe { result::module::get_function(module, c_name) }.map_err(|e| match e.0 {
+        sys::CUresult::CUDA_ERROR_NOT_FOUND => missing,
+        _ => failed("looking for a kernel", e),
+    })?;
+    if shared_memory > SHARED_UNASKED {
+        // SAFETY: the function was found above.
+        unsafe {
+            result::function::set_function_attribute(
+                function,
+                sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                shared_memory as i32, // 227 KiB on the largest devices
+            )
+        }
+        .map_err(|e| failed("asking for shared memory", e))?;
+    }
+    Ok(function)
+}
+
+/// How generated kernels are called in messages.
+const GENERATED: &str = "of a generated field";
+
+/// A kernel that is no part of this crate, in a module of its own.
+#[derive(Debug)]
+pub(crate) struct OwnKernel {
+    device: Device,
+    module: sys::CUmodule,
+    function: sys::CUfunction,
+}
+
+// SAFETY: modules and functions are handles that the driver lets any thread use.
+unsafe impl Send for OwnKernel {}
+// SAFETY: as above.
+unsafe impl Sync for OwnKernel {}
+
+impl OwnKernel {
+    /// Loads the kernel of this name from PTX.
+    pub(crate) fn load(device: &Device, name: &str, ptx: &str) -> Result<Self, CudaError> {
+        device.enter()?;
+        let module = load(GENERATED, ptx)?;
+        match find(module, name, GENERATED, device.info().shared_memory) {
+            Ok(function) => Ok(Self { device: device.clone(), module, function }),
+            Err(error) => {
+                // SAFETY: the module was loaded above and nothing of it is used.
+                let _ = unsafe { result::module::unload(module) };
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts the kernel on a stream of its device.
+    ///
+    /// # Safety
+    /// As [`Stream::launch`].
+    pub(crate) unsafe fn launch(
+        &self,
+        stream: &Stream,
+        grid: Grid,
+        arguments: &mut [*mut std::ffi::c_void],
+    ) -> Result<(), CudaError> {
+        // SAFETY: the caller's promise.
+        unsafe { stream.launch_function(self.function, GENERATED, grid, arguments) }
+    }
+}
+
+impl Drop for OwnKernel {
+    fn drop(&mut self) {
+        // Errors are left: after a lost device nothing can be given back. The driver waits for launches of the module.
+        let _ = self.device.enter();
+        // SAFETY: the module is this handle's own and is not used again.
+        let _ = unsafe { result::module::unload(self.module) };
     }
 }
 
@@ -304,11 +372,26 @@ impl Stream {
         grid: Grid,
         arguments: &mut [*mut std::ffi::c_void],
     ) -> Result<(), CudaError> {
-        let name = KERNELS[kernel as usize].0;
+        self.device().enter()?;
+        let function = self.device().function(kernel)?;
+        // SAFETY: the caller's promise.
+        unsafe { self.launch_function(function, KERNELS[kernel as usize].0, grid, arguments) }
+    }
+
+    /// Puts a function of this device on the stream.
+    ///
+    /// # Safety
+    /// As [`launch`](Self::launch).
+    unsafe fn launch_function(
+        &self,
+        function: sys::CUfunction,
+        name: &'static str,
+        grid: Grid,
+        arguments: &mut [*mut std::ffi::c_void],
+    ) -> Result<(), CudaError> {
         let most = self.device().info().shared_memory;
         crate::error::at_most("shared memory of a block in bytes", grid.shared, most)?;
         self.device().enter()?;
-        let function = self.device().function(kernel)?;
         let (x, y) = grid.blocks;
         // SAFETY: the caller's promise; function and stream are this device's.
         unsafe {

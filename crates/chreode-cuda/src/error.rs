@@ -96,6 +96,29 @@ pub enum CudaError {
         /// Number of the driver's error.
         code: u32,
     },
+    /// No library that compiles kernels at run time was found.
+    #[error(
+        "there is no NVRTC library on this machine (libnvrtc.so, nvrtc64.dll): it comes with the CUDA toolkit"
+    )]
+    NoRuntimeCompiler,
+    /// The library is there, and lacks a function.
+    #[error("the NVRTC library has no function {symbol}")]
+    RuntimeCompilerLacks {
+        /// The function that was looked for.
+        symbol: &'static str,
+    },
+    /// A generated kernel does not compile.
+    #[error("the generated kernel does not compile:\n{log}")]
+    DoesNotCompile {
+        /// What the compiler said.
+        log: String,
+    },
+    /// A kernel's name is no identifier of C.
+    #[error("`{name}` cannot name a kernel: letters, digits and underscores, no digit first")]
+    BadName {
+        /// The name.
+        name: String,
+    },
     /// Memory of one stream was given to another.
     #[error("{what} belongs to another stream")]
     OtherStream {

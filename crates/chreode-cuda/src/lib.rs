@@ -6,7 +6,8 @@
 //!   memory that knows its type, length and stream. Failures are a [`CudaError`].
 //! * **Nets**: [`Mlp`] evaluates perceptrons and pulls gradients back.
 //! * **Paths**: [`Ensemble`] runs Euler-Maruyama for a whole ensemble in one launch, and its discrete adjoint; [`brownian_increments`].
-//! * **Networks**: [`Network`] solves ensembles of polynomial equations by Tsitouras 5(4), each trajectory with its own steps.
+//! * **Networks**: [`Network`] solves ensembles of polynomial equations by Tsitouras 5(4), stiff ones by `Rodas5P`, each trajectory with its own
+//!   steps. [`GeneratedEnsemble`] does for any field in CUDA C ([`GeneratedSource`]), compiled by NVRTC where it is there.
 //! * **Clouds**: [`energy_rows`], [`softmin_rows`], [`transport_rows`], [`weighted_potential`], [`nearest`].
 //! * **Optimisers**: [`adam`], [`rmsprop`].
 //!
@@ -18,6 +19,7 @@ mod device;
 mod driver;
 mod error;
 mod kernels;
+mod nvrtc;
 mod ops;
 
 pub use buffer::{Buffer, Element};
@@ -25,7 +27,8 @@ pub use device::{Device, DeviceInfo, Stream};
 pub use driver::probe;
 pub use error::CudaError;
 pub use ops::{
-    Activation, Adam, Cells, Ensemble, EnsembleShape, GrowthShape, Mlp, NetShape, Network, RmsProp, Steps,
-    Term, TrajectoryEnd, TransportCost, Tsit5Options, adam, brownian_increments, energy_rows, nearest,
-    philox_words, rmsprop, softmin_rows, transport_rows, weighted_potential,
+    Activation, Adam, AdaptiveOptions, Cells, Ensemble, EnsembleShape, GeneratedEnsemble, GeneratedSource,
+    GrowthShape, Mlp, NetShape, Network, RmsProp, Steps, Term, TrajectoryEnd, TransportCost, adam,
+    brownian_increments, energy_rows, nearest, philox_words, rmsprop, softmin_rows, transport_rows,
+    weighted_potential,
 };

@@ -80,6 +80,28 @@ pub enum TrainError {
         /// What happened.
         source: AdjointError,
     },
+    /// A path that a device simulated left the numbers.
+    #[error(
+        "step {step}: path from cell {cell} of time {start} failed ({source}); try a smaller `dt` or `learning_rate`"
+    )]
+    DevicePath {
+        /// Training step, from zero.
+        step: u64,
+        /// Time at which the path starts.
+        start: f64,
+        /// Row of the start cell in its snapshot.
+        cell: usize,
+        /// What happened.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The device on which paths are simulated failed.
+    #[error("step {step}: the device failed: {source}")]
+    Device {
+        /// Training step, from zero.
+        step: u64,
+        /// What happened.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Simulation or its gradient failed, but not for one path.
     #[error("step {step}: {source}")]
     Simulation {

@@ -8,7 +8,7 @@
 //! * **Couplings and matching**: [`Coupling`] of neighbouring times by unbalanced entropic transport;
 //!   [`MatchingConfig`] learns from bridges between coupled cells, without simulation.
 //! * **Engine**: [`CpuEngine`] simulates many paths and pulls a loss's gradient back to the parameters; with the feature `cuda`,
-//!   `CudaEngine` does on a device.
+//!   `CudaEngine` does on a device; [`Trainer::place`] chooses by a [`DeviceChoice`].
 //! * **Trainer**: [`Trainer`] fits a [`Model`] to [`Snapshots`], with hold-out, early stopping and states that
 //!   resume to the bit; [`Observer`] hears of it.
 //! * **Measured series**: [`fit_series`] learns a field from few trajectories by gradient matching, then multiple shooting;
@@ -33,7 +33,7 @@ mod trainer;
 
 pub use coupling::{Coupling, CouplingConfig};
 pub use data::Snapshots;
-pub use engine::{CpuEngine, EngineError, Segment};
+pub use engine::{CpuEngine, DeviceChoice, EngineError, PlaceError, Placement, Segment};
 #[cfg(feature = "cuda")]
 pub use engine::{CudaEngine, CudaEngineError};
 pub use error::{CheckpointError, TrainError};

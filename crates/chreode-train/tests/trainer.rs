@@ -39,8 +39,8 @@ fn trainer(
 /// Everything but the seconds.
 fn outcome<S, G>(t: &Trainer<f32, S, G>) -> (u64, Vec<f32>, Vec<f32>)
 where
-    S: chreode_core::DiffusionVjp<f32> + Clone + Send + Sync,
-    G: chreode_core::GrowthVjp<f32> + Clone + Send + Sync,
+    S: chreode_core::DiffusionVjp<f32> + Clone + Send + Sync + 'static,
+    G: chreode_core::GrowthVjp<f32> + Clone + Send + Sync + 'static,
 {
     (t.steps_done(), t.params().to_vec(), t.best_params().to_vec())
 }

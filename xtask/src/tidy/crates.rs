@@ -114,6 +114,7 @@ const TESTS_MAY_USE: &[(&str, &str)] = &[
     ("chreode-cuda-cpu", "chreode-cuda"),
     ("chreode-cuda-cpu", "chreode-solve"),
     ("chreode-cuda-cpu", "chreode-model"),
+    ("chreode-cuda-cpu", "chreode-autodiff"),
     ("chreode-cuda-cpu", "chreode-adjoint"),
     ("chreode-cuda-cpu", "chreode-train"),
 ];

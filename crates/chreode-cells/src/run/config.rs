@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chreode_model::ModelConfig;
-use chreode_train::TrainConfig;
+use chreode_train::{DeviceChoice, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use super::error::read_error;
@@ -19,6 +19,9 @@ pub struct RunConfig {
     pub format: u32,
     /// Version of chreode that began the run.
     pub chreode: String,
+    /// Where its paths are simulated; a resumed run may be told otherwise.
+    #[serde(default)]
+    pub device: DeviceChoice,
     /// The data.
     pub data: DataConfig,
     /// Form and sizes of the model.

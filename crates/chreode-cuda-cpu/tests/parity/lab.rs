@@ -9,7 +9,7 @@ const CHOICE: &str = "CHREODE_CUDA";
 /// A stream, and the stand-in if it is one.
 pub(crate) struct Lab {
     pub(crate) stream: Stream,
-    stand_in: Option<&'static StandIn>,
+    pub(crate) stand_in: Option<&'static StandIn>,
 }
 
 /// The stand-in; none, with a line that says why, if it cannot be built or a GPU was asked for.

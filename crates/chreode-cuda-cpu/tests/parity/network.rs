@@ -2,14 +2,15 @@
 
 use crate::lab::{lab, numbers};
 use chreode_core::{Dynamics, Number};
-use chreode_cuda::{CudaError, Network, Term, TrajectoryEnd, Tsit5Options};
+use chreode_cuda::{AdaptiveOptions, CudaError, Network, Term, TrajectoryEnd};
 use chreode_solve::{PerTrajectory, SolveOptions, solve_lanes};
 use proptest::prelude::*;
 
 /// The terms as a model of the processor.
-struct Twin {
-    d: usize,
-    terms: Vec<Term>,
+#[derive(Clone)]
+pub(crate) struct Twin {
+    pub(crate) d: usize,
+    pub(crate) terms: Vec<Term>,
 }
 
 impl Dynamics for Twin {
@@ -31,11 +32,11 @@ impl Dynamics for Twin {
     }
 }
 
-fn term(factors: &[usize], effects: &[(usize, f32)]) -> Term {
+pub(crate) fn term(factors: &[usize], effects: &[(usize, f32)]) -> Term {
     Term { factors: factors.to_vec(), effects: effects.to_vec() }
 }
 
-const OPTIONS: Tsit5Options = Tsit5Options { rtol: 1e-4, atol: 1e-6, max_steps: 10_000 };
+const OPTIONS: AdaptiveOptions = AdaptiveOptions { rtol: 1e-4, atol: 1e-6, max_steps: 10_000 };
 
 /// Ends, saved states and steps of both; `p` is `[n, terms]`.
 fn compare(d: usize, terms: &[Term], p: &[f32], start: &[f32], times: &[f64], tolerance: f64) {
@@ -106,7 +107,7 @@ fn lorenz() {
     compare(3, &terms, &p, &start, &[-0.5, -0.3, 0.1], 2e-2);
 }
 
-fn networks() -> impl Strategy<Value = (usize, Vec<Term>)> {
+pub(crate) fn networks() -> impl Strategy<Value = (usize, Vec<Term>)> {
     (1_usize..6).prop_flat_map(|d| {
         let terms =
             prop::collection::vec((prop::collection::vec(0..d, 0..3), 0..d), 1..6).prop_map(move |all| {
@@ -151,7 +152,7 @@ fn trajectories_end_for_themselves() {
     assert_eq!(ends[2], TrajectoryEnd::NonFiniteStart);
     assert!((saved[0] - 0.25 / (1.0 - 0.0625)).abs() < 1e-4 && (saved[1] - 4.0).abs() < 1e-3);
     assert!((saved[3] - 1.0 / 3.0).abs() < 1e-4 && saved[4] == 0.0 && saved[2] == 0.0);
-    let (ends, _) = run(Tsit5Options { max_steps: 2, ..OPTIONS });
+    let (ends, _) = run(AdaptiveOptions { max_steps: 2, ..OPTIONS });
     assert_eq!(ends[..2], [TrajectoryEnd::TooManySteps; 2]);
 
     assert!(matches!(

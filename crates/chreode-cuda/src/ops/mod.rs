@@ -1,9 +1,10 @@
 //! Safe operations: each checks lengths and sizes, and then launches kernels.
 //!
-//! `net` and `tile`: what the nets' kernels are told; `mlp`, `ensemble`, `network`: nets, paths, ordinary equations; `clouds`, `optimiser`, `noise`: one call each.
+//! `net` and `tile`: what the nets' kernels are told; `mlp`, `ensemble`, `network`: nets, paths, ordinary equations, `generated` of any field; `clouds`, `optimiser`, `noise`: one call each.
 
 mod clouds;
 mod ensemble;
+mod generated;
 mod gradient;
 mod mlp;
 mod net;
@@ -16,8 +17,9 @@ pub use clouds::{
     Cells, TransportCost, energy_rows, nearest, softmin_rows, transport_rows, weighted_potential,
 };
 pub use ensemble::{Ensemble, EnsembleShape, GrowthShape, Steps};
+pub use generated::{GeneratedEnsemble, GeneratedSource};
 pub use mlp::Mlp;
 pub use net::{Activation, NetShape};
-pub use network::{Network, Term, TrajectoryEnd, Tsit5Options};
+pub use network::{AdaptiveOptions, Network, Term, TrajectoryEnd};
 pub use noise::{brownian_increments, philox_words};
 pub use optimiser::{Adam, RmsProp, adam, rmsprop};

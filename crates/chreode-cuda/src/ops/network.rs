@@ -1,6 +1,7 @@
 //! Ensembles of small networks, each trajectory with its own steps.
 //!
-//! References: [Tsi11] Tsitouras (2011), Comput. Math. Appl. 62, 770-775; [HNW93] section II.4.
+//! References: [Tsi11] Tsitouras (2011), Comput. Math. Appl. 62, 770-775; [Ste23] Steinebach (2023), BIT Numer. Math. 63, 27; [HNW93]
+//! section II.4.
 
 #![allow(unsafe_code, reason = "launches, whose lengths are checked here")]
 
@@ -8,11 +9,13 @@ use crate::CudaError;
 use crate::buffer::Buffer;
 use crate::device::{Grid, Stream};
 use crate::error::{at_most, check_len, int};
-use crate::kernels::{THREADS, tsit5_ensemble};
+use crate::kernels::{THREADS, rosenbrock_ensemble, tsit5_ensemble};
 
 const FLOAT: usize = size_of::<f32>();
 /// Vectors of a trajectory: seven stages, the state, and that of the stage.
 const SLOTS: usize = 9;
+/// Of a stiff one: eight stages, the state, that of the stage, row exchanges.
+const STIFF_SLOTS: usize = 11;
 
 /// A term of a polynomial field: its parameter times the product of its factors, added to some coordinates.
 ///
@@ -25,9 +28,9 @@ pub struct Term {
     pub effects: Vec<(usize, f32)>,
 }
 
-/// How precise, and how long.
+/// How precise, and how long, where each trajectory has its own steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Tsit5Options {
+pub struct AdaptiveOptions {
     /// Relative tolerance; below 1e-6 the states' f32 has no digits for it.
     pub rtol: f32,
     /// Absolute tolerance, above zero.
@@ -112,28 +115,19 @@ impl Network {
     /// [`CudaError::Shape`] for other lengths, or for times that do not ascend; [`CudaError::OtherStream`]; the launch's.
     pub fn solve(
         &self,
-        options: Tsit5Options,
+        options: AdaptiveOptions,
         p: &Buffer<f32>,
         start: &Buffer<f32>,
         times: &[f64],
         saved: &mut Buffer<f32>,
     ) -> Result<Vec<TrajectoryEnd>, CudaError> {
-        let n = start.len() / self.d;
-        check_len("start states", start.len(), n * self.d)?;
-        let each = p.len() != self.terms;
-        if each {
-            check_len("parameters (of all trajectories, or of each)", p.len(), n * self.terms)?;
-        }
-        check_len("times (at least)", times.len().min(1), 1)?;
-        let ascending = times.windows(2).filter(|w| w[0] < w[1]).count();
-        check_len("times that ascend", ascending, times.len() - 1)?;
-        check_len("saved states", saved.len(), ascending * n * self.d)?;
+        let Run { n, saves, each } = Run::check(self.d, self.terms, p, start, times, saved)?;
         if n == 0 {
             return Ok(Vec::new());
         }
         let times = self.stream.upload(times)?;
         let (mut steps, mut status) = (self.stream.zeros(2 * n)?, self.stream.zeros(n)?);
-        let blocks = (int("trajectories", n)? as u32).div_ceil(THREADS as u32);
+        let blocks = (n as u32).div_ceil(THREADS as u32);
         let grid = Grid { blocks: (blocks, 1), shared: FLOAT * SLOTS * THREADS * self.d };
         // SAFETY: all lengths are checked above; terms name coordinates below `d`, checked in `new`.
         unsafe {
@@ -143,8 +137,8 @@ impl Network {
                 self.d as i32,
                 n as i32,
                 int("terms", self.terms)?,
-                int("times", ascending)?,
-                i32::from(each),
+                saves,
+                each,
                 int("steps", options.max_steps)?,
                 options.rtol,
                 options.atol,
@@ -161,13 +155,129 @@ impl Network {
                 &mut status,
             )?;
         }
-        let (steps, status) = (steps.to_vec()?, status.to_vec()?);
-        let end = |row: usize, status: i32| match status {
-            0 => TrajectoryEnd::Done { accepted: steps[row] as usize, rejected: steps[n + row] as usize },
-            1 => TrajectoryEnd::TooManySteps,
-            2 => TrajectoryEnd::StepTooSmall,
-            _ => TrajectoryEnd::NonFiniteStart,
-        };
-        Ok(status.iter().enumerate().map(|(row, &s)| end(row, s)).collect())
+        ends(&steps, &status)
     }
+
+    /// As [`solve`](Self::solve), of a stiff network: by `Rodas5P` with the field's exact Jacobian, one linear system of `d` unknowns a stage and
+    /// trajectory. States are f32: relative tolerances below 1e-5 have no digits.
+    ///
+    /// # Errors
+    /// As [`solve`](Self::solve); [`CudaError::TooLarge`] for more coordinates than fit the shared memory (20 on an H100).
+    pub fn solve_stiff(
+        &self,
+        options: AdaptiveOptions,
+        p: &Buffer<f32>,
+        start: &Buffer<f32>,
+        times: &[f64],
+        saved: &mut Buffer<f32>,
+    ) -> Result<Vec<TrajectoryEnd>, CudaError> {
+        let d = self.d;
+        let Run { n, saves, each } = Run::check(d, self.terms, p, start, times, saved)?;
+        let Room { blocks, outside, shared, matrices } = Room::of(&self.stream, d, n, STIFF_SLOTS)?;
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let mut matrices = self.stream.zeros(matrices)?;
+        let times = self.stream.upload(times)?;
+        let (mut steps, mut status) = (self.stream.zeros(2 * n)?, self.stream.zeros(n)?);
+        // SAFETY: all lengths are checked above, the systems have room; terms name coordinates below `d`, checked in `new`.
+        unsafe {
+            rosenbrock_ensemble(
+                &self.stream,
+                Grid { blocks: (blocks, 1), shared },
+                d as i32,
+                n as i32,
+                int("terms", self.terms)?,
+                saves,
+                each,
+                i32::from(outside),
+                int("steps", options.max_steps)?,
+                options.rtol,
+                options.atol,
+                &self.factor_starts,
+                &self.factors,
+                &self.effect_starts,
+                &self.effect_rows,
+                &self.effects,
+                p,
+                start,
+                &times,
+                &mut matrices,
+                saved,
+                &mut steps,
+                &mut status,
+            )?;
+        }
+        ends(&steps, &status)
+    }
+}
+
+/// A run whose lengths fit: trajectories, save times, and whether each has its own parameters.
+pub(super) struct Run {
+    pub(super) n: usize,
+    pub(super) saves: i32,
+    pub(super) each: i32,
+}
+
+impl Run {
+    pub(super) fn check(
+        d: usize,
+        n_params: usize,
+        p: &Buffer<f32>,
+        start: &Buffer<f32>,
+        times: &[f64],
+        saved: &Buffer<f32>,
+    ) -> Result<Self, CudaError> {
+        let n = start.len() / d;
+        check_len("start states", start.len(), n * d)?;
+        let each = p.len() != n_params;
+        if each {
+            check_len("parameters (of all trajectories, or of each)", p.len(), n * n_params)?;
+        }
+        check_len("times (at least)", times.len().min(1), 1)?;
+        let ascending = times.windows(2).filter(|w| w[0] < w[1]).count();
+        check_len("times that ascend", ascending, times.len() - 1)?;
+        check_len("saved states", saved.len(), ascending * n * d)?;
+        int("trajectories", n)?;
+        Ok(Self { n, saves: int("times", ascending)?, each: i32::from(each) })
+    }
+}
+
+/// Where the vectors and linear systems of stiff trajectories are.
+pub(super) struct Room {
+    pub(super) blocks: u32,
+    /// Whether the systems do not fit the shared memory beside the vectors.
+    pub(super) outside: bool,
+    /// Bytes of shared memory of a block.
+    pub(super) shared: usize,
+    /// Numbers of the systems outside of it.
+    pub(super) matrices: usize,
+}
+
+impl Room {
+    pub(super) fn of(stream: &Stream, d: usize, n: usize, slots: usize) -> Result<Self, CudaError> {
+        let room = stream.device().info().shared_memory / (FLOAT * THREADS);
+        at_most("coordinates of a stiff network", d, room / slots)?;
+        let outside = (slots + d) * d > room;
+        let threads = n.div_ceil(THREADS) * THREADS;
+        Ok(Self {
+            blocks: int("trajectories", n)? as u32 / THREADS as u32 + u32::from(!n.is_multiple_of(THREADS)),
+            outside,
+            shared: FLOAT * THREADS * d * if outside { slots } else { slots + d },
+            matrices: if outside { threads * d * d } else { 0 },
+        })
+    }
+}
+
+/// What became of the trajectories, from the kernels' `steps`, `[2, n]`, and `status`, `[n]`.
+pub(super) fn ends(steps: &Buffer<i32>, status: &Buffer<i32>) -> Result<Vec<TrajectoryEnd>, CudaError> {
+    let (steps, status) = (steps.to_vec()?, status.to_vec()?);
+    let n = status.len();
+    let end = |row: usize, status: i32| match status {
+        0 => TrajectoryEnd::Done { accepted: steps[row] as usize, rejected: steps[n + row] as usize },
+        1 => TrajectoryEnd::TooManySteps,
+        2 => TrajectoryEnd::StepTooSmall,
+        _ => TrajectoryEnd::NonFiniteStart,
+    };
+    Ok(status.iter().enumerate().map(|(row, &s)| end(row, s)).collect())
 }

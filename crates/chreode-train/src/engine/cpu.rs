@@ -5,6 +5,7 @@
 //! model and its own gradient, and the groups' gradients are added in order: the same bits for any number of
 //! threads.
 
+use super::{Engine, Failure};
 use crate::Model;
 use chreode_adjoint::{AdjointError, SdeAdjoint};
 use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, Real};
@@ -240,6 +241,44 @@ where
     /// The first error in the order of the tiles.
     fn first_error(&mut self) -> Result<(), EngineError> {
         self.groups.iter_mut().try_for_each(|group| std::mem::replace(&mut group.result, Ok(())))
+    }
+}
+
+impl<T, S, G> Engine<T> for CpuEngine<T, S, G>
+where
+    T: Real,
+    S: DiffusionVjp<T> + Clone + Send + Sync,
+    G: GrowthVjp<T> + Clone + Send + Sync,
+{
+    fn simulate(
+        &mut self,
+        p: &[T],
+        seed: u64,
+        first_trajectory: &[u64],
+        starts: &[Vec<T>],
+    ) -> Result<(), Failure> {
+        Ok(self.simulate(p, &BrownianIncrements::new(seed), first_trajectory, starts)?)
+    }
+
+    fn states(&self, segment: usize, i: usize) -> &[T] {
+        self.states(segment, i)
+    }
+
+    fn log_weights(&self, segment: usize, i: usize) -> &[T] {
+        self.log_weights(segment, i)
+    }
+
+    fn pull_back(
+        &mut self,
+        p: &[T],
+        seed: u64,
+        first_trajectory: &[u64],
+        state_bar: &[Vec<Vec<T>>],
+        log_weight_bar: &[Vec<Vec<T>>],
+        p_bar: &mut [T],
+    ) -> Result<(), Failure> {
+        let noise = BrownianIncrements::new(seed);
+        Ok(self.pull_back(p, &noise, first_trajectory, state_bar, log_weight_bar, p_bar)?)
     }
 }
 

@@ -9,7 +9,7 @@ use chreode_cuda::{
 use chreode_model::{DiffusionConfig, DriftKind, NeuralSde};
 use chreode_solve::TimeGrid;
 
-use super::Segment;
+use super::{Engine, Failure, Segment};
 
 /// Why a device could not do what the processor can.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -82,12 +82,41 @@ impl CudaEngine {
         model: &NeuralSde<f32>,
         segments: Vec<Segment>,
     ) -> Result<Self, CudaEngineError> {
+        Self::with(device, model, segments, true)
+    }
+
+    /// An engine that simulates alone, and keeps nothing for gradients: [`pull_back`](Self::pull_back) is an error.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn without_gradients(
+        device: &Device,
+        model: &NeuralSde<f32>,
+        segments: Vec<Segment>,
+    ) -> Result<Self, CudaEngineError> {
+        Self::with(device, model, segments, false)
+    }
+
+    /// Whether there are kernels for all of the model; needs no device.
+    ///
+    /// # Errors
+    /// [`CudaEngineError::Unsupported`].
+    pub fn check(model: &NeuralSde<f32>) -> Result<(), CudaEngineError> {
+        ensemble_shape(model).map(drop)
+    }
+
+    fn with(
+        device: &Device,
+        model: &NeuralSde<f32>,
+        segments: Vec<Segment>,
+        gradients: bool,
+    ) -> Result<Self, CudaEngineError> {
         let shape = ensemble_shape(model)?;
         let (d, stream) = (shape.dim(), device.stream()?);
         let mut paths = Vec::with_capacity(segments.len());
         for (i, segment) in segments.iter().enumerate() {
             let at = |source| CudaEngineError::Segment { segment: i, source };
-            paths.push(Paths::new(&stream, &shape, segment).map_err(at)?);
+            paths.push(Paths::new(&stream, &shape, segment, gradients).map_err(at)?);
         }
         Ok(Self {
             d,
@@ -183,11 +212,59 @@ impl CudaEngine {
     }
 }
 
+impl Engine<f32> for CudaEngine {
+    fn simulate(
+        &mut self,
+        p: &[f32],
+        seed: u64,
+        first_trajectory: &[u64],
+        starts: &[Vec<f32>],
+    ) -> Result<(), Failure> {
+        Ok(self.simulate(p, seed, first_trajectory, starts)?)
+    }
+
+    fn states(&self, segment: usize, i: usize) -> &[f32] {
+        self.states(segment, i)
+    }
+
+    fn log_weights(&self, segment: usize, i: usize) -> &[f32] {
+        self.log_weights(segment, i)
+    }
+
+    fn pull_back(
+        &mut self,
+        _p: &[f32],
+        _seed: u64,
+        _first_trajectory: &[u64],
+        state_bar: &[Vec<Vec<f32>>],
+        log_weight_bar: &[Vec<Vec<f32>>],
+        p_bar: &mut [f32],
+    ) -> Result<(), Failure> {
+        Ok(self.pull_back(state_bar, log_weight_bar, p_bar)?)
+    }
+}
+
+impl From<CudaEngineError> for Failure {
+    fn from(error: CudaEngineError) -> Self {
+        match error {
+            CudaEngineError::Segment { segment, source: source @ CudaError::NonFinite { row, .. } } => {
+                Self::DevicePath { segment, row, source: source.into() }
+            }
+            other => Self::Device(other.into()),
+        }
+    }
+}
+
 impl Paths {
-    fn new(stream: &Stream, shape: &EnsembleShape, segment: &Segment) -> Result<Self, CudaError> {
+    fn new(
+        stream: &Stream,
+        shape: &EnsembleShape,
+        segment: &Segment,
+        gradients: bool,
+    ) -> Result<Self, CudaError> {
         let (d, rows, seen) = (shape.dim(), segment.rows, segment.grid.observe().len());
         Ok(Self {
-            ensemble: Ensemble::new(stream, shape.clone(), &steps(&segment.grid), rows, true, None)?,
+            ensemble: Ensemble::new(stream, shape.clone(), &steps(&segment.grid), rows, gradients, None)?,
             start: stream.zeros(rows * d)?,
             start_bar: stream.zeros(rows * d)?,
             state_bar: stream.zeros(seen * rows * d)?,

@@ -6,7 +6,7 @@ use super::observer::{Evaluation, Observer, Outcome, StepReport, StopReason, Ter
 use super::plan::{PlannedSegment, plan, training_times};
 use super::state::{Best, Identity, Numbers, State};
 use crate::data::{Fnv, Snapshots};
-use crate::engine::{CpuEngine, EngineError, Segment};
+use crate::engine::{CpuEngine, Engine, Failure, Segment};
 use crate::matching::{Bridges, Descendants, Regression};
 use crate::optim::{Optimiser, ParamAverage, clip_global_norm};
 use crate::split::Split;
@@ -20,9 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Everything that one pass of simulation and losses needs; training and hold-out have one each.
-#[derive(Debug, Clone)]
-struct Pass<T, S, G> {
-    engine: CpuEngine<T, S, G>,
+pub(super) struct Pass<T> {
+    pub(super) engine: Box<dyn Engine<T>>,
     batch: Batch<T>,
     first_trajectory: Vec<u64>,
     state_bar: Vec<Vec<Vec<T>>>,
@@ -31,11 +30,17 @@ struct Pass<T, S, G> {
     terms: Vec<TermReport>,
 }
 
+impl<T> std::fmt::Debug for Pass<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pass").field("terms", &self.terms).finish_non_exhaustive() // an engine is an unnamed type
+    }
+}
+
 /// Trains a model on snapshots. See [`TrainConfig`] for what can be chosen.
 ///
 /// A run is a function of data, model, first parameters and settings: the same bits for any number of threads,
-/// and whether or not it was interrupted and restored.
-#[derive(Debug, Clone)]
+/// and whether or not it was interrupted and restored. Paths are simulated on the processor unless [`place`](Self::place) says otherwise.
+#[derive(Debug)]
 pub struct Trainer<T, S, G = NoGrowth> {
     config: TrainConfig,
     data: Snapshots<T>,
@@ -43,12 +48,12 @@ pub struct Trainer<T, S, G = NoGrowth> {
     plan: Vec<PlannedSegment>,
     left_out: Vec<usize>,
     inverse_scale: Vec<T>,
-    model: Model<S, G>,
+    pub(super) model: Model<S, G>,
     loss: CloudLoss<T>,
-    train: Pass<T, S, G>,
+    pub(super) train: Pass<T>,
     matching: Option<(Bridges<T>, Regression<T, S, G>)>,
     descendants: Option<Descendants<T>>,
-    hold_out: Option<Pass<T, S, G>>,
+    pub(super) hold_out: Option<Pass<T>>,
     params: Vec<T>,
     gradient: Vec<T>,
     average: Option<ParamAverage<T>>,
@@ -64,8 +69,8 @@ pub struct Trainer<T, S, G = NoGrowth> {
 impl<T, S, G> Trainer<T, S, G>
 where
     T: Real,
-    S: DiffusionVjp<T> + Clone + Send + Sync,
-    G: GrowthVjp<T> + Clone + Send + Sync,
+    S: DiffusionVjp<T> + Clone + Send + Sync + 'static,
+    G: GrowthVjp<T> + Clone + Send + Sync + 'static,
 {
     /// A trainer at step zero with these first parameters.
     ///
@@ -120,12 +125,12 @@ where
             None => None,
         };
         let d = data.dim;
-        let pass = |rows: &[Vec<u32>], paths: usize| -> Pass<T, S, G> {
+        let pass = |rows: &[Vec<u32>], paths: usize| -> Pass<T> {
             let segments =
                 plan.iter().map(|s| Segment { grid: s.grid.clone(), rows: paths }).collect::<Vec<_>>();
             let each = |len: usize| plan.iter().map(|s| vec![vec![T::ZERO; len]; s.targets.len()]).collect();
             Pass {
-                engine: CpuEngine::new(&model, segments),
+                engine: Box::new(CpuEngine::new(&model, segments)),
                 batch: Batch::new(&plan, rows, paths, d, config.growth),
                 first_trajectory: vec![0; plan.len()],
                 state_bar: each(paths * d),
@@ -178,6 +183,25 @@ where
         })
     }
 
+    /// What a pass simulates.
+    pub(super) fn segments(&self, pass: &Pass<T>) -> Vec<Segment> {
+        let rows = |s: usize| pass.batch.segments[s].start_rows.len();
+        self.plan
+            .iter()
+            .enumerate()
+            .map(|(s, planned)| Segment { grid: planned.grid.clone(), rows: rows(s) })
+            .collect()
+    }
+
+    /// Simulates on the processor from now on.
+    pub(super) fn move_to_processor(&mut self) {
+        self.train.engine = Box::new(CpuEngine::new(&self.model, self.segments(&self.train)));
+        let engine = self.hold_out.as_ref().map(|pass| CpuEngine::new(&self.model, self.segments(pass)));
+        if let (Some(pass), Some(engine)) = (&mut self.hold_out, engine) {
+            pass.engine = Box::new(engine);
+        }
+    }
+
     /// One update: draw cells, simulate, compare, pull back, move the parameters.
     ///
     /// # Errors
@@ -212,7 +236,7 @@ where
         }
         let pairs = self.descendants.as_ref();
         pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, pairs, &mut rng);
-        let noise = BrownianIncrements::new(sub_seed(self.config.seed, "training noise"));
+        let noise = sub_seed(self.config.seed, "training noise");
         let base = self.step << 32; // every step has its own trajectories
         for (s, first) in pass.first_trajectory.iter_mut().enumerate() {
             *first = base + (s * self.config.batch) as u64;
@@ -228,7 +252,7 @@ where
         pass.engine
             .pull_back(
                 &self.params,
-                &noise,
+                noise,
                 &pass.first_trajectory,
                 &pass.state_bar,
                 &pass.log_weight_bar,
@@ -277,7 +301,7 @@ where
         let Some(pass) = &mut self.hold_out else { return Ok(None) };
         let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.seed, "hold-out cells"));
         pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, None, &mut rng);
-        let noise = BrownianIncrements::new(sub_seed(self.config.seed, "hold-out noise"));
+        let noise = sub_seed(self.config.seed, "hold-out noise");
         for (s, first) in pass.first_trajectory.iter_mut().enumerate() {
             *first = (s * self.config.evaluate_cells) as u64;
         }
@@ -513,20 +537,16 @@ struct Context<'a, T> {
 impl<T: Real> Context<'_, T> {
     /// Simulates the batch and sums the losses. For a `gradient` it also sets that to states and log-weights, and adds how far paths
     /// are from the descendants of their start cells, if there are couplings.
-    fn losses<S, G>(
+    fn losses(
         &self,
-        pass: &mut Pass<T, S, G>,
+        pass: &mut Pass<T>,
         loss: &mut CloudLoss<T>,
         params: &[T],
-        noise: BrownianIncrements,
+        noise: u64,
         gradient: Option<Option<&Descendants<T>>>,
-    ) -> Result<f64, TrainError>
-    where
-        S: DiffusionVjp<T> + Clone + Send + Sync,
-        G: GrowthVjp<T> + Clone + Send + Sync,
-    {
+    ) -> Result<f64, TrainError> {
         pass.engine
-            .simulate(params, &noise, &pass.first_trajectory, &pass.batch.starts)
+            .simulate(params, noise, &pass.first_trajectory, &pass.batch.starts)
             .map_err(|e| self.path_error(&pass.batch, e))?;
         pass.terms.clear();
         let mut sum = 0.0;
@@ -598,15 +618,27 @@ impl<T: Real> Context<'_, T> {
     }
 
     /// Names the cell from which a failed path started.
-    fn path_error(&self, batch: &Batch<T>, e: EngineError) -> TrainError {
-        match e.row {
-            Some(row) => TrainError::Path {
-                step: self.step,
-                start: self.data.times[self.plan[e.segment].start],
-                cell: batch.segments[e.segment].start_rows[row] as usize,
-                source: e.source,
+    fn path_error(&self, batch: &Batch<T>, failure: Failure) -> TrainError {
+        let step = self.step;
+        let origin = |segment: usize, row: usize| {
+            let start = self.data.times[self.plan[segment].start];
+            (start, batch.segments[segment].start_rows[row] as usize)
+        };
+        match failure {
+            Failure::Processor(e) => match e.row {
+                Some(row) => {
+                    let (start, cell) = origin(e.segment, row);
+                    TrainError::Path { step, start, cell, source: e.source }
+                }
+                None => TrainError::Simulation { step, source: e.source },
             },
-            None => TrainError::Simulation { step: self.step, source: e.source },
+            #[cfg(feature = "cuda")]
+            Failure::DevicePath { segment, row, source } => {
+                let (start, cell) = origin(segment, row);
+                TrainError::DevicePath { step, start, cell, source }
+            }
+            #[cfg(feature = "cuda")]
+            Failure::Device(source) => TrainError::Device { step, source },
         }
     }
 }
