@@ -47,9 +47,10 @@ for part in $parts; do
     times) within 120 ours.csv "$here/gpu_times" ;;
     peers) within 240 peers.csv "$python" "$here/peers.py" ;;
     profile)
-        within 90 profile.txt ncu --clock-control none --set full --kernel-name-base function \
-            -k 'regex:em_forward|em_backward|layer_gradient|softmin_rows|transport_rows' --launch-skip 0 --launch-count 8 \
-            "$here/gpu_times" --once training-step
+        for kernel in em_forward em_backward layer_gradient softmin_rows transport_rows; do
+            within 40 profile.txt ncu --clock-control none --set full --kernel-name-base function -k "$kernel" --launch-count 1 \
+                "$here/gpu_times" --once training-step
+        done
         ;;
     esac
     echo "$part: $(($(date +%s) - begun)) s" >>"$out/device.txt"

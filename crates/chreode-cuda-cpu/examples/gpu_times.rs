@@ -9,8 +9,8 @@ use std::error::Error;
 use std::time::Instant;
 
 use chreode_cuda::{
-    Activation, Adam, Buffer, Device, Ensemble, EnsembleShape, Mlp, NetShape, Network, Steps, Stream, Term,
-    TransportCost, TrajectoryEnd, Tsit5Options, adam, nearest, softmin_rows, transport_rows,
+    Activation, Adam, Buffer, Device, Ensemble, EnsembleShape, Mlp, NetShape, Network, Precision, Steps,
+    Stream, Term, TrajectoryEnd, TransportCost, Tsit5Options, adam, nearest, softmin_rows, transport_rows,
     weighted_potential,
 };
 
@@ -18,6 +18,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const DIM: usize = 50;
 const WIDTH: usize = 512;
+const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Tf32];
 const BLUR: f64 = 0.05;
 
 /// Numbers of a stream, even in -1..1; `peers.py` has the same.
@@ -71,7 +72,15 @@ fn shape(two: bool) -> (EnsembleShape, Vec<f32>) {
 
 /// Steps of 0.1, with an observation after half of them and at the end.
 fn steps(count: usize) -> Steps {
-    let observed = |k| if k == count { Some(1) } else if k == count / 2 { Some(0) } else { None };
+    let observed = |k| {
+        if k == count {
+            Some(1)
+        } else if k == count / 2 {
+            Some(0)
+        } else {
+            None
+        }
+    };
     Steps { h: vec![0.1; count], observed: (1..=count).map(observed).collect() }
 }
 
@@ -90,7 +99,13 @@ impl Bench {
     }
 
     /// Runs the case `times` times and tells of it.
-    fn measure(&self, case: &str, times: usize, mut f: impl FnMut() -> Outcome<f64>) -> Outcome<()> {
+    fn measure(
+        &self,
+        case: &str,
+        precision: Precision,
+        times: usize,
+        mut f: impl FnMut() -> Outcome<f64>,
+    ) -> Outcome<()> {
         let mut number = f()?;
         self.stream.synchronize()?;
         let mut took = Vec::new();
@@ -102,7 +117,11 @@ impl Bench {
         }
         took.sort_by(f64::total_cmp);
         if let (Some(least), Some(most)) = (took.first(), took.last()) {
-            println!("{case},chreode,{:.4},{:.4},{number:.6}", took[took.len() / 2], most - least);
+            let who = match precision {
+                Precision::F32 => "chreode",
+                Precision::Tf32 => "chreode TF32",
+            };
+            println!("{case},{who},{:.4},{:.4},{number:.6}", took[took.len() / 2], most - least);
         }
         Ok(())
     }
@@ -119,7 +138,11 @@ impl Bench {
         let mut mlp = Mlp::new(&self.stream, net(0), n)?;
         let (p, x) = (self.stream.upload(&weights(40))?, self.stream.upload(&cloud(0, n))?);
         let mut y = self.stream.zeros(n * DIM)?;
-        self.measure(case, 9, || Ok(mlp.forward(&p, &x, &mut y).map(|()| 0.0)?))
+        for precision in PRECISIONS {
+            mlp.set_precision(precision)?;
+            self.measure(case, precision, 9, || Ok(mlp.forward(&p, &x, &mut y).map(|()| 0.0)?))?;
+        }
+        Ok(())
     }
 
     fn paths(&self) -> Outcome<()> {
@@ -136,7 +159,12 @@ impl Bench {
             let (shape, p) = shape(two);
             let mut ensemble = Ensemble::new(&self.stream, shape, &steps(count), n, false, None)?;
             let (p, start) = (self.stream.upload(&p)?, self.stream.upload(&cloud(0, n))?);
-            self.measure(case, times, || Ok(ensemble.forward(&p, 1, 0, &start).map(|()| 0.0)?))?;
+            for precision in PRECISIONS {
+                ensemble.set_precision(precision)?;
+                self.measure(case, precision, times, || {
+                    Ok(ensemble.forward(&p, 1, 0, &start).map(|()| 0.0)?)
+                })?;
+            }
         }
         Ok(())
     }
@@ -159,33 +187,40 @@ impl Bench {
         let weight_bar = stream.zeros(2 * n)?;
         if self.wants(gradient) {
             let bar = stream.upload(&cloud(3, 2 * n))?;
-            self.measure(gradient, 9, || {
-                ensemble.forward(&p, 1, 0, &start)?;
-                ensemble.backward(&p, &bar, &weight_bar, &mut start_bar, &mut p_bar)?;
-                Ok(0.0)
-            })?;
+            for precision in PRECISIONS {
+                ensemble.set_precision(precision)?;
+                self.measure(gradient, precision, 9, || {
+                    ensemble.forward(&p, 1, 0, &start)?;
+                    ensemble.backward(&p, &bar, &weight_bar, &mut start_bar, &mut p_bar)?;
+                    Ok(0.0)
+                })?;
+            }
         }
         if self.wants(step) {
-            let mut losses = [Divergence::new(stream, n, &cloud(1, n))?, Divergence::new(stream, n, &cloud(2, n))?];
+            let mut losses =
+                [Divergence::new(stream, n, &cloud(1, n))?, Divergence::new(stream, n, &cloud(2, n))?];
             let mut state_bar = stream.zeros(2 * n * DIM)?;
             let (mut first, mut second) = (stream.zeros(parameters)?, stream.zeros(parameters)?);
             let settings = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
             let mut number = 0;
-            self.measure(step, 7, || {
-                number += 1;
-                ensemble.forward(&p, number, 0, &start)?;
-                let states = ensemble.observed().to_vec()?;
-                let (mut value, mut bars) = (0.0, Vec::new());
-                for (loss, x) in losses.iter_mut().zip(states.chunks(n * DIM)) {
-                    let (one, bar) = loss.evaluate(x)?;
-                    value += one;
-                    bars.extend(bar);
-                }
-                state_bar.write(&bars)?;
-                ensemble.backward(&p, &state_bar, &weight_bar, &mut start_bar, &mut p_bar)?;
-                adam(settings, number, 1e-5, &p_bar, &mut first, &mut second, &mut p)?;
-                Ok(value)
-            })?;
+            for precision in PRECISIONS {
+                ensemble.set_precision(precision)?;
+                self.measure(step, precision, 7, || {
+                    number += 1;
+                    ensemble.forward(&p, number, 0, &start)?;
+                    let states = ensemble.observed().to_vec()?;
+                    let (mut value, mut bars) = (0.0, Vec::new());
+                    for (loss, x) in losses.iter_mut().zip(states.chunks(n * DIM)) {
+                        let (one, bar) = loss.evaluate(x)?;
+                        value += one;
+                        bars.extend(bar);
+                    }
+                    state_bar.write(&bars)?;
+                    ensemble.backward(&p, &state_bar, &weight_bar, &mut start_bar, &mut p_bar)?;
+                    adam(settings, number, 1e-5, &p_bar, &mut first, &mut second, &mut p)?;
+                    Ok(value)
+                })?;
+            }
         }
         Ok(())
     }
@@ -198,14 +233,17 @@ impl Bench {
             let n = self.size(n);
             let x = cloud(0, n);
             let mut loss = Divergence::new(&self.stream, n, &cloud(1, n))?;
-            self.measure(case, 3, || Ok(loss.evaluate(&x)?.0))?;
+            self.measure(case, Precision::F32, 3, || Ok(loss.evaluate(&x)?.0))?;
         }
         Ok(())
     }
 
     /// Lorenz's system from many starts, each with steps of its own, to time 10 with four saves.
     fn networks(&self) -> Outcome<()> {
-        let term = |factors: &[usize], effects: &[(usize, f32)]| Term { factors: factors.to_vec(), effects: effects.to_vec() };
+        let term = |factors: &[usize], effects: &[(usize, f32)]| Term {
+            factors: factors.to_vec(),
+            effects: effects.to_vec(),
+        };
         let terms = [
             term(&[1], &[(0, 1.0)]),
             term(&[0], &[(0, -1.0)]),
@@ -217,7 +255,8 @@ impl Bench {
         ];
         let p = self.stream.upload(&[10.0, 10.0, 28.0, 1.0, 1.0, 1.0, 8.0 / 3.0])?;
         let options = Tsit5Options { rtol: 1e-4, atol: 1e-4, max_steps: 100_000 };
-        for (case, n) in [("lorenz-10000", 10_000), ("lorenz-100000", 100_000), ("lorenz-1000000", 1_000_000)] {
+        for (case, n) in [("lorenz-10000", 10_000), ("lorenz-100000", 100_000), ("lorenz-1000000", 1_000_000)]
+        {
             if !self.wants(case) {
                 continue;
             }
@@ -227,7 +266,7 @@ impl Bench {
             let start = self.stream.upload(&start)?;
             let network = Network::new(&self.stream, 3, &terms)?;
             let mut saved = self.stream.zeros(4 * 3 * n)?;
-            self.measure(case, 5, || {
+            self.measure(case, Precision::F32, 5, || {
                 let ends = network.solve(options, &p, &start, &[0.0, 2.5, 5.0, 7.5, 10.0], &mut saved)?;
                 let steps = ends.iter().map(|end| match end {
                     TrajectoryEnd::Done { accepted, rejected } => accepted + rejected,
@@ -248,7 +287,7 @@ impl Bench {
         let (n, m, k) = (self.size(10_000), self.size(100_000), 10);
         let (queries, points) = (self.stream.upload(&cloud(0, n))?, self.stream.upload(&cloud(1, m))?);
         let (mut indices, mut distances) = (self.stream.zeros(n * k)?, self.stream.zeros(n * k)?);
-        self.measure(case, 5, || {
+        self.measure(case, Precision::F32, 5, || {
             nearest(DIM, k, false, &queries, &points, &mut indices, &mut distances)?;
             Ok(0.0)
         })
@@ -293,7 +332,10 @@ impl Divergence {
         let mut square = 0.0;
         for k in 0..DIM {
             let of = |c: &[f32]| {
-                c.iter().skip(k).step_by(DIM).fold((f32::MAX, f32::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)))
+                c.iter()
+                    .skip(k)
+                    .step_by(DIM)
+                    .fold((f32::MAX, f32::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)))
             };
             let ((a, b), (c, d)) = (of(x), of(&self.target));
             square += f64::from(b.max(d) - a.min(c)).powi(2);
@@ -320,9 +362,20 @@ impl Divergence {
                 weighted_potential(epsilon, potential, &this.weight, h)?;
             }
             for (k, (rows, columns, from)) in
-                [(&this.x, &this.y, 1), (&this.y, &this.x, 0), (&this.x, &this.x, 2), (&this.y, &this.y, 3)].into_iter().enumerate()
+                [(&this.x, &this.y, 1), (&this.y, &this.x, 0), (&this.x, &this.x, 2), (&this.y, &this.y, 3)]
+                    .into_iter()
+                    .enumerate()
             {
-                softmin_rows(cost, DIM, epsilon, rows, columns, &this.weighted[from], average, &mut this.potentials[k])?;
+                softmin_rows(
+                    cost,
+                    DIM,
+                    epsilon,
+                    rows,
+                    columns,
+                    &this.weighted[from],
+                    average,
+                    &mut this.potentials[k],
+                )?;
             }
             Ok(())
         };
@@ -335,9 +388,31 @@ impl Divergence {
         let epsilon = (BLUR * BLUR) as f32;
         f(false, epsilon, self)?;
         let [cross, own] = &mut self.pulls;
-        transport_rows(cost, DIM, epsilon, &self.x, &self.y, &self.potentials[0], &self.weighted[1], &mut self.mass, Some(cross))?;
-        transport_rows(cost, DIM, epsilon, &self.x, &self.x, &self.potentials[2], &self.weighted[2], &mut self.mass, Some(own))?;
-        let mean = |b: &Buffer<f32>| -> Outcome<f64> { Ok(b.to_vec()?.iter().map(|&v| f64::from(v)).sum::<f64>() / self.n as f64) };
+        transport_rows(
+            cost,
+            DIM,
+            epsilon,
+            &self.x,
+            &self.y,
+            &self.potentials[0],
+            &self.weighted[1],
+            &mut self.mass,
+            Some(cross),
+        )?;
+        transport_rows(
+            cost,
+            DIM,
+            epsilon,
+            &self.x,
+            &self.x,
+            &self.potentials[2],
+            &self.weighted[2],
+            &mut self.mass,
+            Some(own),
+        )?;
+        let mean = |b: &Buffer<f32>| -> Outcome<f64> {
+            Ok(b.to_vec()?.iter().map(|&v| f64::from(v)).sum::<f64>() / self.n as f64)
+        };
         let [a, b, c, d] = &self.potentials;
         let value = mean(a)? + mean(b)? - mean(c)? - mean(d)?;
         let (cross, own) = (self.pulls[0].to_vec()?, self.pulls[1].to_vec()?);
@@ -354,7 +429,10 @@ fn main() -> Outcome<()> {
     let shrink = std::env::var("CHREODE_GPU_SHRINK").ok().and_then(|v| v.parse().ok()).unwrap_or(1);
     let device = Device::open(0)?;
     let info = device.info();
-    println!("device: {}, {} multiprocessors, {} B shared", info.name, info.multiprocessors, info.shared_memory);
+    println!(
+        "device: {}, {} multiprocessors, {} B shared",
+        info.name, info.multiprocessors, info.shared_memory
+    );
     let bench = Bench { stream: device.stream()?, once: only.len() < all, only, shrink };
     bench.mlp()?;
     bench.paths()?;

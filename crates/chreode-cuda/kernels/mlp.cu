@@ -1,28 +1,32 @@
 // Perceptrons on n rows, forward and backward, and the gradients of their parameters.
 #include "mlp.cuh"
 
-// y [n, out] from x [n, in]; a block owns `rows` rows. Shared memory: two tiles of activations and the staged weights.
-KERNEL mlp_forward(const Net *net, int rows, int ld, int n, const float *p, const float *x, float *y) {
-    float *a = shared_memory(), *b = a + rows * ld, *stage = b + rows * ld;
+// Packs the weights of a net, in the order in which products read them.
+KERNEL pack_net(const Net *net, int transposed, const float *p, float *packed) { pack(net, transposed, p, packed); }
+
+// y [n, out] from x [n, in]; a block owns `rows` rows. Shared memory: two tiles of activations.
+KERNEL mlp_forward(const Net *net, int rows, int ld, int n, const float *p, const float *packed, const float *x, float *y) {
+    float *a = shared_memory(), *b = a + rows * ld;
     const int inputs = net->width[0], outputs = net->width[net->layers];
     const long long first = (long long)block_index() * rows;
     const int existing = n - first < rows ? (int)(n - first) : rows;
     load_rows(x + first * inputs, rows, existing, inputs, a, ld);
-    const float *out = net_forward<false>(net, net->layers, p, rows, a, b, ld, stage, Kept{});
+    const float *out = net_forward<false>(net, net->layers, p, packed, rows, a, b, ld, Kept{});
     store_rows(out, ld, existing, outputs, y + first * outputs);
 }
 
-// x_bar [n, in] from y_bar [n, out]; leaves in `kept` the inputs and adjoints of every layer for `layer_gradient`.
-KERNEL mlp_backward(const Net *net, int rows, int ld, int n, const float *p, const float *x, const float *y_bar, float *x_bar, float *kept) {
-    float *a = shared_memory(), *b = a + rows * ld, *stage = b + rows * ld;
+// x_bar [n, in] from y_bar [n, out]; `back` is packed for the way back. Leaves in `kept` the inputs and adjoints of every layer for `layer_gradient`.
+KERNEL mlp_backward(const Net *net, int rows, int ld, int n, const float *p, const float *packed, const float *back, const float *x,
+                    const float *y_bar, float *x_bar, float *kept) {
+    float *a = shared_memory(), *b = a + rows * ld;
     const int inputs = net->width[0], outputs = net->width[net->layers];
     const long long first = (long long)block_index() * rows;
     const int existing = n - first < rows ? (int)(n - first) : rows;
     const Kept tile = {kept, n, first, existing};
     load_rows(x + first * inputs, rows, existing, inputs, a, ld);
-    net_forward<true>(net, net->layers - 1, p, rows, a, b, ld, stage, tile);
+    net_forward<true>(net, net->layers - 1, p, packed, rows, a, b, ld, tile);
     load_rows(y_bar + first * outputs, rows, existing, outputs, a, ld);
-    const float *bar = net_backward(net, p, rows, a, b, ld, stage, tile);
+    const float *bar = net_backward(net, back, rows, a, b, ld, tile);
     store_rows(bar, ld, existing, inputs, x_bar + first * inputs);
 }
 

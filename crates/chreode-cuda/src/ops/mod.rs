@@ -17,7 +17,7 @@ pub use clouds::{
 };
 pub use ensemble::{Ensemble, EnsembleShape, GrowthShape, Steps};
 pub use mlp::Mlp;
-pub use net::{Activation, NetShape};
+pub use net::{Activation, NetShape, Precision};
 pub use network::{Network, Term, TrajectoryEnd, Tsit5Options};
 pub use noise::{brownian_increments, philox_words};
 pub use optimiser::{Adam, RmsProp, adam, rmsprop};
