@@ -109,11 +109,17 @@ DEVICE void columns_of_warp(const float *a, int ld, int stages, const float *pac
                 if (half == 1) b[j] = w[j * step];
 #pragma unroll
                 for (int m = 0; m < SIXTEENS; ++m) {
-                    if (!TF32) {
-                        multiply_add(sum[m][j], low[m], b0, b1);
-                        multiply_add(sum[m][j], high[m], small0, small1);
+                    if (TF32) {
+                        multiply_add(sum[m][j], high[m], b0, b1);
+                        continue;
                     }
-                    multiply_add(sum[m][j], high[m], b0, b1);
+                    // The units cut what they add: short sums of their own, which are added with rounding.
+                    float part[4] = {};
+                    multiply_add(part, low[m], b0, b1);
+                    multiply_add(part, high[m], small0, small1);
+                    multiply_add(part, high[m], b0, b1);
+#pragma unroll
+                    for (int e = 0; e < 4; ++e) sum[m][j][e] += part[e];
                 }
             }
         }

@@ -14,6 +14,9 @@ constexpr int GRADIENT_STAGE = 16;
 // Points of a cloud that a block owns, and points that it compares them with at a time.
 constexpr int CLOUD_ROWS = 64;
 constexpr int CLOUD_COLUMNS = 32;
+// The same for transport: a warp owns two rows, a lane four columns.
+constexpr int TRANSPORT_ROWS = 16;
+constexpr int TRANSPORT_COLUMNS = 128;
 // The most neighbours that are looked for.
 constexpr int MAX_NEIGHBOURS = 32;
 

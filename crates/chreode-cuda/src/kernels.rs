@@ -27,6 +27,11 @@ pub(crate) const CLOUD_ROWS: usize = 64;
 
 pub(crate) const CLOUD_COLUMNS: usize = 32;
 
+// The same for transport: a warp owns two rows, a lane four columns.
+pub(crate) const TRANSPORT_ROWS: usize = 16;
+
+pub(crate) const TRANSPORT_COLUMNS: usize = 128;
+
 // The most neighbours that are looked for.
 pub(crate) const MAX_NEIGHBOURS: usize = 32;
 
@@ -726,9 +731,9 @@ pub(crate) unsafe fn rmsprop(
     unsafe { stream.launch(Kernel::Rmsprop, grid, &mut arguments) }
 }
 
-// out [n] = -epsilon ln sum over j of exp((h_j - cost(x_i, y_j)) / epsilon), where h_j holds epsilon ln(weight). Four threads a row,
-// each with a running maximum and sum. With `average`, out becomes the mean of what it was and this.
-// Shared memory: 64 and 32 points of d + 1, a tile of 64 by 33.
+// out [n] = -epsilon ln sum over j of exp((h_j - cost(x_i, y_j)) / epsilon), where h_j holds epsilon ln(weight). A lane has a running
+// maximum and sum for each of its rows. With `average`, out becomes the mean of what it was and this.
+// Shared memory: 16 and 128 points of d, rounded up to odd.
 /// # Safety
 /// Buffers are as long as the kernel reads and writes them with these sizes.
 pub(crate) unsafe fn softmin_rows(
@@ -771,7 +776,7 @@ pub(crate) unsafe fn softmin_rows(
 
 // With pi_ij = exp((f_i + h_j - cost) / epsilon), h_j with epsilon ln(weight): mass [n] = sum over j of pi, and pull [n, d] = sum over j
 // of pi times the cost's gradient in x_i, not wanted where `with_pull` is zero.
-// Shared memory: 64 and 32 points of d + 1, two tiles of 64 by 33, 64 pulls of d.
+// Shared memory: 16 and 128 points of d, rounded up to odd, a tile of 16 by 129, 16 pulls of d.
 /// # Safety
 /// Buffers are as long as the kernel reads and writes them with these sizes.
 pub(crate) unsafe fn transport_rows(
