@@ -41,3 +41,9 @@ DEVICE void multiply_add(float c[4], const unsigned a[4], unsigned b0, unsigned 
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
+
+// The same number, of which the compiler knows nothing: what follows from it is computed after this, and kept in no register before.
+DEVICE int opaque(int v) {
+    asm volatile("" : "+r"(v));
+    return v;
+}

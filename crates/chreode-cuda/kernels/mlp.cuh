@@ -73,7 +73,9 @@ DEVICE void split(float v, unsigned &high, unsigned &low) {
 // is left out is 2^-21 of a product.
 template <int SIXTEENS, int EIGHTS, bool TF32>
 DEVICE void columns_of_warp(const float *a, int ld, int stages, const float *packed, int eight, float *out) {
-    const int lane = thread_index() % 32, g = lane / 4, t = lane % 4;
+    const int lane = opaque(thread_index() % 32), g = lane / 4, t = lane % 4;
+    ld = opaque(ld);
+    stages = opaque(stages);
     float sum[SIXTEENS][EIGHTS][4] = {};
     const Four *w = (const Four *)packed + (long long)eight * stages * 32 + lane;
     a += g * ld + 4 * t;
@@ -137,13 +139,8 @@ DEVICE void rows_of_block(const float *a, int ld, int inner, int outs, const flo
     const int stages = padded(inner) / STAGE, eights = padded(outs) / 8, per_warp = (eights + THREADS / 32 - 1) / (THREADS / 32);
     int eight = thread_index() / 32 * per_warp;
     const int last = smaller_int(eight + per_warp, eights);
-    // As many as the registers hold.
-    constexpr int MOST = 8 / SIXTEENS;
-    for (; eight + MOST <= last; eight += MOST) columns_of_warp<SIXTEENS, MOST, TF32>(a, ld, stages, packed, eight, out);
-    if (MOST > 4 && eight + 4 <= last) {
-        columns_of_warp<SIXTEENS, 4, TF32>(a, ld, stages, packed, eight, out);
-        eight += 4;
-    }
+    // As many as the registers hold beside what a kernel keeps.
+    for (; eight + 4 <= last; eight += 4) columns_of_warp<SIXTEENS, 4, TF32>(a, ld, stages, packed, eight, out);
     for (; eight < last; ++eight) columns_of_warp<SIXTEENS, 1, TF32>(a, ld, stages, packed, eight, out);
 }
 #endif

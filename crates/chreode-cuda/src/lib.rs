@@ -25,7 +25,7 @@ pub use device::{Device, DeviceInfo, Stream};
 pub use driver::probe;
 pub use error::CudaError;
 pub use ops::{
-    Activation, Adam, Cells, Ensemble, EnsembleShape, GrowthShape, Mlp, NetShape, Precision, Network, RmsProp, Steps,
-    Term, TrajectoryEnd, TransportCost, Tsit5Options, adam, brownian_increments, energy_rows, nearest,
-    philox_words, rmsprop, softmin_rows, transport_rows, weighted_potential,
+    Activation, Adam, Cells, Ensemble, EnsembleShape, GrowthShape, Mlp, NetShape, Network, Precision,
+    RmsProp, Steps, Term, TrajectoryEnd, TransportCost, Tsit5Options, adam, brownian_increments, energy_rows,
+    nearest, philox_words, rmsprop, softmin_rows, transport_rows, weighted_potential,
 };

@@ -63,7 +63,9 @@ impl Mlp {
     fn pack(&mut self, p: &Buffer<f32>, ways: usize) -> Result<(), CudaError> {
         for (transposed, packed) in self.packed.iter_mut().enumerate().take(ways) {
             // SAFETY: the parameters' length was checked, the packed weights' is that of the shape.
-            unsafe { pack_net(&self.stream, Grid::per_item(packed.len()), &self.net, transposed as i32, p, packed)? };
+            unsafe {
+                pack_net(&self.stream, Grid::per_item(packed.len()), &self.net, transposed as i32, p, packed)?
+            };
         }
         Ok(())
     }
@@ -104,7 +106,8 @@ impl Mlp {
         check_len("adjoints of the inputs", x_bar.len(), n * self.shape.inputs())?;
         let (rows, ld) = (tile.rows as i32, tile.ld as i32);
         self.pack(p, 2)?;
-        let (stream, net, n32, kept, [packed, back]) = (&self.stream, &self.net, n as i32, &mut self.kept, &self.packed);
+        let (stream, net, n32, kept, [packed, back]) =
+            (&self.stream, &self.net, n as i32, &mut self.kept, &self.packed);
         // SAFETY: all lengths are checked above; `kept` has room for `max_rows` rows.
         unsafe {
             mlp_backward(stream, tile.grid, net, rows, ld, n32, p, packed, back, x, y_bar, x_bar, kept)?;
