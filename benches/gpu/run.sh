@@ -41,7 +41,7 @@ for part in $parts; do
         few="ensemble::little_memory ensemble::rows_do_not network::lorenz clouds::sinkhorn_divergence engine::training_steps mlp::"
         for tool in memcheck racecheck synccheck; do
             # shellcheck disable=SC2086
-            within 75 sanitizer.txt compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/parity" --test-threads=1 $few
+            within 45 sanitizer.txt compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/parity" --test-threads=1 $few
         done
         ;;
     times) within 120 ours.csv "$here/gpu_times" ;;
