@@ -44,14 +44,21 @@ KERNEL layer_gradient(int inner, int outs, int total, int per_split, int paramet
     const int end = total - begin < per_split ? total : begin + per_split;
     float sum[4][4] = {};
     for (int r0 = begin; r0 < end; r0 += GRADIENT_STAGE) {
-        for (int i = thread_index(); i < GRADIENT_STAGE * GRADIENT_TILE; i += THREADS) {
-            const int r = i / GRADIENT_TILE, c = i % GRADIENT_TILE;
-            const long long row = r0 + r;
+        // All loads are on their way before the first is needed.
+        float zv[GRADIENT_STAGE * GRADIENT_TILE / THREADS], xv[GRADIENT_STAGE * GRADIENT_TILE / THREADS];
+#pragma unroll
+        for (int q = 0; q < GRADIENT_STAGE * GRADIENT_TILE / THREADS; ++q) {
+            const int i = thread_index() + q * THREADS, c = i % GRADIENT_TILE;
+            const long long row = r0 + i / GRADIENT_TILE;
             const bool inside = row < end;
-            zs[r * (GRADIENT_TILE + 4) + c] = inside && o0 + c < outs ? z_bar[row * outs + o0 + c] : 0.0f;
-            float v = inside && i0 + c == inner ? 1.0f : 0.0f;
-            if (inside && i0 + c < inner) v = x[row * inner + i0 + c];
-            xs[r * (GRADIENT_TILE + 4) + c] = v;
+            zv[q] = inside && o0 + c < outs ? z_bar[row * outs + o0 + c] : 0.0f;
+            xv[q] = inside && i0 + c < inner ? x[row * inner + i0 + c] : inside && i0 + c == inner ? 1.0f : 0.0f;
+        }
+#pragma unroll
+        for (int q = 0; q < GRADIENT_STAGE * GRADIENT_TILE / THREADS; ++q) {
+            const int i = thread_index() + q * THREADS, at = i / GRADIENT_TILE * (GRADIENT_TILE + 4) + i % GRADIENT_TILE;
+            zs[at] = zv[q];
+            xs[at] = xv[q];
         }
         barrier();
 #pragma unroll 4

@@ -9,8 +9,21 @@ DEVICE int point_row(int d) { return d | 1; }
 
 // Points in shared memory, a warp a point; those that do not exist are zero.
 DEVICE void load_tile(const float *x, int existing, int tile, int d, float *out) {
-    for (int r = thread_index() / 32; r < tile; r += THREADS / 32)
-        for (int k = thread_index() % 32; k < d; k += 32) out[r * point_row(d) + k] = r < existing ? x[(long long)r * d + k] : 0.0f;
+    for (int k = thread_index() % 32; k < d; k += 32)
+        for (int r0 = thread_index() / 32; r0 < tile; r0 += THREADS / 4) {
+            // Eight on their way at a time.
+            float v[8];
+#pragma unroll
+            for (int q = 0; q < 8; ++q) {
+                const int r = r0 + q * (THREADS / 32);
+                v[q] = r < existing ? x[(long long)r * d + k] : 0.0f;
+            }
+#pragma unroll
+            for (int q = 0; q < 8; ++q) {
+                const int r = r0 + q * (THREADS / 32);
+                if (r < tile) out[r * point_row(d) + k] = v[q];
+            }
+        }
 }
 
 // Squared distances of a warp's two rows and a lane's four columns: column j is lane + 32 j.
@@ -123,6 +136,7 @@ KERNEL transport_rows(int cost, int d, int n, int m, int with_pull, float epsilo
             for (int k = lane; k < d; k += 32) {
                 const float at = xs[r * point_row(d) + k];
                 float total = pulls[r * d + k];
+#pragma unroll 8
                 for (int j = 0; j < columns; ++j) total = fused(c[r * (TRANSPORT_COLUMNS + 1) + j], at - ys[j * point_row(d) + k], total);
                 pulls[r * d + k] = total;
             }

@@ -168,7 +168,7 @@ fn sinkhorn_divergence() {
             let (mut f, mut g) =
                 (stream.zeros::<f32>(wp.len()).unwrap(), stream.zeros::<f32>(wq.len()).unwrap());
             let (mut hf, mut hg) = (stream.zeros(wp.len()).unwrap(), stream.zeros(wq.len()).unwrap());
-            for _ in 0..400 {
+            for _ in 0..100 {
                 weighted_potential(epsilon, &f, wp, &mut hf).unwrap();
                 softmin_rows(cost, d, epsilon, q, p, &hf, false, &mut g).unwrap();
                 weighted_potential(epsilon, &g, wq, &mut hg).unwrap();
