@@ -202,7 +202,9 @@ fn tools(text: &str) -> Vec<(String, String)> {
                 "124" => "stopped by its time limit".into(),
                 other => format!("exit status {other}, {}", std::mem::take(&mut verdict)),
             };
-            found.push((tool.into(), said));
+            let tests: Vec<&str> =
+                command.split_whitespace().skip_while(|w| *w != "--test-threads=1").skip(1).collect();
+            found.push((format!("{tool} ({})", tests.join(", ")), said));
         }
     }
     found
@@ -271,7 +273,7 @@ mod tests {
     fn a_run_is_told() {
         let device = "2026-01-02\nH100, 580, 81559 MiB, 1980 MHz\ntest: 3 s\n";
         let tests = "test a::b ... FAILED\nstates: off by 3e-5, 2e-5 is allowed\ntest result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        let sanitizer = "========= ERROR SUMMARY: 0 errors\nexit status 0: compute-sanitizer --tool memcheck parity\nexit status 124: compute-sanitizer --tool racecheck parity\n";
+        let sanitizer = "========= ERROR SUMMARY: 0 errors\nexit status 0: compute-sanitizer --tool memcheck parity --test-threads=1 a:: b\nexit status 124: compute-sanitizer --tool racecheck parity --test-threads=1 c\n";
         let ours = "device: H100\npaths,chreode,2.0,0.1,0.5\n";
         let peers = "device: H100, PyTorch 2\npaths,PyTorch,3.0,0.2,0.5\nno row\n";
         let profile = "  em_forward (128, 1, 1)x(256, 1, 1), Context 1, Stream 13, Device 0, CC 9.0\n    Duration  ms   2.07\n          On average, each warp of this workload spends 2.8 cycles being stalled waiting for a scoreboard on\n          a load. To reduce\n    Achieved Occupancy   %   12.50\n";
@@ -282,8 +284,8 @@ mod tests {
             "beside H100, PyTorch 2",
             "- `a::b` differs",
             "- states: off by 3e-5",
-            "memcheck: 0 errors.",
-            "racecheck: stopped by its time limit.",
+            "memcheck (a::, b): 0 errors.",
+            "racecheck (c): stopped by its time limit.",
             "| paths | PyTorch | 3.0 | 0.2 | 1.50 |",
             "| `em_forward` | 128, 1, 1 | 2.07 ms |  |  | 12.50 |  | a scoreboard on a load |",
         ] {

@@ -64,8 +64,15 @@ impl Mlp {
         for (transposed, packed) in self.packed.iter_mut().enumerate().take(ways) {
             // SAFETY: the parameters' length was checked, the packed weights' is that of the shape.
             unsafe {
-                pack_net(&self.stream, Grid::per_item(packed.len()), &self.net, transposed as i32, p, packed)?
-            };
+                pack_net(
+                    &self.stream,
+                    Grid::per_item(packed.len()),
+                    &self.net,
+                    transposed as i32,
+                    p,
+                    packed,
+                )?;
+            }
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ impl Tile {
     /// # Errors
     /// [`CudaError::TooLarge`] if not even the smallest tile fits.
     pub(crate) fn new(info: &DeviceInfo, n: usize, widest: usize, extra: usize) -> Result<Self, CudaError> {
-        let ld = widest.next_multiple_of(STAGE) / STAGE / 2 * 2 * STAGE + STAGE;
+        let ld = (widest.div_ceil(STAGE) | 1) * STAGE;
         let shared = |rows: usize| FLOAT * (2 * rows * ld + rows * extra);
         let fits = |&&rows: &&usize| shared(rows) <= info.shared_memory;
         let enough = |&&rows: &&usize| n.div_ceil(rows) >= info.multiprocessors;
