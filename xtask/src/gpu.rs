@@ -218,7 +218,7 @@ fn profiles(text: &str) -> Vec<String> {
     while let Some(line) = lines.next() {
         let words: Vec<&str> = line.split_whitespace().collect();
         if line.contains("Context ") && line.contains("Stream ") {
-            rows.extend(current.take().map(table_row));
+            rows.extend(current.take().as_ref().map(table_row));
             let (name, grid) = line.trim().split_once(" (").unwrap_or((line, ""));
             let grid = grid.split(')').next().unwrap_or_default();
             current = Some([
@@ -257,11 +257,11 @@ fn profiles(text: &str) -> Vec<String> {
                 .into();
         }
     }
-    rows.extend(current.map(table_row));
+    rows.extend(current.as_ref().map(table_row));
     rows
 }
 
-fn table_row(cells: [String; 8]) -> String {
+fn table_row(cells: &[String; 8]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
