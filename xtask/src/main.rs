@@ -1,10 +1,11 @@
 //! The workspace's own tasks, run by `cargo xtask <task>`.
 //!
 //! `ci` runs every check and test; `tidy` checks what no other tool does: crate edges, file lengths, SAFETY
-//! notes, citations; `kernels` compiles the CUDA kernels; `bench-peers` measures other projects' solvers beside ours. Nothing here is part of the published
+//! notes, citations; `kernels` compiles the CUDA kernels; `gpu` runs them on a GPU and records it; `bench-peers` measures other projects' solvers beside ours. Nothing here is part of the published
 //! crates.
 
 mod ci;
+mod gpu;
 mod kernels;
 mod peers;
 mod tidy;
@@ -19,6 +20,7 @@ usage: cargo xtask <task>
   tidy          check crate edges, file lengths, SAFETY notes, citations, words, re-exports
   kernels build|check|report
                 compile the CUDA kernels, say whether what is committed is stale, count registers and instructions
+  gpu           on a GPU: tests, sanitizers, times beside PyTorch's, recorded in docs/GPU.md; gpu --help
   bench-peers   measure our solvers and those of other projects in one run; without arguments: how
   help          show this message";
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ["kernels", "build"] => kernels::build(),
         ["kernels", "check"] => kernels::check(),
         ["kernels", "report"] => kernels::report(),
+        ["gpu", args @ ..] => gpu::run(args),
         ["bench-peers", args @ ..] => peers::run(args),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}\n\nsteps of ci: {}", ci::step_names());

@@ -33,3 +33,18 @@ DEVICE float fused(float a, float b, float c) { return __nvvm_fma_rn_f(a, b, c);
 DEVICE float root(float v) { return __nvvm_sqrt_rn_f(v); }
 
 struct __attribute__((aligned(16))) Four { float x, y, z, w; };
+
+// c [16][8] += a [16][8] b [8][8] of a warp, factors in TF32, sums in f32. A lane holds, with g = lane / 4 and t = lane % 4:
+// a[g][t], a[g + 8][t], a[g][t + 4], a[g + 8][t + 4]; b[t][g], b[t + 4][g]; c[g][2t], c[g][2t + 1], c[g + 8][2t], c[g + 8][2t + 1].
+#define TENSOR_CORES
+DEVICE void multiply_add(float c[4], const unsigned a[4], unsigned b0, unsigned b1) {
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// The same number, of which the compiler knows nothing: what follows from it is computed after this, and kept in no register before.
+DEVICE int opaque(int v) {
+    asm volatile("" : "+r"(v));
+    return v;
+}

@@ -19,15 +19,27 @@ DEVICE void standardise(const float *x, const float *units, int rows, int existi
 constexpr int DRIFT = 0, NOISE = 1, GROWTH = 2;
 DEVICE const Net *net_of(const Sde *sde, int which) { return which == DRIFT ? &sde->drift : which == NOISE ? &sde->noise : &sde->growth; }
 
+// Where the packed weights of a net begin in those of the equation.
+DEVICE long long packed_of(const Sde *sde, int which) {
+    long long offset = 0;
+    for (int before = DRIFT; before < which; ++before) offset += packed_size(net_of(sde, before));
+    return offset;
+}
+
+// Packs the weights of all nets, one behind the other, in the order in which products read them.
+KERNEL pack_sde(const Sde *sde, int transposed, const float *p, float *packed) {
+    for (int which = DRIFT; which <= GROWTH; ++which) pack(net_of(sde, which), transposed, p, packed + packed_of(sde, which));
+}
+
 // observed [observations, n, d], log_weights [observations, n], path [steps, n, d] (states before the steps; not wanted where the
 // length `path_steps` is zero), failed [n]: the number of the step after which a state or log-weight was not finite, or -1.
-// Shared memory: two tiles of activations, the staged weights, three tiles of d columns, one of one column.
-KERNEL em_forward(const Sde *sde, int rows, int ld, int n, int steps, int path_steps, const float *p, const float *units, const float *lengths,
-                  const int *observe, unsigned key0, unsigned key1, unsigned long long trajectory, const float *start, float *observed,
+// Shared memory: two tiles of activations, three tiles of d columns, one of one column.
+KERNEL em_forward(const Sde *sde, int rows, int ld, int n, int steps, int path_steps, const float *p, const float *packed, const float *units,
+                  const float *lengths, const int *observe, unsigned key0, unsigned key1, unsigned long long trajectory, const float *start, float *observed,
                   float *log_weights, float *path, int *failed) {
     const int d = sde->d, blocks = (d + 3) / 4;
-    float *a = shared_memory(), *b = a + rows * ld, *stage = b + rows * ld;
-    float *x = stage + 16 * THREADS / rows * STAGE_ROW, *f = x + rows * d, *g = f + rows * d, *weight = g + rows * d;
+    float *a = shared_memory(), *b = a + rows * ld;
+    float *x = b + rows * ld, *f = x + rows * d, *g = f + rows * d, *weight = g + rows * d;
     const long long first = (long long)block_index() * rows;
     const int existing = n - first < rows ? (int)(n - first) : rows;
     for (int i = thread_index(); i < rows * d; i += THREADS) x[i] = i < existing * d ? start[first * d + i] : 0.0f;
@@ -43,7 +55,7 @@ KERNEL em_forward(const Sde *sde, int rows, int ld, int n, int steps, int path_s
             const Net *net = net_of(sde, which);
             if (net->layers == 0) continue;
             standardise(x, units, rows, existing, d, a, ld);
-            const float *out = net_forward<false>(net, net->layers, p, rows, a, b, ld, stage, Kept{});
+            const float *out = net_forward<false>(net, net->layers, p, packed + packed_of(sde, which), rows, a, b, ld, Kept{});
             if (which == DRIFT)
                 for (int i = thread_index(); i < existing * d; i += THREADS) f[i] = units[2 * d + i % d] * out[i / d * ld + i % d];
             else if (which == NOISE)
@@ -80,14 +92,14 @@ KERNEL em_forward(const Sde *sde, int rows, int ld, int n, int steps, int path_s
 
 // Steps last - 1 down to begin of the way back, for a chunk whose kept layers fit the memory. lambda [n, d] and omega [n] are the
 // adjoints of states and log-weights after the chunk, and then before it. The rows of a chunk are numbered (step - begin) n + row.
-// drift, noise and growth hold the inputs and adjoints of every layer (see `Kept`); `layer_gradient` sums over them.
-// Shared memory: two tiles of activations, the staged weights, two tiles of d columns.
-KERNEL em_backward(const Sde *sde, int rows, int ld, int n, int steps, int begin, int last, const float *p, const float *units, const float *lengths,
-                   const int *observe, unsigned key0, unsigned key1, unsigned long long trajectory, const float *path, const float *state_bar,
+// `back` is packed for the way back. drift, noise and growth hold the inputs and adjoints of every layer (see `Kept`); `layer_gradient` sums over them.
+// Shared memory: two tiles of activations, two tiles of d columns.
+KERNEL em_backward(const Sde *sde, int rows, int ld, int n, int steps, int begin, int last, const float *p, const float *packed, const float *back,
+                   const float *units, const float *lengths, const int *observe, unsigned key0, unsigned key1, unsigned long long trajectory, const float *path, const float *state_bar,
                    const float *weight_bar, float *lambda, float *omega, float *drift, float *noise, float *growth) {
     const int d = sde->d, blocks = (d + 3) / 4;
-    float *a = shared_memory(), *b = a + rows * ld, *stage = b + rows * ld;
-    float *l = stage + 16 * THREADS / rows * STAGE_ROW, *total = l + rows * d;
+    float *a = shared_memory(), *b = a + rows * ld;
+    float *l = b + rows * ld, *total = l + rows * d;
     const long long chunk = (long long)(last - begin) * n;
     const long long first = (long long)block_index() * rows;
     const int existing = n - first < rows ? (int)(n - first) : rows;
@@ -111,7 +123,8 @@ KERNEL em_backward(const Sde *sde, int rows, int ld, int n, int steps, int begin
             const Kept tile = {which == DRIFT ? drift : which == NOISE ? noise : growth, chunk, at, existing};
             standardise(x, units, rows, existing, d, a, ld);
             // What the drift's last layer gives is not needed.
-            float *out = net_forward<true>(net, which == DRIFT ? net->layers - 1 : net->layers, p, rows, a, b, ld, stage, tile);
+            const long long weights = packed_of(sde, which);
+            float *out = net_forward<true>(net, which == DRIFT ? net->layers - 1 : net->layers, p, packed + weights, rows, a, b, ld, tile);
             if (which == DRIFT) {
                 // The adjoint of the outputs is unit h lambda.
                 for (int i = thread_index(); i < rows * padded(d); i += THREADS) {
@@ -134,7 +147,7 @@ KERNEL em_backward(const Sde *sde, int rows, int ld, int n, int steps, int begin
                 const float rate = hyperbolic_tangent(out[thread_index() * ld]);
                 out[thread_index() * ld] = thread_index() < existing ? sde->growth_unit * (h * w) * (1.0f - rate * rate) : 0.0f;
             }
-            const float *bar = net_backward(net, p, rows, out, out == a ? b : a, ld, stage, tile);
+            const float *bar = net_backward(net, back + weights, rows, out, out == a ? b : a, ld, tile);
             if (net->width[0] > 0)
                 for (int i = thread_index(); i < existing * d; i += THREADS) total[i] += bar[i / d * ld + i % d] * units[d + i % d];
             barrier();

@@ -3,6 +3,7 @@
 
 DEVICE float larger(float a, float b) { return a > b ? a : b; }
 DEVICE float smaller(float a, float b) { return a < b ? a : b; }
+DEVICE int smaller_int(int a, int b) { return a < b ? a : b; }
 DEVICE float magnitude(float v) { return bits_to_float(float_to_bits(v) & 0x7fffffffu); }
 // Whether v is a number and not infinite.
 DEVICE bool finite(float v) { return (float_to_bits(v) & 0x7f800000u) != 0x7f800000u; }

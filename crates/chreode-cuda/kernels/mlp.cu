@@ -1,28 +1,32 @@
 // Perceptrons on n rows, forward and backward, and the gradients of their parameters.
 #include "mlp.cuh"
 
-// y [n, out] from x [n, in]; a block owns `rows` rows. Shared memory: two tiles of activations and the staged weights.
-KERNEL mlp_forward(const Net *net, int rows, int ld, int n, const float *p, const float *x, float *y) {
-    float *a = shared_memory(), *b = a + rows * ld, *stage = b + rows * ld;
+// Packs the weights of a net, in the order in which products read them.
+KERNEL pack_net(const Net *net, int transposed, const float *p, float *packed) { pack(net, transposed, p, packed); }
+
+// y [n, out] from x [n, in]; a block owns `rows` rows. Shared memory: two tiles of activations.
+KERNEL mlp_forward(const Net *net, int rows, int ld, int n, const float *p, const float *packed, const float *x, float *y) {
+    float *a = shared_memory(), *b = a + rows * ld;
     const int inputs = net->width[0], outputs = net->width[net->layers];
     const long long first = (long long)block_index() * rows;
     const int existing = n - first < rows ? (int)(n - first) : rows;
     load_rows(x + first * inputs, rows, existing, inputs, a, ld);
-    const float *out = net_forward<false>(net, net->layers, p, rows, a, b, ld, stage, Kept{});
+    const float *out = net_forward<false>(net, net->layers, p, packed, rows, a, b, ld, Kept{});
     store_rows(out, ld, existing, outputs, y + first * outputs);
 }
 
-// x_bar [n, in] from y_bar [n, out]; leaves in `kept` the inputs and adjoints of every layer for `layer_gradient`.
-KERNEL mlp_backward(const Net *net, int rows, int ld, int n, const float *p, const float *x, const float *y_bar, float *x_bar, float *kept) {
-    float *a = shared_memory(), *b = a + rows * ld, *stage = b + rows * ld;
+// x_bar [n, in] from y_bar [n, out]; `back` is packed for the way back. Leaves in `kept` the inputs and adjoints of every layer for `layer_gradient`.
+KERNEL mlp_backward(const Net *net, int rows, int ld, int n, const float *p, const float *packed, const float *back, const float *x,
+                    const float *y_bar, float *x_bar, float *kept) {
+    float *a = shared_memory(), *b = a + rows * ld;
     const int inputs = net->width[0], outputs = net->width[net->layers];
     const long long first = (long long)block_index() * rows;
     const int existing = n - first < rows ? (int)(n - first) : rows;
     const Kept tile = {kept, n, first, existing};
     load_rows(x + first * inputs, rows, existing, inputs, a, ld);
-    net_forward<true>(net, net->layers - 1, p, rows, a, b, ld, stage, tile);
+    net_forward<true>(net, net->layers - 1, p, packed, rows, a, b, ld, tile);
     load_rows(y_bar + first * outputs, rows, existing, outputs, a, ld);
-    const float *bar = net_backward(net, p, rows, a, b, ld, stage, tile);
+    const float *bar = net_backward(net, back, rows, a, b, ld, tile);
     store_rows(bar, ld, existing, inputs, x_bar + first * inputs);
 }
 
@@ -40,14 +44,21 @@ KERNEL layer_gradient(int inner, int outs, int total, int per_split, int paramet
     const int end = total - begin < per_split ? total : begin + per_split;
     float sum[4][4] = {};
     for (int r0 = begin; r0 < end; r0 += GRADIENT_STAGE) {
-        for (int i = thread_index(); i < GRADIENT_STAGE * GRADIENT_TILE; i += THREADS) {
-            const int r = i / GRADIENT_TILE, c = i % GRADIENT_TILE;
-            const long long row = r0 + r;
+        // All loads are on their way before the first is needed.
+        float zv[GRADIENT_STAGE * GRADIENT_TILE / THREADS], xv[GRADIENT_STAGE * GRADIENT_TILE / THREADS];
+#pragma unroll
+        for (int q = 0; q < GRADIENT_STAGE * GRADIENT_TILE / THREADS; ++q) {
+            const int i = thread_index() + q * THREADS, c = i % GRADIENT_TILE;
+            const long long row = r0 + i / GRADIENT_TILE;
             const bool inside = row < end;
-            zs[r * (GRADIENT_TILE + 4) + c] = inside && o0 + c < outs ? z_bar[row * outs + o0 + c] : 0.0f;
-            float v = inside && i0 + c == inner ? 1.0f : 0.0f;
-            if (inside && i0 + c < inner) v = x[row * inner + i0 + c];
-            xs[r * (GRADIENT_TILE + 4) + c] = v;
+            zv[q] = inside && o0 + c < outs ? z_bar[row * outs + o0 + c] : 0.0f;
+            xv[q] = inside && i0 + c < inner ? x[row * inner + i0 + c] : inside && i0 + c == inner ? 1.0f : 0.0f;
+        }
+#pragma unroll
+        for (int q = 0; q < GRADIENT_STAGE * GRADIENT_TILE / THREADS; ++q) {
+            const int i = thread_index() + q * THREADS, at = i / GRADIENT_TILE * (GRADIENT_TILE + 4) + i % GRADIENT_TILE;
+            zs[at] = zv[q];
+            xs[at] = xv[q];
         }
         barrier();
 #pragma unroll 4

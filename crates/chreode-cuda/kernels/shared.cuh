@@ -6,23 +6,26 @@
 constexpr int THREADS = 256;
 // Layers of a net.
 constexpr int MAX_LAYERS = 8;
-// Columns of a layer's input that are staged at a time; activations are padded to a multiple of it with zeros.
+// Widths of layers are padded to a multiple of it with zeros: inputs that a warp multiplies at a time.
 constexpr int STAGE = 16;
-// Distance of two rows of the staged weights: no two of eight rows begin in one bank.
-constexpr int STAGE_ROW = 20;
 // Rows and columns of the tile of a layer's gradient that a block owns, and rows that it stages.
 constexpr int GRADIENT_TILE = 64;
 constexpr int GRADIENT_STAGE = 16;
 // Points of a cloud that a block owns, and points that it compares them with at a time.
 constexpr int CLOUD_ROWS = 64;
 constexpr int CLOUD_COLUMNS = 32;
+// The same for transport: a warp owns two rows, a lane four columns.
+constexpr int TRANSPORT_ROWS = 16;
+constexpr int TRANSPORT_COLUMNS = 128;
 // The most neighbours that are looked for.
 constexpr int MAX_NEIGHBOURS = 32;
 
-// A perceptron; `offset` is where its parameters begin. `width[0]` is the number of inputs.
+// A perceptron; `offset` is where its parameters begin. `width[0]` is the number of inputs. `tf32` is not zero where products round their
+// factors to TF32.
 struct Net {
     int layers;
     int activation;
+    int tf32;
     int offset;
     int width[MAX_LAYERS + 1];
 };

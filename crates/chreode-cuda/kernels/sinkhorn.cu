@@ -4,91 +4,152 @@
 
 DEVICE float cost_of(int cost, float square) { return cost == 0 ? 0.5f * square : smooth_distance(square) - 1e-6f; }
 
-DEVICE void cost_tile(int cost, int d, int rows, int columns, const float *xs, const float *ys, float *c) {
-    for (int i = thread_index(); i < CLOUD_ROWS * CLOUD_COLUMNS; i += THREADS) {
-        const int r = i / CLOUD_COLUMNS, j = i % CLOUD_COLUMNS;
-        float v = 0.0f;
-        if (r < rows && j < columns) v = cost_of(cost, squared_distance(xs + r * (d + 1), ys + j * (d + 1), d));
-        c[r * (CLOUD_COLUMNS + 1) + j] = v;
-    }
+// Distance of two points in shared memory: odd, so that no two of 32 begin in one bank.
+DEVICE int point_row(int d) { return d | 1; }
+
+// Points in shared memory, a warp a point; those that do not exist are zero.
+DEVICE void load_tile(const float *x, int existing, int tile, int d, float *out) {
+    for (int k = thread_index() % 32; k < d; k += 32)
+        for (int r0 = thread_index() / 32; r0 < tile; r0 += THREADS / 4) {
+            // Eight on their way at a time.
+            float v[8];
+#pragma unroll
+            for (int q = 0; q < 8; ++q) {
+                const int r = r0 + q * (THREADS / 32);
+                v[q] = r < existing ? x[(long long)r * d + k] : 0.0f;
+            }
+#pragma unroll
+            for (int q = 0; q < 8; ++q) {
+                const int r = r0 + q * (THREADS / 32);
+                if (r < tile) out[r * point_row(d) + k] = v[q];
+            }
+        }
 }
 
-// out [n] = -epsilon ln sum over j of exp((h_j - cost(x_i, y_j)) / epsilon), where h_j holds epsilon ln(weight). Four threads a row,
-// each with a running maximum and sum. With `average`, out becomes the mean of what it was and this.
-// Shared memory: 64 and 32 points of d + 1, a tile of 64 by 33.
+// Squared distances of a warp's two rows and a lane's four columns: column j is lane + 32 j.
+DEVICE void squares(const float *xs, const float *ys, int d, float square[2][4]) {
+    const int row = point_row(d), lane = thread_index() % 32;
+    const float *x = xs + thread_index() / 32 * 2 * row, *y = ys + lane * row;
+#pragma unroll
+    for (int r = 0; r < 2; ++r)
+#pragma unroll
+        for (int j = 0; j < 4; ++j) square[r][j] = 0.0f;
+#pragma unroll 4
+    for (int k = 0; k < d; ++k)
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            const float at = y[32 * j * row + k];
+#pragma unroll
+            for (int r = 0; r < 2; ++r) {
+                const float v = x[r * row + k] - at;
+                square[r][j] = fused(v, v, square[r][j]);
+            }
+        }
+}
+
+// out [n] = -epsilon ln sum over j of exp((h_j - cost(x_i, y_j)) / epsilon), where h_j holds epsilon ln(weight). A lane has a running
+// maximum and sum for each of its rows. With `average`, out becomes the mean of what it was and this.
+// Shared memory: 16 and 128 points of d, rounded up to odd.
 KERNEL softmin_rows(int cost, int d, int n, int m, int average, float epsilon, const float *x, const float *y, const float *h, float *out) {
-    float *xs = shared_memory(), *ys = xs + CLOUD_ROWS * (d + 1), *c = ys + CLOUD_COLUMNS * (d + 1);
-    const long long first = (long long)block_index() * CLOUD_ROWS;
-    const int rows = n - first < CLOUD_ROWS ? (int)(n - first) : CLOUD_ROWS;
+    float *xs = shared_memory(), *ys = xs + TRANSPORT_ROWS * point_row(d);
+    const long long first = (long long)block_index() * TRANSPORT_ROWS;
+    const int rows = smaller_int(n - (int)first, TRANSPORT_ROWS), lane = thread_index() % 32;
     const float scale = 1.0f / epsilon;
-    load_points(x + first * d, rows, CLOUD_ROWS, d, xs);
-    const int row = thread_index() / 4, part = thread_index() % 4;
+    load_tile(x + first * d, rows, TRANSPORT_ROWS, d, xs);
     // Not minus infinity, of which a difference would be no number.
-    float top = -3.0e38f, sum = 0.0f;
-    for (int j0 = 0; j0 < m; j0 += CLOUD_COLUMNS) {
-        const int columns = m - j0 < CLOUD_COLUMNS ? m - j0 : CLOUD_COLUMNS;
-        // Nobody reads the points of the step before any more: the costs were made of them before a barrier.
-        load_points(y + (long long)j0 * d, columns, CLOUD_COLUMNS, d, ys);
+    float top[2] = {-3.0e38f, -3.0e38f}, sum[2] = {};
+    for (int j0 = 0; j0 < m; j0 += TRANSPORT_COLUMNS) {
+        const int columns = smaller_int(m - j0, TRANSPORT_COLUMNS);
         barrier();
-        cost_tile(cost, d, rows, columns, xs, ys, c);
+        load_tile(y + (long long)j0 * d, columns, TRANSPORT_COLUMNS, d, ys);
         barrier();
-        for (int j = part; j < columns; j += 4) {
-            const float v = (h[j0 + j] - c[row * (CLOUD_COLUMNS + 1) + j]) * scale;
-            if (v > top) {
-                sum = sum * exponential(top - v) + 1.0f;
-                top = v;
-            } else {
-                sum += exponential(v - top);
+        float square[2][4];
+        squares(xs, ys, d, square);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+            if (lane + 32 * j >= columns) continue;
+            const float potential = h[j0 + lane + 32 * j];
+#pragma unroll
+            for (int r = 0; r < 2; ++r) {
+                const float v = (potential - cost_of(cost, square[r][j])) * scale;
+                if (v > top[r]) {
+                    sum[r] = sum[r] * exponential(top[r] - v) + 1.0f;
+                    top[r] = v;
+                } else {
+                    sum[r] += exponential(v - top[r]);
+                }
             }
         }
     }
-    float most = larger(top, shuffle_xor(top, 1));
-    most = larger(most, shuffle_xor(most, 2));
-    sum *= exponential(top - most);
-    sum += shuffle_xor(sum, 1);
-    sum += shuffle_xor(sum, 2);
-    if (part == 0 && row < rows) {
-        const float value = -epsilon * (most + logarithm(sum)), before = average ? out[first + row] : value;
-        out[first + row] = 0.5f * (before + value);
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        float most = top[r];
+#pragma unroll
+        for (int mask = 1; mask < 32; mask *= 2) most = larger(most, shuffle_xor(most, mask));
+        float all = sum[r] * exponential(top[r] - most);
+#pragma unroll
+        for (int mask = 1; mask < 32; mask *= 2) all += shuffle_xor(all, mask);
+        const int row = thread_index() / 32 * 2 + r;
+        if (lane == 0 && row < rows) {
+            const float value = -epsilon * (most + logarithm(all)), before = average ? out[first + row] : value;
+            out[first + row] = 0.5f * (before + value);
+        }
     }
 }
 
 // With pi_ij = exp((f_i + h_j - cost) / epsilon), h_j with epsilon ln(weight): mass [n] = sum over j of pi, and pull [n, d] = sum over j
 // of pi times the cost's gradient in x_i, not wanted where `with_pull` is zero.
-// Shared memory: 64 and 32 points of d + 1, two tiles of 64 by 33, 64 pulls of d.
+// Shared memory: 16 and 128 points of d, rounded up to odd, a tile of 16 by 129, 16 pulls of d.
 KERNEL transport_rows(int cost, int d, int n, int m, int with_pull, float epsilon, const float *x, const float *y, const float *f, const float *h,
                       float *mass, float *pull) {
-    float *xs = shared_memory(), *ys = xs + CLOUD_ROWS * (d + 1), *c = ys + CLOUD_COLUMNS * (d + 1);
-    float *plan = c + CLOUD_ROWS * (CLOUD_COLUMNS + 1), *pulls = plan + CLOUD_ROWS * (CLOUD_COLUMNS + 1);
-    const long long first = (long long)block_index() * CLOUD_ROWS;
-    const int rows = n - first < CLOUD_ROWS ? (int)(n - first) : CLOUD_ROWS;
+    float *xs = shared_memory(), *ys = xs + TRANSPORT_ROWS * point_row(d), *c = ys + TRANSPORT_COLUMNS * point_row(d);
+    float *pulls = c + TRANSPORT_ROWS * (TRANSPORT_COLUMNS + 1);
+    const long long first = (long long)block_index() * TRANSPORT_ROWS;
+    const int rows = smaller_int(n - (int)first, TRANSPORT_ROWS), lane = thread_index() % 32;
     const float scale = 1.0f / epsilon;
-    load_points(x + first * d, rows, CLOUD_ROWS, d, xs);
-    for (int i = thread_index(); i < CLOUD_ROWS * d; i += THREADS) pulls[i] = 0.0f;
-    float sum = 0.0f;
-    for (int j0 = 0; j0 < m; j0 += CLOUD_COLUMNS) {
-        const int columns = m - j0 < CLOUD_COLUMNS ? m - j0 : CLOUD_COLUMNS;
+    load_tile(x + first * d, rows, TRANSPORT_ROWS, d, xs);
+    for (int i = thread_index(); i < TRANSPORT_ROWS * d; i += THREADS) pulls[i] = 0.0f;
+    float sum[2] = {};
+    for (int j0 = 0; j0 < m; j0 += TRANSPORT_COLUMNS) {
+        const int columns = smaller_int(m - j0, TRANSPORT_COLUMNS);
         barrier();
-        load_points(y + (long long)j0 * d, columns, CLOUD_COLUMNS, d, ys);
+        load_tile(y + (long long)j0 * d, columns, TRANSPORT_COLUMNS, d, ys);
         barrier();
-        for (int i = thread_index(); i < CLOUD_ROWS * CLOUD_COLUMNS; i += THREADS) {
-            const int r = i / CLOUD_COLUMNS, j = i % CLOUD_COLUMNS;
-            float pi = 0.0f, weight = 0.0f;
-            if (r < rows && j < columns) {
-                const float square = squared_distance(xs + r * (d + 1), ys + j * (d + 1), d);
-                pi = exponential((f[first + r] + h[j0 + j] - cost_of(cost, square)) * scale);
-                weight = cost == 0 ? pi : square == 0.0f ? 0.0f : pi / smooth_distance(square);
+        float square[2][4];
+        squares(xs, ys, d, square);
+#pragma unroll
+        for (int j = 0; j < 4; ++j)
+#pragma unroll
+            for (int r = 0; r < 2; ++r) {
+                const int row = thread_index() / 32 * 2 + r, column = lane + 32 * j;
+                float pi = 0.0f, weight = 0.0f;
+                if (row < rows && column < columns) {
+                    pi = exponential((f[first + row] + h[j0 + column] - cost_of(cost, square[r][j])) * scale);
+                    weight = cost == 0 ? pi : square[r][j] == 0.0f ? 0.0f : pi / smooth_distance(square[r][j]);
+                }
+                sum[r] += pi;
+                c[row * (TRANSPORT_COLUMNS + 1) + column] = weight;
             }
-            plan[r * (CLOUD_COLUMNS + 1) + j] = pi;
-            c[r * (CLOUD_COLUMNS + 1) + j] = weight;
-        }
+        if (!with_pull) continue;
         barrier();
-        if (thread_index() < CLOUD_ROWS)
-            for (int j = 0; j < columns; ++j) sum += plan[thread_index() * (CLOUD_COLUMNS + 1) + j];
-        if (with_pull) add_pull(c, xs, ys, columns, d, pulls);
+        for (int r = thread_index() / 32; r < rows; r += THREADS / 32)
+            for (int k = lane; k < d; k += 32) {
+                const float at = xs[r * point_row(d) + k];
+                float total = pulls[r * d + k];
+#pragma unroll 8
+                for (int j = 0; j < columns; ++j) total = fused(c[r * (TRANSPORT_COLUMNS + 1) + j], at - ys[j * point_row(d) + k], total);
+                pulls[r * d + k] = total;
+            }
     }
-    if (thread_index() < rows) mass[first + thread_index()] = sum;
-    if (with_pull) // each its own, as `add_pull` left them
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+#pragma unroll
+        for (int mask = 1; mask < 32; mask *= 2) sum[r] += shuffle_xor(sum[r], mask);
+        const int row = thread_index() / 32 * 2 + r;
+        if (lane == 0 && row < rows) mass[first + row] = sum[r];
+    }
+    barrier();
+    if (with_pull)
         for (int i = thread_index(); i < rows * d; i += THREADS) pull[first * d + i] = pulls[i];
 }
 

@@ -14,11 +14,8 @@ pub(crate) const THREADS: usize = 256;
 // Layers of a net.
 pub(crate) const MAX_LAYERS: usize = 8;
 
-// Columns of a layer's input that are staged at a time; activations are padded to a multiple of it with zeros.
+// Widths of layers are padded to a multiple of it with zeros: inputs that a warp multiplies at a time.
 pub(crate) const STAGE: usize = 16;
-
-// Distance of two rows of the staged weights: no two of eight rows begin in one bank.
-pub(crate) const STAGE_ROW: usize = 20;
 
 // Rows and columns of the tile of a layer's gradient that a block owns, and rows that it stages.
 pub(crate) const GRADIENT_TILE: usize = 64;
@@ -30,15 +27,22 @@ pub(crate) const CLOUD_ROWS: usize = 64;
 
 pub(crate) const CLOUD_COLUMNS: usize = 32;
 
+// The same for transport: a warp owns two rows, a lane four columns.
+pub(crate) const TRANSPORT_ROWS: usize = 16;
+
+pub(crate) const TRANSPORT_COLUMNS: usize = 128;
+
 // The most neighbours that are looked for.
 pub(crate) const MAX_NEIGHBOURS: usize = 32;
 
-// A perceptron; `offset` is where its parameters begin. `width[0]` is the number of inputs.
+// A perceptron; `offset` is where its parameters begin. `width[0]` is the number of inputs. `tf32` is not zero where products round their
+// factors to TF32.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub(crate) struct Net {
     pub(crate) layers: i32,
     pub(crate) activation: i32,
+    pub(crate) tf32: i32,
     pub(crate) offset: i32,
     pub(crate) width: [i32; MAX_LAYERS + 1],
 }
@@ -58,8 +62,10 @@ pub(crate) struct Sde {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kernel {
     EnergyRows,
+    PackSde,
     EmForward,
     EmBackward,
+    PackNet,
     MlpForward,
     MlpBackward,
     LayerGradient,
@@ -79,8 +85,10 @@ pub(crate) enum Kernel {
 /// Name of each kernel, and the number of its module.
 pub(crate) const KERNELS: &[(&str, usize)] = &[
     ("energy_rows", 0),
+    ("pack_sde", 1),
     ("em_forward", 1),
     ("em_backward", 1),
+    ("pack_net", 2),
     ("mlp_forward", 2),
     ("mlp_backward", 2),
     ("layer_gradient", 2),
@@ -163,9 +171,36 @@ pub(crate) unsafe fn energy_rows(
     unsafe { stream.launch(Kernel::EnergyRows, grid, &mut arguments) }
 }
 
+// Packs the weights of all nets, one behind the other, in the order in which products read them.
+/// # Safety
+/// Buffers are as long as the kernel reads and writes them with these sizes.
+pub(crate) unsafe fn pack_sde(
+    stream: &Stream,
+    grid: Grid,
+    sde: &Buffer<Sde>,
+    transposed: i32,
+    p: &Buffer<f32>,
+    packed: &mut Buffer<f32>,
+) -> Result<(), CudaError> {
+    sde.must_be_of(stream, "sde")?;
+    p.must_be_of(stream, "p")?;
+    packed.must_be_of(stream, "packed")?;
+    let sde = sde.address();
+    let p = p.address();
+    let packed = packed.address();
+    let mut arguments = [
+        (&raw const sde).cast_mut().cast(),
+        (&raw const transposed).cast_mut().cast(),
+        (&raw const p).cast_mut().cast(),
+        (&raw const packed).cast_mut().cast(),
+    ];
+    // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
+    unsafe { stream.launch(Kernel::PackSde, grid, &mut arguments) }
+}
+
 // observed [observations, n, d], log_weights [observations, n], path [steps, n, d] (states before the steps; not wanted where the
 // length `path_steps` is zero), failed [n]: the number of the step after which a state or log-weight was not finite, or -1.
-// Shared memory: two tiles of activations, the staged weights, three tiles of d columns, one of one column.
+// Shared memory: two tiles of activations, three tiles of d columns, one of one column.
 /// # Safety
 /// Buffers are as long as the kernel reads and writes them with these sizes.
 pub(crate) unsafe fn em_forward(
@@ -178,6 +213,7 @@ pub(crate) unsafe fn em_forward(
     steps: i32,
     path_steps: i32,
     p: &Buffer<f32>,
+    packed: &Buffer<f32>,
     units: &Buffer<f32>,
     lengths: &Buffer<f32>,
     observe: &Buffer<i32>,
@@ -192,6 +228,7 @@ pub(crate) unsafe fn em_forward(
 ) -> Result<(), CudaError> {
     sde.must_be_of(stream, "sde")?;
     p.must_be_of(stream, "p")?;
+    packed.must_be_of(stream, "packed")?;
     units.must_be_of(stream, "units")?;
     lengths.must_be_of(stream, "lengths")?;
     observe.must_be_of(stream, "observe")?;
@@ -202,6 +239,7 @@ pub(crate) unsafe fn em_forward(
     failed.must_be_of(stream, "failed")?;
     let sde = sde.address();
     let p = p.address();
+    let packed = packed.address();
     let units = units.address();
     let lengths = lengths.address();
     let observe = observe.address();
@@ -218,6 +256,7 @@ pub(crate) unsafe fn em_forward(
         (&raw const steps).cast_mut().cast(),
         (&raw const path_steps).cast_mut().cast(),
         (&raw const p).cast_mut().cast(),
+        (&raw const packed).cast_mut().cast(),
         (&raw const units).cast_mut().cast(),
         (&raw const lengths).cast_mut().cast(),
         (&raw const observe).cast_mut().cast(),
@@ -236,8 +275,8 @@ pub(crate) unsafe fn em_forward(
 
 // Steps last - 1 down to begin of the way back, for a chunk whose kept layers fit the memory. lambda [n, d] and omega [n] are the
 // adjoints of states and log-weights after the chunk, and then before it. The rows of a chunk are numbered (step - begin) n + row.
-// drift, noise and growth hold the inputs and adjoints of every layer (see `Kept`); `layer_gradient` sums over them.
-// Shared memory: two tiles of activations, the staged weights, two tiles of d columns.
+// `back` is packed for the way back. drift, noise and growth hold the inputs and adjoints of every layer (see `Kept`); `layer_gradient` sums over them.
+// Shared memory: two tiles of activations, two tiles of d columns.
 /// # Safety
 /// Buffers are as long as the kernel reads and writes them with these sizes.
 pub(crate) unsafe fn em_backward(
@@ -251,6 +290,8 @@ pub(crate) unsafe fn em_backward(
     begin: i32,
     last: i32,
     p: &Buffer<f32>,
+    packed: &Buffer<f32>,
+    back: &Buffer<f32>,
     units: &Buffer<f32>,
     lengths: &Buffer<f32>,
     observe: &Buffer<i32>,
@@ -268,6 +309,8 @@ pub(crate) unsafe fn em_backward(
 ) -> Result<(), CudaError> {
     sde.must_be_of(stream, "sde")?;
     p.must_be_of(stream, "p")?;
+    packed.must_be_of(stream, "packed")?;
+    back.must_be_of(stream, "back")?;
     units.must_be_of(stream, "units")?;
     lengths.must_be_of(stream, "lengths")?;
     observe.must_be_of(stream, "observe")?;
@@ -281,6 +324,8 @@ pub(crate) unsafe fn em_backward(
     growth.must_be_of(stream, "growth")?;
     let sde = sde.address();
     let p = p.address();
+    let packed = packed.address();
+    let back = back.address();
     let units = units.address();
     let lengths = lengths.address();
     let observe = observe.address();
@@ -301,6 +346,8 @@ pub(crate) unsafe fn em_backward(
         (&raw const begin).cast_mut().cast(),
         (&raw const last).cast_mut().cast(),
         (&raw const p).cast_mut().cast(),
+        (&raw const packed).cast_mut().cast(),
+        (&raw const back).cast_mut().cast(),
         (&raw const units).cast_mut().cast(),
         (&raw const lengths).cast_mut().cast(),
         (&raw const observe).cast_mut().cast(),
@@ -320,7 +367,34 @@ pub(crate) unsafe fn em_backward(
     unsafe { stream.launch(Kernel::EmBackward, grid, &mut arguments) }
 }
 
-// y [n, out] from x [n, in]; a block owns `rows` rows. Shared memory: two tiles of activations and the staged weights.
+// Packs the weights of a net, in the order in which products read them.
+/// # Safety
+/// Buffers are as long as the kernel reads and writes them with these sizes.
+pub(crate) unsafe fn pack_net(
+    stream: &Stream,
+    grid: Grid,
+    net: &Buffer<Net>,
+    transposed: i32,
+    p: &Buffer<f32>,
+    packed: &mut Buffer<f32>,
+) -> Result<(), CudaError> {
+    net.must_be_of(stream, "net")?;
+    p.must_be_of(stream, "p")?;
+    packed.must_be_of(stream, "packed")?;
+    let net = net.address();
+    let p = p.address();
+    let packed = packed.address();
+    let mut arguments = [
+        (&raw const net).cast_mut().cast(),
+        (&raw const transposed).cast_mut().cast(),
+        (&raw const p).cast_mut().cast(),
+        (&raw const packed).cast_mut().cast(),
+    ];
+    // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
+    unsafe { stream.launch(Kernel::PackNet, grid, &mut arguments) }
+}
+
+// y [n, out] from x [n, in]; a block owns `rows` rows. Shared memory: two tiles of activations.
 /// # Safety
 /// Buffers are as long as the kernel reads and writes them with these sizes.
 pub(crate) unsafe fn mlp_forward(
@@ -331,15 +405,18 @@ pub(crate) unsafe fn mlp_forward(
     ld: i32,
     n: i32,
     p: &Buffer<f32>,
+    packed: &Buffer<f32>,
     x: &Buffer<f32>,
     y: &mut Buffer<f32>,
 ) -> Result<(), CudaError> {
     net.must_be_of(stream, "net")?;
     p.must_be_of(stream, "p")?;
+    packed.must_be_of(stream, "packed")?;
     x.must_be_of(stream, "x")?;
     y.must_be_of(stream, "y")?;
     let net = net.address();
     let p = p.address();
+    let packed = packed.address();
     let x = x.address();
     let y = y.address();
     let mut arguments = [
@@ -348,6 +425,7 @@ pub(crate) unsafe fn mlp_forward(
         (&raw const ld).cast_mut().cast(),
         (&raw const n).cast_mut().cast(),
         (&raw const p).cast_mut().cast(),
+        (&raw const packed).cast_mut().cast(),
         (&raw const x).cast_mut().cast(),
         (&raw const y).cast_mut().cast(),
     ];
@@ -355,7 +433,7 @@ pub(crate) unsafe fn mlp_forward(
     unsafe { stream.launch(Kernel::MlpForward, grid, &mut arguments) }
 }
 
-// x_bar [n, in] from y_bar [n, out]; leaves in `kept` the inputs and adjoints of every layer for `layer_gradient`.
+// x_bar [n, in] from y_bar [n, out]; `back` is packed for the way back. Leaves in `kept` the inputs and adjoints of every layer for `layer_gradient`.
 /// # Safety
 /// Buffers are as long as the kernel reads and writes them with these sizes.
 pub(crate) unsafe fn mlp_backward(
@@ -366,6 +444,8 @@ pub(crate) unsafe fn mlp_backward(
     ld: i32,
     n: i32,
     p: &Buffer<f32>,
+    packed: &Buffer<f32>,
+    back: &Buffer<f32>,
     x: &Buffer<f32>,
     y_bar: &Buffer<f32>,
     x_bar: &mut Buffer<f32>,
@@ -373,12 +453,16 @@ pub(crate) unsafe fn mlp_backward(
 ) -> Result<(), CudaError> {
     net.must_be_of(stream, "net")?;
     p.must_be_of(stream, "p")?;
+    packed.must_be_of(stream, "packed")?;
+    back.must_be_of(stream, "back")?;
     x.must_be_of(stream, "x")?;
     y_bar.must_be_of(stream, "y_bar")?;
     x_bar.must_be_of(stream, "x_bar")?;
     kept.must_be_of(stream, "kept")?;
     let net = net.address();
     let p = p.address();
+    let packed = packed.address();
+    let back = back.address();
     let x = x.address();
     let y_bar = y_bar.address();
     let x_bar = x_bar.address();
@@ -389,6 +473,8 @@ pub(crate) unsafe fn mlp_backward(
         (&raw const ld).cast_mut().cast(),
         (&raw const n).cast_mut().cast(),
         (&raw const p).cast_mut().cast(),
+        (&raw const packed).cast_mut().cast(),
+        (&raw const back).cast_mut().cast(),
         (&raw const x).cast_mut().cast(),
         (&raw const y_bar).cast_mut().cast(),
         (&raw const x_bar).cast_mut().cast(),
@@ -730,9 +816,9 @@ pub(crate) unsafe fn rosenbrock_ensemble(
     unsafe { stream.launch(Kernel::RosenbrockEnsemble, grid, &mut arguments) }
 }
 
-// out [n] = -epsilon ln sum over j of exp((h_j - cost(x_i, y_j)) / epsilon), where h_j holds epsilon ln(weight). Four threads a row,
-// each with a running maximum and sum. With `average`, out becomes the mean of what it was and this.
-// Shared memory: 64 and 32 points of d + 1, a tile of 64 by 33.
+// out [n] = -epsilon ln sum over j of exp((h_j - cost(x_i, y_j)) / epsilon), where h_j holds epsilon ln(weight). A lane has a running
+// maximum and sum for each of its rows. With `average`, out becomes the mean of what it was and this.
+// Shared memory: 16 and 128 points of d, rounded up to odd.
 /// # Safety
 /// Buffers are as long as the kernel reads and writes them with these sizes.
 pub(crate) unsafe fn softmin_rows(
@@ -775,7 +861,7 @@ pub(crate) unsafe fn softmin_rows(
 
 // With pi_ij = exp((f_i + h_j - cost) / epsilon), h_j with epsilon ln(weight): mass [n] = sum over j of pi, and pull [n, d] = sum over j
 // of pi times the cost's gradient in x_i, not wanted where `with_pull` is zero.
-// Shared memory: 64 and 32 points of d + 1, two tiles of 64 by 33, 64 pulls of d.
+// Shared memory: 16 and 128 points of d, rounded up to odd, a tile of 16 by 129, 16 pulls of d.
 /// # Safety
 /// Buffers are as long as the kernel reads and writes them with these sizes.
 pub(crate) unsafe fn transport_rows(

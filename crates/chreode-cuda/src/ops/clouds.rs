@@ -9,11 +9,11 @@ use crate::CudaError;
 use crate::buffer::Buffer;
 use crate::device::{Grid, Stream};
 use crate::error::{at_most, check_len, int};
-use crate::kernels::{self, CLOUD_COLUMNS, CLOUD_ROWS, MAX_NEIGHBOURS, THREADS};
+use crate::kernels::{
+    self, CLOUD_COLUMNS, CLOUD_ROWS, MAX_NEIGHBOURS, THREADS, TRANSPORT_COLUMNS, TRANSPORT_ROWS,
+};
 
 const FLOAT: usize = size_of::<f32>();
-/// Floats of a tile of pairs.
-const PAIRS: usize = CLOUD_ROWS * (CLOUD_COLUMNS + 1);
 
 /// The cells from which the points of two clouds stem: pairs of one cell are left out.
 #[derive(Debug, Clone, Copy)]
@@ -51,21 +51,47 @@ impl Pairs {
         tiles: usize,
         pulls: usize,
     ) -> Result<Self, CudaError> {
+        Self::tiled(stream, d, [x, y], d + 1, CLOUD_ROWS, CLOUD_COLUMNS, tiles, pulls)
+    }
+
+    /// The same for transport.
+    fn transport(
+        stream: &Stream,
+        d: usize,
+        clouds: [&Buffer<f32>; 2],
+        tiles: usize,
+        pulls: usize,
+    ) -> Result<Self, CudaError> {
+        Self::tiled(stream, d, clouds, d | 1, TRANSPORT_ROWS, TRANSPORT_COLUMNS, tiles, pulls)
+    }
+
+    /// With points of `stride` floats in tiles of `rows` by `columns`.
+    fn tiled(
+        stream: &Stream,
+        d: usize,
+        [x, y]: [&Buffer<f32>; 2],
+        stride: usize,
+        rows: usize,
+        columns: usize,
+        tiles: usize,
+        pulls: usize,
+    ) -> Result<Self, CudaError> {
         let (n, m) = (x.len() / d.max(1), y.len() / d.max(1));
         check_len("points of the first cloud", x.len(), n * d)?;
         check_len("points of the second cloud", y.len(), m * d)?;
-        let fixed = FLOAT * (CLOUD_ROWS + CLOUD_COLUMNS + tiles * PAIRS);
-        let per_coordinate = FLOAT * (CLOUD_ROWS + CLOUD_COLUMNS + pulls * CLOUD_ROWS);
-        let room = stream.device().info().shared_memory.saturating_sub(fixed);
-        at_most("coordinates of a point", d, room / per_coordinate)?;
+        let floats = stream.device().info().shared_memory / FLOAT;
+        let pairs = tiles * rows * (columns + 1);
+        // The stride is longer than `d` by one at most.
+        let room = floats.saturating_sub(pairs + rows + columns) / (rows + columns + pulls * rows);
+        at_most("coordinates of a point", d, room)?;
         let blocks = int("points", n)? as u32;
         Ok(Self {
             d: int("coordinates", d)?,
             n: blocks as i32,
             m: int("points", m)?,
             grid: Grid {
-                blocks: (blocks.div_ceil(CLOUD_ROWS as u32).max(1), 1),
-                shared: fixed + per_coordinate * d,
+                blocks: (blocks.div_ceil(rows as u32).max(1), 1),
+                shared: FLOAT * (pairs + (rows + columns) * stride + pulls * rows * d),
             },
         })
     }
@@ -130,7 +156,7 @@ pub fn softmin_rows(
     out: &mut Buffer<f32>,
 ) -> Result<(), CudaError> {
     let stream = out.stream().clone();
-    let Pairs { d, n, m, grid } = Pairs::new(&stream, d, x, y, 1, 0)?;
+    let Pairs { d, n, m, grid } = Pairs::transport(&stream, d, [x, y], 0, 0)?;
     check_len("weighted potentials", h.len(), m as usize)?;
     check_len("potentials", out.len(), n as usize)?;
     if m == 0 {
@@ -162,7 +188,7 @@ pub fn transport_rows(
     pull: Option<&mut Buffer<f32>>,
 ) -> Result<(), CudaError> {
     let stream = mass.stream().clone();
-    let Pairs { d, n, m, grid } = Pairs::new(&stream, d, x, y, 2, 1)?;
+    let Pairs { d, n, m, grid } = Pairs::transport(&stream, d, [x, y], 1, 1)?;
     check_len("potentials", f.len(), n as usize)?;
     check_len("weighted potentials", h.len(), m as usize)?;
     check_len("masses", mass.len(), n as usize)?;

@@ -7,14 +7,14 @@
 #![allow(unsafe_code, reason = "launches, whose lengths are checked here")]
 
 use super::gradient::Slabs;
-use super::net::NetShape;
+use super::net::{NetShape, Precision};
 use super::noise::key;
 use super::tile::Tile;
 use crate::CudaError;
 use crate::buffer::Buffer;
-use crate::device::Stream;
+use crate::device::{Grid, Stream};
 use crate::error::{check_len, int};
-use crate::kernels::{Sde, em_backward, em_forward};
+use crate::kernels::{Sde, em_backward, em_forward, pack_sde};
 
 const FLOAT: usize = size_of::<f32>();
 
@@ -68,7 +68,12 @@ impl EnsembleShape {
         self.nets().map(NetShape::kept).sum()
     }
 
-    fn describe(&self) -> Result<Sde, CudaError> {
+    /// Numbers of the packed weights, whichever way.
+    fn packed(&self) -> usize {
+        self.nets().map(NetShape::packed).sum()
+    }
+
+    fn describe(&self, precision: Precision) -> Result<Sde, CudaError> {
         let d = self.dim();
         check_len("coordinates of a state (at least)", d.min(1), 1)?;
         for (what, len) in [
@@ -88,7 +93,7 @@ impl EnsembleShape {
         if let Some(shape) = &self.growth {
             check_len("inputs of the growth", shape.net.inputs(), d)?;
             check_len("outputs of the growth", shape.net.outputs(), 1)?;
-            growth = shape.net.describe()?;
+            growth = shape.net.describe(precision)?;
         }
         for net in self.nets() {
             crate::error::at_most("end of a net's parameters", net.offset + net.n_params(), self.n_params)?;
@@ -96,8 +101,8 @@ impl EnsembleShape {
         Ok(Sde {
             d: int("coordinates", d)?,
             growth_unit: self.growth.as_ref().map_or(0.0, |g| g.unit),
-            drift: self.drift.describe()?,
-            noise: self.noise.describe()?,
+            drift: self.drift.describe(precision)?,
+            noise: self.noise.describe(precision)?,
             growth,
         })
     }
@@ -137,6 +142,8 @@ pub struct Ensemble {
     forward_tile: Tile,
     backward_tile: Tile,
     sde: Buffer<Sde>,
+    /// Weights in the order of the forward pass.
+    packed: Buffer<f32>,
     units: Buffer<f32>,
     grid: Buffer<f32>,
     observe: Buffer<i32>,
@@ -155,6 +162,8 @@ pub struct Ensemble {
 #[derive(Debug)]
 struct Training {
     omega: Buffer<f32>,
+    /// Weights in the order of the way back.
+    back: Buffer<f32>,
     drift: Buffer<f32>,
     noise: Buffer<f32>,
     growth: Buffer<f32>,
@@ -176,7 +185,7 @@ impl Ensemble {
         gradients: bool,
         memory: Option<usize>,
     ) -> Result<Self, CudaError> {
-        let description = shape.describe()?;
+        let description = shape.describe(Precision::default())?;
         let observations = steps.observations()?;
         let (d, count) = (shape.dim(), steps.h.len());
         let info = stream.device().info();
@@ -190,12 +199,12 @@ impl Ensemble {
             None => stream.device().memory()?.0 / 10 * 9,
         };
         let mut per_row = observations * (d + 1) + 1;
-        let mut fixed = 2 * count + observations + 4 * d + size_of::<Sde>() / FLOAT;
+        let mut fixed = 2 * count + observations + 4 * d + size_of::<Sde>() / FLOAT + shape.packed();
         let step = shape.kept();
         if gradients {
             // Adjoints and their kept layers for one step at least.
             per_row += count * d + 1 + step;
-            fixed += Slabs::bytes(usize::MAX, shape.n_params) / FLOAT;
+            fixed += Slabs::bytes(usize::MAX, shape.n_params) / FLOAT + shape.packed();
         }
         let needed = (fixed + per_row * n) * FLOAT;
         if needed > available {
@@ -213,6 +222,7 @@ impl Ensemble {
             let growth = shape.growth.as_ref().map_or(0, |g| g.net.kept());
             Some(Training {
                 omega: stream.zeros(n)?,
+                back: stream.zeros(shape.packed())?,
                 drift: stream.zeros(rows * shape.drift.kept())?,
                 noise: stream.zeros(rows * shape.noise.kept())?,
                 growth: stream.zeros(rows * growth)?,
@@ -234,6 +244,7 @@ impl Ensemble {
             forward_tile,
             backward_tile,
             sde: stream.upload(&[description])?,
+            packed: stream.zeros(shape.packed())?,
             units: stream.upload(&units)?,
             grid: stream.upload(&lengths)?,
             observe: stream.upload(&observe)?,
@@ -246,6 +257,15 @@ impl Ensemble {
             training,
             shape,
         })
+    }
+
+    /// How factors of the nets' products are rounded from now on; [`Precision::F32`] at first.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn set_precision(&mut self, precision: Precision) -> Result<(), CudaError> {
+        self.last = None;
+        self.sde.write(&[self.shape.describe(precision)?])
     }
 
     /// Steps whose layers the backward pass keeps at a time.
@@ -276,6 +296,7 @@ impl Ensemble {
         let path_steps = if self.training.is_some() { self.steps } else { 0 };
         // SAFETY: lengths are checked above or planned in `new`.
         unsafe {
+            pack_sde(&self.stream, Grid::per_item(self.packed.len()), &self.sde, 0, p, &mut self.packed)?;
             em_forward(
                 &self.stream,
                 grid,
@@ -286,6 +307,7 @@ impl Ensemble {
                 self.steps as i32,
                 path_steps as i32,
                 p,
+                &self.packed,
                 &self.units,
                 &self.grid,
                 &self.observe,
@@ -346,6 +368,11 @@ impl Ensemble {
         training.omega.fill_zero()?;
         training.slabs.clear()?;
         let mut end = if self.n == 0 { 0 } else { self.steps };
+        if end > 0 {
+            let grid = Grid::per_item(training.back.len());
+            // SAFETY: lengths are checked above or planned in `new`.
+            unsafe { pack_sde(&self.stream, grid, &self.sde, 1, p, &mut training.back)? };
+        }
         while end > 0 {
             let begin = end.saturating_sub(self.chunk);
             // SAFETY: lengths are checked above or planned in `new`; a chunk has `chunk` steps at most.
@@ -361,6 +388,8 @@ impl Ensemble {
                     begin as i32,
                     end as i32,
                     p,
+                    &self.packed,
+                    &training.back,
                     &self.units,
                     &self.grid,
                     &self.observe,

@@ -3,13 +3,13 @@
 #![allow(unsafe_code, reason = "launches, whose lengths are checked here")]
 
 use super::gradient::Slabs;
-use super::net::NetShape;
+use super::net::{NetShape, Precision};
 use super::tile::Tile;
 use crate::CudaError;
 use crate::buffer::Buffer;
-use crate::device::Stream;
+use crate::device::{Grid, Stream};
 use crate::error::{check_len, int};
-use crate::kernels::{Net, mlp_backward, mlp_forward};
+use crate::kernels::{Net, mlp_backward, mlp_forward, pack_net};
 
 /// A perceptron on a device, with work space for up to `max_rows` rows.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Mlp {
     shape: NetShape,
     max_rows: usize,
     net: Buffer<Net>,
+    /// Weights in the order of the forward pass, and of the way back.
+    packed: [Buffer<f32>; 2],
     kept: Buffer<f32>,
     slabs: Slabs,
 }
@@ -28,7 +30,7 @@ impl Mlp {
     /// # Errors
     /// [`CudaError::Shape`] or [`CudaError::TooLarge`] for a net that the kernels cannot do, [`CudaError::OutOfMemory`].
     pub fn new(stream: &Stream, shape: NetShape, max_rows: usize) -> Result<Self, CudaError> {
-        let description = shape.describe()?;
+        let description = shape.describe(Precision::default())?;
         check_len("offset of a net by itself", shape.offset, 0)?;
         check_len("inputs of the net (at least)", shape.inputs().min(1), 1)?;
         Tile::new(stream.device().info(), max_rows, shape.widest(), 0)?;
@@ -36,6 +38,7 @@ impl Mlp {
         Ok(Self {
             stream: stream.clone(),
             net: stream.upload(&[description])?,
+            packed: [stream.zeros(shape.packed())?, stream.zeros(shape.packed())?],
             kept: stream.zeros(max_rows * shape.kept())?,
             slabs: Slabs::new(stream, max_rows, shape.n_params())?,
             shape,
@@ -46,6 +49,32 @@ impl Mlp {
     /// Its shape.
     pub fn shape(&self) -> &NetShape {
         &self.shape
+    }
+
+    /// How factors are rounded from now on; [`Precision::F32`] at first.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn set_precision(&mut self, precision: Precision) -> Result<(), CudaError> {
+        self.net.write(&[self.shape.describe(precision)?])
+    }
+
+    /// Packs the weights, for the way back too if that is wanted.
+    fn pack(&mut self, p: &Buffer<f32>, ways: usize) -> Result<(), CudaError> {
+        for (transposed, packed) in self.packed.iter_mut().enumerate().take(ways) {
+            // SAFETY: the parameters' length was checked, the packed weights' is that of the shape.
+            unsafe {
+                pack_net(
+                    &self.stream,
+                    Grid::per_item(packed.len()),
+                    &self.net,
+                    transposed as i32,
+                    p,
+                    packed,
+                )?;
+            }
+        }
+        Ok(())
     }
 
     /// Sets `y`, `[n, outputs]`, from `x`, `[n, inputs]`, and the parameters.
@@ -61,8 +90,10 @@ impl Mlp {
         let (n, tile) = self.check(p, x)?;
         check_len("outputs of the net", y.len(), n * self.shape.outputs())?;
         let (rows, ld) = (tile.rows as i32, tile.ld as i32);
+        self.pack(p, 1)?;
+        let packed = &self.packed[0];
         // SAFETY: all lengths are checked above.
-        unsafe { mlp_forward(&self.stream, tile.grid, &self.net, rows, ld, n as i32, p, x, y) }
+        unsafe { mlp_forward(&self.stream, tile.grid, &self.net, rows, ld, n as i32, p, packed, x, y) }
     }
 
     /// Sets `x_bar = y_barᵀ ∂y/∂x`, `[n, inputs]`, and `p_bar = y_barᵀ ∂y/∂p`, summed over the rows. The layers are computed again.
@@ -81,10 +112,12 @@ impl Mlp {
         check_len("adjoints of the outputs", y_bar.len(), n * self.shape.outputs())?;
         check_len("adjoints of the inputs", x_bar.len(), n * self.shape.inputs())?;
         let (rows, ld) = (tile.rows as i32, tile.ld as i32);
+        self.pack(p, 2)?;
+        let (stream, net, n32, kept, [packed, back]) =
+            (&self.stream, &self.net, n as i32, &mut self.kept, &self.packed);
         // SAFETY: all lengths are checked above; `kept` has room for `max_rows` rows.
         unsafe {
-            let kept = &mut self.kept;
-            mlp_backward(&self.stream, tile.grid, &self.net, rows, ld, n as i32, p, x, y_bar, x_bar, kept)?;
+            mlp_backward(stream, tile.grid, net, rows, ld, n32, p, packed, back, x, y_bar, x_bar, kept)?;
         }
         self.slabs.clear()?;
         self.slabs.add(&self.stream, &self.shape, n, &self.kept)?;

@@ -19,7 +19,7 @@ pub use clouds::{
 pub use ensemble::{Ensemble, EnsembleShape, GrowthShape, Steps};
 pub use generated::{GeneratedEnsemble, GeneratedSource};
 pub use mlp::Mlp;
-pub use net::{Activation, NetShape};
+pub use net::{Activation, NetShape, Precision};
 pub use network::{AdaptiveOptions, Network, Term, TrajectoryEnd};
 pub use noise::{brownian_increments, philox_words};
 pub use optimiser::{Adam, RmsProp, adam, rmsprop};

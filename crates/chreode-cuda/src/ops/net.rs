@@ -2,7 +2,7 @@
 
 use crate::CudaError;
 use crate::error::{at_most, int};
-use crate::kernels::{MAX_LAYERS, Net};
+use crate::kernels::{MAX_LAYERS, Net, STAGE};
 
 /// The activation of hidden layers, in the order of the kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,16 @@ impl Activation {
     /// Every activation.
     pub const ALL: [Self; 6] =
         [Self::Identity, Self::Tanh, Self::Sigmoid, Self::Softplus, Self::Silu, Self::LeakyRelu];
+}
+
+/// How the factors of products in nets are rounded; sums are f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// Each factor as the sum of two numbers of TF32: within 2^-20 of the product.
+    #[default]
+    F32,
+    /// Each factor to the 10 bits of TF32, within 2^-11 of it: a third of the multiplications.
+    Tf32,
 }
 
 /// A perceptron: its widths, and where its parameters begin in the model's.
@@ -67,11 +77,17 @@ impl NetShape {
         self.widths.windows(2).map(|w| w[0] + w[1]).sum()
     }
 
+    /// Numbers of the packed weights, whichever way: widths are padded.
+    pub(crate) fn packed(&self) -> usize {
+        let width = |w: usize| w.next_multiple_of(STAGE);
+        self.widths.windows(2).map(|w| width(w[0]) * width(w[1])).sum()
+    }
+
     /// The description that the kernels read.
     ///
     /// # Errors
     /// [`CudaError::Shape`] without a layer, or with a layer of no outputs; [`CudaError::TooLarge`].
-    pub(crate) fn describe(&self) -> Result<Net, CudaError> {
+    pub(crate) fn describe(&self, precision: Precision) -> Result<Net, CudaError> {
         let layers = self.widths.len().saturating_sub(1);
         if layers == 0 {
             return Err(CudaError::Shape { what: "layers of a net (at least)", expected: 1, got: 0 });
@@ -90,6 +106,7 @@ impl NetShape {
         Ok(Net {
             layers: layers as i32,
             activation: self.activation as i32,
+            tf32: i32::from(precision == Precision::Tf32),
             offset: self.offset as i32,
             width,
         })
@@ -106,7 +123,7 @@ mod tests {
         #[test]
         fn sizes_add_up(widths in proptest::collection::vec(1_usize..50, 2..=MAX_LAYERS + 1), offset in 0_usize..1000) {
             let shape = NetShape { widths: widths.clone(), activation: Activation::Silu, offset };
-            let net = shape.describe().unwrap();
+            let net = shape.describe(Precision::F32).unwrap();
             let (mut params, mut kept) = (0, 0);
             for l in 0..net.layers as usize {
                 let (inp, out) = (net.width[l] as usize, net.width[l + 1] as usize);
@@ -122,7 +139,8 @@ mod tests {
     #[test]
     fn impossible_nets_are_refused() {
         let net = |widths: &[usize]| {
-            NetShape { widths: widths.to_vec(), activation: Activation::Tanh, offset: 0 }.describe()
+            NetShape { widths: widths.to_vec(), activation: Activation::Tanh, offset: 0 }
+                .describe(Precision::F32)
         };
         assert!(net(&[0, 3]).is_ok());
         for widths in [&[][..], &[3], &[3, 0], &[0, 3, 1], &[1; MAX_LAYERS + 2]] {

@@ -3,17 +3,17 @@
 use crate::CudaError;
 use crate::device::{DeviceInfo, Grid};
 use crate::error::int;
-use crate::kernels::{STAGE, STAGE_ROW, THREADS};
+use crate::kernels::STAGE;
 
-/// Rows that the kernels can do, most first: each is a multiple of 4 that divides the threads evenly.
-const ROWS: [usize; 3] = [64, 32, 16];
+/// Rows that the kernels can do, most first.
+const ROWS: [usize; 2] = [32, 16];
 const FLOAT: usize = size_of::<f32>();
 
 /// A block's tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tile {
     pub(crate) rows: usize,
-    /// Distance of two rows of activations in shared memory: a multiple of four, and not of the banks.
+    /// Distance of two rows of activations in shared memory: an odd multiple of 16, so that two rows share no bank.
     pub(crate) ld: usize,
     pub(crate) grid: Grid,
 }
@@ -26,15 +26,14 @@ impl Tile {
     /// # Errors
     /// [`CudaError::TooLarge`] if not even the smallest tile fits.
     pub(crate) fn new(info: &DeviceInfo, n: usize, widest: usize, extra: usize) -> Result<Self, CudaError> {
-        let ld = widest.next_multiple_of(STAGE) + 4;
-        let shared = |rows: usize| FLOAT * (2 * rows * ld + 16 * THREADS / rows * STAGE_ROW + rows * extra);
+        let ld = (widest.div_ceil(STAGE) | 1) * STAGE;
+        let shared = |rows: usize| FLOAT * (2 * rows * ld + rows * extra);
         let fits = |&&rows: &&usize| shared(rows) <= info.shared_memory;
         let enough = |&&rows: &&usize| n.div_ceil(rows) >= info.multiprocessors;
         let mut fitting = ROWS.iter().filter(fits);
         let Some(&rows) = fitting.clone().find(enough).or_else(|| fitting.next_back()) else {
             let [.., least] = ROWS;
-            let room = (info.shared_memory / FLOAT).saturating_sub(16 * THREADS / least * STAGE_ROW);
-            let most = (room / least).saturating_sub(extra) / 2;
+            let most = (info.shared_memory / FLOAT / least).saturating_sub(extra) / 2;
             return Err(CudaError::TooLarge { what: "width of the widest layer", got: widest, most });
         };
         let blocks = int("rows", n.div_ceil(rows).max(1))? as u32;
@@ -54,8 +53,8 @@ mod tests {
     fn tiles_fit_and_keep_the_device_busy() {
         let large = info(227 << 10);
         let rows = |n, widest| Tile::new(&large, n, widest, 151).map(|t| t.rows);
-        assert_eq!(rows(100_000, 64), Ok(64));
-        assert_eq!(rows(100_000, 512), Ok(32)); // 64 rows of two activations of 512 are 264 kB
+        assert_eq!(rows(100_000, 512), Ok(32));
+        assert_eq!(rows(100_000, 1000), Ok(16)); // 32 rows of two activations of 1008 are 258 kB
         assert_eq!(rows(2048, 64), Ok(16));
         let tile = Tile::new(&large, 2048, 512, 151).unwrap();
         assert_eq!(tile.grid.blocks, (128, 1));
