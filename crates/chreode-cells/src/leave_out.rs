@@ -75,7 +75,7 @@ impl LeftOut<'_> {
     /// How a learned model is compared in one draw; `measure` counts [`MEASURES`].
     pub fn comparison(&self, measure: usize, draw: u64) -> Comparison<'_, f32> {
         Comparison {
-            loss: measures()[measure].clone(),
+            loss: measures()[measure],
             inverse_scale: self.inverse_scale,
             cells: self.cells,
             seed: self.seed_of(draw),

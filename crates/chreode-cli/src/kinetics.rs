@@ -78,10 +78,8 @@ pub(crate) fn run(context: &Context, args: &KineticsArgs) -> anyhow::Result<()> 
     // A fit forgives more than a comparison of simulations.
     let fits = ends(&["yaml", "yml"]) && !args.simulate;
     let default = if fits { Tolerances { rtol: 1e-7, atol: 1e-11 } } else { Tolerances::default() };
-    let tolerances = Tolerances {
-        rtol: args.rtol.unwrap_or(default.rtol),
-        atol: args.atol.unwrap_or(default.atol),
-    };
+    let tolerances =
+        Tolerances { rtol: args.rtol.unwrap_or(default.rtol), atol: args.atol.unwrap_or(default.atol) };
     if !fits && args.fit.given() {
         let message = "--starts, --draws, --from-nominal, --method, --iterations, --seconds, --profiles and --force are for fits of problems";
         return Err(bad_input(message, "leave them out, or give a .yaml file without --simulate"));

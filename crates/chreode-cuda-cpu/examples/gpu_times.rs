@@ -9,9 +9,9 @@ use std::error::Error;
 use std::time::Instant;
 
 use chreode_cuda::{
-    Activation, Adam, Buffer, Device, Ensemble, EnsembleShape, Mlp, NetShape, Network, Precision, Steps,
-    Stream, Term, TrajectoryEnd, TransportCost, AdaptiveOptions, adam, nearest, softmin_rows, transport_rows,
-    weighted_potential,
+    Activation, Adam, AdaptiveOptions, Buffer, Device, Ensemble, EnsembleShape, Mlp, NetShape, Network,
+    Precision, Steps, Stream, Term, TrajectoryEnd, TransportCost, adam, nearest, softmin_rows,
+    transport_rows, weighted_potential,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error>>;

@@ -85,7 +85,7 @@ impl Switches {
         let mut look = |x: &Expr<Symbol>| {
             // Formulas have no other identity than what they look like.
             x.visit(&mut |x| {
-                found.extend(roots(x).into_iter().filter(|root| seen.insert(format!("{root:?}"))))
+                found.extend(roots(x).into_iter().filter(|root| seen.insert(format!("{root:?}"))));
             });
         };
         for quantity in &model.quantities {

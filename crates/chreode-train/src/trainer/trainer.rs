@@ -248,7 +248,7 @@ where
             step: self.step,
             inverse_scale: &self.inverse_scale,
         };
-        let loss = context.losses(pass, &mut self.loss, &self.params, noise, Some(pairs))?;
+        let loss = context.losses(pass, &mut self.loss, &self.params, noise, Purpose::Train(pairs))?;
         pass.engine
             .pull_back(
                 &self.params,
@@ -312,7 +312,7 @@ where
             step: self.step,
             inverse_scale: &self.inverse_scale,
         };
-        let loss = context.losses(pass, &mut self.loss, params, noise, None)?;
+        let loss = context.losses(pass, &mut self.loss, params, noise, Purpose::Judge)?;
         let terms = pass.terms.clone();
         self.since_best += 1;
         match &mut self.best {
@@ -534,21 +534,34 @@ struct Context<'a, T> {
     inverse_scale: &'a [T],
 }
 
+/// What losses are computed for.
+#[derive(Clone, Copy)]
+enum Purpose<'a, T> {
+    /// To judge the model.
+    Judge,
+    /// To move its parameters, with the descendants of start cells where there are couplings.
+    Train(Option<&'a Descendants<T>>),
+}
+
 impl<T: Real> Context<'_, T> {
-    /// Simulates the batch and sums the losses. For a `gradient` it also sets that to states and log-weights, and adds how far paths
-    /// are from the descendants of their start cells, if there are couplings.
+    /// Simulates the batch and sums the losses. To train it also sets the gradient to states and log-weights, and adds how far paths are
+    /// from the descendants of their start cells, if there are couplings.
     fn losses(
         &self,
         pass: &mut Pass<T>,
         loss: &mut CloudLoss<T>,
         params: &[T],
         noise: u64,
-        gradient: Option<Option<&Descendants<T>>>,
+        purpose: Purpose<'_, T>,
     ) -> Result<f64, TrainError> {
         pass.engine
             .simulate(params, noise, &pass.first_trajectory, &pass.batch.starts)
             .map_err(|e| self.path_error(&pass.batch, e))?;
         pass.terms.clear();
+        let (trains, pairs) = match purpose {
+            Purpose::Judge => (false, None),
+            Purpose::Train(pairs) => (true, pairs),
+        };
         let mut sum = 0.0;
         for (s, planned) in self.plan.iter().enumerate() {
             for (i, target) in planned.targets.iter().enumerate() {
@@ -564,7 +577,7 @@ impl<T: Real> Context<'_, T> {
                 let x =
                     Cloud { states: &pass.scaled, log_weights, origins: pass.batch.segments[s].origins() };
                 let y = Cloud::equal(&pass.batch.segments[s].targets[i].scaled);
-                let bar = gradient.is_some().then_some(CloudBar {
+                let bar = trains.then_some(CloudBar {
                     states: &mut pass.state_bar[s][i],
                     log_weights: &mut pass.log_weight_bar[s][i],
                 });
@@ -583,8 +596,7 @@ impl<T: Real> Context<'_, T> {
                     effective: if n > 0 { effective_sample_size(log_weights) / n as f64 } else { 1.0 },
                 });
                 sum += target.weight * report.value;
-                let pairs = gradient.flatten().map(|pairs| pairs.of(s));
-                if let Some(pairs) = pairs {
+                if let Some(pairs) = pairs.map(|pairs| pairs.of(s)) {
                     sum +=
                         target.weight * pairs.score(self.data.dim, &pass.scaled, &mut pass.state_bar[s][i]);
                     if learned {
@@ -592,7 +604,7 @@ impl<T: Real> Context<'_, T> {
                             target.weight * pairs.growth_error(log_weights, &mut pass.log_weight_bar[s][i]);
                     }
                 }
-                if gradient.is_some() {
+                if trains {
                     let weight = T::c(target.weight);
                     let bar = &mut pass.state_bar[s][i];
                     scale(bar, self.inverse_scale);
@@ -606,7 +618,7 @@ impl<T: Real> Context<'_, T> {
                     let factor =
                         self.config.growth_penalty * target.weight / n as f64 / (time - start).powi(2);
                     sum += factor * log_weights.iter().map(|w| w.f64() * w.f64()).sum::<f64>();
-                    if gradient.is_some() {
+                    if trains {
                         for (b, &w) in pass.log_weight_bar[s][i].iter_mut().zip(log_weights) {
                             *b += T::c(2.0 * factor) * w;
                         }
