@@ -396,16 +396,16 @@ fn errors() {
         }
         e => panic!("{e}"),
     }
-    // Of an observation inside, and in a run of no length.
+    // Of an observation inside, and at the start.
     let inside = SolveOptions { save_at: &[0.5, 1.0], ..options };
     adjoint.forward(&mut NanVjp, &[], &mut [0.0; 4], (0.0, 1.0), &inside, &mut |_, _, _| {}).unwrap();
     let bad = [0.0, 0.0, f64::INFINITY, 0.0];
     let told = adjoint.backward(&mut NanVjp, &[], &[&bad, &[1.0; 4]], &mut y0_bar, &mut []);
     assert_eq!(told, Err(AdjointError::NonFinite { t: 0.5, trajectory: 1, coordinate: 0 }));
-    let at_once = SolveOptions { save_at: &[0.75], ..options };
-    adjoint.forward(&mut NanVjp, &[], &mut [0.0; 4], (0.75, 0.75), &at_once, &mut |_, _, _| {}).unwrap();
-    let told = adjoint.backward(&mut NanVjp, &[], &[&bad], &mut y0_bar, &mut []);
-    assert_eq!(told, Err(AdjointError::NonFinite { t: 0.75, trajectory: 1, coordinate: 0 }));
+    let at_start = SolveOptions { save_at: &[0.0, 1.0], ..options };
+    adjoint.forward(&mut NanVjp, &[], &mut [0.0; 4], (0.0, 1.0), &at_start, &mut |_, _, _| {}).unwrap();
+    let told = adjoint.backward(&mut NanVjp, &[], &[&bad, &[0.0; 4]], &mut y0_bar, &mut []);
+    assert_eq!(told, Err(AdjointError::NonFinite { t: 0.0, trajectory: 1, coordinate: 0 }));
     let mut run =
         |y: &mut [f64], options| adjoint.forward(&mut NanVjp, &[], y, (0.0, 1.0), options, &mut |_, _, _| {});
     let failed = run(&mut [0.0; 4], &SolveOptions::default());

@@ -350,8 +350,10 @@ fn a_device_that_is_not_there() {
             .clone();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    let why = if cfg!(feature = "cuda") { "CUDA driver" } else { "without CUDA" };
     let (code, error) = run("cuda");
+    // Built beside a package that asks for the kernels, the program has them too.
+    let why = if error.contains("without CUDA") { "without CUDA" } else { "CUDA driver" };
+    assert!(why == "CUDA driver" || cfg!(not(feature = "cuda")), "{error}");
     assert_eq!(code, Some(2), "{error}");
     assert!(error.contains(why) && error.contains("hint: ") && error.contains("--device"), "{error}");
     assert!(!dir.path().join("cuda").exists());

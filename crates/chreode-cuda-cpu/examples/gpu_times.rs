@@ -9,8 +9,8 @@ use std::error::Error;
 use std::time::Instant;
 
 use chreode_cuda::{
-    Activation, Adam, AdaptiveOptions, Buffer, Device, Ensemble, EnsembleShape, Mlp, NetShape, Network,
-    Precision, Steps, Stream, Term, TrajectoryEnd, TransportCost, adam, nearest, softmin_rows,
+    Activation, Adam, AdaptiveOptions, Buffer, CudaError, Device, Ensemble, EnsembleShape, Mlp, NetShape,
+    Network, Precision, Steps, Stream, Term, TrajectoryEnd, TransportCost, adam, nearest, softmin_rows,
     transport_rows, weighted_potential,
 };
 
@@ -427,7 +427,14 @@ fn main() -> Outcome<()> {
     let all = only.len();
     only.retain(|a| a != "--once");
     let shrink = std::env::var("CHREODE_GPU_SHRINK").ok().and_then(|v| v.parse().ok()).unwrap_or(1);
-    let device = Device::open(0)?;
+    let device = match Device::open(0) {
+        Ok(device) => device,
+        Err(error @ (CudaError::NoDriver | CudaError::NoDevice)) => {
+            println!("nothing to time: {error}");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
     let info = device.info();
     println!(
         "device: {}, {} multiprocessors, {} B shared",

@@ -132,7 +132,7 @@ pub(crate) fn build(variant: Variant) -> Result<PathBuf, StandInError> {
     }
     let all =
         files.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]).chain(flags.iter().copied());
-    let print = fingerprint(all.chain([compiler.as_str()]));
+    let print = fingerprint(all.chain([compiler.as_str(), &target(&compiler)]));
     let dir = folder().join(format!("{print:016x}"));
     let library = dir.join("libcuda.so");
     if library.exists() {
@@ -156,7 +156,7 @@ pub(crate) fn build_kernel(driver: &Path, kernel: &str, source: &str) -> Result<
     flags.push(&driver_text);
     let all =
         files.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]).chain(flags.iter().copied());
-    let print = fingerprint(all.chain([compiler.as_str()]));
+    let print = fingerprint(all.chain([compiler.as_str(), &target(&compiler)]));
     let dir = folder().join(format!("{print:016x}"));
     let library = dir.join("kernel.so");
     if !library.exists() {
@@ -236,6 +236,13 @@ fn read_all(dir: &Path, endings: &[&str]) -> Result<Vec<Source>, StandInError> {
 
 fn kernel_names(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|l| l.strip_prefix("KERNEL ")?.split('(').next())
+}
+
+/// What the compiler says of itself and of this processor, by the macros that it defines; the library of another is not this one's. Where it
+/// cannot be asked, compiling fails too, and says why.
+fn target(compiler: &str) -> String {
+    let macros = Command::new(compiler).args(["-march=native", "-dM", "-E", "-x", "c", "/dev/null"]).output();
+    macros.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default()
 }
 
 /// FNV-1a.

@@ -1,7 +1,7 @@
 //! What can go wrong between the host and a device.
 
 /// Why a device could not do what was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CudaError {
     /// No library of the driver was found.
@@ -119,6 +119,16 @@ pub enum CudaError {
         /// The name.
         name: String,
     },
+    /// A setting that cannot be.
+    #[error("{name} is {value}: it {rule}")]
+    Setting {
+        /// Which one.
+        name: &'static str,
+        /// What it is.
+        value: f64,
+        /// What it must be.
+        rule: &'static str,
+    },
     /// Memory of one stream was given to another.
     #[error("{what} belongs to another stream")]
     OtherStream {
@@ -165,7 +175,16 @@ pub(crate) fn at_most(what: &'static str, got: usize, most: usize) -> Result<(),
     if got <= most { Ok(()) } else { Err(CudaError::TooLarge { what, got, most }) }
 }
 
-/// A size as the kernels take it.
+/// A size as the kernels take it: one more turn of a whole grid, 2²⁰ threads at most, must not overflow.
 pub(crate) fn int(what: &'static str, v: usize) -> Result<i32, CudaError> {
-    i32::try_from(v).map_err(|_| CudaError::TooLarge { what, got: v, most: i32::MAX as usize })
+    const MOST: usize = (i32::MAX - (1 << 20)) as usize;
+    if v <= MOST { Ok(v as i32) } else { Err(CudaError::TooLarge { what, got: v, most: MOST }) }
+}
+
+/// The error unless a setting is above zero and finite.
+pub(crate) fn positive(name: &'static str, value: f64) -> Result<(), CudaError> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(CudaError::Setting { name, value, rule: "must be above zero and finite" })
 }

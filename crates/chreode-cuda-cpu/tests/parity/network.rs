@@ -164,3 +164,26 @@ fn trajectories_end_for_themselves() {
     let (p, start) = (lab.upload(&[1.0]), lab.upload(&[0.25]));
     assert!(network.solve(OPTIONS, &p, &start, &[0.0, 0.0], &mut saved).is_err());
 }
+
+/// Tolerances and times that no trajectory could keep to.
+#[test]
+fn settings_are_checked() {
+    let Some(lab) = lab() else { return };
+    let network = Network::new(&lab.stream, 1, &[term(&[0], &[(0, -1.0)])]).unwrap();
+    let [p, start] = [[1.0], [0.0]].map(|v| lab.stream.upload(&v).unwrap());
+    let bad = [
+        (AdaptiveOptions { atol: 0.0, ..OPTIONS }, [0.0, 1.0]),
+        (AdaptiveOptions { rtol: -1e-4, ..OPTIONS }, [0.0, 1.0]),
+        (AdaptiveOptions { rtol: f32::NAN, ..OPTIONS }, [0.0, 1.0]),
+        (OPTIONS, [0.0, f64::INFINITY]),
+    ];
+    for (options, times) in bad {
+        let mut saved = lab.stream.zeros(1).unwrap();
+        for got in [
+            network.solve(options, &p, &start, &times, &mut saved),
+            network.solve_stiff(options, &p, &start, &times, &mut saved),
+        ] {
+            assert!(matches!(got, Err(CudaError::Setting { .. })), "{options:?} {times:?}: {got:?}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Updates of parameters.
 
 use crate::lab::{close, lab, numbers, sizes};
-use chreode_cuda::{Adam, RmsProp, adam, rmsprop};
+use chreode_cuda::{Adam, CudaError, RmsProp, adam, rmsprop};
 use chreode_train::{Optimiser, OptimiserConfig};
 use proptest::prelude::*;
 
@@ -29,6 +29,10 @@ proptest! {
             optimiser.update(&mut p, &numbers(seed ^ k, n), 0.01).unwrap();
         }
         close("parameters", &got[0], &p, 2e-6);
+        let mut all = [(); 4].map(|()| lab.stream.zeros(n).unwrap());
+        let [gradient, first, second, p] = &mut all;
+        let none = adam(config, 0, 0.01, gradient, first, second, p);
+        prop_assert!(matches!(none, Err(CudaError::Setting { .. })), "{:?}", none);
     }
 
     #[test]

@@ -240,7 +240,9 @@ pub fn weighted_potential(
 }
 
 /// The `k` nearest of `points`, `[m, d]`, to each query, `[n, d]`: numbers and distances, `[n, k]`, nearest first; of equal distances
-/// the smaller number is the nearer. With `skip_own`, without the point that has the query's number.
+/// the smaller number is the nearer. With `skip_own`, without the point that has the query's number. Points or queries that are not
+/// finite, or so far that the square overflows, are near to nothing: where fewer than `k` are left, the number is `u32::MAX` and the
+/// distance infinite.
 ///
 /// # Errors
 /// As [`energy_rows`]; [`CudaError::TooLarge`] for more neighbours than 32, or than there are points.

@@ -171,8 +171,8 @@ struct Training {
 }
 
 impl Ensemble {
-    /// For `n` paths of these steps. `memory` bounds the bytes on the device; without a bound it is 0.9 of what is free now. With
-    /// `gradients`, room for the states of every step and for the layers of as many steps as fit.
+    /// For `n` paths of these steps. `memory` bounds the bytes on the device, those of the caller's starts and gradients counted; without
+    /// a bound it is 0.9 of what is free now. With `gradients`, room for the states of every step and for the layers of as many steps as fit.
     ///
     /// # Errors
     /// [`CudaError::Shape`], [`CudaError::TooLarge`] for what the kernels cannot do; [`CudaError::DoesNotFit`], which says how many rows
@@ -198,12 +198,13 @@ impl Ensemble {
             Some(bytes) => bytes,
             None => stream.device().memory()?.0 / 10 * 9,
         };
-        let mut per_row = observations * (d + 1) + 1;
+        // With what the caller has to bring: the starts, and the gradients.
+        let mut per_row = observations * (d + 1) + 1 + d;
         let mut fixed = 2 * count + observations + 4 * d + size_of::<Sde>() / FLOAT + shape.packed();
         let step = shape.kept();
         if gradients {
             // Adjoints and their kept layers for one step at least.
-            per_row += count * d + 1 + step;
+            per_row += count * d + 1 + step + d + observations * (d + 1);
             fixed += Slabs::bytes(usize::MAX, shape.n_params) / FLOAT + shape.packed();
         }
         let needed = (fixed + per_row * n) * FLOAT;

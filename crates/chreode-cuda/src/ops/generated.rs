@@ -124,7 +124,8 @@ impl GeneratedEnsemble {
     /// from there on. States are f32: relative tolerances below 1e-5 have no digits.
     ///
     /// # Errors
-    /// [`CudaError::Shape`] for other lengths, or for times that do not ascend; [`CudaError::OtherStream`]; the launch's.
+    /// [`CudaError::Shape`] for other lengths, or for times that do not ascend; [`CudaError::Setting`] for tolerances that are not positive,
+    /// or times that are not finite; [`CudaError::OtherStream`]; the launch's.
     pub fn solve_stiff(
         &self,
         options: AdaptiveOptions,
@@ -133,7 +134,7 @@ impl GeneratedEnsemble {
         times: &[f64],
         saved: &mut Buffer<f32>,
     ) -> Result<Vec<TrajectoryEnd>, CudaError> {
-        let Run { n, saves, each } = Run::check(self.d, self.n_params, p, start, times, saved)?;
+        let Run { n, saves, each } = Run::check(options, self.d, self.n_params, p, start, times, saved)?;
         let Room { blocks, outside, shared, matrices } = Room::of(&self.stream, self.d, n, SLOTS)?;
         for (what, buffer) in [("p", p), ("start", start), ("saved", &*saved)] {
             buffer.must_be_of(&self.stream, what)?;

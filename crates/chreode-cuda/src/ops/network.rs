@@ -8,7 +8,7 @@
 use crate::CudaError;
 use crate::buffer::Buffer;
 use crate::device::{Grid, Stream};
-use crate::error::{at_most, check_len, int};
+use crate::error::{at_most, check_len, int, positive};
 use crate::kernels::{THREADS, rosenbrock_ensemble, tsit5_ensemble};
 
 const FLOAT: usize = size_of::<f32>();
@@ -112,7 +112,8 @@ impl Network {
     /// from there on.
     ///
     /// # Errors
-    /// [`CudaError::Shape`] for other lengths, or for times that do not ascend; [`CudaError::OtherStream`]; the launch's.
+    /// [`CudaError::Shape`] for other lengths, or for times that do not ascend; [`CudaError::Setting`] for tolerances that are not positive,
+    /// or times that are not finite; [`CudaError::OtherStream`]; the launch's.
     pub fn solve(
         &self,
         options: AdaptiveOptions,
@@ -121,7 +122,7 @@ impl Network {
         times: &[f64],
         saved: &mut Buffer<f32>,
     ) -> Result<Vec<TrajectoryEnd>, CudaError> {
-        let Run { n, saves, each } = Run::check(self.d, self.terms, p, start, times, saved)?;
+        let Run { n, saves, each } = Run::check(options, self.d, self.terms, p, start, times, saved)?;
         if n == 0 {
             return Ok(Vec::new());
         }
@@ -172,7 +173,7 @@ impl Network {
         saved: &mut Buffer<f32>,
     ) -> Result<Vec<TrajectoryEnd>, CudaError> {
         let d = self.d;
-        let Run { n, saves, each } = Run::check(d, self.terms, p, start, times, saved)?;
+        let Run { n, saves, each } = Run::check(options, d, self.terms, p, start, times, saved)?;
         let Room { blocks, outside, shared, matrices } = Room::of(&self.stream, d, n, STIFF_SLOTS)?;
         if n == 0 {
             return Ok(Vec::new());
@@ -221,6 +222,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn check(
+        options: AdaptiveOptions,
         d: usize,
         n_params: usize,
         p: &Buffer<f32>,
@@ -228,6 +230,11 @@ impl Run {
         times: &[f64],
         saved: &Buffer<f32>,
     ) -> Result<Self, CudaError> {
+        positive("the relative tolerance", f64::from(options.rtol))?;
+        positive("the absolute tolerance", f64::from(options.atol))?;
+        if let Some(&value) = times.iter().find(|t| !t.is_finite()) {
+            return Err(CudaError::Setting { name: "a time", value, rule: "must be finite" });
+        }
         let n = start.len() / d;
         check_len("start states", start.len(), n * d)?;
         let each = p.len() != n_params;

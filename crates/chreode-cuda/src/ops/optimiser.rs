@@ -37,7 +37,7 @@ pub struct RmsProp {
 /// Moves `p` against `gradient`; `update` counts updates from 1, `first` and `second` are the moments, zero at the start.
 ///
 /// # Errors
-/// [`CudaError::Shape`], [`CudaError::OtherStream`]; the launch's.
+/// [`CudaError::Setting`] for update zero, [`CudaError::Shape`], [`CudaError::OtherStream`]; the launch's.
 pub fn adam(
     config: Adam,
     update: u64,
@@ -51,6 +51,10 @@ pub fn adam(
         [("gradient", gradient.len()), ("first moments", first.len()), ("second moments", second.len())]
     {
         check_len(what, len, p.len())?;
+    }
+    if update == 0 {
+        let (name, rule) = ("the number of the update", "counts from one");
+        return Err(CudaError::Setting { name, value: 0.0, rule });
     }
     let Adam { beta1, beta2, eps, weight_decay } = config;
     let k = update as f64;
