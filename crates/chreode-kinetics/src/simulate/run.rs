@@ -129,18 +129,7 @@ impl Simulator {
             }
             // What is not finite is not integrated.
             let frozen = self.field.freeze(t, &mut y, &p).map_err(SolveError::from)?;
-            let (stop, timed) = self.switches.next((t, far), &p);
-            let end = stop.unwrap_or(far);
-            let end = events.next().map_or(end, |next| end.min(next)).min(far);
-            let piece = Piece {
-                span: (t, end),
-                start: t0,
-                far,
-                times: &times[saved..],
-                rtol: self.tolerances.rtol,
-                atol,
-                most_steps: self.most_steps,
-            };
+            let (piece, timed) = self.piece((t0, t, far), &p, &events, &times[saved..], atol);
             let switches = self.switches.watched(&timed);
             let rhs = &mut Rhs::Jacobian(&mut self.field as &mut dyn Jacobian<f64>);
             let whole = |y: &[f64]| frozen.whole(&y[..d]);
@@ -158,6 +147,21 @@ impl Simulator {
         }
         y.truncate(d);
         Ok(Start { y, p })
+    }
+
+    /// The piece of a run that began at `start` which follows on `t`, and which functions of time are to be watched on it.
+    pub(super) fn piece<'a>(
+        &mut self,
+        (start, t, far): (f64, f64, f64),
+        p: &[f64],
+        events: &EventState,
+        times: &'a [f64],
+        atol: f64,
+    ) -> (Piece<'a>, Vec<usize>) {
+        let (stop, timed) = self.switches.next((t, far), p);
+        let end = [stop, events.next()].into_iter().flatten().fold(far, f64::min);
+        let (rtol, most_steps) = (self.tolerances.rtol, self.most_steps);
+        (Piece { span: (t, end), start, far, times, rtol, atol, most_steps }, timed)
     }
 
     /// Triggers and executes what holds after a time, but not yet at it; returns how far that looked.

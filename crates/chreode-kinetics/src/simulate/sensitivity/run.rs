@@ -7,7 +7,7 @@ use super::field::SensitiveField;
 use super::{Derivatives, Tangent};
 use crate::SimulationError;
 use crate::simulate::events::{EventState, Point};
-use crate::simulate::piece::{Piece, horizon};
+use crate::simulate::piece::horizon;
 use crate::simulate::run::{AHEAD, MOST_STOPS, Simulator, check_times};
 
 /// Fields that differ by less than this part on both sides of a stop do not jump there.
@@ -89,18 +89,7 @@ impl Simulator {
                     self.pass(derivatives, (t, aside), &mut at, (&y, &p), &events.executed_now, old, moves)?;
                 }
             }
-            let (stop, timed) = self.switches.next((t, far), &at.p);
-            let end = stop.unwrap_or(far);
-            let end = events.next().map_or(end, |next| end.min(next)).min(far);
-            let piece = Piece {
-                span: (t, end),
-                start: t0,
-                far,
-                times: &times[saved..],
-                rtol: self.tolerances.rtol,
-                atol,
-                most_steps: self.most_steps,
-            };
+            let (piece, timed) = self.piece((t0, t, far), &at.p, &events, &times[saved..], atol);
             let switches = self.switches.watched(&timed);
             let mut z = std::mem::take(&mut at.y);
             z.append(&mut at.s);
