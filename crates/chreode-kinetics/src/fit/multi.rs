@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use chreode_train::{Curved, Minimum, Smooth, StopRule};
+use chreode_train::{Curved, Minimum, Smooth, StopRule, StoppedBy};
 use rayon::prelude::*;
 
-use super::single::single;
+use super::single::{go_on, single};
 use super::starts::latin_hypercube;
 use crate::petab::Objective;
 
@@ -40,7 +40,7 @@ pub struct FitOptions {
     pub seed: u64,
     /// How each fit is made.
     pub method: FitMethod,
-    /// When each fit stops.
+    /// When each fit stops; the best one may take twenty times the iterations.
     pub stop: StopRule,
     /// After so long no start is begun and no step taken. What is found then depends on how fast the machine is.
     pub at_most: Option<Duration>,
@@ -195,5 +195,8 @@ pub fn fit(objective: &Objective, options: &FitOptions, tell: &(dyn Fn(usize, f6
         )
         .collect();
     fits.sort_by(|a, b| a.minimum.value.total_cmp(&b.minimum.value).then(a.number.cmp(&b.number)));
+    if let Some(best) = fits.first_mut().filter(|best| best.minimum.stopped == StoppedBy::Iterations) {
+        go_on(&mut objective.clone(), method, options, best, begun);
+    }
     Fits { fits, method, why, seconds: begun.elapsed().as_secs_f64() }
 }

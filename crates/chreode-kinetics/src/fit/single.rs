@@ -32,6 +32,8 @@ const COARSE: Tolerances = Tolerances { rtol: 1e-4, atol: 1e-11 };
 const MOST_STEPS: u64 = 5_000;
 /// ... and in the last part of a fit after so many.
 const MOST_STEPS_AT_LAST: u64 = 100_000;
+/// The best of all fits may take so many times the iterations that the others may, where those did not bring it to rest.
+const MORE: usize = 20;
 /// When to stop with coarse tolerances.
 const COARSE_STOP: StopRule = StopRule { gradient: 1e-3, value: 1e-6, step: 1e-6, iterations: usize::MAX };
 /// A decrease by this part of `1 + |value|` is a gain.
@@ -190,4 +192,28 @@ pub(super) fn single(
         seconds: started.elapsed().as_secs_f64(),
         failure: f.failure,
     }
+}
+
+/// Goes on with a fit that its iterations did not bring to rest: along a curved valley that may take thousands.
+pub(super) fn go_on(
+    objective: &mut Objective,
+    method: FitMethod,
+    options: &FitOptions,
+    fit: &mut Fit,
+    begun: Instant,
+) {
+    let started = Instant::now();
+    let (low, high) = objective.bounds();
+    let in_time = || options.at_most.is_none_or(|limit| begun.elapsed() < limit);
+    let asked = objective.tolerances();
+    objective.set_tolerances(asked, Some(MOST_STEPS_AT_LAST));
+    let (f, total) = (Watched { objective, failure: None }, fit.minimum.clone());
+    let mut s = Single { f, method, bounds: (&low, &high), total, in_time: &in_time };
+    let stop = StopRule { iterations: options.stop.iterations.saturating_mul(MORE), ..options.stop };
+    let found = s.minimise(&fit.minimum.x, stop);
+    s.f.objective.set_tolerances(asked, None);
+    let Minimum { iterations, values, gradients, .. } = s.total;
+    fit.failure = s.f.failure.take().or(fit.failure.take());
+    fit.minimum = Minimum { iterations, values, gradients, ..found };
+    fit.seconds += started.elapsed().as_secs_f64();
 }
