@@ -48,6 +48,8 @@ struct Net {
 const INPUTS: usize = 10;
 /// Cells that go together through a net.
 const CELLS: usize = 64;
+/// Bytes for evaluations that are kept.
+const KEPT: usize = 1 << 30;
 
 impl Net {
     fn layers(self) -> [(usize, usize); 3] {
@@ -154,8 +156,8 @@ fn fastest(calls: u32, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
 /// Twenty steps of RK4 through nets of more and more parameters.
 fn parameters() -> Result<Lines> {
     let options = SolveOptions { save_at: &[1.0], ..SolveOptions::fixed(0.05) };
-    let (mut adjoint, mut sensitivities) = (Vec::new(), Vec::new());
-    println!("\nparameters  adjoint/run  sensitivities/run");
+    let (mut adjoint, mut keeping, mut sensitivities) = (Vec::new(), Vec::new(), Vec::new());
+    println!("\nparameters  adjoint/run  evaluations kept  sensitivities/run");
     for width in [4, 20, 90, 300, 980] {
         let net = Net { width };
         let n_params = net.n_params();
@@ -177,22 +179,23 @@ fn parameters() -> Result<Lines> {
             solve(&mut field, &weights, &mut y0.clone(), (0.0, 1.0), &mut rk4, &options, &mut |_, _, _| {})?;
             Ok(())
         })?;
-        let mut reverse = OdeAdjoint::new(&RK4, CELLS, INPUTS);
         let (mut y_bar, mut p_bar) = (vec![0.0; y0.len()], vec![0.0; weights.len()]);
         let bars = vec![1.0; y0.len()];
-        let gradient = fastest(calls, || {
-            reverse.forward(
-                &mut field,
-                &weights,
-                &mut y0.clone(),
-                (0.0, 1.0),
-                &options,
-                &mut |_, _, _| {},
-            )?;
-            reverse.backward(&mut field, &weights, &[&bars], &mut y_bar, &mut p_bar)?;
-            Ok(())
-        })?;
-        adjoint.push([weights.len() as f64, gradient / run]);
+        // Evaluated again on the way back, or kept from the way there.
+        let mut costs = [0.0; 2];
+        for (cost, memory) in costs.iter_mut().zip([0, KEPT]) {
+            let mut reverse = OdeAdjoint::new(&RK4, CELLS, INPUTS);
+            reverse.keep_evaluations(memory);
+            *cost = fastest(calls, || {
+                let y = &mut y0.clone();
+                reverse.forward(&mut field, &weights, y, (0.0, 1.0), &options, &mut |_, _, _| {})?;
+                reverse.backward(&mut field, &weights, &[&bars], &mut y_bar, &mut p_bar)?;
+                Ok(())
+            })? / run;
+        }
+        let [again, kept] = costs;
+        adjoint.push([weights.len() as f64, again]);
+        keeping.push([weights.len() as f64, kept]);
 
         // Sensitivities of one cell, of a net that is written once.
         let mut ratio = f64::NAN;
@@ -217,8 +220,12 @@ fn parameters() -> Result<Lines> {
             ratio = beside / run;
             sensitivities.push([n_params as f64, ratio]);
         }
-        println!("{:10} {:12.2} {ratio:18.1}", weights.len(), gradient / run);
+        println!("{:10} {again:12.2} {kept:17.2} {ratio:18.1}", weights.len());
     }
-    let lines = vec![Series::new("discrete adjoint", adjoint), Series::new("sensitivities", sensitivities)];
+    let lines = vec![
+        Series::new("discrete adjoint", adjoint),
+        Series::new("evaluations kept", keeping),
+        Series::new("sensitivities", sensitivities),
+    ];
     Ok(Lines::new(lines).labels("parameters", "time of a gradient over that of the run").log_x().log_y())
 }
