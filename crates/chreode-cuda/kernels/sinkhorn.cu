@@ -141,6 +141,9 @@ KERNEL transport_rows(int cost, int d, int n, int m, int with_pull, float epsilo
                 pulls[r * d + k] = total;
             }
     }
+    barrier();
+    if (with_pull)
+        for (int i = thread_index(); i < rows * d; i += THREADS) pull[first * d + i] = pulls[i];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
 #pragma unroll
@@ -148,9 +151,6 @@ KERNEL transport_rows(int cost, int d, int n, int m, int with_pull, float epsilo
         const int row = thread_index() / 32 * 2 + r;
         if (lane == 0 && row < rows) mass[first + row] = sum[r];
     }
-    barrier();
-    if (with_pull)
-        for (int i = thread_index(); i < rows * d; i += THREADS) pull[first * d + i] = pulls[i];
 }
 
 // h [n] = potential [n] + epsilon ln(weight [n]); a weight of zero takes no part.
