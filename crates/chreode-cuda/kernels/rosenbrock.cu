@@ -1,26 +1,10 @@
 // Stiff ensembles of small networks by Rodas5P [Ste23]: a thread owns a trajectory, with its own time, step size and linear systems.
 //
-// dy = sum over the terms of p[term] times the product of the term's factors, times its effects, with the exact Jacobian of that.
+// A polynomial field, with its exact Jacobian.
+#include "polynomial.cuh"
 #include "rosenbrock.cuh"
 
-struct PolynomialField {
-    constexpr static bool TIMED = false;
-    int d, count;
-    const int *factor_starts, *factors, *effect_starts, *effect_rows;
-    const float *effects, *p;
-
-    DEVICE_MEMBER void operator()(double, const float *y, float *dy) const {
-        for (int i = 0; i < d; ++i) dy[i * THREADS] = 0.0f;
-        for (int t = 0; t < count; ++t) {
-            float rate = p[t];
-            for (int f = factor_starts[t]; f < factor_starts[t + 1]; ++f) rate *= y[factors[f] * THREADS];
-            for (int e = effect_starts[t]; e < effect_starts[t + 1]; ++e) {
-                float *to = dy + effect_rows[e] * THREADS;
-                *to = fused(effects[e], rate, *to);
-            }
-        }
-    }
-
+struct StiffPolynomial : PolynomialField {
     // The derivative of a product: each factor left out in turn.
     DEVICE_MEMBER void jacobian(double, const float *y, const Matrix &m, float *) const {
         for (int i = 0; i < d; ++i)
@@ -48,7 +32,7 @@ KERNEL rosenbrock_ensemble(int d, int n, int terms, int saves, int each, int out
     const long long row = (long long)block_index() * THREADS + thread_index();
     if (row >= n) return;
     float *slots = shared_memory() + thread_index();
-    const PolynomialField f = {d, terms, factor_starts, factors, effect_starts, effect_rows, effects, each ? p + row * terms : p};
+    const StiffPolynomial f = {{d, terms, factor_starts, factors, effect_starts, effect_rows, effects, each ? p + row * terms : p}};
     const Matrix inside = {slots + 11 * d * THREADS, THREADS, d}, outer = {matrices + row, (long long)block_count() * THREADS, d};
     Rodas method = {slots, outside ? outer : inside, rtol, atol};
     solve_row(method, f, row, d, n, saves, max_steps, start, times, saved, steps, status);

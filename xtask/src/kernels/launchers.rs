@@ -9,19 +9,35 @@ use anyhow::{Context, Result, ensure};
 
 use super::parse::{Field, Item, Source, Type};
 
-/// The Rust file, formatted as the workspace is.
-pub(super) fn write(sources: &[Source], root: &Path) -> Result<String> {
-    format(&text(sources)?, root)
+/// Names and texts of the Rust files, formatted as the workspace is: what all kernels share, and the launchers of each `.cu` file.
+pub(super) fn write(sources: &[Source], root: &Path) -> Result<Vec<(String, String)>> {
+    let modules = || sources.iter().filter(|s| s.is_module());
+    // The formatter would look for the files of the modules, which are being written: they are named after it.
+    let mut names = String::new();
+    for module in modules() {
+        writeln!(names, "mod {};", module.stem())?;
+    }
+    let shared = format(&shared(sources)?, root)?;
+    let mut files = vec![(
+        "mod.rs".to_owned(),
+        shared.replacen("\npub(crate) use", &format!("\n{names}\npub(crate) use"), 1),
+    )];
+    for module in modules() {
+        files.push((format!("{}.rs", module.stem()), format(&launchers(module)?, root)?));
+    }
+    Ok(files)
 }
 
-fn text(sources: &[Source]) -> Result<String> {
+fn shared(sources: &[Source]) -> Result<String> {
     let mut out = String::from(
-        "//! Kernels, their structures and their launchers. Written by `cargo xtask kernels build` from the signatures of the `.cu` files.\n\n\
-         // tidy: data\n\n\
-         #![allow(unsafe_code, reason = \"launches, whose lengths the callers check\")]\n\n\
-         use crate::CudaError;\nuse crate::buffer::Buffer;\nuse crate::device::{Grid, Stream};\n\n",
+        "//! Kernels, their structures and their launchers. Written by `cargo xtask kernels build` from the signatures of the `.cu` files.\n\n",
     );
     let modules: Vec<&Source> = sources.iter().filter(|s| s.is_module()).collect();
+    for module in &modules {
+        let names: Vec<&str> = module.kernels.iter().map(|k| k.name.as_str()).collect();
+        writeln!(out, "pub(crate) use {}::{{{}}};", module.stem(), names.join(", "))?;
+    }
+    writeln!(out)?;
     for number in sources.iter().flat_map(|s| &s.numbers) {
         comment(&mut out, &number.docs);
         writeln!(out, "pub(crate) const {}: usize = {};\n", number.name, number.value)?;
@@ -56,10 +72,36 @@ fn text(sources: &[Source]) -> Result<String> {
     writeln!(out, "];\n\n/// Name and PTX of each module.\npub(crate) const MODULES: &[(&str, &str)] = &[")?;
     for module in &modules {
         let stem = module.stem();
-        writeln!(out, "(\"{stem}\", include_str!(\"../kernels/ptx/{stem}.ptx\")),")?;
+        writeln!(out, "(\"{stem}\", include_str!(\"../../kernels/ptx/{stem}.ptx\")),")?;
     }
-    writeln!(out, "];\n")?;
-    for kernel in modules.iter().flat_map(|m| &m.kernels) {
+    writeln!(out, "];")?;
+    Ok(out)
+}
+
+fn launchers(module: &Source) -> Result<String> {
+    let mut out = format!("//! Launchers of `{}`. Written by `cargo xtask kernels build`.\n\n", module.name);
+    out += "#![allow(unsafe_code, reason = \"launches, whose lengths the callers check\")]\n\n";
+    let mut structs: Vec<&str> = module
+        .kernels
+        .iter()
+        .flat_map(|kernel| &kernel.fields)
+        .filter_map(|field| match &field.of {
+            Type::Pointer { of, .. } => match &**of {
+                Type::Struct(name) => Some(name.as_str()),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    structs.push("Kernel");
+    structs.sort_unstable();
+    structs.dedup();
+    writeln!(out, "use super::{{{}}};", structs.join(", "))?;
+    writeln!(
+        out,
+        "use crate::CudaError;\nuse crate::buffer::Buffer;\nuse crate::device::{{Grid, Stream}};\n"
+    )?;
+    for kernel in &module.kernels {
         launcher(&mut out, kernel)?;
     }
     Ok(out)
@@ -163,7 +205,8 @@ mod tests {
     #[test]
     fn launchers_have_the_types_of_the_signature() {
         let text = "// Scales x [n].\nKERNEL scale_all(int n, unsigned long long at, const float *x, float *y) {\n}\n";
-        let out = super::text(&[Source::parse("scale.cu", text).unwrap()]).unwrap();
+        let source = [Source::parse("scale.cu", text).unwrap()];
+        let out = shared(&source).unwrap() + &launchers(&source[0]).unwrap();
         for part in [
             "// Scales x [n].",
             "unsafe fn scale_all(stream: &Stream, grid: Grid,\nn: i32,\nat: u64,\nx: &Buffer<f32>,\ny: &mut Buffer<f32>,",
@@ -171,11 +214,13 @@ mod tests {
             "let y = y.address();",
             "Kernel::ScaleAll",
             "(\"scale_all\", 0),",
-            "include_str!(\"../kernels/ptx/scale.ptx\")",
+            "include_str!(\"../../kernels/ptx/scale.ptx\")",
+            "pub(crate) use scale::{scale_all};",
+            "use super::{Kernel};",
         ] {
             assert!(out.contains(part), "{part}\n{out}");
         }
         let by_value = Source::parse("bad.cu", "KERNEL bad(Net net) {\n}\n").unwrap();
-        assert!(super::text(&[by_value]).is_err());
+        assert!(launchers(&by_value).is_err());
     }
 }

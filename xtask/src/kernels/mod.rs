@@ -22,8 +22,8 @@ pub(crate) use report::run as report;
 
 /// Where the kernels are, from the root.
 const DIR: &str = "crates/chreode-cuda/kernels";
-/// The launchers, from the root.
-const LAUNCHERS: &str = "crates/chreode-cuda/src/kernels.rs";
+/// The folder of the launchers, from the root.
+const LAUNCHERS: &str = "crates/chreode-cuda/src/kernels";
 /// The compiler; a package of Debian.
 const CLANG: &str = "clang-19";
 /// PTX 7.8 loads on every driver since CUDA 11.8. No header of NVIDIA is read. Loops are unrolled where the sources say so.
@@ -48,7 +48,10 @@ const FLAGS: &[&str] = &[
 pub(crate) fn build() -> Result<bool> {
     let root = Workspace::load()?.root;
     let sources = sources(&root)?;
-    std::fs::write(root.join(LAUNCHERS), launchers::write(&sources, &root)?)?;
+    std::fs::create_dir_all(root.join(LAUNCHERS))?;
+    for (name, text) in launchers::write(&sources, &root)? {
+        std::fs::write(root.join(LAUNCHERS).join(name), text)?;
+    }
     println!("wrote {LAUNCHERS}");
     let Some(version) = clang_version() else {
         println!("{CLANG} is not installed (on Debian: apt-get install {CLANG}): no PTX was made");
@@ -71,8 +74,10 @@ pub(crate) fn check() -> Result<bool> {
     let root = Workspace::load()?.root;
     let sources = sources(&root)?;
     let mut stale = Vec::new();
-    if std::fs::read_to_string(root.join(LAUNCHERS))? != launchers::write(&sources, &root)? {
-        stale.push(format!("{LAUNCHERS} is not that of the kernels' signatures"));
+    for (name, text) in launchers::write(&sources, &root)? {
+        if std::fs::read_to_string(root.join(LAUNCHERS).join(&name)).unwrap_or_default() != text {
+            stale.push(format!("{LAUNCHERS}/{name} is not that of the kernels' signatures"));
+        }
     }
     let recorded = std::fs::read_to_string(root.join(DIR).join(record::FILE)).unwrap_or_default();
     let version = Record::version(&recorded).unwrap_or_default();

@@ -1,13 +1,15 @@
 //! The training loop: minibatches by time, losses at every target time, hold-out, early stopping, checkpoints.
 //!
 //! Start with `trainer.rs`: [`Trainer::step`] is one update, [`Trainer::run`] the loop around it. `plan.rs` says
-//! which paths are simulated, `batch.rs` draws cells and holds the buffers, `state.rs` is what a checkpoint keeps,
+//! which paths are simulated, `batch.rs` draws cells and holds the buffers, `pass.rs`
+//! simulates them and sums the losses, `state.rs` is what a checkpoint keeps,
 //! `place.rs` moves the simulation to a device.
 //! Not here: simulation and its gradient (`engine`), the losses (`loss`), files (the observer's).
 
 mod batch;
 mod config;
 mod observer;
+mod pass;
 mod place;
 mod plan;
 mod state;

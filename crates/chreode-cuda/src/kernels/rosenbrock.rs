@@ -1,0 +1,90 @@
+//! Launchers of `rosenbrock.cu`. Written by `cargo xtask kernels build`.
+
+#![allow(unsafe_code, reason = "launches, whose lengths the callers check")]
+
+use super::Kernel;
+use crate::CudaError;
+use crate::buffer::Buffer;
+use crate::device::{Grid, Stream};
+
+// start [n, d]; times [saves + 1], ascending, the first is where the run starts; p [terms], or [n, terms] with `each`.
+// saved [saves, n, d] at the times after the first, steps [2, n] and status [n] as in `solve_row`.
+// matrices: with `outside` the room of the systems, [d d, threads of the grid]; else they lie in shared memory.
+// Shared memory: 11 d floats a thread, and without `outside` d d more.
+/// # Safety
+/// Buffers are as long as the kernel reads and writes them with these sizes.
+pub(crate) unsafe fn rosenbrock_ensemble(
+    stream: &Stream,
+    grid: Grid,
+    d: i32,
+    n: i32,
+    terms: i32,
+    saves: i32,
+    each: i32,
+    outside: i32,
+    max_steps: i32,
+    rtol: f32,
+    atol: f32,
+    factor_starts: &Buffer<i32>,
+    factors: &Buffer<i32>,
+    effect_starts: &Buffer<i32>,
+    effect_rows: &Buffer<i32>,
+    effects: &Buffer<f32>,
+    p: &Buffer<f32>,
+    start: &Buffer<f32>,
+    times: &Buffer<f64>,
+    matrices: &mut Buffer<f32>,
+    saved: &mut Buffer<f32>,
+    steps: &mut Buffer<i32>,
+    status: &mut Buffer<i32>,
+) -> Result<(), CudaError> {
+    factor_starts.must_be_of(stream, "factor_starts")?;
+    factors.must_be_of(stream, "factors")?;
+    effect_starts.must_be_of(stream, "effect_starts")?;
+    effect_rows.must_be_of(stream, "effect_rows")?;
+    effects.must_be_of(stream, "effects")?;
+    p.must_be_of(stream, "p")?;
+    start.must_be_of(stream, "start")?;
+    times.must_be_of(stream, "times")?;
+    matrices.must_be_of(stream, "matrices")?;
+    saved.must_be_of(stream, "saved")?;
+    steps.must_be_of(stream, "steps")?;
+    status.must_be_of(stream, "status")?;
+    let factor_starts = factor_starts.address();
+    let factors = factors.address();
+    let effect_starts = effect_starts.address();
+    let effect_rows = effect_rows.address();
+    let effects = effects.address();
+    let p = p.address();
+    let start = start.address();
+    let times = times.address();
+    let matrices = matrices.address();
+    let saved = saved.address();
+    let steps = steps.address();
+    let status = status.address();
+    let mut arguments = [
+        (&raw const d).cast_mut().cast(),
+        (&raw const n).cast_mut().cast(),
+        (&raw const terms).cast_mut().cast(),
+        (&raw const saves).cast_mut().cast(),
+        (&raw const each).cast_mut().cast(),
+        (&raw const outside).cast_mut().cast(),
+        (&raw const max_steps).cast_mut().cast(),
+        (&raw const rtol).cast_mut().cast(),
+        (&raw const atol).cast_mut().cast(),
+        (&raw const factor_starts).cast_mut().cast(),
+        (&raw const factors).cast_mut().cast(),
+        (&raw const effect_starts).cast_mut().cast(),
+        (&raw const effect_rows).cast_mut().cast(),
+        (&raw const effects).cast_mut().cast(),
+        (&raw const p).cast_mut().cast(),
+        (&raw const start).cast_mut().cast(),
+        (&raw const times).cast_mut().cast(),
+        (&raw const matrices).cast_mut().cast(),
+        (&raw const saved).cast_mut().cast(),
+        (&raw const steps).cast_mut().cast(),
+        (&raw const status).cast_mut().cast(),
+    ];
+    // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
+    unsafe { stream.launch(Kernel::RosenbrockEnsemble, grid, &mut arguments) }
+}
