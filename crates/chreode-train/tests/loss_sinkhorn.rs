@@ -393,3 +393,24 @@ fn a_small_blur_converges() {
         assert!(report.marginal_error < 1e-3, "{n} and {m} in {d}: {report:?}");
     }
 }
+
+/// Nearly without blur, where plain iterations take tens of thousands of steps and Newton's may lead astray.
+#[test]
+fn hardly_any_blur_converges() {
+    let (mut all, mut late) = (0, Vec::new());
+    for seed in 0..48 {
+        let (n, m, d) = (50 + seed as usize * 7 % 31, 50 + seed as usize * 11 % 31, 1 + seed as usize % 4);
+        let (x, y) = (normals(n * d, seed), normals(m * d, 100 + seed));
+        let (lw, lv) = (normals(n, 200 + seed), normals(m, 300 + seed));
+        for reach in [None, Some(1.0)] {
+            let config = SinkhornConfig { blur: 0.02, tolerance: 1e-6, reach, ..SinkhornConfig::default() };
+            let mut loss = SinkhornDivergence::new(d, config).unwrap();
+            let report = loss.evaluate(Cloud::weighted(&x, &lw), Cloud::weighted(&y, &lv), None).unwrap();
+            all += report.iterations;
+            if !(report.marginal_error <= 1e-6) {
+                late.push((seed, reach, report));
+            }
+        }
+    }
+    assert!(late.is_empty(), "{} of 96 late, {all} passes in all: {late:?}", late.len());
+}

@@ -29,9 +29,8 @@ const DENSE_PASSES: usize = 2;
 const LEVEL_SHARE: usize = 16;
 /// Plain passes over a list before each step of Newton's method.
 const PASSES: usize = 4;
-/// How far such a step may move the logarithm of a scaling at first, and at most.
+/// How far such a step may move the logarithm of a scaling at first.
 const FIRST_RADIUS: f64 = 4.0;
-const FARTHEST: f64 = 8.0;
 /// So many pairs may always be listed at the last level.
 const FEW_PAIRS: usize = 1 << 19;
 /// Passes over the whole kernel without a smaller error after which rounding is what is left.
@@ -236,7 +235,7 @@ impl<T: Real> Transport<T> {
     ) -> Result<Convergence, LossError> {
         let least = negligible::<T>() * epsilon;
         let mut relaxation = Relaxation::from(self.omega);
-        let (mut iteration, mut rest, mut trial, mut radius) = (0, PASSES, None, FIRST_RADIUS);
+        let (mut iteration, mut rest, mut radius) = (0, PASSES, FIRST_RADIUS);
         let (mut lowest, mut since) = (f64::INFINITY, 0);
         loop {
             iteration += 1;
@@ -256,16 +255,6 @@ impl<T: Real> Transport<T> {
                 continue;
             }
             let mut error = self.sparse.pass(p, &self.f, &self.g, epsilon);
-            if let Some(before) = trial.take() {
-                rest = PASSES;
-                if error < 2.0 * before {
-                    radius = (2.0 * radius).min(FARTHEST);
-                } else {
-                    radius = (0.25 * radius).max(1.0);
-                    self.sparse.go_back(p);
-                    error = before;
-                }
-            }
             if !error.is_finite() {
                 return Err(LossError::Overflow { value: error });
             }
@@ -296,10 +285,9 @@ impl<T: Real> Transport<T> {
                 return Ok(Convergence { error, iterations: iteration });
             }
             if rest == 0 {
-                rest = 1;
+                rest = PASSES;
                 if self.listed && !p.symmetric {
-                    iteration += self.sparse.newton(p, &self.f, &self.g, epsilon, radius, most - iteration);
-                    trial = Some(error);
+                    iteration += self.sparse.newton(p, &self.f, &self.g, epsilon, &mut radius, most - iteration);
                 }
             }
         }

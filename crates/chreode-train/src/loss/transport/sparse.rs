@@ -17,8 +17,15 @@ const PAIRS: usize = 4096;
 /// Exponents above are cut off.
 const MAX_EXPONENT: f64 = 600.0;
 /// To what part of its size conjugate gradients reduce the residual, and in how many iterations at most.
-const FORCING: f64 = 0.03;
+const FORCING: f64 = 0.3;
 const MOST_CONJUGATE: usize = 200;
+/// A step of Newton's method must raise the dual value by this part of what the slope promises, or is shortened, but not below
+/// `SHORTEST`; up to the rounding of its terms.
+const ENOUGH: f64 = 1e-3;
+const SHORTEST: f64 = 1e-3;
+const ROUNDING: f64 = 1e-14;
+/// How far such a step may move the logarithm of a scaling, at most.
+const FARTHEST: f64 = 16.0;
 
 /// The list, by rows and by columns, and the scalings `u`, `v` of its kernel.
 #[derive(Debug, Clone, Default)]
@@ -115,11 +122,10 @@ impl Scaling {
         }
     }
 
-    /// Moves the logarithms of the scalings, none by more than `radius`.
-    fn walk<T: Real>(&mut self, weights: &[T], steps: &[f64], radius: f64) {
-        self.saved.clone_from(&self.ln);
-        for (ln, step) in self.ln.iter_mut().zip(steps) {
-            *ln += step.clamp(-radius, radius);
+    /// Moves the logarithms of the scalings from where they were saved.
+    fn walk<T: Real>(&mut self, weights: &[T], steps: &[f64], length: f64) {
+        for ((ln, from), step) in self.ln.iter_mut().zip(&self.saved).zip(steps) {
+            *ln = from + length * step;
         }
         self.set(weights);
     }
@@ -382,20 +388,21 @@ impl Sparse {
         if error.is_nan() { error } else { error.max(other) }
     }
 
-    /// A step of Newton's method for the dual problem in the logarithms of the scalings. The columns are eliminated; conjugate gradients
-    /// solve for the rows, each iteration at the cost of a pass. Returns how many there were, `most` at most.
+    /// A step of Newton's method for the dual problem in the logarithms of the scalings of the rows, those of the columns being the
+    /// best for them: a concave function, which the step is shortened to raise. Conjugate gradients solve for it, each iteration at the
+    /// cost of a pass, as each trial of a length. Returns how many passes there were, `most` at most, and sets the next `radius`.
     pub(super) fn newton<T: Real>(
         &mut self,
         p: &Problem<'_, T>,
         f: &[f64],
         g: &[f64],
         epsilon: f64,
-        radius: f64,
+        radius: &mut f64,
         most: usize,
     ) -> usize {
         let (n, m) = p.size();
+        let reached = self.value(p, f, g, epsilon);
         let Self { rows, columns, x, y, conjugate: c, .. } = self;
-        rows.sums(&y.weighted, &mut x.sum);
         columns.sums(&x.weighted, &mut y.sum);
         x.gradient(p, p.x.weights, f, epsilon);
         y.gradient(p, p.y.weights, g, epsilon);
@@ -429,7 +436,8 @@ impl Sparse {
         }
         let goal = square * FORCING * FORCING;
         let mut count = 0;
-        while count < most.min(MOST_CONJUGATE) && square > goal {
+        // A trial, and the way back, are to be paid for too.
+        while count + 2 < most.min(MOST_CONJUGATE) && square > goal {
             count += 1;
             c.rows.iter_mut().zip(&c.direction).zip(&x.weighted).for_each(|((v, d), w)| *v = d * w);
             columns.sums(&c.rows, &mut c.columns);
@@ -449,8 +457,8 @@ impl Sparse {
             // Where the step leaves the trusted region it ends [Steihaug 1983].
             let mut leaves = false;
             for (&s, &d) in c.solution.iter().zip(&c.direction) {
-                if (s + length * d).abs() > radius {
-                    length = (radius * d.signum() - s) / d;
+                if (s + length * d).abs() > *radius {
+                    length = (*radius * d.signum() - s) / d;
                     leaves = true;
                 }
             }
@@ -469,23 +477,43 @@ impl Sparse {
                 c.direction[i] = c.residual[i] * inverse(x.slope[i]) + again * c.direction[i];
             }
         }
-        // The columns, given the rows.
-        c.rows.iter_mut().zip(&c.solution).zip(&x.weighted).for_each(|((v, s), w)| *v = s * w);
-        columns.sums(&c.rows, &mut c.columns);
-        for j in 0..m {
-            c.columns[j] = (y.gradient[j] - c.columns[j] * y.weighted[j]) * inverse(y.slope[j]);
+        let slope: f64 = x.gradient.iter().zip(&c.solution).map(|(g, s)| g * s).sum();
+        x.saved.clone_from(&x.ln);
+        let mut length = 1.0;
+        loop {
+            count += 1;
+            self.x.walk(p.x.weights, &self.conjugate.solution, length);
+            self.columns.sums(&self.x.weighted, &mut self.y.sum);
+            let _ = self.y.step(p, p.y.weights, g, epsilon, 1.0);
+            let (value, size) = self.value(p, f, g, epsilon);
+            // Back where it began, or as high as rounding can tell.
+            if length == 0.0 || value >= reached.0 + ENOUGH * length * slope - ROUNDING * size {
+                break;
+            }
+            length *= 0.25;
+            if count + 1 >= most || length < SHORTEST {
+                length = 0.0;
+            }
         }
-        x.walk(p.x.weights, &c.solution, radius);
-        y.walk(p.y.weights, &c.columns, radius);
+        *radius = if length == 1.0 { (2.0 * *radius).min(FARTHEST) } else { (length * *radius).max(1.0) };
         count
     }
 
-    /// Takes the last step of Newton's method back.
-    pub(super) fn go_back<T: Real>(&mut self, p: &Problem<'_, T>) {
-        for (scaling, weights) in [(&mut self.x, p.x.weights), (&mut self.y, p.y.weights)] {
-            scaling.ln.clone_from(&scaling.saved);
-            scaling.set(weights);
+    /// The dual value over `ε`, for columns that fit, and the size of what it is summed from; leaves the sums of the rows.
+    fn value<T: Real>(&mut self, p: &Problem<'_, T>, f: &[f64], g: &[f64], epsilon: f64) -> (f64, f64) {
+        self.rows.sums(&self.y.weighted, &mut self.x.sum);
+        let (mut value, mut size) = (0.0, 0.0);
+        for (scaling, weights, potentials) in [(&self.x, p.x.weights, f), (&self.y, p.y.weights, g)] {
+            for ((w, potential), ln) in weights.iter().zip(potentials).zip(&scaling.ln) {
+                if *w > T::ZERO {
+                    let term = w.f64() * p.reward(potential + epsilon * ln) / epsilon;
+                    value += term;
+                    size += term.abs();
+                }
+            }
         }
+        let mass: f64 = self.x.weighted.iter().zip(&self.x.sum).map(|(w, s)| w * s).sum();
+        (value - mass, size + mass)
     }
 
     /// Fits rows (or columns) exactly and adds their pulls, as [`Transport`](super::Transport) says.
