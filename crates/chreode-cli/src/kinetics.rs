@@ -14,7 +14,7 @@ use crate::{hints, kinetics_fit, kinetics_hybrid, values};
 
 /// Simulate a kinetic model in SBML, or simulate and fit the measurements of a PEtab problem.
 ///
-/// A model (.xml or .sbml, level 2 or 3) runs from time 0 to --until and is saved at --points times, both ends included
+/// A model (.xml or .sbml, levels 1 to 3) runs from time 0 to --until and is saved at --points times, both ends included
 /// (51 points are 50 equal steps), as .csv: time, then species, compartments, and parameters and stoichiometries that may
 /// vary, by id, then those that are plain constants, and the rates of the reactions. Species are amounts.
 ///

@@ -1,6 +1,6 @@
 //! Why reading or running a model failed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chreode_model::StoreError;
 use chreode_solve::SolveError;
@@ -146,9 +146,4 @@ fn named(ids: &[String]) -> String {
 
 fn unset(ids: &[String]) -> String {
     if ids.is_empty() { String::new() } else { format!("; these have no value: {}", ids.join(", ")) }
-}
-
-/// The text of a file.
-pub(crate) fn read_text(path: &Path) -> Result<String, KineticsError> {
-    std::fs::read_to_string(path).map_err(|source| KineticsError::Read { path: path.into(), source })
 }

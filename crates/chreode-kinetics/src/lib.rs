@@ -29,6 +29,7 @@ mod model;
 mod petab;
 mod sbml;
 mod simulate;
+mod text;
 
 pub use error::{KineticsError, SimulationError};
 pub use fit::{

@@ -117,7 +117,7 @@ fn errors_name_file_row_and_column() {
         "measurements.tsv",
         "scale\t0.2",
         "skale\t0.2",
-        "row 2, observableParameters: there is no number or parameter of the parameter table `skale`",
+        "row 2, observableParameters: there is no number or parameter `skale`",
     );
     check("parameters.tsv", "log10", "log3", "row 1, parameterScale: \"log3\" is not lin, log or log10");
     let files = [("observables.tsv", "lin", "log10"), ("measurements.tsv", "go\t1.5", "go\t0")];

@@ -194,6 +194,27 @@ fn conditions_set_what_they_name() {
 }
 
 #[test]
+fn measurements_name_what_conditions_set() {
+    let folder = Folder::new();
+    // A column that nothing but measurements names, a constant of the model that a condition sets, and one that none does.
+    folder.write("c.tsv", "conditionId\toffset_A\tp0\nx\t0.5\t\ny\ts1\t7\n");
+    let sum = "A + observableParameter1#";
+    folder.measured(&[
+        (sum, "- x 0 offset_A"),
+        (sum, "- y 0 offset_A"),
+        (sum, "- x 0 p0"),
+        (sum, "- y 0 p0"),
+        (sum, "- y 0 k2"),
+        (sum, "- y 0 k"),
+    ]);
+    assert_close(&folder.simulated(), &[1.5, 4.0, 2.0, 8.0, 1.25, 2.0]);
+    folder.measured(&[(sum, "- x 0 offset_B")]);
+    let expected = "row 1, observableParameters: there is no number or parameter `offset_B`";
+    folder.write("c.tsv", "conditionId\nx\n");
+    assert!(folder.error().contains(expected), "{}", folder.error());
+}
+
+#[test]
 fn what_came_to_rest_stays_unless_it_is_set() {
     let folder = Folder::new();
     folder.write(
@@ -355,7 +376,7 @@ fn what_is_not_version_one_is_refused_by_name() {
     for (file, text, expected) in [
         ("c.tsv", "conditionId\tk\tk\nx\t1\t2\n", "there are two columns `k`"),
         ("c.tsv", "conditionId\thalf\nx\t1\n", "column `half` names what a rule of the model assigns"),
-        ("c.tsv", "conditionId\tk\nx\tA\n", "there is no number or parameter of the parameter table `A`"),
+        ("c.tsv", "conditionId\tk\nx\tA\n", "there is no number or parameter `A`"),
         ("c.tsv", "conditionId\tgain\nx\t1\n", "column `gain` names nothing in the model or in the formulas"),
         ("c.tsv", "conditionId\nx\nx\n", "row 2: the conditionId `x` was there before"),
         (

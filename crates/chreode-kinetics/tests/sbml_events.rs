@@ -203,6 +203,14 @@ fn triggers_at_the_start() {
 }
 
 #[test]
+fn an_event_at_the_start_may_give_the_only_value() {
+    let first = when(&trigger(false, true, &s("(geq t 0)")), "", &[("x", "2"), ("k", "3")]);
+    let list = r#"<parameter id="x" constant="false"/><parameter id="k" constant="false"/>"#;
+    let text = parameters(list, &(crate::list("Rules", &rate("x", "k")) + &crate::list("Events", &first)));
+    assert_is(&run(&text, 2.0, false), "x", |t| 2.0 + 3.0 * t);
+}
+
+#[test]
 fn strict_triggers_are_later_than_others() {
     let events = [
         when(&once("(gt t 1)"), "", &[("a", "1")]),
@@ -248,6 +256,21 @@ fn triggers_of_every_kind() {
     assert_is(&run, "known", step(0.9_f64.asin(), 0.0, 1.0));
     // Above 0.9 from 1.12 to 2.02, and then after 2.5.
     assert_is(&run, "turns", |t| f64::from(t > 0.9_f64.asin()) + f64::from(t > 2.5));
+}
+
+#[test]
+fn sawteeth_are_seen_whatever_the_length_of_the_run() {
+    // Parts of such a run are whole periods, between which a sawtooth looks like a line.
+    let events = [
+        when(&once("(gt (minus t (floor t)) 0.5)"), "", &[("n", "(plus n 1)")]),
+        when(&once("(lt (rem t 2) 1.25)"), "", &[("m", "(plus m 1)")]),
+    ];
+    let text = model("n m x", &rate("x", "n"), &events);
+    for until in [7.0, 10.0, 10.1, 20.0, 100.0] {
+        let run = run(&text, until * 1.003, false);
+        assert_is(&run, "n", |t| (t + 0.5).floor());
+        assert_is(&run, "m", |t| (t / 2.0).floor());
+    }
 }
 
 #[test]

@@ -208,6 +208,23 @@ fn functions_of_a_model_may_stand_in_any_order() {
 }
 
 #[test]
+fn functions_are_told_how_their_arguments_change() {
+    let define = |id: &str, argument: &str, body: &str| {
+        let lambda = format!("<lambda><bvar><ci>{argument}</ci></bvar>{}</lambda>", s(body));
+        format!(r#"<functionDefinition id="{id}">{}</functionDefinition>"#, math(&lambda))
+    };
+    // `x` is what `g` calls its argument too, and is not what it means.
+    let functions = define("f", "u", "(times 2 (#rateOf u))") + &define("g", "x", "(plus 1 (@f x))");
+    let rules = rate("y", "3") + &assign("z", "(@g y)");
+    let all = [variable("x", "0"), variable("y", "0"), variable("z", "0")].concat();
+    let text = parameters(&all, &(list("FunctionDefinitions", &functions) + &list("Rules", &rules)));
+    assert_is(&run(&text, 1.0, false), "z", |_| 7.0);
+    let error =
+        Model::from_sbml(&text.replace("<ci>g</ci><ci> y </ci>", "<ci>g</ci><cn>1</cn>")).unwrap_err();
+    assert!(error.to_string().contains("`u` is not defined"), "{error}");
+}
+
+#[test]
 fn rates_that_jump() {
     let text = parameters(
         &["a", "b", "c", "d", "e", "f"].map(|id| variable(id, "0")).concat(),

@@ -135,7 +135,7 @@ fn rules_of_species_speak_of_what_formulas_have() {
 
 #[test]
 fn an_event_that_resizes_leaves_amounts() {
-    // At 1 the compartment grows from 2 to 8, and A is given a concentration in it.
+    // At 1 the compartment grows from 2 to 8, and A is given a concentration that it has before that.
     let kinds = species("A", r#"initialConcentration="1""#)
         + &species("B", r#"initialConcentration="1""#) // by a reaction
         + &species("C", r#"initialConcentration="1""#) // by a rate rule
@@ -157,7 +157,8 @@ fn an_event_that_resizes_leaves_amounts() {
     );
     let (amounts, concentrations) = (run(&text, 2.0, false), run(&text, 2.0, true));
     let then = |before: f64, after: f64| move |t: f64| if t < 1.0 { before } else { after };
-    assert_is(&amounts, "A", then(2.0, 24.0));
+    assert_is(&amounts, "A", then(2.0, 6.0));
+    assert_is(&concentrations, "A", then(1.0, 0.75));
     assert_is(&amounts, "B", |t| 2.0 + 6.0 * t);
     assert_is(&concentrations, "B", |t| (2.0 + 6.0 * t) / if t < 1.0 { 2.0 } else { 8.0 });
     // The concentration goes on from a quarter of two.

@@ -1,14 +1,17 @@
-//! Infix text as PEtab has it.
+//! Infix text as PEtab has it, and as level 1 of SBML does.
 
 use super::{DEEPEST, Expr, MathError, Op, Raw};
 
 /// Reads a formula such as `scale * (2 * pA + pB) ^ 2 / total`. Powers are `^` or `**`, comparisons and `&&`, `||`, `!` are known,
 /// functions are those of PEtab; a `time` is time.
 pub(crate) fn parse(text: &str) -> Result<Expr<Raw>, MathError> {
-    let tokens = tokens(text)?;
-    let mut reader = Reader { text, tokens, next: 0 };
-    let x = reader.level(0, 0)?;
-    if reader.next < reader.tokens.len() { Err(reader.error("an operator or the end")) } else { Ok(x) }
+    Reader::new(text, false)?.whole()
+}
+
+/// Reads a formula of SBML level 1, appendix C: arithmetic and functions alone, where a sign binds tighter than a power and powers are
+/// taken from the left. Time has no name there.
+pub(crate) fn parse_level_one(text: &str) -> Result<Expr<Raw>, MathError> {
+    Reader::new(text, true)?.whole()
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +71,7 @@ struct Reader<'a> {
     text: &'a str,
     tokens: Vec<(usize, Token)>,
     next: usize,
+    level_one: bool,
 }
 
 /// Operators between operands, loosest first.
@@ -79,7 +83,25 @@ const LEVELS: [&[(&str, Op)]; 5] = [
     &[("*", Op::Mul), ("/", Op::Div)],
 ];
 
-impl Reader<'_> {
+/// Where arithmetic begins in [`LEVELS`].
+const ARITHMETIC: usize = 3;
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str, level_one: bool) -> Result<Self, MathError> {
+        Ok(Self { text, tokens: tokens(text)?, next: 0, level_one })
+    }
+
+    /// All of the text.
+    fn whole(mut self) -> Result<Expr<Raw>, MathError> {
+        let x = self.operators(0)?;
+        if self.next < self.tokens.len() { Err(self.error("an operator or the end")) } else { Ok(x) }
+    }
+
+    /// With the loosest operators that there are.
+    fn operators(&mut self, depth: usize) -> Result<Expr<Raw>, MathError> {
+        self.level(if self.level_one { ARITHMETIC } else { 0 }, depth)
+    }
+
     fn error(&self, expected: &'static str) -> MathError {
         infix(self.text, self.tokens.get(self.next).map_or(self.text.len(), |(at, _)| *at), expected)
     }
@@ -87,7 +109,7 @@ impl Reader<'_> {
     fn takes(&mut self, sign: &str) -> bool {
         let found = match self.tokens.get(self.next) {
             Some((_, Token::Sign(s))) => *s == sign,
-            Some((_, Token::Name(s))) => s == sign,
+            Some((_, Token::Name(s))) => !self.level_one && s == sign,
             _ => false,
         };
         self.next += usize::from(found);
@@ -127,6 +149,10 @@ impl Reader<'_> {
         if depth > DEEPEST {
             return Err(MathError::TooDeep { deepest: DEEPEST });
         }
+        if self.level_one {
+            let base = self.signed(depth)?;
+            return self.powers(base, depth);
+        }
         if self.takes("-") {
             return Ok(Expr::Apply(Op::Neg, vec![self.prefixed(depth + 1)?]));
         }
@@ -144,6 +170,30 @@ impl Reader<'_> {
         Ok(base)
     }
 
+    /// An operand of level 1.
+    fn signed(&mut self, depth: usize) -> Result<Expr<Raw>, MathError> {
+        if depth > DEEPEST {
+            return Err(MathError::TooDeep { deepest: DEEPEST });
+        }
+        if self.takes("-") {
+            Ok(Expr::Apply(Op::Neg, vec![self.signed(depth + 1)?]))
+        } else {
+            self.primary(depth)
+        }
+    }
+
+    /// The powers of level 1: `a^b^c` is `(a^b)^c`.
+    fn powers(&mut self, base: Expr<Raw>, depth: usize) -> Result<Expr<Raw>, MathError> {
+        let mut x = base;
+        while self.takes("^") {
+            x = Expr::Apply(Op::Power, vec![x, self.signed(depth + 1)?]);
+            if count_depth(&x) > DEEPEST {
+                return Err(MathError::TooDeep { deepest: DEEPEST });
+            }
+        }
+        Ok(x)
+    }
+
     fn primary(&mut self, depth: usize) -> Result<Expr<Raw>, MathError> {
         let Some((_, token)) = self.tokens.get(self.next).cloned() else {
             return Err(self.error("a name, a number or a parenthesis"));
@@ -159,6 +209,7 @@ impl Reader<'_> {
                     return self.function(&name, depth + 1);
                 }
                 Ok(match name.as_str() {
+                    _ if self.level_one => Expr::Leaf(Raw::Name(name)),
                     "time" => Expr::Leaf(Raw::Time),
                     "true" | "True" => Expr::Number(1.0),
                     "false" | "False" => Expr::Number(0.0),
@@ -169,7 +220,7 @@ impl Reader<'_> {
             }
             Token::Sign("(") => {
                 self.next += 1;
-                let x = self.level(0, depth + 1)?;
+                let x = self.operators(depth + 1)?;
                 if self.takes(")") { Ok(x) } else { Err(self.error("`)`")) }
             }
             Token::Sign(_) => Err(self.error("a name, a number or a parenthesis")),
@@ -186,12 +237,12 @@ impl Reader<'_> {
                 if pairs && !self.takes("(") {
                     return Err(self.error("`(`"));
                 }
-                operands.push(self.level(0, depth)?);
+                operands.push(self.operators(depth)?);
                 if pairs {
                     if !self.takes(",") {
                         return Err(self.error("`,` and a condition"));
                     }
-                    operands.push(self.level(0, depth)?);
+                    operands.push(self.operators(depth)?);
                     if !self.takes(")") {
                         return Err(self.error("`)`"));
                     }
@@ -224,6 +275,10 @@ impl Reader<'_> {
             "Max" => Op::Max,
             "Min" => Op::Min,
             "ceil" => Op::Ceil,
+            "sqr" if self.level_one => {
+                operands.push(Expr::Number(2.0));
+                Op::Power
+            }
             "sign" if operands.len() == 1 => {
                 let x = operands.remove(0);
                 let beyond = |op| Expr::Apply(op, vec![x.clone(), Expr::Number(0.0)]);

@@ -1,4 +1,4 @@
-//! Formulas: what MathML of SBML and infix text of PEtab are read into, and what is evaluated on any number.
+//! Formulas: what MathML of SBML and infix text of PEtab or SBML level 1 are read into, and what is evaluated on any number.
 //!
 //! `mathml.rs` and `formula.rs` read; `resolve.rs` replaces names by what they stand for and calls by their functions' bodies;
 //! `evaluate.rs` and `functions.rs` compute. Not here: what a name means (`model`).
@@ -10,7 +10,7 @@ mod mathml;
 mod resolve;
 
 pub(crate) use evaluate::{is_true, value};
-pub(crate) use formula::parse;
+pub(crate) use formula::{parse, parse_level_one};
 pub(crate) use mathml::{read_lambda, read_math};
 pub(crate) use resolve::{Functions, Lambda, Resolver};
 

@@ -23,8 +23,9 @@ pub(crate) struct Resolver<'a, L> {
 
 /// Where the leaves of a formula are looked up.
 struct Scope<'a, L> {
-    /// Arguments of the function that is inlined, if any.
+    /// Arguments of the function that is inlined, if any, and what they are as written.
     arguments: Option<HashMap<&'a str, (usize, Expr<L>)>>,
+    written: HashMap<&'a str, &'a Expr<Raw>>,
     /// The function that is inlined, and the scope that calls it.
     caller: Option<(&'a str, &'a Self)>,
 }
@@ -34,12 +35,21 @@ impl<L> Scope<'_, L> {
     fn is_inside(&self, name: &str) -> bool {
         self.caller.is_some_and(|(inner, caller)| inner == name || caller.is_inside(name))
     }
+
+    /// What a name of a function's body is called where it comes from, if an argument is nothing but a name.
+    fn outside<'x>(&'x self, name: &'x str) -> Option<&'x str> {
+        let Some((_, caller)) = self.caller else { return Some(name) };
+        match self.written.get(name) {
+            Some(Expr::Leaf(Raw::Name(name))) => caller.outside(name),
+            _ => None,
+        }
+    }
 }
 
 impl<L: Clone> Resolver<'_, L> {
     /// The formula over symbols.
     pub(crate) fn resolve(&self, x: &Expr<Raw>) -> Result<Expr<L>, MathError> {
-        self.within(x, &Scope { arguments: None, caller: None }, 0, &mut 0)
+        self.within(x, &Scope { arguments: None, written: HashMap::new(), caller: None }, 0, &mut 0)
     }
 
     /// `depth`: of the place in the formula that it becomes.
@@ -73,10 +83,12 @@ impl<L: Clone> Resolver<'_, L> {
                     let (function, got) = (name.clone(), operands.len());
                     return Err(MathError::Operands { function, least: n, most: n, got });
                 }
+                let names = || lambda.arguments.iter().map(String::as_str);
+                let written = names().zip(operands).collect();
                 let operands = operands.iter().map(|x| inner(x).map(|x| (x.depth(), x)));
                 let operands = operands.collect::<Result<Vec<_>, _>>()?;
-                let arguments = lambda.arguments.iter().map(String::as_str).zip(operands).collect();
-                let body = Scope { arguments: Some(arguments), caller: Some((name, scope)) };
+                let arguments = Some(names().zip(operands).collect());
+                let body = Scope { arguments, written, caller: Some((name, scope)) };
                 self.within(&lambda.body, &body, depth + 1, length)?
             }
             Expr::Leaf(leaf) => {
@@ -91,9 +103,16 @@ impl<L: Clone> Resolver<'_, L> {
                     count(size, length)?;
                     return Ok(argument.clone());
                 }
-                // The body of a function sees its arguments and time alone.
-                let visible = scope.arguments.is_none() || matches!(leaf, Raw::Time);
-                let symbol = if visible { (self.symbol)(leaf) } else { None };
+                // The body of a function sees its arguments and time alone, and how its arguments change.
+                let symbol = match leaf {
+                    Raw::RateOf(name) => {
+                        let name = scope.outside(name).map(str::to_owned);
+                        name.and_then(|name| (self.symbol)(&Raw::RateOf(name)))
+                    }
+                    Raw::Time => (self.symbol)(leaf),
+                    _ if scope.arguments.is_none() => (self.symbol)(leaf),
+                    _ => None,
+                };
                 symbol.ok_or_else(|| MathError::Unknown {
                     name: match leaf {
                         Raw::Name(name) | Raw::RateOf(name) | Raw::Call(name, _) => name.clone(),

@@ -158,7 +158,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a model from the text of an SBML file (level 2 or 3).
+    /// Reads a model from the text of an SBML file (level 1, 2 or 3).
     ///
     /// # Errors
     /// [`SbmlError`] names the element that is wrong or not supported.
@@ -171,7 +171,7 @@ impl Model {
     /// # Errors
     /// As [`from_sbml`](Self::from_sbml), with the file; [`KineticsError::Read`] if it cannot be read.
     pub fn open(path: &Path) -> Result<Self, KineticsError> {
-        let text = crate::error::read_text(path)?;
+        let text = crate::text::read_text(path)?;
         Self::from_sbml(&text).map_err(|source| {
             let source = Box::new(source);
             KineticsError::Sbml { path: path.into(), source }

@@ -125,7 +125,7 @@ impl Problem {
         let source = |value: &Value, row, column: &str| match value {
             Value::Number(x) => Ok(Source::Number(*x)),
             Value::Name(id) => by_id.get(id.as_str()).map(|&i| Source::Parameter(i)).ok_or_else(|| {
-                let (column, expected) = (column.to_owned(), "number or parameter of the parameter table");
+                let (column, expected) = (column.to_owned(), "number or parameter");
                 PetabError::Unknown { row, column, expected, id: id.clone() }
             }),
         };
@@ -135,7 +135,18 @@ impl Problem {
             let rows = tables::observables(&tsv).map_err(at(&path))?;
             formulas.push((path, rows));
         }
-        let used: HashSet<&str> = formulas.iter().flat_map(|(_, rows)| names(rows)).collect();
+        let mut measured: Vec<(_, Vec<Measurement>)> = Vec::new();
+        let mut has_copied = [false; COPIED.len()];
+        for (path, tsv) in tables(&files.measurements)? {
+            has_copied.iter_mut().zip(COPIED).for_each(|(has, column)| *has |= tsv.has(column));
+            let rows = tables::measurements(&tsv, 0).map_err(at(&path))?;
+            measured.push((path, rows));
+        }
+        let used: HashSet<&str> = formulas
+            .iter()
+            .flat_map(|(_, rows)| names(rows))
+            .chain(measured.iter().flat_map(|(_, rows)| tables::overrides(rows)))
+            .collect();
 
         let mut conditions: Vec<Condition> = Vec::new();
         let (mut condition_of, mut beside) = (HashMap::new(), HashSet::new());
@@ -168,12 +179,10 @@ impl Problem {
         }
 
         let (mut measurements, mut links) = (Vec::new(), Vec::new());
-        let mut has_copied = [false; COPIED.len()];
-        for (path, tsv) in tables(&files.measurements)? {
-            has_copied.iter_mut().zip(COPIED).for_each(|(has, column)| *has |= tsv.has(column));
-            for measurement in tables::measurements(&tsv, 0).map_err(at(&path))? {
-                let link =
-                    link(&measurement, &observables, &observable_of, (&conditions, &condition_of), &source);
+        for (path, rows) in measured {
+            for measurement in rows {
+                let known = (&conditions[..], &condition_of);
+                let link = link(&model, &measurement, &observables, &observable_of, known, &source);
                 let link = link.map_err(at(&path))?;
                 comparable(&measurement, comparisons[link.observable].0).map_err(at(&path))?;
                 links.push(link);
@@ -309,6 +318,7 @@ fn comparable(measurement: &Measurement, scale: Scale) -> Result<(), PetabError>
 
 /// Finds what a measurement names.
 fn link(
+    model: &Model,
     measurement: &Measurement,
     observables: &[Observable],
     observable_of: &HashMap<String, usize>,
@@ -336,7 +346,15 @@ fn link(
         (&measurement.noise_parameters, "noiseParameters"),
     ] {
         for value in values {
-            placeholders.push(source(value, row, column)?);
+            // A name is one of the table, or else what the condition sets, or a constant of the model.
+            let value = source(value, row, column).or_else(|error| {
+                let Value::Name(id) = value else { return Err(error) };
+                let Condition { beside, set, .. } = &conditions[condition];
+                let in_model = || model.by_id.get(id).and_then(|q| set.get(q));
+                let set = beside.get(id).or_else(in_model).copied();
+                set.or_else(|| constant(model, id).map(Source::Number)).ok_or(error)
+            });
+            placeholders.push(value?);
         }
     }
     for name in &observables[observable].set_by_conditions {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::error::PetabError;
-use crate::error::{KineticsError, read_text};
+use crate::error::KineticsError;
+use crate::text::read_text;
 
 /// What any problem's YAML file says first.
 #[derive(Debug, Clone, Deserialize)]

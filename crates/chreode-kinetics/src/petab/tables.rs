@@ -224,6 +224,15 @@ pub struct Measurement {
     pub(super) copied: Vec<String>,
 }
 
+/// Every name that measurements give for a placeholder.
+pub(super) fn overrides(rows: &[Measurement]) -> impl Iterator<Item = &str> {
+    let all = rows.iter().flat_map(|row| row.observable_parameters.iter().chain(&row.noise_parameters));
+    all.filter_map(|value| match value {
+        Value::Name(id) => Some(id.as_str()),
+        Value::Number(_) => None,
+    })
+}
+
 /// Columns that a table of simulations repeats if the measurements have them.
 pub(super) const COPIED: [&str; 4] = ["observableParameters", "noiseParameters", "datasetId", "replicateId"];
 

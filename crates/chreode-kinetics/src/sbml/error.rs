@@ -23,7 +23,7 @@ pub enum SbmlError {
         line: u32,
     },
     /// A level that is not read.
-    #[error("SBML level {level} version {version} is not supported: levels 2 and 3 are")]
+    #[error("SBML level {level} version {version} is not supported: levels 1, 2 and 3 are")]
     Level {
         /// Level.
         level: u32,

@@ -1,7 +1,7 @@
 //! SBML from XML.
 //!
 //! Elements of other namespaces (annotations, packages that are not required) and notes are passed over; any other element that is
-//! not known is an error.
+//! not known is an error. Level 1 has other names for some attributes, and text where the others have MathML.
 
 use roxmltree::{Document as Xml, Node, ParsingOptions};
 
@@ -9,8 +9,9 @@ use super::document::{
     Compartment, Document, Event, EventAssignment, KineticLaw, Parameter, Reaction, Rule, RuleKind, Species,
     SpeciesReference, Stoichiometry, Trigger,
 };
+use super::element::At;
 use super::error::SbmlError;
-use crate::math::{Expr, Raw, read_lambda, read_math};
+use crate::math::{parse_level_one, read_lambda};
 
 /// Reads a model.
 pub(crate) fn read(text: &str) -> Result<Document, SbmlError> {
@@ -23,16 +24,10 @@ pub(crate) fn read(text: &str) -> Result<Document, SbmlError> {
         return Err(SbmlError::Element { expected: "sbml", found: sbml.name().into(), line: sbml.line() });
     }
     let (level, version) = (sbml.whole("level")?, sbml.whole("version")?);
-    if !matches!(level, 2 | 3) {
+    if !matches!(level, 1..=3) {
         return Err(SbmlError::Level { level, version });
     }
-    for attribute in sbml.0.attributes() {
-        if attribute.name() == "required" && matches!(attribute.value().trim(), "true" | "1") {
-            let package = attribute.namespace().unwrap_or_default();
-            let what = format!("the package {package}, which it requires, is");
-            return Err(sbml.unsupported(&what));
-        }
-    }
+    check_packages(sbml)?;
     let model = sbml.child("model").ok_or_else(|| sbml.missing("<model>"))?;
     let mut document = Document {
         level,
@@ -45,6 +40,9 @@ pub(crate) fn read(text: &str) -> Result<Document, SbmlError> {
     for part in model.children() {
         let items = part.children();
         match part.name() {
+            "listOfRules" if level == 1 => {
+                document.rules = items.map(rule_of_level_one).collect::<Result<_, _>>()?;
+            }
             "listOfFunctionDefinitions" => {
                 for item in items {
                     let id = item.required("id")?;
@@ -60,7 +58,7 @@ pub(crate) fn read(text: &str) -> Result<Document, SbmlError> {
             }
             "listOfSpecies" => document.species = items.map(species).collect::<Result<_, _>>()?,
             "listOfParameters" => {
-                document.parameters = items.map(|x| parameter(x, false)).collect::<Result<_, _>>()?;
+                document.parameters = items.map(|x| parameter(x, level, false)).collect::<Result<_, _>>()?;
             }
             "listOfInitialAssignments" => {
                 for item in items {
@@ -116,116 +114,23 @@ pub(crate) fn read(text: &str) -> Result<Document, SbmlError> {
     Ok(document)
 }
 
-/// An element and what may be asked of it.
-#[derive(Clone, Copy)]
-struct At<'a, 'i>(Node<'a, 'i>);
-
-impl<'a, 'i> At<'a, 'i> {
-    fn name(self) -> &'a str {
-        self.0.tag_name().name()
-    }
-
-    fn line(self) -> u32 {
-        self.0.document().text_pos_at(self.0.range().start).row
-    }
-
-    /// The elements inside, without notes, annotations and what belongs to other namespaces.
-    fn children(self) -> impl Iterator<Item = Self> + use<'a, 'i> {
-        let own = self.0.tag_name().namespace();
-        self.0.children().filter(Node::is_element).map(At).filter(move |x| {
-            let known = x.0.tag_name().namespace() == own;
-            known && !matches!(x.name(), "notes" | "annotation") || x.name() == "math"
-        })
-    }
-
-    fn child(self, name: &str) -> Option<Self> {
-        self.children().find(|x| x.name() == name)
-    }
-
-    /// The elements of a list inside, or of none.
-    fn list(self, name: &str) -> impl Iterator<Item = Self> {
-        self.child(name).into_iter().flat_map(Self::children)
-    }
-
-    /// What the element is called by: its id, or what it is about.
-    fn id(self) -> String {
-        let id = ["id", "variable", "symbol", "species"].iter().find_map(|a| self.text(a));
-        id.unwrap_or_default()
-    }
-
-    fn text(self, attribute: &str) -> Option<String> {
-        self.0.attribute(attribute).map(|x| x.trim().to_owned())
-    }
-
-    fn required(self, attribute: &'static str) -> Result<String, SbmlError> {
-        self.text(attribute).filter(|x| !x.is_empty()).ok_or_else(|| self.missing(attribute))
-    }
-
-    fn wrong(self, attribute: &str, value: String, expected: &'static str) -> SbmlError {
-        let (element, id, line) = (self.name().into(), self.id(), self.line());
-        SbmlError::Attribute { element, id, attribute: attribute.into(), value, expected, line }
-    }
-
-    fn number(self, attribute: &str) -> Result<Option<f64>, SbmlError> {
-        let Some(text) = self.text(attribute) else { return Ok(None) };
-        let value = match text.as_str() {
-            "INF" => Some(f64::INFINITY),
-            "-INF" => Some(f64::NEG_INFINITY),
-            _ => text.parse().ok(),
-        };
-        value.map(Some).ok_or_else(|| self.wrong(attribute, text, "a number"))
-    }
-
-    fn whole(self, attribute: &'static str) -> Result<u32, SbmlError> {
-        let text = self.required(attribute)?;
-        text.parse().map_err(|_| self.wrong(attribute, text, "a whole number"))
-    }
-
-    fn flag(self, attribute: &str, default: bool) -> Result<bool, SbmlError> {
-        match self.text(attribute).as_deref() {
-            None => Ok(default),
-            Some("true" | "1") => Ok(true),
-            Some("false" | "0") => Ok(false),
-            Some(other) => Err(self.wrong(attribute, other.into(), "true or false")),
+/// The error if something belongs to a package that the file requires: a package that it names and does not use changes nothing.
+fn check_packages(sbml: At<'_, '_>) -> Result<(), SbmlError> {
+    for attribute in sbml.0.attributes() {
+        if attribute.name() != "required" || !matches!(attribute.value().trim(), "true" | "1") {
+            continue;
+        }
+        let Some(package) = attribute.namespace() else { continue };
+        let mut inside = sbml.0.descendants().filter(Node::is_element);
+        let used = inside.find(|x| {
+            let mut attributes = x.attributes().filter(|a| *x != sbml.0 || a.name() != "required");
+            x.tag_name().namespace() == Some(package) || attributes.any(|a| a.namespace() == Some(package))
+        });
+        if let Some(used) = used {
+            return Err(At(used).unsupported(&format!("the package {package}, which the file requires, is")));
         }
     }
-
-    fn missing(self, what: &'static str) -> SbmlError {
-        SbmlError::Missing { element: self.name().into(), id: self.id(), what, line: self.line() }
-    }
-
-    fn unsupported(self, what: &str) -> SbmlError {
-        let (element, id, line) = (self.name().into(), self.id(), self.line());
-        SbmlError::Unsupported { element, id, what: what.into(), line }
-    }
-
-    fn unexpected(self, expected: &'static str) -> SbmlError {
-        SbmlError::Element { expected, found: self.name().into(), line: self.line() }
-    }
-
-    fn math_error(self, source: crate::math::MathError) -> SbmlError {
-        let (name, id) = (self.name(), self.id());
-        let owner = if id.is_empty() {
-            format!("<{name}> (line {})", self.line())
-        } else {
-            format!("<{name}> `{id}`")
-        };
-        SbmlError::Math { owner, source }
-    }
-
-    /// The `<math>` inside. From level 3 version 2 on it may be missing, and the element then says nothing.
-    fn math_if_needed(self, document: &Document) -> Result<Option<Self>, SbmlError> {
-        match self.child("math") {
-            Some(math) => Ok(Some(math)),
-            None if (document.level, document.version) >= (3, 2) => Ok(None),
-            None => Err(self.missing("<math>")),
-        }
-    }
-
-    fn formula(self, document: &Document) -> Result<Option<Expr<Raw>>, SbmlError> {
-        let math = self.math_if_needed(document)?;
-        math.map(|math| read_math(math.0).map_err(|e| self.math_error(e))).transpose()
-    }
+    Ok(())
 }
 
 fn compartment(x: At<'_, '_>, level: u32) -> Result<Compartment, SbmlError> {
@@ -233,7 +138,7 @@ fn compartment(x: At<'_, '_>, level: u32) -> Result<Compartment, SbmlError> {
     Ok(Compartment {
         id: x.required("id")?,
         // A point needs no size: it has no concentrations.
-        size: x.number("size")?.or((dimensions == 0.0).then_some(1.0)),
+        size: x.number("size")?.or((dimensions == 0.0 || level == 1).then_some(1.0)),
         constant: x.flag("constant", level == 2)?,
         point: dimensions == 0.0,
         units: x.text("units"),
@@ -255,11 +160,11 @@ fn species(x: At<'_, '_>) -> Result<Species, SbmlError> {
 }
 
 /// Local parameters are constant.
-fn parameter(x: At<'_, '_>, local: bool) -> Result<Parameter, SbmlError> {
+fn parameter(x: At<'_, '_>, level: u32, local: bool) -> Result<Parameter, SbmlError> {
     Ok(Parameter {
         id: x.required("id")?,
         value: x.number("value")?,
-        constant: local || x.flag("constant", true)?,
+        constant: local || x.flag("constant", level > 1)?,
         units: x.text("units"),
     })
 }
@@ -285,7 +190,8 @@ fn reaction(x: At<'_, '_>, document: &Document) -> Result<Reaction, SbmlError> {
             "kineticLaw" => {
                 let Some(math) = part.formula(document)? else { continue };
                 let locals = part.list("listOfParameters").chain(part.list("listOfLocalParameters"));
-                let parameters = locals.map(|x| parameter(x, true)).collect::<Result<_, _>>()?;
+                let parameters =
+                    locals.map(|x| parameter(x, document.level, true)).collect::<Result<_, _>>()?;
                 law = Some(KineticLaw { math, parameters });
             }
             _ => return Err(part.unexpected("kineticLaw, or another part of a reaction")),
@@ -303,8 +209,8 @@ fn species_reference(x: At<'_, '_>, document: &Document) -> Result<SpeciesRefere
             Some(math) => Stoichiometry::Math(math),
             None => Stoichiometry::Unset,
         },
-        (None, Some(number)) => Stoichiometry::Number(number),
-        (None, None) if document.level == 2 => Stoichiometry::Number(1.0),
+        (None, Some(number)) => Stoichiometry::Number(number / x.number("denominator")?.unwrap_or(1.0)),
+        (None, None) if document.level < 3 => Stoichiometry::Number(1.0),
         (None, None) => Stoichiometry::Unset,
     };
     Ok(SpeciesReference {
@@ -313,6 +219,24 @@ fn species_reference(x: At<'_, '_>, document: &Document) -> Result<SpeciesRefere
         stoichiometry,
         constant: x.flag("constant", false)?,
     })
+}
+
+/// In level 1 a rule's element says what it is about, and an attribute of which kind it is.
+fn rule_of_level_one(x: At<'_, '_>) -> Result<Rule, SbmlError> {
+    let variable = match x.name() {
+        "speciesConcentrationRule" | "specieConcentrationRule" => x.required("species")?,
+        "compartmentVolumeRule" => x.required("compartment")?,
+        "parameterRule" => x.required("name")?,
+        "algebraicRule" => return Err(x.unsupported("algebraic rules are")),
+        _ => return Err(x.unexpected("parameterRule")),
+    };
+    let kind = match x.text("type").as_deref() {
+        None | Some("scalar") => RuleKind::Assignment,
+        Some("rate") => RuleKind::Rate,
+        Some(other) => return Err(x.wrong("type", other.into(), "scalar or rate")),
+    };
+    let math = parse_level_one(&x.required("formula")?).map_err(|e| x.math_error(e))?;
+    Ok(Rule { kind, variable, math })
 }
 
 /// None for an event that can never occur, since it has no trigger (level 3 version 2).

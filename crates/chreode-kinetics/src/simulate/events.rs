@@ -153,7 +153,8 @@ impl EventState {
     }
 }
 
-/// Sets what an event assigns: species last, after the sizes of their compartments, in which amounts stay what they are.
+/// Sets what an event assigns. All of it speaks of the moment before: a concentration that is set is one in the old size of its
+/// compartment, and the amount is what stays when the same event sets another size (cases 1779 and 1780 of SBML's test suite).
 fn set(
     model: &Model,
     programs: &mut EventPrograms,
@@ -161,20 +162,24 @@ fn set(
     assignments: &[(usize, Expr<Symbol>)],
     values: &[f64],
 ) {
-    let put = |q: usize, x: f64, at: &mut Point<'_>| match model.quantities[q].location {
-        Location::State(i) => at.y[i] = x,
-        Location::Param(i) => at.p[i] = x,
-        Location::Assigned(_) => {} // no event assigns what a rule does: the compiler checked
-    };
-    let is_species = |q: usize| model.quantities[q].kind == QuantityKind::Species;
     let sizes = programs.sizes.values(at.t, at.y, at.p);
-    for ((q, _), &x) in assignments.iter().zip(values).filter(|((q, _), _)| !is_species(*q)) {
-        put(*q, x, at);
-    }
-    let new_sizes = programs.sizes.values(at.t, at.y, at.p);
     let size = |c: usize, sizes: &[f64]| {
         programs.compartments.iter().position(|&x| x == c).map_or(f64::NAN, |i| sizes[i])
     };
+    for ((q, _), &x) in assignments.iter().zip(values) {
+        let x = match model.quantities[*q].kind {
+            QuantityKind::Species => {
+                model.stored(*q, x, Form::Formula, size(model.quantities[*q].compartment, &sizes))
+            }
+            _ => x,
+        };
+        match model.quantities[*q].location {
+            Location::State(i) => at.y[i] = x,
+            Location::Param(i) => at.p[i] = x,
+            Location::Assigned(_) => {} // no event assigns what a rule does: the compiler checked
+        }
+    }
+    let new_sizes = programs.sizes.values(at.t, at.y, at.p);
     for quantity in &model.quantities {
         let concentration =
             quantity.kind == QuantityKind::Species && !(quantity.stored_as_amount || quantity.only_substance);
@@ -186,9 +191,5 @@ fn set(
                 Location::Assigned(_) => {}
             }
         }
-    }
-    for ((q, _), &x) in assignments.iter().zip(values).filter(|((q, _), _)| is_species(*q)) {
-        let stored = model.stored(*q, x, Form::Formula, size(model.quantities[*q].compartment, &new_sizes));
-        put(*q, stored, at);
     }
 }

@@ -96,7 +96,6 @@ impl Simulator {
         save: &mut dyn FnMut(usize, f64, &[f64], &[f64]) -> bool,
     ) -> Result<Start<f64>, SimulationError> {
         let Start { mut y, mut p } = start;
-        self.check_start(t0, &y, &p)?;
         check_times(t0, times)?;
         let d = self.model.n_states();
         y.resize(self.field.dim(), 0.0);
@@ -115,6 +114,10 @@ impl Simulator {
             } else {
                 // What was seen to hold just after the last stop is not asked again before that.
                 looked = self.look_ahead(&mut events, (t, far), &mut y, &mut p)?;
+            }
+            if stops == 0 {
+                // An event at the start may give what nothing else does.
+                self.check_start(t0, &y[..d], &p)?;
             }
             while go_on && times.get(saved).is_some_and(|&at| at <= t) {
                 go_on = save(saved, t, &y[..d], &p);

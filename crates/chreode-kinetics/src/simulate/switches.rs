@@ -47,7 +47,8 @@ impl Switch {
         let y = vec![0.0; x.program.dim()];
         let mut at = |t: f64| x.values(t, &y, p)[0];
         let length = span.1 - span.0;
-        let times = [left, 0.2, 0.5, 0.7, right].map(|part| span.0 + part * length);
+        // No parts that whole periods fall on.
+        let times = [left, 0.217_3, 0.458_9, 0.713_7, right].map(|part| span.0 + part * length);
         let [start, inner @ .., end] = times.map(&mut at);
         let slope = (end - start) / (times[4] - times[0]);
         let scale = 1e-10 * (start.abs() + end.abs());
@@ -142,12 +143,11 @@ impl Switches {
                     Crossing::Unknown => watched.push(k),
                 }
             }
-            let earlier = found.filter(|&t| t < end);
-            if earlier.is_none() || watched.is_empty() {
-                return (earlier.or(found).or(first), watched);
-            }
-            // What jumps at that time may be linear until then; at both ends it may have either side's value.
-            (first, parts) = (earlier, [0.1, 0.9]);
+            let Some(earlier) = found.filter(|&t| t < end) else {
+                return (found.or(first), watched);
+            };
+            // What jumps at that time may be linear until then, and cross before; at both ends it may have either side's value.
+            (first, parts) = (Some(earlier), [0.1, 0.9]);
         }
     }
 

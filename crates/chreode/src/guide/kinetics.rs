@@ -1,7 +1,7 @@
 //! Chapter 7: measured concentrations.
 //!
 //! # A model in SBML
-//! [`Model`](crate::kinetics::Model) reads SBML of levels 2 and 3. Its formulas are recorded once, by a
+//! [`Model`](crate::kinetics::Model) reads SBML of levels 1 to 3. Its formulas are recorded once, by a
 //! [`Simulator`](crate::kinetics::Simulator), and run as often as one likes.
 //! ```
 //! use chreode::kinetics::{Model, Simulator, Tolerances};
