@@ -122,8 +122,7 @@ fn starts(section: &mut Section, fits: &Fits, near: usize) {
     );
     let cut = fits.fits.len() - fits.finished();
     let finished = |fit: &&Fit| fit.minimum.stopped != StoppedBy::Watcher;
-    let failed =
-        fits.fits.iter().filter(finished).filter(|fit| !fit.minimum.value.is_finite()).count();
+    let failed = fits.fits.iter().filter(finished).filter(|fit| !fit.minimum.value.is_finite()).count();
     let mut warnings = Vec::new();
     if near < 2 {
         warnings.push(Warning::new(
