@@ -158,7 +158,9 @@ pub enum SimulationError {
         t: f64,
     },
     /// An amount that no number of molecules has.
-    #[error("the amount of `{id}` is {value} at t = {t}: chemical Langevin noise needs amounts that are not negative")]
+    #[error(
+        "the amount of `{id}` is {value} at t = {t}: chemical Langevin noise needs amounts that are not negative"
+    )]
     NoiseAmount {
         /// The species.
         id: String,

@@ -2,66 +2,45 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod common;
+
 use chreode_kinetics::{LangevinOptions, LangevinRun, Model, SimulationError, Simulator, Tolerances};
+use common::{assign, compartment, initial, list, of, once, rate, reaction, sbml, species, when};
 use proptest::prelude::*;
 
-const MATH: &str = r#"<math xmlns="http://www.w3.org/1998/Math/MathML">"#;
-
-/// A formula in prefix form, `(times k A)`, as MathML.
-fn math(text: &str) -> String {
-    let spaced = text.replace('(', "( ").replace(')', " )");
-    let mut out = String::new();
-    let mut opens = false;
-    for word in spaced.split_whitespace() {
-        match (word, opens) {
-            ("(", _) => out.push_str("<apply>"),
-            (")", _) => out.push_str("</apply>"),
-            (op, true) => out.push_str(&format!("<{op}/>")),
-            (word, false) if word.parse::<f64>().is_ok() => out.push_str(&format!("<cn>{word}</cn>")),
-            (word, false) => out.push_str(&format!("<ci>{word}</ci>")),
-        }
-        opens = word == "(";
-    }
-    format!("{MATH}{out}</math>")
-}
-
-/// A model in a compartment `c` of size 2. Species with amounts; parameters; reactions `id, reactants, products, law`; more elements.
+/// A model in a compartment `c` of size 2. Species with amounts; parameters, without a value what a rule sets; reactions `id, reactants,
+/// products, law`, of which those with an exclamation mark are irreversible; more lists.
 fn model(
-    species: &[(&str, f64)],
+    given: &[(&str, f64)],
     parameters: &[(&str, f64)],
     reactions: &[(&str, &str, &str, &str)],
     more: &str,
 ) -> Simulator {
-    let list = |name: &str, items: String| {
-        if items.is_empty() { items } else { format!("<{name}>{items}</{name}>") }
+    let start = |(id, x): &(&str, f64)| species(id, &format!(r#"initialAmount="{x}""#));
+    let parameter = |(id, x): &(&str, f64)| {
+        let value =
+            if x.is_nan() { r#"constant="false""#.into() } else { format!(r#"value="{x}" constant="true""#) };
+        format!(r#"<parameter id="{id}" {value}/>"#)
     };
-    let species =
-        species.iter().map(|(id, x)| format!(r#"<species id="{id}" compartment="c" initialAmount="{x}"/>"#));
-    // What has no value is set by a rule.
-    let parameters = parameters.iter().map(|(id, x)| {
-        let given = if x.is_nan() { r#"constant="false""#.into() } else { format!(r#"value="{x}""#) };
-        format!(r#"<parameter id="{id}" {given}/>"#)
-    });
-    let side = |name: &str, text: &str| {
-        let references = text.split_whitespace().map(|x| {
+    let side = |text: &str| -> String {
+        let reference = |x: &str| {
             let (n, id) = x.split_once('*').unwrap_or(("1", x));
-            format!(r#"<speciesReference species="{id}" stoichiometry="{n}"/>"#)
-        });
-        list(name, references.collect())
+            of(id, &format!(r#"stoichiometry="{n}""#))
+        };
+        text.split_whitespace().map(reference).collect()
     };
-    let reactions = reactions.iter().map(|(id, from, to, law)| {
-        // An exclamation mark: irreversible.
-        let (id, reversible) = id.strip_prefix('!').map_or((*id, "true"), |id| (id, "false"));
-        let (from, to) = (side("listOfReactants", from), side("listOfProducts", to));
-        format!(r#"<reaction id="{id}" reversible="{reversible}">{from}{to}<kineticLaw>{}</kineticLaw></reaction>"#, math(law))
-    });
-    let text = format!(
-        r#"<sbml level="2" version="4"><model><listOfCompartments><compartment id="c" size="2"/></listOfCompartments>{}{}{more}{}</model></sbml>"#,
-        list("listOfSpecies", species.collect()),
-        list("listOfParameters", parameters.collect()),
-        list("listOfReactions", reactions.collect()),
-    );
-    Simulator::new(Model::from_sbml(&text).unwrap(), Tolerances::default())
+    let written = |(id, from, to, law): &(&str, &str, &str, &str)| match id.strip_prefix('!') {
+        Some(id) => reaction(id, &side(from), &side(to), law, "").replace("true\">", "false\">"),
+        None => reaction(id, &side(from), &side(to), law, ""),
+    };
+    let parts = [
+        list("Compartments", &compartment("c", r#"size="2" constant="true""#)),
+        list("Species", &given.iter().map(start).collect::<String>()),
+        list("Parameters", &parameters.iter().map(parameter).collect::<String>()),
+        more.to_owned(),
+        list("Reactions", &reactions.iter().map(written).collect::<String>()),
+    ];
+    Simulator::new(Model::from_sbml(&sbml(&parts.concat())).unwrap(), Tolerances::default())
 }
 
 fn options(molecules: f64, paths: usize) -> LangevinOptions {
@@ -177,11 +156,8 @@ fn with_very_many_molecules_it_is_the_rate_equation() {
         ("turn", "C", "A P", "(times c kr C)"),
         ("feed", "", "B", "(times c input)"),
     ];
-    let rule = format!(
-        r#"<listOfRules><assignmentRule variable="input">{}</assignmentRule></listOfRules>"#,
-        math("(times kr (exp (minus 0 t)))").replace("<ci>t</ci>", r#"<csymbol encoding="text" definitionURL="http://www.sbml.org/sbml/symbols/time">t</csymbol>"#)
-    );
     let species = [("A", 4.0), ("B", 6.0), ("C", 0.0), ("P", 0.0)];
+    let rule = list("Rules", &assign("input", "(times kr (exp (minus t)))"));
     let mut simulator = model(&species, &[("kf", 1.0), ("kr", 0.5), ("input", f64::NAN)], &reactions, &rule);
     let times = [0.0, 0.5, 1.0, 4.0];
     let exact = simulator.trajectory(&times, false).unwrap();
@@ -198,31 +174,39 @@ fn with_very_many_molecules_it_is_the_rate_equation() {
 #[test]
 fn what_has_no_chemical_noise_is_named() {
     let decay = [("r", "A", "", "(times k A)")];
-    let event = format!(
-        r#"<listOfEvents><event id="pulse"><trigger>{}</trigger><listOfEventAssignments><eventAssignment variable="A">{}</eventAssignment></listOfEventAssignments></event></listOfEvents>"#,
-        math("(lt A 1)"),
-        math("9")
-    );
     let text = |simulator: &mut Simulator, options: &LangevinOptions| -> String {
         simulator.langevin(&[0.0, 5.0], false, options).unwrap_err().to_string()
     };
     let plain = options(10.0, 2);
-    let rule =
-        format!(r#"<listOfRules><rateRule variable="v">{}</rateRule></listOfRules>"#, math("k"));
-    let ruled = |more: &str| {
-        let text = format!(
-            r#"<sbml level="2" version="4"><model><listOfCompartments><compartment id="c" size="1"/></listOfCompartments>
-            <listOfSpecies><species id="A" compartment="c" initialAmount="5"/></listOfSpecies>
-            <listOfParameters><parameter id="k" value="1"/><parameter id="v" value="1" constant="false"/></listOfParameters>{more}
-            </model></sbml>"#
-        );
-        Simulator::new(Model::from_sbml(&text).unwrap(), Tolerances::default())
-    };
-    assert!(text(&mut ruled(&event), &plain).contains("event `pulse` is not supported"));
-    assert!(text(&mut ruled(&rule), &plain).contains("the rate rule of `v` is not supported"));
+    let event = list("Events", &when(&once("(lt A 1)"), "", &[("A", "9")]))
+        .replace("<event ", r#"<event id="pulse" "#);
+    let rule = list("Rules", &rate("v", "k"));
+    let parameters = [("k", 1.0), ("v", f64::NAN)];
+    let start = list("InitialAssignments", &initial("v", "1"));
+    let mut with_event = model(&[("A", 5.0)], &[("k", 1.0)], &decay, &event);
+    let mut with_rule = model(&[("A", 5.0)], &parameters, &decay, &(start + &rule));
+    assert!(text(&mut with_event, &plain).contains("event `pulse` is not supported"));
+    assert!(text(&mut with_rule, &plain).contains("the rate rule of `v` is not supported"));
+    let sum = list("Rules", &assign("n", "(plus 1 k)"));
+    let varying = r#"<speciesReference id="n" species="A" constant="false"/>"#;
+    let computed = reaction("r", varying, "", "(times k A)", "");
+    let parts = [
+        list("Compartments", &compartment("c", r#"size="2" constant="true""#)),
+        list("Species", &species("A", r#"initialAmount="3""#)),
+        list("Parameters", r#"<parameter id="k" value="1" constant="true"/>"#),
+        sum,
+        list("Reactions", &computed),
+    ];
+    let computed = Model::from_sbml(&sbml(&parts.concat())).unwrap();
+    let found = text(&mut Simulator::new(computed, Tolerances::default()), &plain);
+    assert!(
+        found.contains("the stoichiometry of `A` in `r`, which is computed, is not supported"),
+        "{found}"
+    );
     // A net rate that turns round and says so nowhere.
     let relaxes = [("relax", "A", "", "(times k (minus A 2))")];
-    let error = model(&[("A", 1.0)], &[("k", 1.0)], &relaxes, "").langevin(&[1.0], false, &plain).unwrap_err();
+    let error =
+        model(&[("A", 1.0)], &[("k", 1.0)], &relaxes, "").langevin(&[1.0], false, &plain).unwrap_err();
     let SimulationError::NoiseRate { reaction, rate, t } = error else { panic!("{error}") };
     assert_eq!((reaction.as_str(), rate, t), ("relax", -1.5, 0.0));
     let mut negative = model(&[("A", -1.0)], &[("k", 1.0)], &decay, "");
@@ -266,7 +250,9 @@ fn bits_depend_on_the_seed_and_not_on_threads() {
     let close = |text: &str, x: f64| (text.parse::<f64>().unwrap() - x).abs() < 1e-12;
     let (mean, variance) = moments(&values);
     assert!(close(row[2], mean) && close(row[3], variance.sqrt()), "{row:?}");
-    assert!(close(row[4], 0.05 * values[0] + 0.95 * values[1]) && close(row[6], 0.5 * (values[9] + values[10])));
+    assert!(
+        close(row[4], 0.05 * values[0] + 0.95 * values[1]) && close(row[6], 0.5 * (values[9] + values[10]))
+    );
 }
 
 proptest! {

@@ -222,7 +222,11 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
             id: reaction.id.clone(),
             rate: rate.unwrap_or(Expr::Number(f64::NAN)),
             reversible: reaction.reversible,
-            products: reaction.products.iter().filter_map(|x| compiler.by_id.get(&x.species).copied()).collect(),
+            products: reaction
+                .products
+                .iter()
+                .filter_map(|x| compiler.by_id.get(&x.species).copied())
+                .collect(),
         });
         let sides = [(-1.0, &reaction.reactants), (1.0, &reaction.products)];
         for (sign, reference) in sides.iter().flat_map(|(sign, side)| side.iter().map(|x| (*sign, x))) {

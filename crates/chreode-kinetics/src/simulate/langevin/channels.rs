@@ -46,13 +46,17 @@ impl Channels {
             let id = &model.quantities[q].id;
             let reactions = match derivative {
                 Derivative::Rule(_) => return refused(format!("the rate rule of `{id}`")),
-                Derivative::Reactions(_, Some(_)) => return refused(format!("the conversion factor of `{id}`")),
+                Derivative::Reactions(_, Some(_)) => {
+                    return refused(format!("the conversion factor of `{id}`"));
+                }
                 Derivative::Reactions(reactions, None) => reactions,
             };
             for (r, coefficient) in reactions {
                 let Coefficient::Number(n) = coefficient else {
                     let reaction = &model.laws[*r].id;
-                    return refused(format!("the stoichiometry of `{id}` in `{reaction}`, which is computed,"));
+                    return refused(format!(
+                        "the stoichiometry of `{id}` in `{reaction}`, which is computed,"
+                    ));
                 };
                 match columns[*r].iter_mut().find(|(state, _)| *state == i) {
                     Some((_, sum)) => *sum += n,

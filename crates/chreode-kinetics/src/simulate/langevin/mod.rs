@@ -68,7 +68,9 @@ impl Simulator {
         options: &LangevinOptions,
     ) -> Result<LangevinRun, SimulationError> {
         let step = options.longest_step.unwrap_or(f64::INFINITY);
-        for (what, got) in [("molecules in a unit of substance", options.molecules), ("the longest step", step)] {
+        for (what, got) in
+            [("molecules in a unit of substance", options.molecules), ("the longest step", step)]
+        {
             if !(got > 0.0) || what.starts_with('m') && got == f64::INFINITY {
                 return Err(SimulationError::NoiseOption { what, must: "positive", got });
             }
@@ -89,9 +91,15 @@ impl Simulator {
         let model = &self.model;
         let shown: Vec<usize> = columns(model)
             .into_iter()
-            .filter(|&q| !matches!(model.quantities[q].location, Location::Param(_) | Location::Assigned(Expr::Number(_))))
+            .filter(|&q| {
+                !matches!(
+                    model.quantities[q].location,
+                    Location::Param(_) | Location::Assigned(Expr::Number(_))
+                )
+            })
             .collect();
-        let reading = |&q: &usize| if concentrations { Reading::Concentration(q) } else { Reading::Amount(q) };
+        let reading =
+            |&q: &usize| if concentrations { Reading::Concentration(q) } else { Reading::Amount(q) };
         let rates = (0..model.n_reactions()).map(|r| Reading::Value(Expr::Leaf(Symbol::Reaction(r))));
         let readings: Vec<Reading> = shown.iter().map(reading).chain(rates).collect();
         let width = readings.len();
@@ -99,13 +107,15 @@ impl Simulator {
         let begin = || (Path::new(model, channels.clone(), options, longest), read.clone());
         let one = |(path, read): &mut (Path<'_>, Recorded), number: usize| {
             let mut values = Vec::with_capacity(times.len() * width);
-            let stepped = path.run(number as u64, start, times, &mut |t, y| values.extend(read.values(t, y, &start.p)))?;
+            let stepped = path
+                .run(number as u64, start, times, &mut |t, y| values.extend(read.values(t, y, &start.p)))?;
             Ok((values, stepped))
         };
         // All paths end before an error is looked for, so that it is always that of the first path that has one.
         let done: Vec<Result<(Vec<f64>, Stepped), SimulationError>> =
             (0..options.paths).into_par_iter().map_init(begin, one).collect();
-        let (mut values, mut all) = (Vec::with_capacity(options.paths * times.len() * width), Stepped::default());
+        let (mut values, mut all) =
+            (Vec::with_capacity(options.paths * times.len() * width), Stepped::default());
         for path in done {
             let (path, stepped) = path?;
             values.extend(path);

@@ -5,7 +5,8 @@ use std::io::Write;
 use crate::simulate::number;
 
 /// Quantiles of a summary.
-const QUANTILES: [(&str, f64); 5] = [("q05", 0.05), ("q25", 0.25), ("median", 0.5), ("q75", 0.75), ("q95", 0.95)];
+const QUANTILES: [(&str, f64); 5] =
+    [("q05", 0.05), ("q25", 0.25), ("median", 0.5), ("q75", 0.75), ("q95", 0.95)];
 
 /// Runs of a model with chemical Langevin noise: what was saved, `[paths, times, columns]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +72,9 @@ impl LangevinRun {
         for i in 0..self.paths {
             for (k, &t) in self.times.iter().enumerate() {
                 let row = &self.values[(i * self.times.len() + k) * width..][..width];
-                csv.write_record([i.to_string(), number(t)].into_iter().chain(row.iter().map(|&x| number(x))))?;
+                csv.write_record(
+                    [i.to_string(), number(t)].into_iter().chain(row.iter().map(|&x| number(x))),
+                )?;
             }
         }
         csv.flush()
