@@ -126,10 +126,11 @@ impl Dependent {
         loop {
             let mut more = false;
             for (q, quantity) in model.quantities.iter().enumerate() {
-                if let Location::Assigned(math) = &quantity.location {
-                    if !all.quantities[q] && all.has(math) {
-                        (all.quantities[q], more) = (true, true);
-                    }
+                if let Location::Assigned(math) = &quantity.location
+                    && !all.quantities[q]
+                    && all.has(math)
+                {
+                    (all.quantities[q], more) = (true, true);
                 }
             }
             for (r, law) in model.laws.iter().enumerate() {
