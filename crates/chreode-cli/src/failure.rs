@@ -33,6 +33,20 @@ pub(crate) struct Interrupted {
     pub(crate) resume: String,
 }
 
+/// Ctrl-C was heard during a fit of a kinetic problem.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted after {done} of {of} {what}; {left}")]
+pub(crate) struct FitInterrupted {
+    /// Starts or profiles that came to their end.
+    pub(crate) done: usize,
+    /// ... of so many.
+    pub(crate) of: usize,
+    /// What they are.
+    pub(crate) what: &'static str,
+    /// What is left of it, in words.
+    pub(crate) left: String,
+}
+
 /// Around an error that ended a training: everything up to the last checkpoint is kept.
 #[derive(Debug)]
 pub(crate) struct Stopped {
@@ -72,6 +86,11 @@ fn cause(error: &anyhow::Error) -> (Option<String>, u8) {
         }
         if let Some(interrupted) = cause.downcast_ref::<Interrupted>() {
             return (Some(format!("continue with `{}`", interrupted.resume)), interrupt::EXIT_CODE);
+        }
+        if cause.is::<FitInterrupted>() {
+            let hint =
+                "a fit of this kind is not resumed: start it again, with --force if the folder was written";
+            return (Some(hint.to_owned()), interrupt::EXIT_CODE);
         }
         if let Some(DemoError::Interrupted) = cause.downcast_ref::<DemoError>() {
             return (Some("start it again; a demo is not resumed".to_owned()), interrupt::EXIT_CODE);

@@ -147,6 +147,7 @@ fn kinetics(error: &KineticsError) -> &'static str {
     match error {
         KineticsError::Read { .. } => "is the path right?",
         KineticsError::Condition { source, .. } => simulation(source),
+        KineticsError::NoCondition { .. } => "give one of them with --condition",
         KineticsError::Parameters { .. } => "correct the parameter table of the problem",
         _ => "correct the file; what chreode reads of SBML and PEtab is said in docs/METHODS.md",
     }
@@ -162,6 +163,10 @@ fn simulation(error: &SimulationError) -> &'static str {
         SimulationError::NotDifferentiable { .. } => {
             "fits need derivatives: change the bounds so that events stay apart, or --simulate alone"
         }
+        SimulationError::Noise { .. }
+        | SimulationError::NoiseRate { .. }
+        | SimulationError::NoiseAmount { .. }
+        | SimulationError::NoiseOption { .. } => "change that, or leave out --langevin",
         SimulationError::Delay { .. } | SimulationError::TooManyEvents { .. } => "correct the model's events",
         _ => "try other tolerances: --rtol, --atol",
     }

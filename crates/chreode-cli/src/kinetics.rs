@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use chreode_core::write_atomically;
-use chreode_kinetics::{HybridConfig, Model, NetOptions, Problem, Simulator, Tolerances};
+use chreode_kinetics::{HybridConfig, LangevinOptions, Model, NetOptions, Problem, Simulator, Tolerances};
 use clap::Args;
 use serde_json::json;
 
 use crate::Context;
 use crate::failure::bad_input;
-use crate::{hints, kinetics_fit, kinetics_hybrid, values};
+use crate::{hints, kinetics_fit, kinetics_hybrid, kinetics_langevin, values};
 
 /// Simulate a kinetic model in SBML, or simulate and fit the measurements of a PEtab problem.
 ///
@@ -29,10 +29,15 @@ use crate::{hints, kinetics_fit, kinetics_hybrid, values};
 /// With --hybrid, nets replace or correct rates of the model. Their weights are parameters with priors and are fitted with all others; what
 /// the file's stoichiometry conserves stays conserved, and a rate that a net gives vanishes with what it consumes. The folder has
 /// hybrid.safetensors too: the nets and all parameters, for --simulate --net. Parameters that only a replaced law had are not fitted.
+///
+/// With --langevin, the reactions of a model have chemical noise, one Brownian motion for each way of each. Events, rate rules and
+/// computed stoichiometries are refused. A problem, with --simulate, runs its model under one --condition, at the nominal parameters or
+/// those of --net. The table has time, id, mean, sd, q05, q25, median, q75 and q95 of many --paths.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   chreode kinetics model.xml --until 10 --points 51 -o out.csv
+  chreode kinetics model.xml --until 10 --langevin 1000 --paths 500 -o noise.csv
   chreode kinetics problem.yaml --simulate -o sim.tsv
   chreode kinetics problem.yaml --starts 20 --profiles all -o fit/
   chreode kinetics problem.yaml --hybrid v2:replace:A,B --hold-out after=60 -o fit/
@@ -41,13 +46,13 @@ pub(crate) struct KineticsArgs {
     /// An SBML model (.xml, .sbml) or a PEtab problem (.yaml, .yml)
     #[arg(value_name = "FILE")]
     input: PathBuf,
-    /// Model: the time to run to
+    /// Model, or noise: the time to run to
     #[arg(long, value_name = "TIME", value_parser = values::positive, help_heading = "Model")]
     until: Option<f64>,
-    /// Model: number of times to save, ends included [default: 101]
+    /// Model, or noise: number of times to save, ends included [default: 101]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..), help_heading = "Model")]
     points: Option<u32>,
-    /// Model: write species as concentrations
+    /// Model, or noise: write species as concentrations
     #[arg(long, help_heading = "Model")]
     concentrations: bool,
     /// Problem: write what the measurements would be at the nominal parameters
@@ -55,6 +60,8 @@ pub(crate) struct KineticsArgs {
     simulate: bool,
     #[command(flatten)]
     fit: kinetics_fit::FitArgs,
+    #[command(flatten)]
+    noise: kinetics_langevin::LangevinArgs,
     #[command(flatten)]
     hybrid: kinetics_hybrid::HybridArgs,
     /// Relative tolerance of the integrator [default: 1e-9; fits 1e-7]
@@ -103,8 +110,22 @@ pub(crate) fn run(context: &Context, args: &KineticsArgs) -> anyhow::Result<()> 
     }
 }
 
+impl KineticsArgs {
+    /// The times at which a run is saved.
+    fn times(&self) -> anyhow::Result<Vec<f64>> {
+        let Some(until) = self.until else {
+            return Err(bad_input("a model needs a time to run to", "give --until"));
+        };
+        let intervals = self.points.unwrap_or(101) - 1;
+        Ok((0..=intervals).map(|i| until * f64::from(i) / f64::from(intervals)).collect())
+    }
+}
+
 /// Writes a file whole, or not at all.
-fn write(path: &Path, f: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> anyhow::Result<()> {
+pub(crate) fn write(
+    path: &Path,
+    f: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
     write_atomically(path, |out| f(out)).map_err(|source| {
         let hint = hints::write(&source);
         bad_input(format!("cannot write {}: {source}", path.display()), hint)
@@ -115,14 +136,18 @@ fn model(context: &Context, args: &KineticsArgs, tolerances: Tolerances) -> anyh
     if args.simulate {
         return Err(bad_input("--simulate is for problems", "leave it out, or give a .yaml file"));
     }
-    let Some(until) = args.until else {
-        return Err(bad_input("a model needs a time to run to", "give --until"));
-    };
+    if args.noise.condition.is_some() {
+        return Err(bad_input("--condition is for problems", "leave it out, or give a .yaml file"));
+    }
+    let times = args.times()?;
     let model = Model::open(&args.input)?;
+    if let Some(options) = args.noise.options(context.seed.unwrap_or(0)) {
+        let mut simulator = Simulator::new(model, tolerances);
+        let mut run = || Ok(simulator.langevin(&times, args.concentrations, &options)?);
+        return args.noise.run(context, &args.out, &mut run);
+    }
     let (states, reactions) = (model.n_states(), model.n_reactions());
     let started = Instant::now();
-    let intervals = args.points.unwrap_or(101) - 1;
-    let times: Vec<f64> = (0..=intervals).map(|i| until * f64::from(i) / f64::from(intervals)).collect();
     let trajectory = Simulator::new(model, tolerances).trajectory(&times, args.concentrations)?;
     let seconds = started.elapsed().as_secs_f64();
     write(&args.out, |out| trajectory.write_csv(out))?;
@@ -138,8 +163,12 @@ fn model(context: &Context, args: &KineticsArgs, tolerances: Tolerances) -> anyh
 }
 
 fn problem(context: &Context, args: &KineticsArgs, tolerances: Tolerances) -> anyhow::Result<()> {
-    if args.until.is_some() || args.points.is_some() || args.concentrations {
-        let message = "--until, --points and --concentrations are for models";
+    let noise = args.noise.options(context.seed.unwrap_or(0));
+    if noise.is_some() && !args.simulate {
+        return Err(bad_input("--langevin is for simulations", "give --simulate, or leave it out"));
+    }
+    if noise.is_none() && (args.until.is_some() || args.points.is_some() || args.concentrations) {
+        let message = "--until, --points and --concentrations are for models, and for --langevin";
         return Err(bad_input(message, "leave them out: a problem has its own times and observables"));
     }
     if !args.simulate {
@@ -167,6 +196,9 @@ fn problem(context: &Context, args: &KineticsArgs, tolerances: Tolerances) -> an
         let message = format!("parameters without a nominal value: {}", unset.join(", "));
         return Err(bad_input(message, "fill in the column nominalValue of the parameter table"));
     }
+    if let Some(options) = noise {
+        return noisy_problem(context, args, &mut problem, &nominal, &options);
+    }
     let started = Instant::now();
     let simulation = problem.simulate(&nominal)?;
     let seconds = started.elapsed().as_secs_f64();
@@ -191,4 +223,27 @@ fn problem(context: &Context, args: &KineticsArgs, tolerances: Tolerances) -> an
     });
     context.console.result(&text, "simulated", value);
     Ok(())
+}
+
+/// Runs the model of a problem under one condition, with chemical noise.
+fn noisy_problem(
+    context: &Context,
+    args: &KineticsArgs,
+    problem: &mut Problem,
+    parameters: &[f64],
+    options: &LangevinOptions,
+) -> anyhow::Result<()> {
+    let times = args.times()?;
+    let asked = match (&args.noise.condition, problem.measurements().first()) {
+        (Some(asked), _) => asked.clone(),
+        (None, Some(m)) if m.preequilibration_condition_id.is_empty() => m.simulation_condition_id.clone(),
+        (None, Some(m)) => format!("{},{}", m.preequilibration_condition_id, m.simulation_condition_id),
+        (None, None) => return Err(bad_input("the problem has no measurement", "give --condition")),
+    };
+    let condition = match asked.split_once(',') {
+        Some((before, id)) => (Some(before), id),
+        None => (None, asked.as_str()),
+    };
+    let mut run = || Ok(problem.langevin(parameters, condition, &times, args.concentrations, options)?);
+    args.noise.run(context, &args.out, &mut run)
 }

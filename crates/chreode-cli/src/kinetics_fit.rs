@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chreode_cells::StagedFolder;
@@ -17,9 +17,9 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::Context;
-use crate::failure::bad_input;
+use crate::failure::{FitInterrupted, bad_input};
 use crate::kinetics_hybrid::{HybridArgs, Prepared};
-use crate::{hints, values};
+use crate::{hints, interrupt, values};
 
 /// What marks a folder as one of these, so that it may be replaced.
 const MARK: &str = "fits.csv";
@@ -117,9 +117,22 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     check_free(out, args.force)?;
     let seed = context.seed.unwrap_or(0);
+    let asked = interrupt::flag()?;
     let mut best: Option<(f64, Prepared, Objective, Fits)> = None;
-    for mut prepared in hybrid.prepare(input, tolerances, seed)? {
-        let (objective, fits) = fit_one(context, args, &prepared)?;
+    let (mut finished, mut total) = (0, 0);
+    let all = hybrid.prepare(input, tolerances, seed)?;
+    let each = all.len();
+    for mut prepared in all {
+        if asked.load(Ordering::Relaxed) {
+            break;
+        }
+        let (objective, fits) = match fit_one(context, args, &prepared, asked) {
+            // What an earlier one found is kept.
+            Err(error) if best.is_some() && error.is::<FitInterrupted>() => break,
+            result => result?,
+        };
+        finished += fits.finished();
+        total = each * fits.fits.len();
         let held = match fits.best() {
             Some(fit) => prepared.held_out(context, &objective.parameters(&fit.minimum.x)),
             None => None,
@@ -133,13 +146,14 @@ pub(crate) fn run(
     // There is at least one standard deviation of weights.
     let Some((_, mut prepared, mut objective, fits)) = best else { return Ok(()) };
     let Some(fit) = fits.best() else { return Ok(()) };
+    let starts_interrupted = asked.load(Ordering::Relaxed);
     let chosen = chosen(&objective, &args.profiles)?;
     let nominal = objective.nominal();
     let at_nominal =
         if nominal.iter().all(|x| x.is_finite()) { objective.value(&nominal).ok() } else { None };
     let x = fit.minimum.x.clone();
-    let profile_options = ProfileOptions::default();
-    let profiles = if chosen.is_empty() {
+    let profile_options = ProfileOptions { cancel: Some(asked), ..ProfileOptions::default() };
+    let profiles = if chosen.is_empty() || starts_interrupted {
         Vec::new()
     } else {
         let progress = Mutex::new(context.console.progress("profiles", chosen.len() as u64));
@@ -174,11 +188,25 @@ pub(crate) fn run(
     let left = write_folder(&objective, &mut prepared, &parameters, &fits, &profiles, &page, out)?;
     context.console.warn_of_rest(left.as_deref());
     let more = prepared.tell(context, along.as_ref(), held.as_ref());
-    tell(context, &mut objective, &fits, &profiles, at_nominal, more, out)
+    tell(context, &mut objective, &fits, &profiles, at_nominal, more, out)?;
+    let (done, of, what) = if starts_interrupted && finished < total {
+        (finished, total, "starts")
+    } else if profiles.len() < chosen.len() {
+        (profiles.len(), chosen.len(), "profiles")
+    } else {
+        return Ok(());
+    };
+    let left = format!("what was found is in {}", out.display());
+    Err(FitInterrupted { done, of, what, left }.into())
 }
 
 /// Fits a problem from its starts.
-fn fit_one(context: &Context, args: &FitArgs, prepared: &Prepared) -> anyhow::Result<(Objective, Fits)> {
+fn fit_one(
+    context: &Context,
+    args: &FitArgs,
+    prepared: &Prepared,
+    asked: &'static AtomicBool,
+) -> anyhow::Result<(Objective, Fits)> {
     let objective = Objective::new(prepared.fitted.clone())?;
     chosen(&objective, &args.profiles)?;
     let nominal = objective.nominal();
@@ -198,6 +226,7 @@ fn fit_one(context: &Context, args: &FitArgs, prepared: &Prepared) -> anyhow::Re
             Some(Method::Lbfgs) => FitMethod::Lbfgs,
         },
         at_most: args.seconds.map(Duration::from_secs_f64),
+        cancel: Some(asked),
         from_nominal: args.from_nominal,
         ..FitOptions::default()
     };
@@ -216,6 +245,11 @@ fn fit_one(context: &Context, args: &FitArgs, prepared: &Prepared) -> anyhow::Re
         );
     });
     drop(progress);
+    if fits.best().is_none() && asked.load(Ordering::Relaxed) {
+        let left = "nothing has a finite objective yet, and nothing is written".to_owned();
+        let (done, of) = (fits.finished(), fits.fits.len());
+        return Err(FitInterrupted { done, of, what: "starts", left }.into());
+    }
     if fits.best().is_none() {
         let failure =
             fits.fits.iter().find_map(|fit| fit.failure.clone()).unwrap_or_else(|| "time was up".into());

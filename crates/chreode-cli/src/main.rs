@@ -18,6 +18,7 @@ mod interrupt;
 mod kinetics;
 mod kinetics_fit;
 mod kinetics_hybrid;
+mod kinetics_langevin;
 mod labels;
 mod model_options;
 mod perturb;

@@ -5,6 +5,7 @@
 mod common;
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use common::chreode;
 
@@ -104,10 +105,9 @@ fn a_problem_is_simulated_at_its_nominal_parameters() {
     assert!((table[1][4].parse::<f64>().unwrap() - s).abs() < 1e-6);
 }
 
-#[test]
-fn a_problem_is_fitted() {
-    let dir = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+/// A problem of measurements of A = 3 exp(-0.7 t), without noise.
+fn decay_problem(dir: &Path) {
+    let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
     write("model.xml", MODEL);
     write(
         "problem.yaml",
@@ -119,13 +119,18 @@ fn a_problem_is_fitted() {
     );
     write("c.tsv", "conditionId\nx\n");
     write("o.tsv", "observableId\tobservableFormula\tnoiseFormula\nobs\tA\ts\n");
-    // Of A = 3 exp(-0.7 t), without noise.
     let mut rows_of = String::from("observableId\tsimulationConditionId\tmeasurement\ttime\n");
     for i in 0..8 {
         let t = 0.5 * f64::from(i);
         writeln!(rows_of, "obs\tx\t{}\t{t}", 3.0 * (-0.7 * t).exp()).unwrap();
     }
     write("m.tsv", &rows_of);
+}
+
+#[test]
+fn a_problem_is_fitted() {
+    let dir = tempfile::tempdir().unwrap();
+    decay_problem(dir.path());
     let run = |more: &[&str]| {
         chreode(dir.path())
             .args(["kinetics", "problem.yaml", "--starts", "4", "--profiles", "all", "-o", "fit", "--json"])
@@ -163,6 +168,56 @@ fn a_problem_is_fitted() {
     assert!(error.contains("`z` is no estimated parameter") && !dir.path().join("new").exists(), "{error}");
 }
 
+/// Starts a fit of far more starts than it is given time for, and interrupts it when `done` of them have ended.
+#[cfg(unix)]
+fn interrupted(dir: &Path, args: &[&str], task: &str, done: u64) -> (Option<i32>, Vec<serde_json::Value>) {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_chreode"))
+        .args(["kinetics", "problem.yaml", "-o", "fit", "--json"])
+        .args(args)
+        .current_dir(dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines: Vec<serde_json::Value> = Vec::new();
+    let mut sent = false;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        if !sent && line["task"] == task && line["done"].as_u64() >= Some(done) {
+            let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+            sent = status.success();
+            assert!(sent);
+        }
+        lines.push(line);
+    }
+    (child.wait().unwrap().code(), lines)
+}
+
+/// Ctrl-C keeps what was found.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_fit_keeps_its_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    decay_problem(dir.path());
+    let args = ["--starts", "20000", "--draws", "20", "--profiles", "all"];
+    let (code, lines) = interrupted(dir.path(), &args, "fits", 3);
+    let [.., result, error] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!(code, Some(130), "{error}");
+    assert!((result["parameters"]["k"].as_f64().unwrap() - 0.7).abs() < 1e-4, "{result}");
+    let message = error["message"].as_str().unwrap();
+    let done: usize = message.split(' ').nth(2).unwrap().parse().unwrap();
+    assert!(message.starts_with("interrupted after ") && message.contains(" of 20000 starts;"), "{message}");
+    assert!((3..20_000).contains(&done), "{message}");
+    let read = |name: &str| std::fs::read_to_string(dir.path().join("fit").join(name)).unwrap();
+    let fits = rows(&read("fits.csv"), ',');
+    let ended: Vec<&Vec<String>> = fits[1..].iter().filter(|row| row[8] != "cut short").collect();
+    assert_eq!(ended.len(), done);
+    assert!(ended.iter().any(|row| (row[11].parse::<f64>().unwrap() - 0.7_f64.log10()).abs() < 1e-4));
+    assert!(read("report.html").contains("Waterfall") && !dir.path().join("fit/profiles.csv").exists());
+}
+
 #[test]
 fn what_is_wrong_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -184,6 +239,54 @@ fn what_is_wrong_is_named() {
         assert!(error.contains(expected) && error.contains("hint: "), "{error}");
     }
     assert!(!dir.path().join("o.csv").exists());
+}
+
+/// Chemical noise of a decay: the mean is that of the rate equation, the variance binomial.
+#[test]
+fn reactions_have_chemical_noise() {
+    let dir = tempfile::tempdir().unwrap();
+    decay_problem(dir.path());
+    let run = |args: &str| chreode(dir.path()).arg("kinetics").args(args.split(' ')).assert();
+    let read = |name: &str| rows(&std::fs::read_to_string(dir.path().join(name)).unwrap(), ',');
+    let number = |x: &String| x.parse::<f64>().unwrap();
+    // 6 units of 50 molecules, which decay at 0.5; the law is in concentrations.
+    let args = "model.xml --until 2 --points 3 --langevin 50 --paths 2000";
+    run(&format!("{args} -o noise.csv")).success();
+    let table = read("noise.csv");
+    assert_eq!(table[0], ["time", "id", "mean", "sd", "q05", "q25", "median", "q75", "q95"]);
+    assert_eq!(table.len(), 1 + 3 * 3); // A, x and the rate r at three times
+    assert_eq!(table[4][..2], ["1", "A"]);
+    let left = (-0.5_f64).exp();
+    let sd = (300.0 * left * (1.0 - left)).sqrt() / 50.0;
+    assert!(
+        (number(&table[4][2]) - 6.0 * left).abs() < 0.02 && (number(&table[4][3]) / sd - 1.0).abs() < 0.1
+    );
+    let quantiles: Vec<f64> = table[4][4..].iter().map(number).collect();
+    assert!((quantiles[4] - quantiles[0] - 3.29 * sd).abs() < 0.4 * sd, "{quantiles:?} {sd}");
+    run(&format!("{args} --each-path --seed 1 -o paths.csv")).success();
+    let paths = read("paths.csv");
+    assert_eq!((paths[0].join(","), paths.len()), ("path,time,A,x,r".into(), 1 + 2000 * 3));
+    run(&format!("{args} --concentrations --each-path --seed 1 -o half.csv")).success();
+    assert_eq!(number(&paths[3][2]), 2.0 * number(&read("half.csv")[3][2]));
+    // A problem has its own k: 3, of its parameter table.
+    run("problem.yaml --simulate --until 1 --points 2 --langevin 5000 --paths 50 -o problem.csv").success();
+    let mean = number(&read("problem.csv")[4][2]);
+    assert!((mean - 6.0 * (-3.0_f64).exp()).abs() < 0.02, "{mean}");
+    for (args, expected) in [
+        ("model.xml --until 1 --paths 3 -o new.csv", "--langevin"),
+        ("model.xml --until 1 --langevin 5 --condition x -o new.csv", "--condition is for problems"),
+        ("model.xml --until 1 --langevin 5 -o new.tsv", "noise is written as .csv"),
+        ("problem.yaml --langevin 5 -o new.csv", "--langevin is for simulations"),
+        ("problem.yaml --simulate --langevin 5 -o new.csv", "give --until"),
+        (
+            "problem.yaml --simulate --until 1 --langevin 5 --condition y -o new.csv",
+            "no condition `y`; it has x",
+        ),
+    ] {
+        let error = String::from_utf8(run(args).code(2).get_output().stderr.clone()).unwrap();
+        assert!(error.contains(expected), "{args}: {error}");
+        assert!(!dir.path().join("new.csv").exists());
+    }
 }
 
 #[test]

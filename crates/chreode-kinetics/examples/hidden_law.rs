@@ -2,9 +2,9 @@
 //! a problem of the PEtab collection. What is measured until a time is fitted, the rest predicted; beside the whole mechanism and nets
 //! without it.
 //!
-//! `cargo run --release -p chreode-kinetics --example hidden_law -- FOLDER_OF_BOEHM [UNTIL [STARTS [SEEDS]]]` prints a table in Markdown,
-//! with medians over seeds and the worst in brackets; most time goes into the two last rows. Without arguments it makes two rows from few
-//! starts, if `CHREODE_DATA` names a folder with `petab/`.
+//! `cargo run --release -p chreode-kinetics --example hidden_law -- FOLDER_OF_BOEHM [UNTIL [STARTS [SEEDS [ROW]]]]` prints a table in
+//! Markdown, with medians over seeds and the worst in brackets; most time goes into the two last rows. With `ROW` it makes those rows alone
+//! whose name contains it. Without arguments it makes two rows from few starts, if `CHREODE_DATA` names a folder with `petab/`.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -93,6 +93,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let until: f64 = args.next().map_or(Ok(100.0), |x| x.parse())?;
     let starts: usize = args.next().map_or(Ok(if short { 4 } else { 20 }), |x| x.parse())?;
     let seeds: u64 = args.next().map_or(Ok(if short { 1 } else { 3 }), |x| x.parse())?;
+    let row = args.next().unwrap_or_default();
     let path = folder.join("Boehm_JProteomeRes2014.yaml");
     let rate = |text: &str| text.parse::<RateRequest>().map(|x| Some(HybridRequest::Rates(vec![x])));
     let binding = "v2_v_1:replace:STAT5A,STAT5B,BaF3_Epo";
@@ -108,13 +109,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "| model | parameters | log-likelihood | rms | rms later | log-likelihood later | conservation | lowest |"
     );
     println!("|---|---|---|---|---|---|---|---|");
+    rows.retain(|(name, ..)| name.contains(&row));
     rows.truncate(if short { 2 } else { rows.len() });
     for (name, request, sd) in rows {
         let started = Instant::now();
         let mut outcomes = Vec::new();
         for seed in 0..seeds {
             match one(&path, request.as_ref(), sd, (until, starts, seed)) {
-                Ok(outcome) => outcomes.extend(outcome),
+                Ok(outcome) => {
+                    if let Some(x) = &outcome {
+                        let (fitted, held) = (x.log_likelihood, x.held_log_likelihood);
+                        let seconds = started.elapsed().as_secs_f64();
+                        eprintln!("{name}, seed {seed}: {fitted:.2}, later {held:.2}; {seconds:.0} s");
+                    }
+                    outcomes.extend(outcome);
+                }
                 Err(error) => eprintln!("{name}, seed {seed}: {error}"), // it left what is finite after the time
             }
         }

@@ -57,6 +57,14 @@ pub enum KineticsError {
         /// Why not.
         source: StoreError,
     },
+    /// A condition that a problem does not have.
+    #[error("the problem has no condition `{id}`; it has {}", .known.join(", "))]
+    NoCondition {
+        /// What was asked for.
+        id: String,
+        /// What there is.
+        known: Vec<String>,
+    },
     /// A model could not be run under a condition of a problem.
     #[error("condition `{condition}`: {source}")]
     Condition {
@@ -129,6 +137,47 @@ pub enum SimulationError {
         t: f64,
         /// Why not.
         why: &'static str,
+    },
+    /// Something that has no chemical noise.
+    #[error("chemical Langevin noise is for reactions of fixed stoichiometry: {what} is not supported")]
+    Noise {
+        /// What it is.
+        what: String,
+    },
+    /// A rate whose noise nobody knows.
+    #[error(
+        "the rate of reaction `{reaction}` is {rate} at t = {t}: chemical Langevin noise needs rates that are finite and not \
+         negative (what runs both ways is a difference whose second part depends on the products, or two reactions)"
+    )]
+    NoiseRate {
+        /// The reaction.
+        reaction: String,
+        /// The rate, of one of its ways if it has two.
+        rate: f64,
+        /// The time.
+        t: f64,
+    },
+    /// An amount that no number of molecules has.
+    #[error(
+        "the amount of `{id}` is {value} at t = {t}: chemical Langevin noise needs amounts that are not negative"
+    )]
+    NoiseAmount {
+        /// The species.
+        id: String,
+        /// Its amount.
+        value: f64,
+        /// The time.
+        t: f64,
+    },
+    /// Options of noise that mean nothing.
+    #[error("{what} must be {must}, got {got}")]
+    NoiseOption {
+        /// The option.
+        what: &'static str,
+        /// What it must be.
+        must: &'static str,
+        /// What it is.
+        got: f64,
     },
     /// Times are not finite, or not ascending.
     #[error("times must be finite and ascend from {start}: got {t}")]

@@ -46,4 +46,4 @@ pub use petab::{
     Prior, Problem, Scale, Simulation, Transformation,
 };
 pub use sbml::SbmlError;
-pub use simulate::{Simulator, Tolerances, Trajectory};
+pub use simulate::{LangevinOptions, LangevinRun, Simulator, Tolerances, Trajectory};

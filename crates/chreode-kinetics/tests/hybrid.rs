@@ -9,11 +9,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use chreode_kinetics::{
-    FitOptions, HybridConfig, HybridRequest, NetOptions, Objective, Part, Problem, RateRequest, Target,
-    Tolerances, fit,
+    FitOptions, HybridConfig, HybridRequest, LangevinOptions, NetOptions, Objective, Part, Problem,
+    RateRequest, Target, Tolerances, fit,
 };
 use chreode_model::{Hybrid, NetConfig, RateLaw, RatePart, Stored};
-use common::{compartment, list, of, reaction, sbml, species};
+use common::{assign, compartment, list, of, reaction, sbml, species};
 use proptest::prelude::*;
 
 const TIGHT: Tolerances = Tolerances { rtol: 1e-10, atol: 1e-14 };
@@ -279,4 +279,68 @@ fn what_cannot_be_is_refused_by_name() {
     let mut other = config;
     other.nets[0].inputs[0].id = "gone".into();
     assert!(with(&other, &plain).contains("`gone`, an input of the net of `turn`"));
+}
+
+/// What is measured at rest alone has a run of one point, and no error.
+#[test]
+fn a_problem_that_is_measured_at_rest_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path());
+    let rows =
+        "observableId\tsimulationConditionId\tmeasurement\ttime\nmade\tlow\t0.9\tinf\nmade\thigh\t3.9\tinf\n";
+    std::fs::write(folder.path().join("m.tsv"), rows).unwrap();
+    let (mut problem, config) = open(&path, &rate("turn"), &NetOptions::default());
+    let p = problem.nominal();
+    let along = config.along(&mut problem, &p, 0.0, &|_| true).unwrap();
+    assert_eq!(along.nets[0].runs[0].rows.len(), 1);
+    let along = config.along(&mut problem, &p, 5.0, &|_| true).unwrap();
+    assert_eq!((along.until, along.nets[0].runs[0].rows.len()), (5.0, 121));
+}
+
+/// A species that a rule sets may be negative: a net does not see its logarithm, which would be no number.
+#[test]
+fn a_species_by_rule_is_an_input_of_any_sign() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path());
+    let text = model().replace("</listOfSpecies>", &(species("excess", "") + "</listOfSpecies>")).replace(
+        "<listOfReactions>",
+        &(list("Rules", &assign("excess", "(minus A 5)")) + "<listOfReactions>"),
+    );
+    std::fs::write(folder.path().join("model.xml"), text).unwrap();
+    let (mut problem, config) = open(&path, &rate("turn:replace:excess,AB"), &NetOptions::default());
+    let signs: Vec<bool> = config.nets[0].inputs.iter().map(|x| x.positive).collect();
+    assert_eq!(signs, [false, true]);
+    let p = problem.nominal();
+    assert!(problem.simulate(&p).unwrap().values.iter().all(|x| x.is_finite()));
+}
+
+/// Chemical noise of a hybrid: an added rate is two ways, also where its file calls the reaction irreversible; sums are kept, and one net for
+/// everything has no reactions.
+#[test]
+fn a_hybrid_has_chemical_noise() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path());
+    let text = model().replace(r#"reversible="true""#, r#"reversible="false""#);
+    assert!(text.contains(r#"reversible="false""#), "{text}");
+    std::fs::write(folder.path().join("model.xml"), text).unwrap();
+    let times = [0.0, 1.0, 5.0];
+    let options = LangevinOptions { molecules: 200.0, paths: 8, seed: 1, longest_step: None };
+    let (mut problem, _) = open(&path, &rate("turn:add part:replace bind:correct"), &NetOptions::default());
+    let p = problem.nominal();
+    let run = problem.langevin(&p, (None, "high"), &times, false, &options).unwrap();
+    let column = |id: &str| run.ids.iter().position(|x| x == id).unwrap();
+    let [a, ab] = ["A", "AB"].map(column);
+    for k in 0..times.len() {
+        for (a, ab) in run.at(k, a).iter().zip(run.at(k, ab)) {
+            assert!((a + ab - 2.0).abs() < 1e-12 && *a >= 0.0 && ab >= 0.0, "{a} {ab}");
+        }
+    }
+    let spread = run.at(2, column("C"));
+    assert!(spread.iter().any(|x| (x - spread[0]).abs() > 1e-3));
+    let error = problem.langevin(&p, (None, "none"), &times, false, &options).unwrap_err();
+    assert!(error.to_string().contains("no condition `none`; it has low, high"), "{error}");
+    let (mut problem, _) = open(&path, &HybridRequest::BlackBox, &NetOptions::default());
+    let p = problem.nominal();
+    let error = problem.langevin(&p, (None, "low"), &times, false, &options).unwrap_err();
+    assert!(error.to_string().contains("condition `low`: chemical Langevin noise"), "{error}");
 }

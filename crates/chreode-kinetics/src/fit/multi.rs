@@ -1,6 +1,6 @@
 //! A fit from every start, on all threads. Results do not depend on their number.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chreode_train::{Curved, Minimum, Smooth, StopRule, StoppedBy};
@@ -26,7 +26,7 @@ pub enum FitMethod {
 }
 
 /// What is asked of a fit.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct FitOptions {
     /// Number of random starts.
     pub starts: usize,
@@ -44,6 +44,8 @@ pub struct FitOptions {
     pub stop: StopRule,
     /// After so long no start is begun and no step taken. What is found then depends on how fast the machine is.
     pub at_most: Option<Duration>,
+    /// Once this is true no start is begun and no step taken: what was found until then is the result.
+    pub cancel: Option<&'static AtomicBool>,
     /// One more fit starts from the nominal parameters. It has the number 0 then.
     pub from_nominal: bool,
 }
@@ -58,9 +60,22 @@ impl Default for FitOptions {
             method: FitMethod::Auto,
             stop: StopRule { gradient: 1e-4, value: 1e-8, step: 1e-8, iterations: 500 },
             at_most: None,
+            cancel: None,
             from_nominal: false,
         }
     }
+}
+
+impl FitOptions {
+    /// Whether steps may still be taken in what began at `begun`.
+    pub(super) fn go_on(&self, begun: Instant) -> bool {
+        !cancelled(self.cancel) && self.at_most.is_none_or(|limit| begun.elapsed() < limit)
+    }
+}
+
+/// Whether somebody asked to stop.
+pub(super) fn cancelled(cancel: Option<&AtomicBool>) -> bool {
+    cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed))
 }
 
 /// One fit.
@@ -97,6 +112,11 @@ impl Fits {
     /// The best fit, if one came to a finite value.
     pub fn best(&self) -> Option<&Fit> {
         self.fits.first().filter(|fit| fit.minimum.value.is_finite())
+    }
+
+    /// How many came to their own end: the others were cut short by time or by somebody who asked to stop.
+    pub fn finished(&self) -> usize {
+        self.fits.iter().filter(|fit| fit.minimum.stopped != StoppedBy::Watcher).count()
     }
 
     /// How many ended within `by` of the best value.
@@ -195,7 +215,8 @@ pub fn fit(objective: &Objective, options: &FitOptions, tell: &(dyn Fn(usize, f6
         )
         .collect();
     fits.sort_by(|a, b| a.minimum.value.total_cmp(&b.minimum.value).then(a.number.cmp(&b.number)));
-    if let Some(best) = fits.first_mut().filter(|best| best.minimum.stopped == StoppedBy::Iterations) {
+    let unfinished = |best: &&mut Fit| best.minimum.stopped == StoppedBy::Iterations && options.go_on(begun);
+    if let Some(best) = fits.first_mut().filter(unfinished) {
         go_on(&mut objective.clone(), method, options, best, begun);
     }
     Fits { fits, method, why, seconds: begun.elapsed().as_secs_f64() }

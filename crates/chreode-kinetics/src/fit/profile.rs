@@ -5,10 +5,12 @@
 //! where the objective is higher than the best by half the quantile of χ² with one degree of freedom [RKM09]; a walk that comes to a
 //! bound before is open.
 
+use std::sync::atomic::AtomicBool;
+
 use chreode_train::{Curved, StopRule, minimise_curved};
 use rayon::prelude::*;
 
-use super::multi::Watched;
+use super::multi::{Watched, cancelled};
 use crate::petab::Objective;
 
 /// What a step should raise the objective by, as a part of the threshold.
@@ -19,7 +21,7 @@ const LONGEST: f64 = 0.1;
 const SHORTEST: f64 = 1e-5;
 
 /// What is asked of profiles.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct ProfileOptions {
     /// How much the objective may rise: half the quantile of χ² with one degree of freedom.
     pub threshold: f64,
@@ -27,6 +29,8 @@ pub struct ProfileOptions {
     pub steps: usize,
     /// When each fit of the other parameters stops.
     pub stop: StopRule,
+    /// Once this is true profiles that are not finished are left out.
+    pub cancel: Option<&'static AtomicBool>,
 }
 
 impl Default for ProfileOptions {
@@ -36,6 +40,7 @@ impl Default for ProfileOptions {
             threshold: 0.5 * 3.841_458_820_694_124,
             steps: 50,
             stop: StopRule { gradient: 1e-3, value: 1e-6, step: 1e-7, iterations: 50 },
+            cancel: None,
         }
     }
 }
@@ -75,7 +80,7 @@ pub struct Profile {
     pub better: Option<(f64, Vec<f64>)>,
 }
 
-/// Profiles of these parameters around the best fit `x`. `tell(done)` hears of every profile that ends, from any thread.
+/// Profiles of these parameters around the best fit `x`. `tell()` hears of every profile that ends, from any thread.
 pub fn profile(
     objective: &Objective,
     x: &[f64],
@@ -83,21 +88,31 @@ pub fn profile(
     options: &ProfileOptions,
     tell: &(dyn Fn() + Sync),
 ) -> Vec<Profile> {
-    parameters
+    let profiles: Vec<Option<Profile>> = parameters
         .par_iter()
         .with_max_len(1)
         .map_init(
             || objective.clone(),
             |objective, &parameter| {
-                let profile = of_one(objective, x, parameter, options);
+                let profile = of_one(objective, x, parameter, options)?;
                 tell();
-                profile
+                Some(profile)
             },
         )
-        .collect()
+        .collect();
+    profiles.into_iter().flatten().collect()
 }
 
-fn of_one(objective: &mut Objective, x: &[f64], parameter: usize, options: &ProfileOptions) -> Profile {
+/// One profile; none if it was cancelled.
+fn of_one(
+    objective: &mut Objective,
+    x: &[f64],
+    parameter: usize,
+    options: &ProfileOptions,
+) -> Option<Profile> {
+    if cancelled(options.cancel) {
+        return None;
+    }
     let (low, high) = objective.bounds();
     let bounds = (low[parameter], high[parameter]);
     let mut f = Watched { objective, failure: None };
@@ -139,7 +154,10 @@ fn of_one(objective: &mut Objective, x: &[f64], parameter: usize, options: &Prof
                     guess.iter_mut().zip(&at).zip(before).for_each(|((g, a), b)| *g += along * (a - b));
                 }
             }
-            let found = refit(&mut f, &guess, &at, parameter, to, (&low, &high), &options.stop);
+            let found = refit(&mut f, &guess, &at, parameter, to, (&low, &high), options);
+            if cancelled(options.cancel) {
+                return None;
+            }
             taken += 1;
             let rise = found.value - last.value;
             if !found.value.is_finite() || rise > 2.0 * options.threshold && step > 2.0 * SHORTEST * range {
@@ -167,7 +185,7 @@ fn of_one(objective: &mut Objective, x: &[f64], parameter: usize, options: &Prof
         ends[side] = end;
     }
     points.sort_by(|a, b| a.x.total_cmp(&b.x));
-    Profile { parameter, best, points, ends: (ends[0], ends[1]), better }
+    Some(Profile { parameter, best, points, ends: (ends[0], ends[1]), better })
 }
 
 /// Where a profile crosses a level: linear in the root of the rise over the best value, which is nearly straight.
@@ -187,14 +205,15 @@ fn refit(
     parameter: usize,
     to: f64,
     (low, high): (&[f64], &[f64]),
-    stop: &StopRule,
+    options: &ProfileOptions,
 ) -> chreode_train::Minimum {
     let (mut low, mut high) = (low.to_vec(), high.to_vec());
     (low[parameter], high[parameter]) = (to, to);
     let bounds = (&low[..], &high[..]);
-    let found = minimise_curved(f, guess, bounds, stop, &mut |_, _| true);
+    let mut watch = |_: usize, _: f64| !cancelled(options.cancel);
+    let found = minimise_curved(f, guess, bounds, &options.stop, &mut watch);
     if found.value.is_finite() {
         return found;
     }
-    minimise_curved(f, at, bounds, stop, &mut |_, _| true)
+    minimise_curved(f, at, bounds, &options.stop, &mut watch)
 }

@@ -5,8 +5,9 @@ use chreode_report::{
     Column, Figure, Histogram, Lines, Page, Row, RowKind, Section, Series, Severity, Status, Table, Tile,
     Warning, count,
 };
+use chreode_train::StoppedBy;
 
-use super::multi::{FitMethod, Fits};
+use super::multi::{Fit, FitMethod, Fits};
 use super::profile::{End, Profile};
 use super::tables::{stopped, word};
 use crate::error::KineticsError;
@@ -119,7 +120,9 @@ fn starts(section: &mut Section, fits: &Fits, near: usize) {
         "Steps are local minima; a flat beginning says that the best one is found often.",
         &waterfall,
     );
-    let failed = fits.fits.iter().filter(|fit| !fit.minimum.value.is_finite()).count();
+    let cut = fits.fits.len() - fits.finished();
+    let finished = |fit: &&Fit| fit.minimum.stopped != StoppedBy::Watcher;
+    let failed = fits.fits.iter().filter(finished).filter(|fit| !fit.minimum.value.is_finite()).count();
     let mut warnings = Vec::new();
     if near < 2 {
         warnings.push(Warning::new(
@@ -133,8 +136,16 @@ fn starts(section: &mut Section, fits: &Fits, near: usize) {
         warnings.push(Warning::new(
             Severity::Note,
             format!("{failed} of {} starts came to nothing.", fits.fits.len()),
-            "The model could not be simulated near them, or time was up.",
+            "The model could not be simulated near them.",
             "See lastFailure in fits.csv.",
+        ));
+    }
+    if cut > 0 {
+        warnings.push(Warning::new(
+            Severity::Caution,
+            format!("{cut} of {} starts were cut short, or never begun.", fits.fits.len()),
+            "Time was up, or the fit was interrupted: they might have come lower.",
+            "Start it again for all of them.",
         ));
     }
     section.warn(warnings);

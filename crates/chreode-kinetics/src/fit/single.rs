@@ -128,7 +128,7 @@ pub(super) fn single(
 ) -> Fit {
     let started = Instant::now();
     let (low, high) = objective.bounds();
-    let in_time = || options.at_most.is_none_or(|limit| begun.elapsed() < limit);
+    let in_time = || options.go_on(begun);
     let asked = objective.tolerances();
     let coarse = Tolerances { rtol: asked.rtol.max(COARSE.rtol), atol: asked.atol.max(COARSE.atol) };
     objective.set_tolerances(coarse, Some(MOST_STEPS));
@@ -204,7 +204,7 @@ pub(super) fn go_on(
 ) {
     let started = Instant::now();
     let (low, high) = objective.bounds();
-    let in_time = || options.at_most.is_none_or(|limit| begun.elapsed() < limit);
+    let in_time = || options.go_on(begun);
     let asked = objective.tolerances();
     objective.set_tolerances(asked, Some(MOST_STEPS_AT_LAST));
     let (f, total) = (Watched { objective, failure: None }, fit.minimum.clone());

@@ -16,7 +16,7 @@ pub(super) fn stopped(by: StoppedBy) -> &'static str {
         StoppedBy::Value => "value",
         StoppedBy::Step => "step",
         StoppedBy::Iterations => "iterations",
-        StoppedBy::Watcher => "time",
+        StoppedBy::Watcher => "cut short",
         _ => "not finite",
     }
 }

@@ -59,13 +59,16 @@ pub struct NetRun {
 }
 
 impl AlongNet {
+    /// How far input `i` leaves what was fitted, in units of the fitted range.
+    pub(super) fn beyond(&self, i: usize) -> f64 {
+        let (fitted, all) = (self.fitted[i], self.all[i]);
+        let width = (fitted.1 - fitted.0).max(1e-9 * fitted.1.abs()).max(f64::MIN_POSITIVE);
+        (fitted.0 - all.0).max(all.1 - fitted.1).max(0.0) / width
+    }
+
     /// How far inputs leave what was fitted, at most, in units of the fitted range; with the input.
     pub fn extrapolation(&self) -> (f64, &str) {
-        let ranges = self.fitted.iter().zip(&self.all).zip(&self.inputs);
-        let beyond = ranges.map(|((fitted, all), id)| {
-            let width = (fitted.1 - fitted.0).max(1e-9 * fitted.1.abs()).max(f64::MIN_POSITIVE);
-            (((fitted.0 - all.0).max(all.1 - fitted.1).max(0.0)) / width, id.as_str())
-        });
+        let beyond = self.inputs.iter().enumerate().map(|(i, id)| (self.beyond(i), id.as_str()));
         beyond.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, ""))
     }
 }

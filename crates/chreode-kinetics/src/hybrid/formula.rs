@@ -208,6 +208,8 @@ impl RateNet {
                     Ok(apply(Op::Mul, factors))
                 };
                 let law = model.laws[r].rate.clone();
+                // What is added may run backwards.
+                model.laws[r].reversible |= *part == Part::Add;
                 model.laws[r].rate = match part {
                     Part::Replace => one_way(model, outputs[0], consumed)?,
                     Part::Correct => {

@@ -71,13 +71,7 @@ pub fn hybrid_section(along: &Along, page: &mut Page) {
     let mut table = Table::new("Where nets were asked", columns);
     for net in &along.nets {
         for (i, id) in net.inputs.iter().enumerate() {
-            let alone = AlongNet {
-                inputs: vec![id.clone()],
-                fitted: vec![net.fitted[i]],
-                all: vec![net.all[i]],
-                ..AlongNet { runs: Vec::new(), ..net.clone() }
-            };
-            let beyond = alone.extrapolation().0;
+            let beyond = net.beyond(i);
             let range = |(a, b): (f64, f64)| format!("{} to {}", number(a), number(b));
             let kind = if beyond > BEYOND { RowKind::Reference } else { RowKind::Plain };
             let cells = [

@@ -149,7 +149,13 @@ fn field(model: &Model, sizes: &Sizes, options: &NetOptions) -> RateNet {
 fn seen(model: &Model, sizes: &Sizes, inputs: &[usize], with_time: bool, positive: bool) -> Vec<NetInput> {
     let quantities = inputs.iter().map(|&q| {
         let quantity = &model.quantities[q];
-        let positive = positive && quantity.kind == QuantityKind::Species;
+        // What a rule sets may have any sign.
+        let ruled = match quantity.location {
+            Location::Assigned(_) => true,
+            Location::State(i) => matches!(model.derivatives[i], Derivative::Rule(_)),
+            Location::Param(_) => false,
+        };
+        let positive = positive && quantity.kind == QuantityKind::Species && !ruled;
         NetInput { id: quantity.id.clone(), scale: sizes.of(q), positive }
     });
     let time = with_time.then(|| NetInput { id: "time".into(), scale: sizes.time, positive: false });

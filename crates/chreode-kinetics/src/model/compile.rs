@@ -218,7 +218,16 @@ pub(super) fn compile(document: Document) -> Result<Model, SbmlError> {
         let owner = format!("reaction `{}`", reaction.id);
         let law = reaction.law.as_ref();
         let rate = law.map(|law| compiler.resolve(&law.math, &locals[r], &owner)).transpose()?;
-        laws.push(RateLaw { id: reaction.id.clone(), rate: rate.unwrap_or(Expr::Number(f64::NAN)) });
+        laws.push(RateLaw {
+            id: reaction.id.clone(),
+            rate: rate.unwrap_or(Expr::Number(f64::NAN)),
+            reversible: reaction.reversible,
+            products: reaction
+                .products
+                .iter()
+                .filter_map(|x| compiler.by_id.get(&x.species).copied())
+                .collect(),
+        });
         let sides = [(-1.0, &reaction.reactants), (1.0, &reaction.products)];
         for (sign, reference) in sides.iter().flat_map(|(sign, side)| side.iter().map(|x| (*sign, x))) {
             let q = compiler.find(&reference.species, &owner, "species")?;

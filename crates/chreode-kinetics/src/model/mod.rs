@@ -112,6 +112,10 @@ pub(crate) enum Derivative {
 pub(crate) struct RateLaw {
     pub(crate) id: String,
     pub(crate) rate: Expr<Symbol>,
+    /// Whether its file allows it to run backwards.
+    pub(crate) reversible: bool,
+    /// What the reaction produces: species, also those that it does not change.
+    pub(crate) products: Vec<usize>,
 }
 
 /// An event, with its formulas.

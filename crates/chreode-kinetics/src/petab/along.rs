@@ -177,7 +177,9 @@ impl Problem {
             self.links.iter().map(|link| (link.before, link.condition)).collect();
         let model = self.simulator.model();
         let mut read = Recorded::new(&Formulas { model, readings, n_extra: 0 });
-        let times: Vec<f64> = (0..points).map(|k| until * k as f64 / (points - 1).max(1) as f64).collect();
+        let mut times: Vec<f64> =
+            (0..points).map(|k| until * k as f64 / (points - 1).max(1) as f64).collect();
+        times.dedup(); // what is measured at the start or at rest alone has no time to run
         let mut rested: HashMap<usize, Start<f64>> = HashMap::new();
         let mut paths = Vec::new();
         for (before, condition) in runs {

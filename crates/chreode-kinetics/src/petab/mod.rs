@@ -10,6 +10,7 @@ mod curves;
 mod error;
 mod gradient;
 mod idle;
+mod langevin;
 mod likelihood;
 mod observables;
 mod outer;

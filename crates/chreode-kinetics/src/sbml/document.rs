@@ -72,6 +72,7 @@ pub(crate) struct Reaction {
     pub(crate) products: Vec<SpeciesReference>,
     /// None if it says nothing (level 3 version 2): the reaction then changes nothing.
     pub(crate) law: Option<KineticLaw>,
+    pub(crate) reversible: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -200,7 +200,7 @@ fn reaction(x: At<'_, '_>, document: &Document) -> Result<Reaction, SbmlError> {
     if law.is_none() && (document.level, document.version) < (3, 2) {
         return Err(x.missing("<kineticLaw>"));
     }
-    Ok(Reaction { id, reactants, products, law })
+    Ok(Reaction { id, reactants, products, law, reversible: x.flag("reversible", true)? })
 }
 
 fn species_reference(x: At<'_, '_>, document: &Document) -> Result<SpeciesReference, SbmlError> {

@@ -70,7 +70,7 @@ impl Simulator {
 }
 
 /// Species first, then compartments, then what may vary, then constants. Parameters of one rate law are its own.
-fn columns(model: &Model) -> Vec<usize> {
+pub(super) fn columns(model: &Model) -> Vec<usize> {
     let shown = |q: usize| {
         let x = &model.quantities[q];
         let moves =
