@@ -65,13 +65,13 @@ for part in $parts; do
         ;;
     sanitize)
         # Random shapes many times over take minutes under the tools: these tests touch every kernel but those of noise and optimisers.
-        few="ensemble::little_memory ensemble::rows_do_not network::lorenz clouds::sinkhorn_divergence engine::training_steps mlp::"
+        few="ensemble::little_memory ensemble::rows_do_not network::lorenz clouds::sinkhorn_divergence clouds::neighbours_that engine::training_steps mlp::"
         for tool in memcheck synccheck; do
             # shellcheck disable=SC2086
             within 45 sanitizer.txt compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/parity" --test-threads=1 $few
         done
         # Slower by far: each test by itself.
-        for test in ensemble::rows_do_not mlp::gradient_against network::lorenz clouds::sinkhorn_divergence; do
+        for test in ensemble::rows_do_not mlp::gradient_against network::lorenz clouds::sinkhorn_divergence clouds::neighbours_that; do
             within 40 sanitizer.txt compute-sanitizer --tool racecheck --error-exitcode 9 "$here/parity" --test-threads=1 "$test"
         done
         ;;
@@ -82,6 +82,8 @@ for part in $parts; do
             within 40 profile.txt ncu --clock-control none --set full --kernel-name-base function -k "$kernel" --launch-count 1 \
                 "$here/gpu_times" --once training-step
         done
+        within 40 profile.txt ncu --clock-control none --set full --kernel-name-base function -k nearest_of_split --launch-count 1 \
+            "$here/gpu_times" --once neighbours
         ;;
     esac
     echo "$part: $(($(date +%s) - begun)) s" >>"$out/device.txt"

@@ -10,8 +10,8 @@ use crate::buffer::Buffer;
 use crate::device::{Grid, Stream};
 use crate::error::{at_most, check_len, int};
 use crate::kernels::{
-    self, CLOUD_COLUMNS, CLOUD_ROWS, MAX_NEIGHBOURS, NEIGHBOUR_COLUMNS, NEIGHBOUR_ROWS, NEIGHBOUR_STAGE, THREADS,
-    TRANSPORT_COLUMNS, TRANSPORT_ROWS,
+    self, CLOUD_COLUMNS, CLOUD_ROWS, MAX_NEIGHBOURS, NEIGHBOUR_COLUMNS, NEIGHBOUR_ROWS, NEIGHBOUR_STAGE,
+    THREADS, TRANSPORT_COLUMNS, TRANSPORT_ROWS,
 };
 
 const FLOAT: usize = size_of::<f32>();
@@ -273,11 +273,13 @@ pub fn nearest(
     let mut split_squares = stream.zeros(splits * n * k)?;
     // Coordinates, NEIGHBOUR_STAGE of each point, are fewer than the squares that take their place.
     const SHARED: usize = NEIGHBOUR_ROWS * (2 * 32 + NEIGHBOUR_COLUMNS);
-    const { assert!(NEIGHBOUR_STAGE * (NEIGHBOUR_ROWS + 4 + NEIGHBOUR_COLUMNS + 4) <= NEIGHBOUR_ROWS * NEIGHBOUR_COLUMNS) };
-    let tiles = Grid {
-        blocks: (n.div_ceil(NEIGHBOUR_ROWS) as u32, splits as u32),
-        shared: FLOAT * SHARED,
+    const {
+        assert!(
+            NEIGHBOUR_STAGE * (NEIGHBOUR_ROWS + 4 + NEIGHBOUR_COLUMNS + 4)
+                <= NEIGHBOUR_ROWS * NEIGHBOUR_COLUMNS
+        )
     };
+    let tiles = Grid { blocks: (n.div_ceil(NEIGHBOUR_ROWS) as u32, splits as u32), shared: FLOAT * SHARED };
     let warps = Grid { blocks: (n.div_ceil(THREADS / 32) as u32, 1), shared: 0 };
     // SAFETY: all lengths are checked above; those of the splits are [splits, n, k], as they were made.
     unsafe {
@@ -328,9 +330,14 @@ mod tests {
 
     #[test]
     fn points_are_split_to_keep_the_device_busy() {
-        for (n, m, multiprocessors) in [(1, 1, 1), (10_000, 100_000, 132), (7, 129, 132), (1_000_000, 500, 132), (65, 4097, 2)] {
+        for (n, m, multiprocessors) in
+            [(1, 1, 1), (10_000, 100_000, 132), (7, 129, 132), (1_000_000, 500, 132), (65, 4097, 2)]
+        {
             let (splits, per_split) = splits(n, m, multiprocessors);
-            assert!(splits * per_split >= m && (splits - 1) * per_split < m, "{n} {m}: {splits} of {per_split}");
+            assert!(
+                splits * per_split >= m && (splits - 1) * per_split < m,
+                "{n} {m}: {splits} of {per_split}"
+            );
             assert_eq!(per_split % NEIGHBOUR_COLUMNS, 0);
             assert!(splits <= 32);
         }
