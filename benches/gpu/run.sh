@@ -1,11 +1,11 @@
 #!/bin/sh
 # On a machine with a GPU: tests, sanitizers, times and a profile of the programs beside this file (`cargo xtask gpu --bundle` put them
 # there). Writes one file for each into OUT. Nothing stops it: what is missing or fails is told in its file.
-# usage: run.sh OUT [test|sanitize|times|peers|profile ..]
+# usage: run.sh OUT [test|fit|times|peers|profile|sanitize ..]
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1
 shift
-parts=${*:-test times peers profile sanitize}
+parts=${*:-test fit times peers profile sanitize}
 mkdir -p "$out"
 export CHREODE_CUDA=gpu
 python=${PYTHON:-python3}
@@ -14,6 +14,13 @@ python=${PYTHON:-python3}
 for dir in /usr/local/nvidia/lib64 /usr/lib/x86_64-linux-gnu /usr/lib64 /usr/lib/wsl/lib; do
     [ -e "$dir/libcuda.so.1" ] && LD_LIBRARY_PATH=$dir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} && break
 done
+# NVRTC comes with the toolkit, or with PyTorch, whose copy has the version in its name.
+nvrtc=$(find /usr/local /usr/lib "$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' 2>/dev/null)" \
+    -name 'libnvrtc.so*' 2>/dev/null | head -n 1)
+if [ -n "$nvrtc" ]; then
+    mkdir -p "$out/lib" && ln -sf "$nvrtc" "$out/lib/libnvrtc.so"
+    LD_LIBRARY_PATH=$out/lib:$(dirname "$nvrtc")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+fi
 export LD_LIBRARY_PATH
 
 # A command within its time, into a file, with its exit status as the last line.
@@ -36,15 +43,35 @@ for part in $parts; do
         within 120 tests.txt "$here/parity" --show-output
         within 20 tests.txt "$here/no_driver"
         ;;
+    fit)
+        # Three clouds that move apart, by the program, on the processor and on the device from the same seed.
+        awk 'BEGIN { srand(1); printf "cell,day"; for (k = 0; k < 20; ++k) printf ",x%d", k; print ""
+            for (t = 0; t < 3; ++t) for (i = 0; i < 2000; ++i) { printf "c%d_%d,%d", t, i, t
+                for (k = 0; k < 20; ++k) printf ",%.4f", (k % 3 - 1) * t / 2 + rand() + rand() + rand() - 1.5; print "" } }' >"$out/cells.csv"
+        columns=$(awk 'BEGIN { for (k = 0; k < 20; ++k) printf "%sx%d", k ? "," : "", k }')
+        for device in cpu cuda; do
+            echo "fit: $device" >>"$out/fit.txt"
+            started=$(date +%s.%N)
+            within 120 fit.txt "$here/chreode" fit "$out/cells.csv" --time day --state "$columns" --device "$device" --steps 60 --batch 1024 \
+                --drift-hidden 256,256 --seed 1 --overwrite -o "$out/run-$device"
+            {
+                echo "told: $(date +%s.%N | awk -v from="$started" '{ printf "%.1f", $1 - from }') s with start and end"
+                sed -n 's/^\(finished .*\); the model.*/told: \1/p' "$out/fit.txt" | tail -n 1
+            } >"$out/told.txt"
+            cat "$out/told.txt" >>"$out/fit.txt"
+            rm -rf "$out/run-$device"
+        done
+        rm -f "$out/cells.csv" "$out/told.txt"
+        ;;
     sanitize)
         # Random shapes many times over take minutes under the tools: these tests touch every kernel but those of noise and optimisers.
-        few="ensemble::little_memory ensemble::rows_do_not network::lorenz clouds::sinkhorn_divergence engine::training_steps mlp::"
+        few="ensemble::little_memory ensemble::rows_do_not network::lorenz clouds::sinkhorn_divergence clouds::neighbours_that engine::training_steps mlp::"
         for tool in memcheck synccheck; do
             # shellcheck disable=SC2086
             within 45 sanitizer.txt compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/parity" --test-threads=1 $few
         done
         # Slower by far: each test by itself.
-        for test in ensemble::rows_do_not mlp::gradient_against network::lorenz clouds::sinkhorn_divergence; do
+        for test in ensemble::rows_do_not mlp::gradient_against network::lorenz clouds::sinkhorn_divergence clouds::neighbours_that; do
             within 40 sanitizer.txt compute-sanitizer --tool racecheck --error-exitcode 9 "$here/parity" --test-threads=1 "$test"
         done
         ;;
@@ -55,6 +82,8 @@ for part in $parts; do
             within 40 profile.txt ncu --clock-control none --set full --kernel-name-base function -k "$kernel" --launch-count 1 \
                 "$here/gpu_times" --once training-step
         done
+        within 40 profile.txt ncu --clock-control none --set full --kernel-name-base function -k nearest_of_split --launch-count 1 \
+            "$here/gpu_times" --once neighbours
         ;;
     esac
     echo "$part: $(($(date +%s) - begun)) s" >>"$out/device.txt"

@@ -22,10 +22,11 @@ const SCRIPTS: &str = "benches/gpu";
 const PAGE: &str = "docs/GPU.md";
 const BEGIN: &str = "<!-- gpu run: begin -->";
 const END: &str = "<!-- gpu run: end -->";
-/// The package of the tests and of the times.
+/// The package of the tests and of the times, and that of the program.
 const PACKAGE: &str = "chreode-cuda-cpu";
+const CLI: &str = "chreode-cli";
 /// Programs that travel.
-const PROGRAMS: &[&str] = &["parity", "no_driver", "gpu_times"];
+const PROGRAMS: &[&str] = &["parity", "no_driver", "gpu_times", "chreode"];
 
 pub(crate) fn run(args: &[&str]) -> Result<bool> {
     let workspace = Workspace::load()?;
@@ -62,7 +63,10 @@ fn bundle(workspace: &Workspace, dir: &Path) -> Result<()> {
     let mut example = cargo();
     example.args(["build", "--release", "-p", PACKAGE, "--example", "gpu_times"]);
     example.args(["--message-format", "json-render-diagnostics"]);
-    for command in [&mut command, &mut example] {
+    let mut program_of_users = cargo();
+    program_of_users.args(["build", "--release", "-p", CLI, "--features", "cuda", "--bin", "chreode"]);
+    program_of_users.args(["--message-format", "json-render-diagnostics"]);
+    for command in [&mut command, &mut example, &mut program_of_users] {
         ensure!(
             passes_with_lines(command, |line| built.extend(program(line)))?,
             "the programs do not compile"
@@ -102,6 +106,7 @@ fn record(workspace: &Workspace, out: &Path) -> Result<bool> {
         &read("ours.csv"),
         &read("peers.csv"),
         &read("profile.txt"),
+        &read("fit.txt"),
     );
     let path = workspace.root.join(PAGE);
     let page = std::fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
@@ -120,6 +125,7 @@ fn section(
     ours: &str,
     peers: &str,
     profile: &str,
+    fit: &str,
 ) -> (String, bool) {
     let mut lines = device.lines();
     let (date, card) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
@@ -152,6 +158,9 @@ fn section(
     }
     for (tool, said) in &tools {
         let _ = writeln!(text, "compute-sanitizer {tool}: {said}.\n");
+    }
+    for (device, said) in fits(fit) {
+        let _ = writeln!(text, "`chreode fit --device {device}`: {said}.\n");
     }
     text.push_str("| case | who | ms | slowest - fastest | against ours |\n|---|---|---|---|---|\n");
     let rows: Vec<[&str; 5]> = ours.lines().chain(peers.lines()).filter_map(row).collect();
@@ -205,6 +214,22 @@ fn tools(text: &str) -> Vec<(String, String)> {
             let tests: Vec<&str> =
                 command.split_whitespace().skip_while(|w| *w != "--test-threads=1").skip(1).collect();
             found.push((format!("{tool} ({})", tests.join(", ")), said));
+        }
+    }
+    found
+}
+
+/// What a fit by the program came to: the device with its seconds and last losses.
+fn fits(text: &str) -> Vec<(&str, String)> {
+    let mut found: Vec<(&str, String)> = Vec::new();
+    for line in text.lines() {
+        if let Some(device) = line.strip_prefix("fit: ") {
+            found.push((device, String::new()));
+        } else if let (Some(said), Some((_, told))) = (line.strip_prefix("told: "), found.last_mut()) {
+            if !told.is_empty() {
+                told.push_str("; ");
+            }
+            told.push_str(said);
         }
     }
     found
@@ -276,8 +301,9 @@ mod tests {
         let sanitizer = "========= ERROR SUMMARY: 0 errors\nexit status 0: compute-sanitizer --tool memcheck parity --test-threads=1 a:: b\nexit status 124: compute-sanitizer --tool racecheck parity --test-threads=1 c\n";
         let ours = "device: H100\npaths,chreode,2.0,0.1,0.5\n";
         let peers = "device: H100, PyTorch 2\npaths,PyTorch,3.0,0.2,0.5\nno row\n";
+        let fit = "fit: cpu\ntold: 12 s\ntold: loss 0.5\nnothing\nfit: cuda\ntold: 3 s\n";
         let profile = "  em_forward (128, 1, 1)x(256, 1, 1), Context 1, Stream 13, Device 0, CC 9.0\n    Duration  ms   2.07\n          On average, each warp of this workload spends 2.8 cycles being stalled waiting for a scoreboard on\n          a load. To reduce\n    Achieved Occupancy   %   12.50\n";
-        let (text, passed) = section(device, tests, sanitizer, ours, peers, profile);
+        let (text, passed) = section(device, tests, sanitizer, ours, peers, profile, fit);
         assert!(!passed);
         for part in [
             "2026-01-02, H100, 580",
@@ -286,6 +312,8 @@ mod tests {
             "- states: off by 3e-5",
             "memcheck (a::, b): 0 errors.",
             "racecheck (c): stopped by its time limit.",
+            "`chreode fit --device cpu`: 12 s; loss 0.5.",
+            "`chreode fit --device cuda`: 3 s.",
             "| paths | PyTorch | 3.0 | 0.2 | 1.50 |",
             "| `em_forward` | 128, 1, 1 | 2.07 ms |  |  | 12.50 |  | a scoreboard on a load |",
         ] {
@@ -295,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_run_without_tests_has_not_passed() {
-        assert!(!section("d\nc\n", "", "", "", "", "").1);
-        assert!(section("d\nc\n", "test result: ok. 2 passed; 0 failed\n", "", "", "", "").1);
+        assert!(!section("d\nc\n", "", "", "", "", "", "").1);
+        assert!(section("d\nc\n", "test result: ok. 2 passed; 0 failed\n", "", "", "", "", "").1);
     }
 }

@@ -59,8 +59,9 @@ struct Context {
 struct Fiber {
     Context context;
     State state;
-    float offered, taken;
-    int mask;
+    // What the fiber offers its warp and from which lane it takes; then what it took, and who of the warp offered something but zero.
+    unsigned offered, taken, voted;
+    int from;
 };
 
 struct Block {
@@ -109,8 +110,11 @@ const char *release(Block &b, unsigned threads) {
         for (unsigned i = first; i < first + WARP; ++i) all = all && b.fibers[i].state == AT_SHUFFLE;
         if (!all) continue;
         any = true;
+        unsigned voted = 0;
+        for (unsigned i = 0; i < WARP; ++i) voted |= (b.fibers[first + i].offered != 0 ? 1u : 0u) << i;
         for (unsigned i = first; i < first + WARP; ++i) {
-            b.fibers[i].taken = b.fibers[first + ((i - first) ^ b.fibers[i].mask)].offered;
+            b.fibers[i].taken = b.fibers[first + (b.fibers[i].from & (WARP - 1))].offered;
+            b.fibers[i].voted = voted;
             b.fibers[i].state = READY;
         }
     }
@@ -122,14 +126,16 @@ const char *release(Block &b, unsigned threads) {
 
 extern "C" Place *standin_place() { return &block().place; }
 extern "C" void standin_barrier() { block().leave(AT_BARRIER); }
-extern "C" float standin_shuffle_xor(float v, int mask) {
+static const Fiber &exchange(unsigned v, int from) {
     Block &b = block();
     Fiber &fiber = b.running();
     fiber.offered = v;
-    fiber.mask = mask;
+    fiber.from = from;
     b.leave(AT_SHUFFLE);
-    return fiber.taken;
+    return fiber;
 }
+extern "C" unsigned standin_shuffle(unsigned v, int from) { return exchange(v, from).taken; }
+extern "C" unsigned standin_ballot(bool v) { return exchange(v, 0).voted; }
 
 const char *standin_run(const Kernel &kernel, void **arguments, const unsigned grid[3], unsigned threads, unsigned shared_bytes, bool reversed) {
     Block &b = block();

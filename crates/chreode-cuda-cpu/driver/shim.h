@@ -15,7 +15,8 @@ struct Place {
 };
 extern "C" Place *standin_place();
 extern "C" void standin_barrier();
-extern "C" float standin_shuffle_xor(float v, int mask);
+extern "C" unsigned standin_shuffle(unsigned v, int from);
+extern "C" unsigned standin_ballot(bool v);
 
 DEVICE int thread_index() { return standin_place()->thread; }
 DEVICE int block_index() { return standin_place()->block; }
@@ -23,7 +24,6 @@ DEVICE int block_index_y() { return standin_place()->block_y; }
 DEVICE int block_count() { return standin_place()->blocks; }
 DEVICE float *shared_memory() { return standin_place()->shared; }
 DEVICE void barrier() { standin_barrier(); }
-DEVICE float shuffle_xor(float v, int mask) { return standin_shuffle_xor(v, mask); }
 
 DEVICE unsigned high_product(unsigned a, unsigned b) { return ((unsigned long long)a * b) >> 32; }
 DEVICE float bits_to_float(unsigned v) {
@@ -36,6 +36,10 @@ DEVICE unsigned float_to_bits(float v) {
     std::memcpy(&u, &v, 4);
     return u;
 }
+DEVICE unsigned shuffle(unsigned v, int from) { return standin_shuffle(v, from); }
+DEVICE float shuffle_xor(float v, int mask) { return bits_to_float(shuffle(float_to_bits(v), (thread_index() % 32) ^ mask)); }
+DEVICE unsigned ballot(bool v) { return standin_ballot(v); }
+DEVICE int lowest_bit(unsigned v) { return __builtin_ctz(v); }
 DEVICE float fused(float a, float b, float c) { return std::fma(a, b, c); }
 DEVICE float root(float v) { return std::sqrt(v); }
 

@@ -5,9 +5,11 @@
 #define __global__ __attribute__((global))
 #define __device__ __attribute__((device))
 #define __shared__ __attribute__((shared))
-#define __launch_bounds__(n) __attribute__((launch_bounds(n, 1)))
+#define __launch_bounds__(n, blocks) __attribute__((launch_bounds(n, blocks)))
 
-#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS)
+// Blocks that a multiprocessor shall have room for: what follows of a kernel file may have another number.
+#define BLOCKS_AT_ONCE 1
+#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE)
 #define DEVICE_MEMBER inline __device__ __attribute__((always_inline))
 #define DEVICE static inline __device__ __attribute__((always_inline))
 
@@ -25,6 +27,12 @@ DEVICE float *shared_memory() { return dynamic_shared; }
 
 // The value of the lane whose number differs by `mask`; all 32 lanes take part.
 DEVICE float shuffle_xor(float v, int mask) { return __nvvm_shfl_sync_bfly_f32(0xffffffffu, v, mask, 31); }
+
+// The value of the lane `from`, and the bits of the lanes for which v holds; all 32 lanes take part.
+DEVICE unsigned shuffle(unsigned v, int from) { return __nvvm_shfl_sync_idx_i32(0xffffffffu, v, from, 31); }
+DEVICE unsigned ballot(bool v) { return __nvvm_vote_ballot_sync(0xffffffffu, v); }
+// The number of the lowest bit that is set; one is.
+DEVICE int lowest_bit(unsigned v) { return __builtin_ctz(v); }
 
 DEVICE unsigned high_product(unsigned a, unsigned b) { return ((unsigned long long)a * b) >> 32; }
 DEVICE float bits_to_float(unsigned v) { return __builtin_bit_cast(float, v); }

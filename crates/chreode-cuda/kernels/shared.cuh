@@ -17,8 +17,12 @@ constexpr int CLOUD_COLUMNS = 32;
 // The same for transport: a warp owns two rows, a lane four columns.
 constexpr int TRANSPORT_ROWS = 16;
 constexpr int TRANSPORT_COLUMNS = 128;
-// The most neighbours that are looked for.
+// The most neighbours that are looked for: a lane of a warp holds each.
 constexpr int MAX_NEIGHBOURS = 32;
+// Queries and points that a block compares at a time, and coordinates of them that it stages.
+constexpr int NEIGHBOUR_ROWS = 64;
+constexpr int NEIGHBOUR_COLUMNS = 128;
+constexpr int NEIGHBOUR_STAGE = 32;
 
 // A perceptron; `offset` is where its parameters begin. `width[0]` is the number of inputs. `tf32` is not zero where products round their
 // factors to TF32.

@@ -13,7 +13,7 @@ mod tsit5;
 pub(crate) use energy::energy_rows;
 pub(crate) use euler_maruyama::{em_backward, em_forward, pack_sde};
 pub(crate) use mlp::{add_slabs, layer_gradient, mlp_backward, mlp_forward, pack_net};
-pub(crate) use neighbours::nearest;
+pub(crate) use neighbours::{merge_nearest, nearest_of_split};
 pub(crate) use noise::{brownian_increments, philox_words};
 pub(crate) use optimiser::{adam, rmsprop};
 pub(crate) use rosenbrock::rosenbrock_ensemble;
@@ -44,8 +44,15 @@ pub(crate) const TRANSPORT_ROWS: usize = 16;
 
 pub(crate) const TRANSPORT_COLUMNS: usize = 128;
 
-// The most neighbours that are looked for.
+// The most neighbours that are looked for: a lane of a warp holds each.
 pub(crate) const MAX_NEIGHBOURS: usize = 32;
+
+// Queries and points that a block compares at a time, and coordinates of them that it stages.
+pub(crate) const NEIGHBOUR_ROWS: usize = 64;
+
+pub(crate) const NEIGHBOUR_COLUMNS: usize = 128;
+
+pub(crate) const NEIGHBOUR_STAGE: usize = 32;
 
 // A perceptron; `offset` is where its parameters begin. `width[0]` is the number of inputs. `tf32` is not zero where products round their
 // factors to TF32.
@@ -82,7 +89,8 @@ pub(crate) enum Kernel {
     MlpBackward,
     LayerGradient,
     AddSlabs,
-    Nearest,
+    NearestOfSplit,
+    MergeNearest,
     BrownianIncrements,
     PhiloxWords,
     Adam,
@@ -105,7 +113,8 @@ pub(crate) const KERNELS: &[(&str, usize)] = &[
     ("mlp_backward", 2),
     ("layer_gradient", 2),
     ("add_slabs", 2),
-    ("nearest", 3),
+    ("nearest_of_split", 3),
+    ("merge_nearest", 3),
     ("brownian_increments", 4),
     ("philox_words", 4),
     ("adam", 5),

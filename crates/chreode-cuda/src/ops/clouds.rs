@@ -10,7 +10,8 @@ use crate::buffer::Buffer;
 use crate::device::{Grid, Stream};
 use crate::error::{at_most, check_len, int};
 use crate::kernels::{
-    self, CLOUD_COLUMNS, CLOUD_ROWS, MAX_NEIGHBOURS, THREADS, TRANSPORT_COLUMNS, TRANSPORT_ROWS,
+    self, CLOUD_COLUMNS, CLOUD_ROWS, MAX_NEIGHBOURS, NEIGHBOUR_COLUMNS, NEIGHBOUR_ROWS, NEIGHBOUR_STAGE,
+    THREADS, TRANSPORT_COLUMNS, TRANSPORT_ROWS,
 };
 
 const FLOAT: usize = size_of::<f32>();
@@ -245,7 +246,8 @@ pub fn weighted_potential(
 /// distance infinite.
 ///
 /// # Errors
-/// As [`energy_rows`]; [`CudaError::TooLarge`] for more neighbours than 32, or than there are points.
+/// [`CudaError::Shape`], [`CudaError::OtherStream`]; [`CudaError::TooLarge`] for more neighbours than 32, or than there are points;
+/// [`CudaError::OutOfMemory`] for the lists that are merged; the launch's.
 pub fn nearest(
     d: usize,
     k: usize,
@@ -256,31 +258,91 @@ pub fn nearest(
     distances: &mut Buffer<f32>,
 ) -> Result<(), CudaError> {
     let stream = indices.stream().clone();
-    let Pairs { d, n, m, .. } = Pairs::new(&stream, d, queries, points, 0, 0)?;
-    at_most("neighbours", k, MAX_NEIGHBOURS.min((m as usize).saturating_sub(usize::from(skip_own))))?;
-    check_len("numbers of neighbours", indices.len(), n as usize * k)?;
-    check_len("distances of neighbours", distances.len(), n as usize * k)?;
+    let (n, m) = (queries.len() / d.max(1), points.len() / d.max(1));
+    check_len("coordinates of the queries", queries.len(), n * d)?;
+    check_len("coordinates of the points", points.len(), m * d)?;
+    at_most("neighbours", k, MAX_NEIGHBOURS.min(m.saturating_sub(usize::from(skip_own))))?;
+    check_len("numbers of neighbours", indices.len(), n * k)?;
+    check_len("distances of neighbours", distances.len(), n * k)?;
+    let (d_int, n_int, m_int) = (int("coordinates", d)?, int("queries", n)?, int("points", m)?);
     if n == 0 || k == 0 {
         return Ok(());
     }
-    let grid = Grid {
-        blocks: ((n as u32).div_ceil(THREADS as u32), 1),
-        shared: FLOAT * CLOUD_COLUMNS * (d as usize + 1),
+    let (splits, per_split) = splits(n, m, stream.device().info().multiprocessors);
+    let mut split_indices = stream.zeros(splits * n * k)?;
+    let mut split_squares = stream.zeros(splits * n * k)?;
+    // Coordinates, NEIGHBOUR_STAGE of each point, are fewer than the squares that take their place.
+    const SHARED: usize = NEIGHBOUR_ROWS * (2 * 32 + NEIGHBOUR_COLUMNS);
+    const {
+        assert!(
+            NEIGHBOUR_STAGE * (NEIGHBOUR_ROWS + 4 + NEIGHBOUR_COLUMNS + 4)
+                <= NEIGHBOUR_ROWS * NEIGHBOUR_COLUMNS
+        )
     };
-    // SAFETY: all lengths are checked above.
+    let tiles = Grid { blocks: (n.div_ceil(NEIGHBOUR_ROWS) as u32, splits as u32), shared: FLOAT * SHARED };
+    let warps = Grid { blocks: (n.div_ceil(THREADS / 32) as u32, 1), shared: 0 };
+    // SAFETY: all lengths are checked above; those of the splits are [splits, n, k], as they were made.
     unsafe {
-        kernels::nearest(
+        kernels::nearest_of_split(
             &stream,
-            grid,
-            d,
-            n,
-            m,
+            tiles,
+            d_int,
+            n_int,
+            m_int,
             k as i32,
             i32::from(skip_own),
+            per_split as i32,
             queries,
             points,
+            &mut split_indices,
+            &mut split_squares,
+        )?;
+        kernels::merge_nearest(
+            &stream,
+            warps,
+            n_int,
+            k as i32,
+            splits as i32,
+            &split_indices,
+            &split_squares,
             indices,
             distances,
         )
+    }
+}
+
+/// In how many parts the points of a search are gone through beside each other, and points of each but the last: blocks enough to
+/// keep the device busy to the end, but no list of neighbours for less than a tile. At least one point is there.
+fn splits(n: usize, m: usize, multiprocessors: usize) -> (usize, usize) {
+    /// Of a multiprocessor: three at a time, and some waves of them.
+    const BLOCKS: usize = 8;
+    /// More make the merge longer than the search.
+    const MOST: usize = 32;
+    let tiles = m.div_ceil(NEIGHBOUR_COLUMNS);
+    let wanted = (BLOCKS * multiprocessors).div_ceil(n.div_ceil(NEIGHBOUR_ROWS)).min(MOST);
+    let per_split = tiles.div_ceil(wanted.clamp(1, tiles));
+    (tiles.div_ceil(per_split), per_split * NEIGHBOUR_COLUMNS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_split_to_keep_the_device_busy() {
+        for (n, m, multiprocessors) in
+            [(1, 1, 1), (10_000, 100_000, 132), (7, 129, 132), (1_000_000, 500, 132), (65, 4097, 2)]
+        {
+            let (splits, per_split) = splits(n, m, multiprocessors);
+            assert!(
+                splits * per_split >= m && (splits - 1) * per_split < m,
+                "{n} {m}: {splits} of {per_split}"
+            );
+            assert_eq!(per_split % NEIGHBOUR_COLUMNS, 0);
+            assert!(splits <= 32);
+        }
+        assert_eq!(splits(10_000, 100_000, 132), (7, 112 * NEIGHBOUR_COLUMNS));
+        assert_eq!(splits(1_000_000, 100_000, 132).0, 1);
+        assert_eq!(splits(7, 129, 132).0, 2);
     }
 }
