@@ -19,6 +19,7 @@ mod kinetics;
 mod kinetics_fit;
 mod kinetics_hybrid;
 mod labels;
+mod members;
 mod model_options;
 mod perturb;
 mod report;
