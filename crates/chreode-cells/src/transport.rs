@@ -10,8 +10,8 @@
 //! ```
 //!
 //! so that cells with many descendants count for more, and its fates are `h(i)` over its sum. A cell that was not drawn takes the row that the
-//! column potentials `g` give it, `π(x, j) ∝ b_j exp((g_j - C(x, y_j)) / ε)`: the extension of the plan to all states [Pooladian &
-//! Niles-Weed 2021, arXiv 2109.12004]. Memory and time grow with the drawn cells squared, and linearly with all others.
+//! column potentials `g` give it, `π(x, j) ∝ b_j exp((g_j - C(x, y_j)) / ε)`: the extension of the plan to all states
+//! [PNW21]. Memory and time grow with the drawn cells squared, and linearly with all others.
 //! Not here: the read-out (`fate`), couplings that predict a time (`leave_out`).
 
 use chreode_core::{Real, sub_seed};
