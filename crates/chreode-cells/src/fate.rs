@@ -433,7 +433,8 @@ mod tests {
 
     #[test]
     fn members_are_averaged_and_their_spread_told() {
-        let [one, two] = [[3.0, 1.0, 1.0, 1.0], [1.0, 3.0, 1.0, 1.0]].map(|p| Fates::for_tests(&["a", "b"], &p));
+        let [one, two] =
+            [[3.0, 1.0, 1.0, 1.0], [1.0, 3.0, 1.0, 1.0]].map(|p| Fates::for_tests(&["a", "b"], &p));
         let (mean, sd) = Fates::mean_of(&[one.clone(), two.clone()]).unwrap();
         assert_eq!(mean, Fates::for_tests(&["a", "b"], &[1.0; 4]));
         // Of 3/4 and 1/4: 1/4 √2.

@@ -158,12 +158,8 @@ fn couple(d: usize, x: &[f32], y: &[f32], is_unbalanced: bool) -> Result<Couplin
     if is_unbalanced {
         return unbalanced(d, x, &[], y, MatchingConfig::default().epsilon);
     }
-    let config = CouplingConfig {
-        epsilon: BLUR * BLUR,
-        relaxation: f64::INFINITY,
-        tolerance: 1e-3,
-        iterations: 500,
-    };
+    let config =
+        CouplingConfig { epsilon: BLUR * BLUR, relaxation: f64::INFINITY, tolerance: 1e-3, iterations: 500 };
     Coupling::solve(d, x, &[], y, &config)
 }
 

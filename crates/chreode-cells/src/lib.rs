@@ -48,8 +48,8 @@ pub use moments::mean_and_sd;
 pub use names::Known;
 pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
 pub use page::{
-    CellFields, Convergence, DriftRates, FateView, HoldOutDistance, LossCurves, MemberSpread, MembersView, Outside,
-    RunPage, RunTrust, ShiftView, TrustError, TrustSettings, demo_page, run_page, series_page,
+    CellFields, Convergence, DriftRates, FateView, HoldOutDistance, LossCurves, MemberSpread, MembersView,
+    Outside, RunPage, RunTrust, ShiftView, TrustError, TrustSettings, demo_page, run_page, series_page,
 };
 pub use paired::{PairedDifference, Verdict};
 pub use perturb::{GeneChange, GeneMove, Shift, shifts};

@@ -107,7 +107,8 @@ impl TransportFates<'_> {
                 let (x, y) = (self.picked(gap, &rows[gap], true), self.picked(gap + 1, &rows[gap + 1], true));
                 let coupling = self.couple(blur, [gap, gap + 1], &rows[gap], &x, &y)?;
                 if gap == 0 {
-                    let found = extended(d, &coupling, &start, &y, self.blur_of(blur, [0, 1]), &ahead, labels);
+                    let found =
+                        extended(d, &coupling, &start, &y, self.blur_of(blur, [0, 1]), &ahead, labels);
                     sum.iter_mut().zip(&found).for_each(|(sum, f)| *sum += f);
                 } else {
                     ahead = descendants(&coupling, rows[gap].len(), &ahead, labels);
@@ -145,7 +146,8 @@ impl TransportFates<'_> {
             log_weights.push(part as f32 * (mass * n as f32).max(f32::MIN_POSITIVE).ln());
             let j = pick(&plan, rng.random::<f32>() * mass);
             for (x, &e) in x.iter_mut().zip(&end[j * d..(j + 1) * d]) {
-                *x += (part * f64::from(e - *x) + spread * f64::normal_pair(rng.random(), rng.random()).0) as f32;
+                *x += (part * f64::from(e - *x) + spread * f64::normal_pair(rng.random(), rng.random()).0)
+                    as f32;
             }
         }
         let mut loss = CloudLoss::new(d, &LossConfig::default()).map_err(TrainError::from)?;
@@ -197,8 +199,7 @@ pub(crate) fn unbalanced(
 ) -> Result<Coupling<f32>, TrainError> {
     let balanced = CouplingConfig { epsilon, relaxation: f64::INFINITY, tolerance: 1e-3, iterations: 500 };
     let coupling = Coupling::solve(d, x, log_weights, y, &balanced)?;
-    let relaxation =
-        MatchingConfig::default().relaxation * coupling.mean_cost(epsilon).max(1e-3 * epsilon);
+    let relaxation = MatchingConfig::default().relaxation * coupling.mean_cost(epsilon).max(1e-3 * epsilon);
     Coupling::solve(d, x, log_weights, y, &CouplingConfig { relaxation, ..balanced })
 }
 
@@ -271,7 +272,6 @@ pub(crate) fn pick(row: &[f32], mut left: f32) -> usize {
     passed.unwrap_or(row.len() - 1)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(fates.names(), ["left", "right"]);
         assert!(fates.of(0)[0] > 0.9 && fates.of(1)[1] > 0.9, "{fates:?}");
         // Between both, where descendants on the right are three times as many.
-        assert!((0.55..0.95).contains(&fates.of(2)[1]), "{fates:?}");
+        assert!(fates.of(2)[1] > 0.75, "{fates:?}");
         for i in 0..3 {
             assert!((fates.of(i).iter().sum::<f64>() - 1.0).abs() < 1e-12);
         }

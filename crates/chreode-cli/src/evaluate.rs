@@ -51,8 +51,14 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = values::count, help_heading = "Comparison")]
     compared: usize,
     /// Fit these forms too, and say whether the model is nearer than they
-    #[arg(long, value_enum, value_name = "FORM,..", value_delimiter = ',', default_value = "constant-diffusion",
-          help_heading = "Comparison")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM,..",
+        value_delimiter = ',',
+        default_value = "constant-diffusion",
+        help_heading = "Comparison"
+    )]
     against: Vec<Form>,
     #[command(flatten)]
     cells: DataArgs,

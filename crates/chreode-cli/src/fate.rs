@@ -212,7 +212,10 @@ fn transported(
 ) -> anyhow::Result<Fates> {
     let options = [("--n", args.n.is_some()), ("--dt", args.start.dt.is_some())];
     if let Some((name, _)) = options.iter().find(|o| o.1) {
-        return Err(bad_input(format!("{name} is for paths of the model"), "leave it out with --by transport"));
+        return Err(bad_input(
+            format!("{name} is for paths of the model"),
+            "leave it out with --by transport",
+        ));
     }
     let training = &run.config.training;
     let (dataset, until) = (&starts.dataset, args.start.until);
@@ -295,7 +298,8 @@ pub(crate) fn run(context: &Context, args: &FateArgs) -> anyhow::Result<()> {
     let disagreement = predicted.disagreement();
     if let Some(sd) = disagreement {
         // Writing into a `String` does not fail.
-        let _ = write!(text, "\nmembers differ by a standard deviation of {sd:.3} of a probability on average");
+        let _ =
+            write!(text, "\nmembers differ by a standard deviation of {sd:.3} of a probability on average");
     }
     if let Some(a) = agreement {
         // Writing into a `String` does not fail.

@@ -16,8 +16,8 @@ use crate::Context;
 use crate::data_options::DataArgs;
 use crate::failure::bad_input;
 use crate::fit_series::{self, SeriesArgs};
-use crate::model_options::ModelArgs;
 use crate::members::train_members;
+use crate::model_options::ModelArgs;
 use crate::training::{RunTrainer, start_log};
 use crate::training_options::TrainingArgs;
 use crate::values;
@@ -324,13 +324,19 @@ fn finish(context: &Context, run: &RunFolder, outcomes: &[Outcome]) {
             StopReason::TimeBudget => "finished: the time budget is spent",
             StopReason::Cancelled => "interrupted",
         };
-        let best = outcome
-            .best_loss
-            .map_or_else(String::new, |loss| format!(", held-out loss {loss:.4} at step {}", outcome.best_step));
-        format!("{why} after {} steps and {:.0} s{best}; the model is in {folder}", outcome.step, outcome.seconds)
+        let best = outcome.best_loss.map_or_else(String::new, |loss| {
+            format!(", held-out loss {loss:.4} at step {}", outcome.best_step)
+        });
+        format!(
+            "{why} after {} steps and {:.0} s{best}; the model is in {folder}",
+            outcome.step, outcome.seconds
+        )
     } else {
         let seconds: f64 = outcomes.iter().map(|o| o.seconds).sum();
-        format!("{} members finished, {seconds:.0} s of training in all; the models are in {folder}", outcomes.len())
+        format!(
+            "{} members finished, {seconds:.0} s of training in all; the models are in {folder}",
+            outcomes.len()
+        )
     };
     let value = match outcomes {
         [outcome] => json!({ "run": run.path(), "outcome": outcome }),

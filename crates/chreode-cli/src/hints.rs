@@ -286,7 +286,9 @@ fn run(error: &RunError) -> String {
         RunError::NotEmpty { .. } => "choose a new or an empty folder".to_owned(),
         RunError::Locked { .. } => "wait until it ends, or choose another folder".to_owned(),
         RunError::DataChanged { .. } => "restore the file as it was, or fit a new run to it".to_owned(),
-        RunError::NoModel { path } | RunError::Untrained { path, .. } => format!("train on with `chreode fit --resume {}`", path.display()),
+        RunError::NoModel { path } | RunError::Untrained { path, .. } => {
+            format!("train on with `chreode fit --resume {}`", path.display())
+        }
         RunError::Data(error) => data(error).to_owned(),
         RunError::Model(error) => store(error).to_owned(),
         _ => "see `chreode fit --help`".to_owned(),

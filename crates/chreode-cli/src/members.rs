@@ -60,7 +60,10 @@ pub(crate) fn train_members(
             trainer
         };
         drop(dataset);
-        return Ok(vec![train(Place { folder: run, member: 0, resume: &resume, board: &board, asked }, &mut trainer)?]);
+        return Ok(vec![train(
+            Place { folder: run, member: 0, resume: &resume, board: &board, asked },
+            &mut trainer,
+        )?]);
     }
 
     let (threads, side) = (rayon::current_num_threads(), side_by_side(&dataset, config.members, device));
@@ -81,7 +84,8 @@ pub(crate) fn train_members(
             if member >= config.members || failed.load(Ordering::Relaxed) {
                 break;
             }
-            let ready = if member == 0 { first.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
+            let ready =
+                if member == 0 { first.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None };
             let folder = run.member(member);
             let one = || -> anyhow::Result<Outcome> {
                 let mut trainer = ready.map_or_else(|| prepare(member), Ok)?;
@@ -126,7 +130,8 @@ fn side_by_side(dataset: &Dataset, members: usize, device: DeviceChoice) -> usiz
     }
     // A trainer has the cells once; it makes a second copy of those that it draws from.
     let bytes = 2 * size_of_val(&dataset.states[..]) + BESIDE_CELLS;
-    let fit = meminfo("MemAvailable").map_or(usize::MAX, |free| usize::try_from(free / 2).unwrap_or(usize::MAX) / bytes);
+    let fit = meminfo("MemAvailable")
+        .map_or(usize::MAX, |free| usize::try_from(free / 2).unwrap_or(usize::MAX) / bytes);
     members.min(rayon::current_num_threads()).min(fit).max(1)
 }
 

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chreode_cells::run::{MetricsLog, RunError, RunFolder, TrainingLock};
 use chreode_model::{GrowthNet, NeuralSde};

@@ -579,7 +579,11 @@ fn fates_by_transport_stand_beside_those_of_the_model() {
     let dir = dir.path();
     fit(dir);
     let base = ["fate", "run", "cells.csv", "--start", "day=0", "--until", "2", "--labels", "type"];
-    chreode(dir).args(base).args(["--by", "transport", "-o", "transported.csv", "--quiet"]).assert().success();
+    chreode(dir)
+        .args(base)
+        .args(["--by", "transport", "-o", "transported.csv", "--quiet"])
+        .assert()
+        .success();
     let [left, right] = ["left", "right"].map(|name| column(dir, "transported.csv", name));
     assert!(left.len() == 40 && left.iter().zip(&right).all(|(l, r)| (l + r - 1.0).abs() < 1e-12));
     // Even cells are on the left from the first day on, as far as their jitter lets it be seen.
@@ -587,8 +591,7 @@ fn fates_by_transport_stand_beside_those_of_the_model() {
     assert!(of(0) > of(1), "{} {}", of(0), of(1));
     let assert = chreode(dir).args(base).args(["--n", "50", "-o", "fates.csv", "--json"]).assert().success();
     let said = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
-    let written: serde_json::Value =
-        said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()).last().unwrap();
+    let written: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     let agreement = &written["agreement"];
     let number = |name: &str| agreement[name].as_f64().unwrap();
     let model = column(dir, "fates.csv", "left");

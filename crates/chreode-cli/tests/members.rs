@@ -39,14 +39,21 @@ fn members_are_the_same_bits_side_by_side_and_in_turn() {
         chreode(dir).args(DATA).args(SMALL).args(own).assert().success();
     }
     equal(dir, "turn", "side");
-    let models = ["", "members/2", "members/3"].map(|m| std::fs::read(dir.join("turn").join(m).join("model.safetensors")).unwrap());
+    let models = ["", "members/2", "members/3"]
+        .map(|m| std::fs::read(dir.join("turn").join(m).join("model.safetensors")).unwrap());
     assert!(models[0] != models[1] && models[1] != models[2]);
     // The hold-out is that of all, and a member alone is not that of a run of one seed with another hold-out.
     let text = std::fs::read_to_string(dir.join("turn/members.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(json["members"].as_array().unwrap().iter().map(|m| m["seed"].as_u64().unwrap()).collect::<Vec<_>>(), [5, 6, 7]);
+    assert_eq!(
+        json["members"].as_array().unwrap().iter().map(|m| m["seed"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [5, 6, 7]
+    );
     chreode(dir).args(DATA).args(SMALL).args(["--seed", "5", "-o", "one"]).assert().success();
-    assert!(models[0] == std::fs::read(dir.join("one/model.safetensors")).unwrap(), "the first member is the run of its seed");
+    assert!(
+        models[0] == std::fs::read(dir.join("one/model.safetensors")).unwrap(),
+        "the first member is the run of its seed"
+    );
 }
 
 #[test]
@@ -78,7 +85,9 @@ fn commands_average_over_members_and_say_how_far_they_differ() {
     chreode(dir).arg("perturb").args(paths).args(set).assert().success();
     chreode(dir).args(["report", "run", "-o", "report.html", "--quiet"]).assert().success();
     let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
-    for words in ["How they came out", "no: went astray", "Where members disagree", "1 of 3 members went astray"] {
+    for words in
+        ["How they came out", "no: went astray", "Where members disagree", "1 of 3 members went astray"]
+    {
         assert!(page.contains(words), "{words}");
     }
     // Members that are not all trained are not used.
@@ -99,7 +108,16 @@ fn killed_members_resume_to_the_same_bits() {
     let fit = |out: &'static str| {
         let mut args = DATA.to_vec();
         args.extend(["--drift-hidden", "16", "--diffusion-hidden", "8", "--steps", "200", "--batch", "64"]);
-        args.extend(["--dt", "0.25", "--checkpoint-every", "7", "--evaluate-every", "10", "--patience", "1000"]);
+        args.extend([
+            "--dt",
+            "0.25",
+            "--checkpoint-every",
+            "7",
+            "--evaluate-every",
+            "10",
+            "--patience",
+            "1000",
+        ]);
         args.extend(["--seeds", "3", "--threads", "2", "-o", out]);
         args
     };

@@ -120,7 +120,10 @@ fn killed_at(kills: u32) {
         child.kill().unwrap(); // SIGKILL
         killed += u32::from(!child.wait().unwrap().success());
     }
-    assert!(killed >= kills.div_ceil(2) && folders > 0, "{killed} of {kills} were killed on their way, {folders} in a run");
+    assert!(
+        killed >= kills.div_ceil(2) && folders > 0,
+        "{killed} of {kills} were killed on their way, {folders} in a run"
+    );
     chreode(dir).args(["fit", "--resume", "killed", "--quiet"]).assert().success();
     equal(dir, "whole", "killed");
 }

@@ -65,7 +65,7 @@ where
         for target in self.plan().iter().flat_map(|segment| &segment.targets) {
             let held = self.split().hold_out[target.time].len();
             let comparison = Comparison {
-                loss: config.loss.clone(),
+                loss: config.loss,
                 inverse_scale: self.inverse_scale(),
                 cells: held.clamp(2, config.evaluate_cells),
                 seed: sub_seed(config.judge_seed(), "hold-out noise of samples"),
@@ -104,7 +104,10 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_went_astray() {
-        assert_eq!(Astray::of(&[0.1, f64::NAN, 0.11, 0.1], 0.01).unwrap().astray, [false, true, false, false]);
+        assert_eq!(
+            Astray::of(&[0.1, f64::NAN, 0.11, 0.1], 0.01).unwrap().astray,
+            [false, true, false, false]
+        );
         // Half of the runs: no median above them.
         let half = Astray::of(&[0.1, f64::INFINITY, 0.1, f64::NAN], 0.01).unwrap();
         assert_eq!(half.astray, [false, true, false, true]);

@@ -37,8 +37,10 @@ impl MemberSpread {
             params.iter().map(|p| CellFields::at(model, p, cells, seed)).collect::<Result<Vec<_>, _>>()?;
         let drift: Vec<Vec<f64>> = fields.iter().map(|f| wide(&f.drift)).collect();
         let (mean_square, spread) = mean_square_and_spread(&drift);
-        let noise: Vec<Vec<f64>> =
-            fields.iter().map(|f| f.diffusion.iter().map(|&g| f64::from(g).abs().max(1e-30).ln()).collect()).collect();
+        let noise: Vec<Vec<f64>> = fields
+            .iter()
+            .map(|f| f.diffusion.iter().map(|&g| f64::from(g).abs().max(1e-30).ln()).collect())
+            .collect();
         let growth: Option<Vec<Vec<f64>>> = fields
             .iter()
             .map(|f| {
