@@ -26,7 +26,7 @@ use crate::{AnalysisError, Fates, LabelReadout};
 const BLURS: [f64; 6] = [0.025, 0.05, 0.1, 0.2, 0.4, 0.8];
 /// Cells of a time in the couplings by which a blur is chosen, and how often each is tried.
 const TRIED_CELLS: usize = 1024;
-const TRIES: u64 = 2;
+const TRIES: u64 = 8;
 /// Rows of one task.
 const ROWS: usize = 64;
 
@@ -62,7 +62,7 @@ pub struct TransportFates<'a> {
 impl TransportFates<'_> {
     /// The blur of a mean gap by which the cells of each time between two others are met best: they are coupled over that time, and the
     /// Brownian bridges between coupled cells, whose noise is the blur, are compared with the cells that were seen there (energy
-    /// distance, over two draws). Labels have no part in it. With two times only, [`MatchingConfig::epsilon`].
+    /// distance, over eight draws). Labels have no part in it. With two times only, [`MatchingConfig::epsilon`].
     ///
     /// # Errors
     /// [`TransportError::Coupling`] where a coupling or a comparison fails.
