@@ -158,6 +158,12 @@ impl Fates {
             .then_some(Self { names, probabilities })
     }
 
+    /// Probabilities `[n, labels]` of a read-out's labels.
+    pub(crate) fn of_readout(readout: &LabelReadout, probabilities: Vec<f64>) -> Self {
+        debug_assert!(probabilities.len().is_multiple_of(readout.names.len()));
+        Self { names: readout.names.clone(), probabilities }
+    }
+
     /// Fates at `until` of cells `start`, `[n, d]`, that are alive at `t0`.
     ///
     /// # Errors
@@ -194,6 +200,35 @@ impl Fates {
             Ok(())
         })?;
         Ok(Self { names: readout.names.clone(), probabilities })
+    }
+
+    /// The mean of the fates of the same cells by several models, and the standard deviation over the models of each probability,
+    /// `[n, names]` (over `models - 1`); of one model there is none. Nothing if they are not of the same cells and fates.
+    pub fn mean_of(members: &[Self]) -> Option<(Self, Vec<f64>)> {
+        let (first, others) = members.split_first()?;
+        if others.is_empty() {
+            return Some((first.clone(), Vec::new()));
+        }
+        if others.iter().any(|m| m.names != first.names || m.len() != first.len()) {
+            return None;
+        }
+        let count = members.len() as f64;
+        let mut probabilities = vec![0.0; first.probabilities.len()];
+        for m in members {
+            probabilities.iter_mut().zip(&m.probabilities).for_each(|(sum, p)| *sum += p / count);
+        }
+        let mut sd = vec![0.0; probabilities.len()];
+        for m in members {
+            let each = sd.iter_mut().zip(&m.probabilities).zip(&probabilities);
+            each.for_each(|((sum, p), mean)| *sum += (p - mean).powi(2) / (count - 1.0));
+        }
+        sd.iter_mut().for_each(|s| *s = s.sqrt());
+        // One but for the rounding of the additions.
+        for row in probabilities.chunks_exact_mut(first.names.len()) {
+            let sum: f64 = row.iter().sum();
+            row.iter_mut().for_each(|p| *p /= sum);
+        }
+        Some((Self { names: first.names.clone(), probabilities }, sd))
     }
 
     /// The same cells with some fates only, whose probabilities are made to sum to one.
@@ -252,6 +287,40 @@ impl Fates {
     pub fn mean(&self) -> Vec<f64> {
         let n = self.len().max(1) as f64;
         (0..self.names.len()).map(|k| (0..self.len()).map(|i| self.of(i)[k]).sum::<f64>() / n).collect()
+    }
+}
+
+/// How far the fates of the same cells by two ways are from one another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// Mean over the cells of half the sum of the differences of probabilities: 0 the same, 1 nothing in common.
+    pub total_variation: f64,
+    /// Mean cross-entropy of the one against the other, the reference, in nats.
+    pub cross_entropy: f64,
+    /// Mean entropy of the reference: what the cross-entropy is at where both agree.
+    pub entropy: f64,
+    /// Share of the cells whose most probable fate is the same.
+    pub same_best: f64,
+}
+
+impl Agreement {
+    /// Of `fates` against a `reference`; nothing if they are not of as many cells, one at least, and the same labels in the same order.
+    pub fn of(fates: &Fates, reference: &Fates) -> Option<Self> {
+        if fates.names != reference.names || fates.len() != reference.len() || fates.is_empty() {
+            return None;
+        }
+        let best = |row: &[f64]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)));
+        let mut sums = [0.0; 4];
+        for cell in 0..fates.len() {
+            let (p, q) = (fates.of(cell), reference.of(cell));
+            sums[0] += 0.5 * p.iter().zip(q).map(|(p, q)| (p - q).abs()).sum::<f64>();
+            // No fate of a read-out has probability zero; a table changed by hand may.
+            sums[1] -= p.iter().zip(q).map(|(p, q)| q * p.max(f64::MIN_POSITIVE).ln()).sum::<f64>();
+            sums[2] += reference.entropy(cell);
+            sums[3] += f64::from(best(p) == best(q));
+        }
+        let [total_variation, cross_entropy, entropy, same_best] = sums.map(|s| s / fates.len() as f64);
+        Some(Self { total_variation, cross_entropy, entropy, same_best })
     }
 }
 
@@ -360,6 +429,34 @@ mod tests {
                 assert!((fates.of(i).iter().map(read).sum::<f64>() - 1.0).abs() < 1e-15);
             }
         }
+    }
+
+    #[test]
+    fn members_are_averaged_and_their_spread_told() {
+        let [one, two] =
+            [[3.0, 1.0, 1.0, 1.0], [1.0, 3.0, 1.0, 1.0]].map(|p| Fates::for_tests(&["a", "b"], &p));
+        let (mean, sd) = Fates::mean_of(&[one.clone(), two.clone()]).unwrap();
+        assert_eq!(mean, Fates::for_tests(&["a", "b"], &[1.0; 4]));
+        // Of 3/4 and 1/4: 1/4 √2.
+        assert!((sd[0] - 0.25 * 2.0_f64.sqrt()).abs() < 1e-15 && sd[2] == 0.0, "{sd:?}");
+        assert_eq!(Fates::mean_of(std::slice::from_ref(&one)), Some((one.clone(), vec![])));
+        assert_eq!(Fates::mean_of(&[]), None);
+        assert_eq!(Fates::mean_of(&[one, two.keep(&["b".into(), "a".into()]).unwrap()]), None);
+    }
+
+    #[test]
+    fn agreement_is_zero_for_the_same_and_needs_the_same_cells() {
+        let one = Fates::for_tests(&["a", "b"], &[3.0, 1.0, 1.0, 1.0]);
+        let same = Agreement::of(&one, &one).unwrap();
+        assert_eq!((same.total_variation, same.same_best), (0.0, 1.0));
+        assert!((same.cross_entropy - same.entropy).abs() < 1e-15);
+        let other = Fates::for_tests(&["a", "b"], &[1.0, 3.0, 1.0, 1.0]);
+        let apart = Agreement::of(&other, &one).unwrap();
+        assert!((apart.total_variation - 0.25).abs() < 1e-15 && apart.same_best == 0.5);
+        // Kullback and Leibler's divergence of the first cell, half of it: (3/4 - 1/4) ln 3 / 2.
+        assert!((apart.cross_entropy - apart.entropy - 0.25 * 3.0_f64.ln()).abs() < 1e-12);
+        assert_eq!(Agreement::of(&one, &Fates::for_tests(&["a", "b"], &[1.0, 1.0])), None);
+        assert_eq!(Agreement::of(&one, &Fates::for_tests(&["b", "a"], &[3.0, 1.0, 1.0, 1.0])), None);
     }
 
     proptest! {

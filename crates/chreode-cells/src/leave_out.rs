@@ -12,6 +12,8 @@ use chreode_train::{
 use rand::{RngExt as _, SeedableRng};
 use rand_pcg::Pcg64;
 
+use crate::transport::{pick, unbalanced};
+
 /// Names and losses of the distances, in the order in which they are told.
 pub const MEASURES: [&str; 3] = ["energy distance", "Sinkhorn divergence", "MMD"];
 
@@ -117,12 +119,7 @@ impl LeftOut<'_> {
                 let mass: f32 = row.iter().sum();
                 // Masses change at a constant rate along the way.
                 log_weights.push((part * f64::from((mass * n as f32).max(f32::MIN_POSITIVE)).ln()) as f32);
-                let mut left = rng.random::<f32>() * mass;
-                let taken = row.iter().position(|&p| {
-                    left -= p;
-                    left < 0.0
-                });
-                let j = taken.unwrap_or(row.len() - 1);
+                let j = pick(&row, rng.random::<f32>() * mass);
                 for (x, &e) in x.iter_mut().zip(&end[j * d..(j + 1) * d]) {
                     *x += part as f32 * (e - *x);
                 }
@@ -157,16 +154,13 @@ impl LeftOut<'_> {
 }
 
 /// Balanced transport at a small blur, or the couplings of a fit by matching.
-fn couple(d: usize, x: &[f32], y: &[f32], unbalanced: bool) -> Result<Coupling<f32>, TrainError> {
-    let matching = MatchingConfig::default();
-    let epsilon = if unbalanced { matching.epsilon } else { BLUR * BLUR };
-    let balanced = CouplingConfig { epsilon, relaxation: f64::INFINITY, tolerance: 1e-3, iterations: 500 };
-    let coupling = Coupling::solve(d, x, &[], y, &balanced)?;
-    if !unbalanced {
-        return Ok(coupling);
+fn couple(d: usize, x: &[f32], y: &[f32], is_unbalanced: bool) -> Result<Coupling<f32>, TrainError> {
+    if is_unbalanced {
+        return unbalanced(d, x, &[], y, MatchingConfig::default().epsilon);
     }
-    let relaxation = matching.relaxation * coupling.mean_cost(epsilon).max(1e-3 * epsilon);
-    Coupling::solve(d, x, &[], y, &CouplingConfig { relaxation, ..balanced })
+    let config =
+        CouplingConfig { epsilon: BLUR * BLUR, relaxation: f64::INFINITY, tolerance: 1e-3, iterations: 500 };
+    Coupling::solve(d, x, &[], y, &config)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod moments;
 mod names;
 mod neighbours;
 mod page;
+mod paired;
 mod perturb;
 mod preprocess;
 mod rollout;
@@ -30,6 +31,7 @@ mod series;
 mod staged;
 mod state_space;
 mod table;
+mod transport;
 mod trust;
 pub mod virtual_blood;
 
@@ -38,7 +40,7 @@ pub use atomic::{write_atomically, write_bytes_atomically};
 pub use column::{Column, Labels};
 pub use dataset::{Dataset, DatasetOptions, StateSource, TimePoint};
 pub use error::DataError;
-pub use fate::{Fates, LabelReadout, ReadoutQuality};
+pub use fate::{Agreement, Fates, LabelReadout, ReadoutQuality};
 pub use h5ad::{H5ad, H5adWriter, Unstructured};
 pub use leave_out::{LeftOut, MEASURES, Reference, measures};
 pub use matrix::{CsrMatrix, DenseMatrix, Matrix, MatrixError};
@@ -46,9 +48,10 @@ pub use moments::mean_and_sd;
 pub use names::Known;
 pub use neighbours::{NeighbourError, NeighbourIndex, Neighbours};
 pub use page::{
-    CellFields, Convergence, DriftRates, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust,
-    ShiftView, TrustError, TrustSettings, demo_page, run_page, series_page,
+    CellFields, Convergence, DriftRates, FateView, HoldOutDistance, LossCurves, MemberSpread, MembersView,
+    Outside, RunPage, RunTrust, ShiftView, TrustError, TrustSettings, demo_page, run_page, series_page,
 };
+pub use paired::{PairedDifference, Verdict};
 pub use perturb::{GeneChange, GeneMove, Shift, shifts};
 pub use preprocess::{ExpressionKind, Fitted, MissingCounts, PreprocessError, PreprocessOptions, Transform};
 pub use rollout::{Chunk, Clamp, Rollout};
@@ -58,4 +61,5 @@ pub use state_space::{
     ColumnSpace, GeneAxis, GeneUnit, GivenBasis, GivenPca, MissingLoadings, StateSpace, StateSpaceError,
 };
 pub use table::{Table, TableData, TableRequest};
+pub use transport::{TransportError, TransportFates};
 pub use trust::{Distances, Manifold};

@@ -151,6 +151,7 @@ impl Run {
             format: RunConfig::FORMAT,
             chreode: "0.1.0".into(),
             device: chreode_train::DeviceChoice::default(),
+            members: 1,
             data: DataConfig {
                 file: file.to_owned(),
                 fingerprint: Fingerprint::of(file).unwrap(),

@@ -225,8 +225,11 @@ fn page_with(
             t0: 0.0,
             until: 2.5,
             readout,
+            member_sd: &[],
+            transport: None,
         }),
         shifts: &views,
+        members: None,
         trust,
         settings: &[("Run".into(), vec![("seed".into(), "1".into())])],
     };

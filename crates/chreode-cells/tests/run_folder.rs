@@ -24,6 +24,7 @@ fn config() -> RunConfig {
         format: RunConfig::FORMAT,
         chreode: "0.1.0".into(),
         device: chreode_train::DeviceChoice::default(),
+        members: 1,
         data: DataConfig {
             file: "/data/cells.csv".into(),
             fingerprint: Fingerprint { bytes: 12, crc32: "00000000".into() },
@@ -188,6 +189,7 @@ fn results_count_for_their_model_alone() {
     let fates = FateResult {
         names: vec!["Mono".into(), "Neu".into()],
         probabilities: vec![1.0 / 3.0, 2.0 / 3.0],
+        member_sd: Vec::new(),
         start: vec![0.1, 0.2],
         t0: 2.0,
         until: 6.0,
@@ -216,4 +218,17 @@ fn results_count_for_their_model_alone() {
     run.save_model(&model, &model.init(4)).unwrap();
     assert_eq!(run.fates().unwrap(), None, "fates of an older model");
     assert!(run.shifts().unwrap().is_empty());
+
+    // Two ways to fates stand beside each other; agreement needs the same cells.
+    run.keep_fates(&fates).unwrap();
+    assert_eq!(run.transport_fates().unwrap(), None);
+    run.keep_transport_fates(&fates).unwrap();
+    let kept = [run.fates(), run.transport_fates()].map(|f| f.unwrap().unwrap());
+    assert_eq!(kept[0].agreement(&kept[1]).unwrap().total_variation, 0.0);
+    let later = FateResult { until: 8.0, ..kept[1].clone() };
+    assert_eq!(kept[0].agreement(&later), None);
+    // A further member is another model.
+    run.create_members(2).unwrap();
+    run.member(1).save_model(&model, &model.init(5)).unwrap();
+    assert_eq!(run.fates().unwrap(), None, "fates without the second member");
 }

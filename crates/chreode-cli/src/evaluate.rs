@@ -6,28 +6,30 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chreode_cells::run::RunConfig;
-use chreode_cells::{Dataset, LeftOut, MEASURES, Reference, write_atomically};
-use chreode_model::DiffusionConfig;
+use chreode_cells::{Dataset, LeftOut, MEASURES, PairedDifference, Reference, Verdict, write_atomically};
+use chreode_model::{DiffusionConfig, DriftKind};
 use chreode_train::{GrowthUse, Observer, StepReport, StopReason, distance_to_time};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::Context;
 use crate::console::Progress;
 use crate::data_options::DataArgs;
 use crate::failure::bad_input;
-use crate::fit::{describe, prepare, trainer};
+use crate::fit::{check_amounts, describe, prepare, trainer};
 use crate::model_options::ModelArgs;
 use crate::training::RunTrainer;
 use crate::training_options::TrainingArgs;
+use crate::values::ColumnValue;
 use crate::{interrupt, values};
 
 /// Judge a model by a time that it was not fitted on, beside references.
 ///
 /// Fits without the time of --leave-out, for several seeds, simulates to it from the time before, and compares with the cells
-/// observed there. In the same table: the same model with a constant diffusion, the cells of the time before, and cells halfway
+/// observed there. In the same table: models of the forms of --against, the cells of the time before, and cells halfway
 /// between those that balanced and unbalanced transport couple. Every row is the mean over draws of cells (and seeds), with the
-/// range that holds nine tenths of them; the last row is what two samples of the observed cells are apart.
+/// range that holds nine tenths of them; the last row is what two samples of the observed cells are apart. Below it stands for every form
+/// by how much the model is nearer or farther than it in the same draws of cells and with the same seeds, and what follows from that.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  chreode evaluate cells.h5ad --time day --leave-out day=4 --seeds 3 -o left_out.csv"
@@ -48,6 +50,16 @@ pub(crate) struct EvaluateArgs {
     /// Most cells of a draw
     #[arg(long, value_name = "N", default_value = "1000", value_parser = values::count, help_heading = "Comparison")]
     compared: usize,
+    /// Fit these forms too, and say whether the model is nearer than they
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM,..",
+        value_delimiter = ',',
+        default_value = "constant-diffusion",
+        help_heading = "Comparison"
+    )]
+    against: Vec<Form>,
     #[command(flatten)]
     cells: DataArgs,
     #[command(flatten)]
@@ -56,7 +68,104 @@ pub(crate) struct EvaluateArgs {
     training: TrainingArgs,
 }
 
-/// The distances of one prediction, each over draws and seeds.
+/// What a model that is fitted for comparison has in another form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// One strength of the noise a coordinate, wherever the state is
+    ConstantDiffusion,
+    /// A drift that is a free net of the state
+    Mlp,
+    /// A drift that is the gradient of a potential
+    Potential,
+    /// A drift of production and decay
+    Production,
+}
+
+impl Form {
+    /// Name of its row.
+    fn name(self) -> &'static str {
+        match self {
+            Self::ConstantDiffusion => "model, constant diffusion",
+            Self::Mlp => "model, free drift",
+            Self::Potential => "model, potential drift",
+            Self::Production => "model, production drift",
+        }
+    }
+
+    /// The options of a fit in this form.
+    fn options(self) -> &'static str {
+        match self {
+            Self::ConstantDiffusion => "--diffusion constant",
+            Self::Mlp => "--drift mlp",
+            Self::Potential => "--drift potential",
+            Self::Production => "--drift production",
+        }
+    }
+
+    /// The settings in this form; nothing if they have it already.
+    fn of(self, config: &RunConfig, initial_level: f64) -> Option<RunConfig> {
+        let mut other = config.clone();
+        match self {
+            Self::ConstantDiffusion => {
+                if matches!(config.model.diffusion, DiffusionConfig::Constant { .. }) {
+                    return None;
+                }
+                other.model.diffusion = DiffusionConfig::Constant { initial_level };
+            }
+            Self::Mlp => other.model.drift.kind = DriftKind::Mlp,
+            Self::Potential => other.model.drift.kind = DriftKind::Potential,
+            Self::Production => other.model.drift.kind = DriftKind::Production,
+        }
+        (other.model != config.model).then_some(other)
+    }
+}
+
+/// The model beside one of another form, by one measure after the other.
+struct Comparison {
+    form: Form,
+    differences: [PairedDifference; 3],
+}
+
+impl Comparison {
+    /// Of two rows with the same seeds and draws.
+    fn of(form: Form, model: &Row, other: &Row, seeds: usize) -> Option<Self> {
+        let by = |m: usize| {
+            let column = |row: &Row| row.values.iter().map(|v| v[m]).collect::<Vec<_>>();
+            PairedDifference::of(&column(model), &column(other), seeds)
+        };
+        Some(Self { form, differences: [by(0)?, by(1)?, by(2)?] })
+    }
+
+    /// What follows from the first measure, in words.
+    fn told(&self, seeds: usize, left_out: &ColumnValue) -> String {
+        let difference = &self.differences[0];
+        let (name, options) = (self.form.name().trim_start_matches("model, "), self.form.options());
+        let Some((low, high)) = difference.interval() else {
+            return format!(
+                "against {name}: energy distance {:+.4}; one seed says nothing of other fits, so this decides nothing",
+                difference.mean
+            );
+        };
+        let conclusion = match difference.verdict() {
+            Verdict::First => {
+                format!("the model as it was asked for predicts {left_out} better than with a {name}")
+            }
+            Verdict::Second => {
+                format!("with a {name} {left_out} is predicted better: fit with {options}")
+            }
+            Verdict::Open => format!(
+                "{left_out} does not tell it from a model with a {name}: prefer the form with fewer freedoms or the one \
+                 that the biology speaks for"
+            ),
+        };
+        format!(
+            "against {name}: energy distance {:+.4} ({low:+.4} to {high:+.4}, 95 % over {seeds} seeds and the draws); {conclusion}",
+            difference.mean
+        )
+    }
+}
+
+/// The distances of one prediction, each over seeds and, within a seed, draws.
 struct Row {
     name: String,
     values: Vec<[f64; 3]>,
@@ -101,6 +210,9 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
     }
     let (dataset, config) = prepare(context, &args.data, &args.cells, &args.model, &args.training)?;
     describe(context, &dataset, &config);
+    if args.against.contains(&Form::Production) {
+        check_amounts(&dataset)?;
+    }
     let first = trainer(&dataset, &config)?;
     let around = around(&first, left_out.value)?;
     let (data, scale) = (first.data().clone(), first.inverse_scale().to_vec());
@@ -117,10 +229,12 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
 
     let asked = interrupt::flag()?;
     let mut rows = vec![fitted(context, args, &dataset, &config, &left, "model", asked)?];
-    if !matches!(config.model.diffusion, DiffusionConfig::Constant { .. }) {
-        let mut constant = config.clone();
-        constant.model.diffusion = DiffusionConfig::Constant { initial_level: args.model.initial_noise };
-        rows.push(fitted(context, args, &dataset, &constant, &left, "model, constant diffusion", asked)?);
+    let mut comparisons = Vec::new();
+    for form in forms(args) {
+        let Some(other) = form.of(&config, args.model.initial_noise) else { continue };
+        let row = fitted(context, args, &dataset, &other, &left, form.name(), asked)?;
+        comparisons.extend(Comparison::of(form, &rows[0], &row, args.seeds));
+        rows.push(row);
     }
     for reference in Reference::ALL {
         let values = (0..args.draws as u64)
@@ -154,6 +268,16 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
                     )?;
                 }
             }
+            for comparison in &comparisons {
+                for (difference, name) in comparison.differences.iter().zip(MEASURES) {
+                    let prediction = format!("model less {}", comparison.form.name());
+                    let (low, high) = difference.interval().unwrap_or((f64::NAN, f64::NAN));
+                    let numbers = [difference.mean, low, high].map(number_or_nothing);
+                    csv.write_record(
+                        [prediction.as_str(), name].into_iter().chain(numbers.iter().map(String::as_str)),
+                    )?;
+                }
+            }
             for (f, name) in floor.iter().zip(MEASURES) {
                 let numbers = [f.mean, f.mean - 1.645 * f.sd, f.mean + 1.645 * f.sd].map(|v| v.to_string());
                 csv.write_record(
@@ -170,17 +294,44 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
             json!({ "prediction": row.name, "summary": summary })
         })
         .collect();
-    let text = format!(
+    let mut text = format!(
         "cells at {left_out}, predicted from {} without them ({} seeds, {} draws)\n{}",
         data.times[left.before],
         args.seeds,
         args.draws,
         aligned(&table)
     );
+    for comparison in &comparisons {
+        // Writing into a `String` does not fail.
+        let _ = writeln!(text, "{}", comparison.told(args.seeds, left_out));
+    }
+    let compared: Vec<_> = comparisons
+        .iter()
+        .map(|c| {
+            let differences = c.differences.map(|d| json!({ "mean": d.mean, "interval": d.interval() }));
+            json!({ "against": c.form.name(), "differences": differences })
+        })
+        .collect();
     let floor = floor.map(|f| json!({ "mean": f.mean, "sd": f.sd }));
-    let value = json!({ "measures": MEASURES, "rows": json_rows, "floor": floor });
+    let value = json!({ "measures": MEASURES, "rows": json_rows, "comparisons": compared, "floor": floor });
     context.console.result(text.trim_end(), "evaluated", value);
     Ok(())
+}
+
+/// The forms to compare with, each once.
+fn forms(args: &EvaluateArgs) -> Vec<Form> {
+    let mut forms: Vec<Form> = Vec::new();
+    args.against.iter().for_each(|f| {
+        if !forms.contains(f) {
+            forms.push(*f);
+        }
+    });
+    forms
+}
+
+/// A number of a table; an empty field where there is none.
+fn number_or_nothing(value: f64) -> String {
+    if value.is_finite() { value.to_string() } else { String::new() }
 }
 
 /// Numbers of the training time before a time, of that time, and of the training time after it.

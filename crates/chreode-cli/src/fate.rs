@@ -1,13 +1,15 @@
 //! `chreode fate`: where the cells of one time end, as probabilities of labels.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use chreode_cells::run::{FateResult, TrainingCells};
-use chreode_cells::{Dataset, Fates, LabelReadout, Rollout, write_atomically};
+use chreode_cells::{Dataset, Fates, LabelReadout, Rollout, TransportFates, write_atomically};
 use chreode_core::sub_seed;
-use clap::Args;
+use chreode_train::{GrowthUse, Standardise};
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::Context;
@@ -16,22 +18,41 @@ use crate::labels::LabelArgs;
 use crate::start::{OpenRun, StartArgs, Starts, starts};
 use crate::values;
 
+/// What predicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// Paths of the run's model
+    Model,
+    /// Couplings of the cells of each time with those of the next, without a model
+    Transport,
+}
+
 /// Predict the fates of cells, as probabilities of labels.
 ///
 /// Simulates --n paths from each cell of the start time. Where a path ends, its nearest labelled cells vote, and the
 /// votes of a cell's paths are averaged (weighted by growth, if the model learned it). Writes one row a cell: its
-/// name, one probability a label (they sum to one, none is zero), and their entropy in nats (0 is certain). A copy
-/// stays in the run folder for the report.
+/// name, one probability a label (they sum to one, none is zero), and their entropy in nats (0 is certain). Of a run of
+/// several seeds it is the mean over the members, with the standard deviation over them of every probability in further columns. A
+/// copy stays in the run folder for the report.
+///
+/// With --by transport no model is asked: cells of each time in the file are coupled with those of the next by unbalanced
+/// entropic transport, whose blur is chosen by how well it meets the cells of the times between, and the couplings are chained.
+/// It is what a model should agree with or improve on; where the run has fates of both kinds for the same cells, it is said how far
+/// they are apart.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     chreode fate run/ cells.h5ad --start day=2 --until 6 --labels cell_type -o fates.csv\n  \
-    chreode fate run/ cells.csv.gz --start day=2 --until 6 --labels state --labels-from states.csv -o fates.csv")]
+    chreode fate run/ cells.csv.gz --start day=2 --until 6 --labels state --labels-from states.csv -o fates.csv\n  \
+    chreode fate run/ cells.h5ad --start day=2 --until 6 --labels cell_type --by transport -o transported.csv")]
 pub(crate) struct FateArgs {
     #[command(flatten)]
     start: StartArgs,
-    /// Paths from each cell
-    #[arg(long, value_name = "N", default_value = "100", value_parser = values::paths, help_heading = "Paths")]
-    n: usize,
+    /// What predicts
+    #[arg(long, value_enum, default_value = "model")]
+    by: By,
+    /// Paths from each cell [default: 100]
+    #[arg(long, value_name = "N", value_parser = values::paths, help_heading = "Paths")]
+    n: Option<usize>,
     #[command(flatten)]
     labels: LabelArgs,
     /// Table to write: .csv
@@ -105,19 +126,45 @@ fn check_fates(args: &LabelArgs, readout: &LabelReadout) -> anyhow::Result<()> {
     }
 }
 
-fn write_csv(file: &mut dyn Write, ids: &[&str], fates: &Fates) -> std::io::Result<()> {
+/// Fates of the start cells: the mean over members, and their spread.
+struct Predicted {
+    fates: Fates,
+    /// `[n, names]`; empty for one member.
+    sd: Vec<f64>,
+}
+
+impl Predicted {
+    /// Root mean square of the spreads over members; none for one.
+    fn disagreement(&self) -> Option<f64> {
+        let square: f64 = self.sd.iter().map(|s| s * s).sum();
+        (!self.sd.is_empty()).then(|| (square / self.sd.len() as f64).sqrt())
+    }
+}
+
+fn write_csv(file: &mut dyn Write, ids: &[&str], predicted: &Predicted) -> std::io::Result<()> {
+    let Predicted { fates, sd } = predicted;
     let mut csv = csv::Writer::from_writer(file);
-    let names = fates.names().iter().map(String::as_str);
-    csv.write_record(["cell"].into_iter().chain(names).chain(["entropy"]))?;
+    let names = fates.names();
+    let spread = names.iter().filter(|_| !sd.is_empty()).map(|name| format!("{name}_sd"));
+    csv.write_record(
+        ["cell".to_owned()]
+            .into_iter()
+            .chain(names.iter().cloned())
+            .chain(["entropy".to_owned()])
+            .chain(spread),
+    )?;
     for (i, id) in ids.iter().enumerate() {
         let mut record = vec![(*id).to_owned()];
         record.extend(fates.of(i).iter().map(ToString::to_string));
         record.push((fates.entropy(i) + 0.0).to_string()); // no -0
+        record.extend(sd.iter().skip(i * names.len()).take(names.len()).map(ToString::to_string));
         csv.write_record(&record)?;
     }
     csv.flush()
 }
 
+/// Paths from each cell, if it is not said.
+const PATHS: usize = 100;
 /// Most start cells that the report draws.
 const SHOWN: usize = 3000;
 
@@ -126,9 +173,10 @@ fn for_report(
     run: &OpenRun,
     starts: &Starts,
     readout: &LabelReadout,
-    fates: &Fates,
+    Predicted { fates, sd }: &Predicted,
     until: f64,
 ) -> anyhow::Result<FateResult> {
+    let l = fates.names().len();
     // Evenly through the start cells, whose order says nothing.
     let step = starts.len().div_ceil(SHOWN).max(1);
     let shown = || (0..starts.len()).step_by(step);
@@ -141,6 +189,11 @@ fn for_report(
     Ok(FateResult {
         names: fates.names().to_vec(),
         probabilities: shown().flat_map(|i| fates.of(i)).copied().collect(),
+        member_sd: if sd.is_empty() {
+            Vec::new()
+        } else {
+            shown().flat_map(|i| &sd[i * l..(i + 1) * l]).copied().collect()
+        },
         start: shown().flat_map(|i| &starts.states[i * d..(i + 1) * d]).copied().collect(),
         t0: starts.time,
         until,
@@ -149,35 +202,161 @@ fn for_report(
     })
 }
 
+/// Fates by transport of the start cells, through all times of the file up to --until.
+fn transported(
+    context: &Context,
+    run: &OpenRun,
+    args: &FateArgs,
+    starts: &Starts,
+    readout: &LabelReadout,
+) -> anyhow::Result<Fates> {
+    let options = [("--n", args.n.is_some()), ("--dt", args.start.dt.is_some())];
+    if let Some((name, _)) = options.iter().find(|o| o.1) {
+        return Err(bad_input(
+            format!("{name} is for paths of the model"),
+            "leave it out with --by transport",
+        ));
+    }
+    let training = &run.config.training;
+    let (dataset, until) = (&starts.dataset, args.start.until);
+    let points: Vec<_> = dataset
+        .time_points()
+        .into_iter()
+        .filter(|p| p.time >= starts.time && p.time <= until)
+        .filter(|p| p.time == starts.time || !training.leave_out_times.contains(&p.time))
+        .collect();
+    if points.last().is_none_or(|last| last.time != until) {
+        return Err(bad_input(
+            format!("{} has no cells at {until} that the run was fitted on", dataset.path.display()),
+            "with --by transport, --until is a time at which cells were measured",
+        ));
+    }
+    let growth = dataset.growth.as_ref().filter(|_| training.growth == GrowthUse::Column);
+    let growth: Vec<Vec<f32>> = growth.map_or_else(Vec::new, |growth| {
+        points.iter().map(|p| p.rows.iter().map(|&row| growth[row] as f32).collect()).collect()
+    });
+    let times: Vec<f64> = points.iter().map(|p| p.time).collect();
+    let states: Vec<Vec<f32>> = points.iter().map(|p| dataset.states_of(&p.rows)).collect();
+    let fates = TransportFates {
+        dim: dataset.dim(),
+        times: &times,
+        states: &states,
+        growth: &growth,
+        inverse_scale: &inverse_scale(training.standardise, &run.config.model.scale),
+        seed: run.seed(context.seed),
+    };
+    let blur = fates.choose_blur()?;
+    let why = if times.len() > 2 { "chosen by the times between" } else { "no time between to choose it by" };
+    context.console.note(&format!(
+        "{} cells, coupled through the times {}; blur {blur} of the scaled state squared a gap, {why}",
+        starts.len(),
+        times.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    ));
+    Ok(fates.predict(readout, &starts.states, blur)?)
+}
+
+/// One over the scale of each coordinate, as the run's training compared cells.
+fn inverse_scale(standardise: Standardise, scale: &[f64]) -> Vec<f32> {
+    let square = scale.iter().map(|s| s * s).sum::<f64>() / scale.len() as f64;
+    let one = |s: &f64| match standardise {
+        Standardise::Off => 1.0,
+        Standardise::Global => 1.0 / square.sqrt(),
+        Standardise::PerCoordinate => 1.0 / s,
+    };
+    scale.iter().map(|s| one(s) as f32).collect()
+}
+
 /// Predicts and writes.
 pub(crate) fn run(context: &Context, args: &FateArgs) -> anyhow::Result<()> {
     let run = OpenRun::open(&args.start.run)?;
     let labels = &args.labels;
     let (starts, readout) = read(context, &run, &args.start, labels, &[&args.out])?;
-    let rollout = Rollout {
-        model: &run.model,
-        p: &run.params,
-        dt: run.dt(&args.start),
-        paths: args.n,
-        seed: sub_seed(run.seed(context.seed), "fate"),
-        clamp: None,
+    let predicted = match args.by {
+        By::Model => modelled(context, &run, args, &starts, &readout)?,
+        By::Transport => {
+            let fates = keep(labels, transported(context, &run, args, &starts, &readout)?)?;
+            Predicted { fates, sd: Vec::new() }
+        }
     };
-    context.console.note(&format!("{} cells, {} paths each", starts.len(), args.n));
-    let fates = Fates::predict(&rollout, &readout, &starts.states, starts.time, args.start.until)?;
-    let fates = keep(labels, fates)?;
+    let fates = &predicted.fates;
     let ids: Vec<&str> = (0..starts.len()).map(|i| starts.id(i)).collect();
-    write_atomically(&args.out, |file| write_csv(file, &ids, &fates))?;
-    run.folder.keep_fates(&for_report(&run, &starts, &readout, &fates, args.start.until)?)?;
+    write_atomically(&args.out, |file| write_csv(file, &ids, &predicted))?;
+    let result = for_report(&run, &starts, &readout, &predicted, args.start.until)?;
+    match args.by {
+        By::Model => run.folder.keep_fates(&result)?,
+        By::Transport => run.folder.keep_transport_fates(&result)?,
+    }
+    // As they were stored, so that both are rounded alike.
+    let agreement = match (run.folder.fates()?, run.folder.transport_fates()?) {
+        (Some(model), Some(transport)) => model.agreement(&transport),
+        _ => None,
+    };
     let means: Vec<String> =
         fates.names().iter().zip(fates.mean()).map(|(name, p)| format!("{name} {p:.3}")).collect();
-    let text =
+    let mut text =
         format!("fates of {} cells in {}; on average {}", starts.len(), args.out.display(), means.join(", "));
+    let disagreement = predicted.disagreement();
+    if let Some(sd) = disagreement {
+        // Writing into a `String` does not fail.
+        let _ =
+            write!(text, "\nmembers differ by a standard deviation of {sd:.3} of a probability on average");
+    }
+    if let Some(a) = agreement {
+        // Writing into a `String` does not fail.
+        let _ = write!(
+            text,
+            "\nmodel and transport: mean total variation {:.3}, cross-entropy {:.3} nats where {:.3} is agreement, the same most \
+             probable fate for {:.0} % of the cells",
+            a.total_variation,
+            a.cross_entropy,
+            a.entropy,
+            100.0 * a.same_best
+        );
+    }
     let means: serde_json::Map<_, _> =
         fates.names().iter().zip(fates.mean()).map(|(name, p)| (name.clone(), p.into())).collect();
     context.console.result(
         &text,
         "written",
-        json!({ "path": args.out, "cells": starts.len(), "mean_probabilities": means }),
+        json!({ "path": args.out, "cells": starts.len(), "mean_probabilities": means, "member_sd": disagreement, "agreement": agreement }),
     );
     Ok(())
+}
+
+/// Fates by paths of the model, or of each member, all with the same noise: what differs is the members' doing.
+fn modelled(
+    context: &Context,
+    run: &OpenRun,
+    args: &FateArgs,
+    starts: &Starts,
+    readout: &LabelReadout,
+) -> anyhow::Result<Predicted> {
+    let paths = args.n.unwrap_or(PATHS);
+    let members = run.params.len();
+    let of = if members > 1 { format!(" of each of {members} members") } else { String::new() };
+    context.console.note(&format!("{} cells, {paths} paths each{of}", starts.len()));
+    let each = run
+        .params
+        .iter()
+        .map(|p| {
+            let rollout = Rollout {
+                model: &run.model,
+                p,
+                dt: run.dt(&args.start),
+                paths,
+                seed: sub_seed(run.seed(context.seed), "fate"),
+                clamp: None,
+            };
+            let fates = Fates::predict(&rollout, readout, &starts.states, starts.time, args.start.until)?;
+            keep(&args.labels, fates)
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let (fates, sd) = averaged(&each)?;
+    Ok(Predicted { fates, sd })
+}
+
+/// The mean of the members' fates and their spread.
+pub(crate) fn averaged(each: &[Fates]) -> anyhow::Result<(Fates, Vec<f64>)> {
+    // A run has a member at least, and all are read by one read-out.
+    Fates::mean_of(each).ok_or_else(|| anyhow::anyhow!("the members' fates are not of the same cells"))
 }

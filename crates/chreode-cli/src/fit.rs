@@ -16,9 +16,11 @@ use crate::Context;
 use crate::data_options::DataArgs;
 use crate::failure::bad_input;
 use crate::fit_series::{self, SeriesArgs};
+use crate::members::train_members;
 use crate::model_options::ModelArgs;
-use crate::training::{RunTrainer, start_log, train};
+use crate::training::{RunTrainer, start_log};
 use crate::training_options::TrainingArgs;
+use crate::values;
 
 /// Where paths are simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,7 +64,7 @@ pub(crate) struct FitArgs {
     data: Option<PathBuf>,
     /// Continue this run where it was stopped; all settings are the run's
     #[arg(long, value_name = "DIR",
-          conflicts_with_all = ["data", "out", "overwrite", "DataArgs", "ModelArgs", "TrainingArgs", "SeriesArgs"])]
+          conflicts_with_all = ["data", "out", "overwrite", "seeds", "DataArgs", "ModelArgs", "TrainingArgs", "SeriesArgs"])]
     resume: Option<PathBuf>,
     /// Run folder to make
     #[arg(short, long, value_name = "DIR", required_unless_present = "resume")]
@@ -70,6 +72,10 @@ pub(crate) struct FitArgs {
     /// Replace the run that is in the way
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// Train so many members with consecutive seeds, judged by the same held-out cells; other commands average over those that did
+    /// not go astray, and say how far they disagree
+    #[arg(long, value_name = "N", default_value = "1", value_parser = values::count)]
+    seeds: usize,
     /// Where paths are simulated [default: cpu, or the run's with --resume]
     #[arg(long, value_enum, value_name = "DEVICE")]
     device: Option<Device>,
@@ -101,21 +107,23 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     RunFolder::check_free(out, existing)?;
     let (dataset, mut config) = prepare(context, data, &args.cells, &args.model, &args.training)?;
     config.device = args.device.map_or_else(DeviceChoice::default, DeviceChoice::from);
+    config.members = args.seeds;
     let seed = config.training.seed;
-    let mut trainer = trainer(&dataset, &config)?;
+    let mut trainer = trainer(&dataset, &RunConfig { training: config.training_of(0), ..config.clone() })?;
     let place = trainer.place(config.device)?;
     let cells = training_cells(&dataset, &trainer).sample(TrainingCells::MAX, seed);
     let NewRun { folder: run, left } = RunFolder::create(out, existing, &config, |new| {
         cells.save(&new.training_cells())?;
+        new.create_members(config.members)?;
         new.save_state_space(&dataset.space)
     })?;
     context.console.warn_of_rest(left.as_deref());
     start_log(run.lock()?);
     describe(context, &dataset, &config);
     describe_place(context, &place);
-    drop((dataset, cells));
-    let outcome = train(context.console, &run, &mut trainer)?;
-    finish(context, &run, &outcome);
+    drop(cells);
+    let outcomes = train_members(context, &run, dataset, &config, Some(trainer), config.device)?;
+    finish(context, &run, &outcomes);
     Ok(())
 }
 
@@ -165,6 +173,7 @@ pub(crate) fn prepare(
         format: RunConfig::FORMAT,
         chreode: env!("CARGO_PKG_VERSION").to_owned(),
         device: DeviceChoice::default(),
+        members: 1,
         data: DataConfig {
             file: std::path::absolute(data).with_context(|| format!("the path of {}", data.display()))?,
             fingerprint: Fingerprint::of(data)?,
@@ -187,16 +196,9 @@ fn resume(context: &Context, path: &Path, device: Option<Device>) -> anyhow::Res
     let options =
         DatasetOptions { labels: None, labels_from: None, labels_id: None, ..config.data.options.clone() };
     let dataset = Dataset::load_into(&config.data.file, &options, &run.load_state_space()?)?;
-    let mut trainer = trainer(&dataset, &config)?;
-    drop(dataset);
-    if let Some((step, state)) = run.last_checkpoint()? {
-        trainer.restore(&state).with_context(|| format!("the checkpoint of step {step}"))?;
-    }
-    let place = trainer.place(device.map_or(config.device, DeviceChoice::from))?;
-    describe_place(context, &place);
-    context.console.note(&format!("resuming at step {} of {}", trainer.steps_done(), config.training.steps));
-    let outcome = train(context.console, &run, &mut trainer)?;
-    finish(context, &run, &outcome);
+    let device = device.map_or(config.device, DeviceChoice::from);
+    let outcomes = train_members(context, &run, dataset, &config, None, device)?;
+    finish(context, &run, &outcomes);
     Ok(())
 }
 
@@ -218,7 +220,7 @@ fn moments(dataset: &Dataset, points: &[&TimePoint]) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// A production drift is for amounts: refuses data with a negative state.
-fn check_amounts(dataset: &Dataset) -> anyhow::Result<()> {
+pub(crate) fn check_amounts(dataset: &Dataset) -> anyhow::Result<()> {
     let d = dataset.dim();
     match dataset.states.iter().position(|&x| x < 0.0) {
         Some(i) => Err(bad_input(
@@ -303,7 +305,7 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
 }
 
 /// Says where paths are simulated, if that is not the processor by the user's wish.
-fn describe_place(context: &Context, place: &Placement) {
+pub(crate) fn describe_place(context: &Context, place: &Placement) {
     match place {
         Placement::Processor { why: None } => {}
         Placement::Processor { why: Some(why) } => {
@@ -313,21 +315,32 @@ fn describe_place(context: &Context, place: &Placement) {
     }
 }
 
-fn finish(context: &Context, run: &RunFolder, outcome: &Outcome) {
-    let why = match outcome.reason {
-        StopReason::Finished => "finished",
-        StopReason::EarlyStop => "finished early: the held-out loss no longer fell",
-        StopReason::TimeBudget => "finished: the time budget is spent",
-        StopReason::Cancelled => "interrupted",
+fn finish(context: &Context, run: &RunFolder, outcomes: &[Outcome]) {
+    let folder = run.path().display();
+    let text = if let [outcome] = outcomes {
+        let why = match outcome.reason {
+            StopReason::Finished => "finished",
+            StopReason::EarlyStop => "finished early: the held-out loss no longer fell",
+            StopReason::TimeBudget => "finished: the time budget is spent",
+            StopReason::Cancelled => "interrupted",
+        };
+        let best = outcome.best_loss.map_or_else(String::new, |loss| {
+            format!(", held-out loss {loss:.4} at step {}", outcome.best_step)
+        });
+        format!(
+            "{why} after {} steps and {:.0} s{best}; the model is in {folder}",
+            outcome.step, outcome.seconds
+        )
+    } else {
+        let seconds: f64 = outcomes.iter().map(|o| o.seconds).sum();
+        format!(
+            "{} members finished, {seconds:.0} s of training in all; the models are in {folder}",
+            outcomes.len()
+        )
     };
-    let best = outcome
-        .best_loss
-        .map_or_else(String::new, |loss| format!(", held-out loss {loss:.4} at step {}", outcome.best_step));
-    let text = format!(
-        "{why} after {} steps and {:.0} s{best}; the model is in {}",
-        outcome.step,
-        outcome.seconds,
-        run.path().display()
-    );
-    context.console.result(&text, "fitted", json!({ "run": run.path(), "outcome": outcome }));
+    let value = match outcomes {
+        [outcome] => json!({ "run": run.path(), "outcome": outcome }),
+        _ => json!({ "run": run.path(), "outcomes": outcomes }),
+    };
+    context.console.result(&text, "fitted", value);
 }

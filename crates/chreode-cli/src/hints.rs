@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use chreode_cells::demo::DemoError;
 use chreode_cells::run::RunError;
-use chreode_cells::{AnalysisError, DataError, PreprocessError, StateSpaceError, TrustError};
+use chreode_cells::{AnalysisError, DataError, PreprocessError, StateSpaceError, TransportError, TrustError};
 use chreode_kinetics::{KineticsError, SimulationError};
 use chreode_model::{ConfigError, StoreError};
 use chreode_report::PageError;
@@ -40,6 +40,12 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         store(error)
     } else if let Some(error) = error.downcast_ref::<TrustError>() {
         trust(error)
+    } else if let Some(error) = error.downcast_ref::<TransportError>() {
+        match error {
+            TransportError::Coupling(error) => train(error),
+            TransportError::Readout(error) => analysis(error),
+            _ => return None,
+        }
     } else if let Some(error) = error.downcast_ref::<DemoError>() {
         match error {
             DemoError::Train(error) => train(error),
@@ -285,7 +291,9 @@ fn run(error: &RunError) -> String {
         RunError::NotEmpty { .. } => "choose a new or an empty folder".to_owned(),
         RunError::Locked { .. } => "wait until it ends, or choose another folder".to_owned(),
         RunError::DataChanged { .. } => "restore the file as it was, or fit a new run to it".to_owned(),
-        RunError::NoModel { path } => format!("train on with `chreode fit --resume {}`", path.display()),
+        RunError::NoModel { path } | RunError::Untrained { path, .. } => {
+            format!("train on with `chreode fit --resume {}`", path.display())
+        }
         RunError::Data(error) => data(error).to_owned(),
         RunError::Model(error) => store(error).to_owned(),
         _ => "see `chreode fit --help`".to_owned(),

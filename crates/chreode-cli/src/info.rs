@@ -29,7 +29,7 @@ fn cpu_features() -> Vec<(&'static str, bool)> {
 }
 
 /// One line of `/proc/meminfo`, in bytes; `None` where there is no such file.
-fn meminfo(key: &str) -> Option<u64> {
+pub(crate) fn meminfo(key: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find(|line| line.split(':').next() == Some(key))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;

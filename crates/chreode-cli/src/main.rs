@@ -20,6 +20,7 @@ mod kinetics_fit;
 mod kinetics_hybrid;
 mod kinetics_langevin;
 mod labels;
+mod members;
 mod model_options;
 mod perturb;
 mod report;

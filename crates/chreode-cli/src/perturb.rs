@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::Context;
 use crate::failure::bad_input;
-use crate::fate::{keep, read};
+use crate::fate::{averaged, keep, read};
 use crate::labels::LabelArgs;
 use crate::start::{OpenRun, StartArgs};
 use crate::values::{self, GeneValue};
@@ -23,8 +23,8 @@ use crate::values::{self, GeneValue};
 /// Every cell is simulated twice with the same noise, with and without the perturbation, so that a difference is the
 /// perturbation's and not chance. Amounts are in standard deviations of the scaled gene over the fitted cells. Where
 /// coordinates are genes, --set and --clamp move the start alike; in a PCA they do not, see there. Writes one row a
-/// label: its mean probability without and with, the shift, its standard error over the cells, and a 95 % interval. A
-/// copy stays in the run folder for the report.
+/// label: its mean probability without and with, the shift, its standard error over the cells, and a 95 % interval. Of a
+/// run of several seeds fates are means over the members. A copy stays in the run folder for the report.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  chreode perturb run/ cells.h5ad --start day=2 --until 6 --set Gata1=+3,Spi1=-3 \
@@ -181,16 +181,23 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
     warn_outside(context, &run, &perturbed)?;
 
     let arm = |start: &[f32], clamp: Option<&Clamp>| -> anyhow::Result<Fates> {
-        let rollout = Rollout {
-            model: &run.model,
-            p: &run.params,
-            dt: run.dt(&args.start),
-            paths: args.n,
-            seed: sub_seed(run.seed(context.seed), "perturb"),
-            clamp,
-        };
-        let fates = Fates::predict(&rollout, &readout, start, starts.time, args.start.until)?;
-        keep(labels, fates)
+        let each = run
+            .params
+            .iter()
+            .map(|p| {
+                let rollout = Rollout {
+                    model: &run.model,
+                    p,
+                    dt: run.dt(&args.start),
+                    paths: args.n,
+                    seed: sub_seed(run.seed(context.seed), "perturb"),
+                    clamp,
+                };
+                let fates = Fates::predict(&rollout, &readout, start, starts.time, args.start.until)?;
+                keep(labels, fates)
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(averaged(&each)?.0)
     };
     context.console.note(&format!("{} cells, {} paths each, with and without", starts.len(), args.n));
     let before = arm(&starts.states, None)?;

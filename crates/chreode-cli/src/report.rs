@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use chreode_cells::run::{FateResult, RunConfig, TrainingCells, read_metrics};
 use chreode_cells::{
-    CellFields, FateView, Fates, Labels, LossCurves, RunPage, RunTrust, Shift, ShiftView, TrustSettings,
-    run_page,
+    CellFields, FateView, Fates, Labels, LossCurves, MemberSpread, MembersView, RunPage, RunTrust, Shift,
+    ShiftView, TrustSettings, run_page,
 };
 use chreode_train::Paths;
 use clap::Args;
@@ -37,12 +37,17 @@ pub(crate) fn run(context: &Context, args: &ReportArgs) -> anyhow::Result<()> {
     let run = OpenRun::open(&args.run)?;
     let seed = run.seed(context.seed);
     let cells = TrainingCells::load(&run.folder.training_cells())?;
-    let losses = LossCurves::from_metrics(&read_metrics(&run.folder.metrics())?, &run.config.training.loss);
-    let fields = CellFields::at(&run.model, &run.params, &cells, seed)?;
+    // Of several members the first that counts is shown.
+    let shown = run.members.as_ref().and_then(|m| m.kept().first().copied()).unwrap_or(0);
+    let metrics = read_metrics(&run.folder.member(shown).metrics())?;
+    let losses = LossCurves::from_metrics(&metrics, &run.config.training.loss);
+    let params = &run.params[0];
+    let fields = CellFields::at(&run.model, params, &cells, seed)?;
+    let spread = MemberSpread::at(&run.model, &run.params, &cells, seed)?;
     context.console.note("simulating, to see what to distrust");
     let trust = RunTrust::measure(
         &run.model,
-        &run.params,
+        params,
         &cells,
         TrustSettings {
             dt: run.config.training.dt,
@@ -52,6 +57,9 @@ pub(crate) fn run(context: &Context, args: &ReportArgs) -> anyhow::Result<()> {
     )?;
     let fate_result = run.folder.fates()?;
     let fates: Option<Fates> = fate_result.as_ref().and_then(FateResult::fates);
+    let transport = run.folder.transport_fates()?;
+    let agreement = fate_result.as_ref().zip(transport.as_ref()).and_then(|(f, t)| f.agreement(t));
+    let transport = transport.as_ref().and_then(FateResult::fates);
     let fate_labels = fate_result.as_ref().and_then(|f| {
         let (names, codes) = &f.cell_labels;
         Labels::new(names.clone(), codes.clone()).filter(|l| l.len() == cells.len())
@@ -82,8 +90,11 @@ pub(crate) fn run(context: &Context, args: &ReportArgs) -> anyhow::Result<()> {
             t0: of.t0,
             until: of.until,
             readout: &of.readout,
+            member_sd: &of.member_sd,
+            transport: transport.as_ref().zip(agreement),
         }),
         shifts: &shifts,
+        members: run.members.as_ref().map(|members| MembersView { members, spread }),
         trust: &trust,
         settings: &settings(&run.config)?,
     })?;

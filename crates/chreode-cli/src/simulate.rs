@@ -20,7 +20,7 @@ use crate::values;
 ///
 /// Starts --n paths from each cell of the start time and writes where they are at the times asked for: as .h5ad, or
 /// as .csv or .csv.gz, by the name of the output. A path's weight is the number of its descendants per cell at the
-/// start, 1 for a model without growth.
+/// start, 1 for a model without growth. Of a run of several seeds every member makes its share of the paths, in the order of the members.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  chreode simulate run/ cells.h5ad --start day=2 --until 6 --n 100 -o sims.h5ad"
@@ -141,6 +141,11 @@ impl Simulated<'_> {
     }
 }
 
+/// How many of `n` paths member `m` of `members` makes: all alike, the first ones of the rest one more.
+fn share(n: usize, members: usize, m: usize) -> usize {
+    n / members + usize::from(m < n % members)
+}
+
 /// Most memory that simulated states may take.
 const MOST_BYTES: usize = 16 << 30;
 
@@ -168,14 +173,6 @@ pub(crate) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<()> 
         ));
     }
     let (dim, n, cells) = (run.space.dim(), args.n, starts.len());
-    let rollout = Rollout {
-        model: &run.model,
-        p: &run.params,
-        dt: run.dt(&args.start),
-        paths: n,
-        seed: sub_seed(seed, "simulate"),
-        clamp: None,
-    };
     // All states are kept until they are written: 4 bytes a coordinate.
     let bytes = [times.len(), n, dim, 4].iter().try_fold(cells, |product, &f| product.checked_mul(f));
     if bytes.is_none_or(|b| b > MOST_BYTES) {
@@ -197,24 +194,44 @@ pub(crate) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<()> 
         states: vec![0.0; rows * dim],
         weights: vec![1.0; rows],
     };
-    let mut progress = context.console.progress("simulating", cells as u64);
+    let members = run.params.len();
+    let mut progress = context.console.progress("simulating", (cells * members) as u64);
     let observe = simulated.times.clone();
-    rollout.run(&starts.states, starts.time, &observe, |chunk| {
-        for (t, states) in chunk.ensemble.states.iter().enumerate() {
-            for cell in 0..chunk.cells {
-                let (from, to) = (cell * n, ((chunk.first_cell + cell) * observe.len() + t) * n);
-                simulated.states[to * dim..(to + n) * dim]
-                    .copy_from_slice(&states[from * dim..(from + n) * dim]);
-                if let Some(log_weights) = chunk.ensemble.log_weights.get(t) {
-                    for (w, log_w) in simulated.weights[to..to + n].iter_mut().zip(&log_weights[from..]) {
-                        *w = f64::from(*log_w).exp();
+    let mut before = 0;
+    for (m, p) in run.params.iter().enumerate() {
+        let paths = share(n, members, m);
+        if paths == 0 {
+            continue;
+        }
+        let rollout = Rollout {
+            model: &run.model,
+            p,
+            dt: run.dt(&args.start),
+            paths,
+            // Members have noise of their own: together their paths are one sample.
+            seed: sub_seed(seed, "simulate").wrapping_add(m as u64),
+            clamp: None,
+        };
+        rollout.run(&starts.states, starts.time, &observe, |chunk| {
+            for (t, states) in chunk.ensemble.states.iter().enumerate() {
+                for cell in 0..chunk.cells {
+                    let from = cell * paths;
+                    let to = ((chunk.first_cell + cell) * observe.len() + t) * n + before;
+                    simulated.states[to * dim..(to + paths) * dim]
+                        .copy_from_slice(&states[from * dim..(from + paths) * dim]);
+                    if let Some(log_weights) = chunk.ensemble.log_weights.get(t) {
+                        let weights = &mut simulated.weights[to..to + paths];
+                        for (w, log_w) in weights.iter_mut().zip(&log_weights[from..]) {
+                            *w = f64::from(*log_w).exp();
+                        }
                     }
                 }
             }
-        }
-        progress.update((chunk.first_cell + chunk.cells) as u64, "", &json!({}));
-        Ok(())
-    })?;
+            progress.update((m * cells + chunk.first_cell + chunk.cells) as u64, "", &json!({}));
+            Ok(())
+        })?;
+        before += paths;
+    }
     drop(progress);
     if let (GrowthUse::Column, Some(rates)) = (run.config.training.growth, &starts.dataset.growth) {
         // As in the training: a cell's rate holds along its paths.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use chreode_cells::run::{Coordinates, RunConfig, RunError, RunFolder};
+use chreode_cells::run::{Coordinates, Members, RunConfig, RunError, RunFolder};
 use chreode_cells::{Dataset, DatasetOptions, StateSpace};
 use chreode_model::NeuralSde;
 use chreode_train::GrowthUse;
@@ -65,7 +65,10 @@ pub(crate) struct OpenRun {
     pub(crate) config: RunConfig,
     pub(crate) space: StateSpace,
     pub(crate) model: NeuralSde<f32>,
-    pub(crate) params: Vec<f32>,
+    /// Parameters of the members that did not go astray, one at least; of a run of one seed those of its model.
+    pub(crate) params: Vec<Vec<f32>>,
+    /// How all members came out, if there are several.
+    pub(crate) members: Option<Members>,
 }
 
 /// Cells that paths start from, all of one time.
@@ -84,15 +87,24 @@ impl OpenRun {
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let (folder, config) = RunFolder::open(path)?;
         let space = folder.load_state_space()?;
-        let (model, params) = folder.load_model()?;
-        if model.config() != &config.model || space.dim() != config.model.dim() {
-            return Err(RunError::Damaged {
-                path: folder.path().to_owned(),
-                detail: "its files are not of one run".to_owned(),
+        let members = folder.load_members(&config)?;
+        let kept = members.as_ref().map_or_else(|| vec![0], Members::kept);
+        let mut model = None;
+        let mut params = Vec::with_capacity(kept.len());
+        for m in kept {
+            let (one, p) = folder.member(m).load_model()?;
+            if one.config() != &config.model || space.dim() != config.model.dim() {
+                return Err(RunError::Damaged {
+                    path: folder.path().to_owned(),
+                    detail: "its files are not of one run".to_owned(),
+                }
+                .into());
             }
-            .into());
+            params.push(p);
+            model.get_or_insert(one);
         }
-        Ok(Self { folder, config, space, model, params })
+        let model = model.ok_or_else(|| RunError::NoModel { path: folder.path().to_owned() })?;
+        Ok(Self { folder, config, space, model, params, members })
     }
 
     /// The name under which `obsm` holds states of this run.

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chreode_cells::run::{MetricsLog, RunError, RunFolder, TrainingLock};
 use chreode_model::{GrowthNet, NeuralSde};
@@ -13,24 +13,72 @@ use serde_json::json;
 
 use crate::console::{Console, Progress};
 use crate::failure::{Interrupted, Stopped};
-use crate::interrupt;
 
 /// The trainer of a run: single precision, a neural SDE with or without growth.
 pub(crate) type RunTrainer = Trainer<f32, NeuralSde<f32>, GrowthNet<f32>>;
 
+/// Where all trainings of a run show how far they are.
+pub(crate) struct Board {
+    progress: Progress,
+    /// Steps done by each.
+    done: Vec<u64>,
+}
+
+impl Board {
+    /// For `members` trainings of at most `steps` steps.
+    pub(crate) fn new(console: Console, members: usize, steps: u64) -> Mutex<Self> {
+        let progress = console.progress("learning", steps.saturating_mul(members as u64));
+        Mutex::new(Self { progress, done: vec![0; members] })
+    }
+
+    fn update(&mut self, member: usize, step: u64, message: &str, loss: f64) {
+        self.done[member] = step;
+        let done = self.done.iter().sum();
+        if self.done.len() == 1 {
+            self.progress.update(done, message, &json!({ "loss": loss }));
+        } else {
+            let message = format!("member {}: {message}", member + 1);
+            self.progress.update(done, &message, &json!({ "loss": loss, "member": member + 1 }));
+        }
+    }
+}
+
+/// What a training is part of.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// Where its model, metrics and checkpoints lie.
+    pub(crate) folder: &'a RunFolder,
+    /// Number of the member.
+    pub(crate) member: usize,
+    /// The command that goes on after an interruption.
+    pub(crate) resume: &'a str,
+    pub(crate) board: &'a Mutex<Board>,
+    /// Set by Ctrl-C.
+    pub(crate) asked: &'a AtomicBool,
+}
+
+impl Place<'_> {
+    /// Writes to the board; what another thread left there when it failed is as good as any.
+    fn on_board<R>(&self, write: impl FnOnce(&mut Board) -> R) -> R {
+        write(&mut self.board.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn warn(&self, message: &str) {
+        self.on_board(|board| board.progress.warn(message));
+    }
+}
+
 /// Writes what the trainer tells into the run folder, and shows it.
 struct Recorder<'a> {
-    run: &'a RunFolder,
+    place: Place<'a>,
     /// Marginal error that a Sinkhorn loss may have; none for other losses.
     tolerance: Option<f64>,
     /// Steps whose loss had a larger one, and the largest.
     unconverged: (u64, f64),
     metrics: MetricsLog,
-    progress: Progress,
     hold_out: Option<Evaluation>,
     /// Makes the trainer come back: the model is to be written, or Ctrl-C was heard.
     pause: &'a AtomicBool,
-    asked: &'a AtomicBool,
 }
 
 /// A line of `metrics.jsonl` after an update; those after an evaluation are [`Evaluation`]s.
@@ -53,7 +101,7 @@ impl Recorder<'_> {
         *steps += 1;
         *worst = worst.max(error);
         if *steps == 1 {
-            self.progress.warn(&format!(
+            self.place.warn(&format!(
                 "step {step}: the Sinkhorn iterations stopped before they converged: marginals are off by {error:.2e}, \
                  more than {tolerance:.0e}. Such a loss makes the noise too small and fates too certain; \
                  choose a larger --blur, or --loss energy"
@@ -80,8 +128,9 @@ impl Observer for Recorder<'_> {
             let _ = write!(message, "  held out {:.4}", e.hold_out_loss);
             let _ = write!(message, "  best {:.4} at {}", e.best_loss, e.best_step);
         }
-        self.progress.update(report.step, &message, &json!({ "loss": report.loss }));
-        if self.asked.load(Ordering::Relaxed) {
+        let (member, step) = (self.place.member, report.step);
+        self.place.on_board(|board| board.update(member, step, &message, report.loss));
+        if self.place.asked.load(Ordering::Relaxed) {
             self.pause.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -105,7 +154,7 @@ impl Observer for Recorder<'_> {
 
     fn checkpoint(&mut self, step: u64, state: &[u8]) -> Told {
         self.metrics.sync()?;
-        self.run.save_checkpoint(step, state)?;
+        self.place.folder.save_checkpoint(step, state)?;
         tracing::debug!("checkpoint at step {step}");
         Ok(())
     }
@@ -122,63 +171,61 @@ pub(crate) fn start_log(lock: TrainingLock) {
         .try_init();
 }
 
-/// Trains until the end or Ctrl-C; the run folder then holds all that there is to keep.
+/// Trains until the end or Ctrl-C; the folder then holds all that there is to keep.
 ///
 /// # Errors
 /// [`Interrupted`] with the command that goes on, if Ctrl-C was heard; what the trainer or the disk says.
-pub(crate) fn train(console: Console, run: &RunFolder, trainer: &mut RunTrainer) -> anyhow::Result<Outcome> {
-    let asked = interrupt::flag()?;
+pub(crate) fn train(place: Place<'_>, trainer: &mut RunTrainer) -> anyhow::Result<Outcome> {
     let steps = trainer.config().steps;
     tracing::info!(
-        "chreode {}, {} parameters, step {} of {steps}",
+        "chreode {}, {} parameters, member {}, step {} of {steps}",
         env!("CARGO_PKG_VERSION"),
         trainer.params().len(),
+        place.member + 1,
         trainer.steps_done()
     );
-    let resume = format!("chreode fit --resume {}", run.path().display());
+    let resume = || place.resume.to_owned();
     let pause = AtomicBool::new(false);
     let mut recorder = Recorder {
-        run,
+        place,
         tolerance: trainer.config().loss.tolerance(),
         unconverged: (0, 0.0),
-        metrics: run.resume_metrics(trainer.steps_done())?,
-        progress: console.progress("learning", steps),
+        metrics: place.folder.resume_metrics(trainer.steps_done())?,
         hold_out: None,
         pause: &pause,
-        asked,
     };
     let outcome = loop {
         pause.store(false, Ordering::Relaxed);
-        let outcome = train_on(run, trainer, &mut recorder, &pause)
-            .map_err(|error| error.context(Stopped { step: trainer.steps_done(), resume: resume.clone() }))?;
-        if outcome.reason != StopReason::Cancelled || asked.load(Ordering::Relaxed) {
+        let outcome = train_on(place.folder, trainer, &mut recorder, &pause)
+            .map_err(|error| error.context(Stopped { step: trainer.steps_done(), resume: resume() }))?;
+        if outcome.reason != StopReason::Cancelled || place.asked.load(Ordering::Relaxed) {
             break outcome;
         }
     };
     let (unconverged, worst) = recorder.unconverged;
     drop(recorder);
     if unconverged > 1 {
-        console.warn(&format!(
+        place.warn(&format!(
             "in {unconverged} steps the Sinkhorn iterations stopped before they converged, \
              with marginals off by up to {worst:.2e}"
         ));
     }
     tracing::info!("{outcome:?}");
     if outcome.reason == StopReason::Cancelled {
-        return Err(Interrupted { step: outcome.step, steps, resume }.into());
+        return Err(Interrupted { step: outcome.step, steps, resume: resume() }.into());
     }
     Ok(outcome)
 }
 
 /// Trains until it ends or `pause` is set, and writes the best model.
 fn train_on(
-    run: &RunFolder,
+    folder: &RunFolder,
     trainer: &mut RunTrainer,
     recorder: &mut Recorder<'_>,
     pause: &AtomicBool,
 ) -> anyhow::Result<Outcome> {
     let outcome = trainer.run(recorder, pause).map_err(unwrap_observer)?;
-    run.save_model(&trainer.model().sde, trainer.best_params())?;
+    folder.save_model(&trainer.model().sde, trainer.best_params())?;
     Ok(outcome)
 }
 

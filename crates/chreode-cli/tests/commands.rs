@@ -572,6 +572,53 @@ fn measured_series_are_fitted() {
     refused(dir, &wild, &["hold_out = 0.9"]);
 }
 
+/// Fates without a model, in the same table; once the run has both, it is said how far they are apart.
+#[test]
+fn fates_by_transport_stand_beside_those_of_the_model() {
+    let dir = folder();
+    let dir = dir.path();
+    fit(dir);
+    let base = ["fate", "run", "cells.csv", "--start", "day=0", "--until", "2", "--labels", "type"];
+    chreode(dir)
+        .args(base)
+        .args(["--by", "transport", "-o", "transported.csv", "--quiet"])
+        .assert()
+        .success();
+    let [left, right] = ["left", "right"].map(|name| column(dir, "transported.csv", name));
+    assert!(left.len() == 40 && left.iter().zip(&right).all(|(l, r)| (l + r - 1.0).abs() < 1e-12));
+    // On the first day sides are open; transport moves the least, so that cells left of the middle rather stay there.
+    let x = column(dir, "cells.csv", "x");
+    let of = |is_left: bool| {
+        let p: Vec<f64> = (0..40).filter(|&i| (x[i] < 0.0) == is_left).map(|i| left[i]).collect();
+        p.iter().sum::<f64>() / p.len() as f64
+    };
+    assert!(of(true) > 0.6 && of(false) < 0.4, "{} {}", of(true), of(false));
+    let assert = chreode(dir).args(base).args(["--n", "50", "-o", "fates.csv", "--json"]).assert().success();
+    let said = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    let written: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let agreement = &written["agreement"];
+    let number = |name: &str| agreement[name].as_f64().unwrap();
+    let model = column(dir, "fates.csv", "left");
+    let apart = model.iter().zip(&left).map(|(m, t)| (m - t).abs()).sum::<f64>() / 40.0;
+    assert!((number("total_variation") - apart).abs() < 1e-9, "{agreement}");
+    assert!(number("cross_entropy") >= number("entropy"), "{agreement}");
+    chreode(dir).args(["report", "run", "-o", "report.html", "--quiet"]).assert().success();
+    let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
+    assert!(page.contains("The model beside transport"));
+    // Other start cells are no comparison.
+    let one = [&base[..], &["--cells", "c0_1", "-o", "one.csv", "--json"]].concat();
+    let assert = chreode(dir).args(one).assert().success();
+    assert!(String::from_utf8_lossy(&assert.get_output().stdout).contains("\"agreement\":null"));
+    let refuse = |args: &[&str], words: &[&str]| {
+        let all = [&base[..], &["--by", "transport", "-o", "x.csv"], args].concat();
+        refused(dir, &all, words);
+    };
+    refuse(&["--n", "7"], &["--n is for paths"]);
+    refuse(&["--dt", "0.1"], &["--dt is for paths"]);
+    let between = ["fate", "run", "cells.csv", "--start", "day=0", "--until", "1.5", "--labels", "type"];
+    refused(dir, &[&between[..], &["--by", "transport", "-o", "x.csv"]].concat(), &["no cells at 1.5"]);
+}
+
 /// A middle time left out: every prediction has its row, and those that know both neighbours beat the one that knows one.
 #[test]
 fn a_time_left_out_is_judged() {
@@ -581,7 +628,7 @@ fn a_time_left_out_is_judged() {
     let brief = ["--seeds", "2", "--draws", "4", "--compared", "40", "-o", "left.csv", "--quiet"];
     chreode(dir)
         .args(base)
-        .args(["--leave-out", "day=1"])
+        .args(["--leave-out", "day=1", "--against", "constant-diffusion,potential,mlp"])
         .args(brief)
         .args(SMALL)
         .assert()
@@ -590,7 +637,8 @@ fn a_time_left_out_is_judged() {
     let request =
         TableRequest { text: vec!["prediction", "measure"], number: vec!["mean"], ..TableRequest::default() };
     let table = Table::open(dir.join("left.csv")).unwrap().read(&request).unwrap();
-    assert_eq!(table.number[0].len(), 6 * 3, "five predictions and the floor, by three measures");
+    // Three models (a free drift is what was asked for), three references, two differences and the floor.
+    assert_eq!(table.number[0].len(), 9 * 3, "by three measures");
     let mean = |prediction: &str| {
         let row = table.text[0]
             .iter()
@@ -601,6 +649,8 @@ fn a_time_left_out_is_judged() {
     let (before, transport) = (mean("time before"), mean("transport, interpolated"));
     assert!(transport < 0.3 * before, "{transport} {before}");
     assert!(mean("model") < before && mean("model, constant diffusion") < before);
+    let paired = mean("model less model, potential drift");
+    assert!((paired - (mean("model") - mean("model, potential drift"))).abs() < 1e-12);
     assert!(mean("sampling floor").abs() < 0.3, "of 20 cells");
     assert_eq!(tree(dir).len(), 2, "no run is left");
     refused(dir, &base, &["0 times to leave out"]);

@@ -95,6 +95,50 @@ fn killed_at_any_moment_it_resumes_to_the_same_bits() {
     equal(dir, "whole", "killed");
 }
 
+/// Kills the fit, and each process that goes on with it, at `kills` moments of a run: anywhere, also before it has a folder or while a
+/// file is written. Then lets it end, and compares with a run that was left alone.
+fn killed_at(kills: u32) {
+    let dir = folder();
+    let dir = dir.path();
+    let begin = Instant::now();
+    chreode(dir).args(long_fit("whole")).assert().success();
+    // A start takes its part too: so the kills reach to the end of the run and seldom beyond.
+    let most = begin.elapsed().as_secs_f64() * 1.5 / f64::from(kills) + 0.05;
+    let mut random = common::Uniform(u64::from(kills));
+    let (mut killed, mut folders) = (0, 0);
+    for _ in 0..kills {
+        let has_run = dir.join("killed/config.toml").exists();
+        folders += u32::from(has_run);
+        let args = if has_run { vec!["fit", "--resume", "killed", "--quiet"] } else { long_fit("killed") };
+        let mut child = Command::new(env!("CARGO_BIN_EXE_chreode"))
+            .args(args)
+            .current_dir(dir)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_secs_f64(most * 0.5 * (1.0 + random.next())));
+        child.kill().unwrap(); // SIGKILL
+        killed += u32::from(!child.wait().unwrap().success());
+    }
+    assert!(
+        killed >= kills.div_ceil(2) && folders > 0,
+        "{killed} of {kills} were killed on their way, {folders} in a run"
+    );
+    chreode(dir).args(["fit", "--resume", "killed", "--quiet"]).assert().success();
+    equal(dir, "whole", "killed");
+}
+
+#[test]
+fn killed_three_times_it_resumes_to_the_same_bits() {
+    killed_at(3);
+}
+
+#[test]
+#[ignore = "twenty starts of the program: cargo xtask ci sweep"]
+fn killed_twenty_times_it_resumes_to_the_same_bits() {
+    killed_at(20);
+}
+
 #[cfg(unix)]
 #[test]
 fn interrupted_it_says_how_to_go_on() {

@@ -56,6 +56,6 @@ pub use series::{
 };
 pub use split::{HoldOutBy, Split};
 pub use trainer::{
-    Evaluation, GrowthUse, NoObserver, Observer, Outcome, Paths, PlannedSegment, Standardise, StepReport,
-    StopReason, Target, TermReport, TrainConfig, Trainer,
+    Astray, Evaluation, GrowthUse, NoObserver, Observer, Outcome, Paths, PlannedSegment, Standardise,
+    StepReport, StopReason, Target, TermReport, TrainConfig, Trainer,
 };

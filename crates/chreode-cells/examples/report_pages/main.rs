@@ -137,8 +137,11 @@ fn run(steps: u64) -> Result<chreode_report::Page, Failure> {
             t0: 1.0,
             until: 6.0,
             readout: &readout.quality(),
+            member_sd: &[],
+            transport: None,
         }),
         shifts: &views,
+        members: None,
         trust: &trust,
         settings: &settings,
     })?)

@@ -12,7 +12,7 @@ mod series;
 
 pub use demo::demo_page;
 pub use run::{
-    CellFields, Convergence, DriftRates, FateView, HoldOutDistance, LossCurves, Outside, RunPage, RunTrust,
-    ShiftView, TrustError, TrustSettings, run_page,
+    CellFields, Convergence, DriftRates, FateView, HoldOutDistance, LossCurves, MemberSpread, MembersView,
+    Outside, RunPage, RunTrust, ShiftView, TrustError, TrustSettings, run_page,
 };
 pub use series::series_page;

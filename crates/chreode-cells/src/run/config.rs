@@ -22,12 +22,24 @@ pub struct RunConfig {
     /// Where its paths are simulated; a resumed run may be told otherwise.
     #[serde(default)]
     pub device: DeviceChoice,
+    /// Members that are trained, with consecutive seeds from that of the training on.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub members: usize,
     /// The data.
     pub data: DataConfig,
     /// Form and sizes of the model.
     pub model: ModelConfig,
     /// How it is trained; its seed is the run's.
     pub training: TrainConfig,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_one(members: &usize) -> bool {
+    *members == 1
 }
 
 /// Where the data is and what its parts mean.
@@ -82,6 +94,16 @@ impl RunConfig {
     /// Whether the folder holds a run of any version.
     pub fn is_at(folder: &Path) -> bool {
         std::fs::read_to_string(folder.join(FILE)).is_ok_and(|text| toml::from_str::<Version>(&text).is_ok())
+    }
+
+    /// How member `m` (from 0) is trained: its own seed, and the hold-out of all.
+    pub fn training_of(&self, m: usize) -> TrainConfig {
+        let mut training = self.training.clone();
+        if self.members > 1 {
+            training.hold_out_seed = Some(training.seed);
+            training.seed = training.seed.wrapping_add(m as u64);
+        }
+        training
     }
 
     /// Writes `config.toml` into a folder.

@@ -59,6 +59,14 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
     },
+    /// Not all members of a run of several seeds have come to their end.
+    #[error("not all {members} members of {} are trained", path.display())]
+    Untrained {
+        /// The folder.
+        path: PathBuf,
+        /// Members that it is to have.
+        members: usize,
+    },
     /// Another process trains this run.
     #[error("{} is being trained by another process", path.display())]
     Locked {

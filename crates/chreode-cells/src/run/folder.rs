@@ -8,6 +8,7 @@
 //! metrics.jsonl                one line a logged step
 //! checkpoints/                 the last two states of the training
 //! results/                     the last fates and shifts that were predicted, for the report
+//! members/, members.json       the other members of a run of several seeds, and how all came out (`members`)
 //! log                          what was said and when
 //! ```
 
@@ -115,6 +116,11 @@ impl RunFolder {
     pub fn open(path: &Path) -> Result<(Self, RunConfig), RunError> {
         let config = RunConfig::load(path)?;
         Ok((Self { path: path.to_owned() }, config))
+    }
+
+    /// The folder at a path, whatever is there.
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self { path }
     }
 
     /// The folder.

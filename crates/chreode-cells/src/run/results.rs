@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{read_error, write_error};
 use super::{Fingerprint, RunError, RunFolder};
 use crate::atomic::write_bytes_atomically;
-use crate::fate::{Fates, ReadoutQuality};
+use crate::fate::{Agreement, Fates, ReadoutQuality};
 use crate::perturb::{GeneMove, Shift};
 
 /// Fates of some cells, with what the report says of them.
@@ -20,6 +20,9 @@ pub struct FateResult {
     pub names: Vec<String>,
     /// Their probabilities, `[n, names]`.
     pub probabilities: Vec<f64>,
+    /// Standard deviation of each over the members of a run of several seeds, `[n, names]`; empty for one.
+    #[serde(default)]
+    pub member_sd: Vec<f64>,
     /// States of the start cells, `[n, d]`.
     pub start: Vec<f32>,
     /// Time of the start cells.
@@ -89,6 +92,15 @@ impl FateResult {
     pub fn fates(&self) -> Option<Fates> {
         Fates::stored(self.names.clone(), self.probabilities.clone())
     }
+
+    /// How near these fates are to others of the same cells, read in the same way at the same time; nothing if they are not.
+    pub fn agreement(&self, reference: &Self) -> Option<Agreement> {
+        let same = self.start == reference.start
+            && self.t0 == reference.t0
+            && self.until == reference.until
+            && self.readout == reference.readout;
+        if same { Agreement::of(&self.fates()?, &reference.fates()?) } else { None }
+    }
 }
 
 /// How many perturbations of one setting a run keeps.
@@ -109,6 +121,22 @@ impl RunFolder {
     /// [`DataError::Read`](crate::DataError::Read), [`RunError::Damaged`].
     pub fn fates(&self) -> Result<Option<FateResult>, RunError> {
         self.kept("fates.json")
+    }
+
+    /// Keeps fates by transport for the report, in place of those before.
+    ///
+    /// # Errors
+    /// [`DataError::Write`](crate::DataError::Write), [`DataError::Read`](crate::DataError::Read) of the model.
+    pub fn keep_transport_fates(&self, fates: &FateResult) -> Result<(), RunError> {
+        self.keep("transport_fates.json", fates)
+    }
+
+    /// The last fates by transport, if there are any since the model was fitted.
+    ///
+    /// # Errors
+    /// [`DataError::Read`](crate::DataError::Read), [`RunError::Damaged`].
+    pub fn transport_fates(&self) -> Result<Option<FateResult>, RunError> {
+        self.kept("transport_fates.json")
     }
 
     /// Keeps the shifts for the report, beside others of the same setting.
@@ -140,7 +168,7 @@ impl RunFolder {
         let path = self.result(name);
         let folder = self.path().join("results");
         std::fs::create_dir_all(&folder).map_err(|e| write_error(&folder, e))?;
-        let of_model = OfModel { model: Fingerprint::of(&self.model())?, result };
+        let of_model = OfModel { model: self.model_fingerprint()?, result };
         let json = serde_json::to_vec(&of_model).map_err(|e| write_error(&path, e.into()))?;
         Ok(write_bytes_atomically(&path, &json)?)
     }
@@ -154,7 +182,7 @@ impl RunFolder {
         };
         let stored: OfModel<R> =
             serde_json::from_slice(&json).map_err(|e| RunError::Damaged { path, detail: e.to_string() })?;
-        let current = Fingerprint::of(&self.model())?;
+        let current = self.model_fingerprint()?;
         Ok((stored.model == current).then_some(stored.result))
     }
 }

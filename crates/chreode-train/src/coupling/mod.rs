@@ -169,6 +169,12 @@ impl<T: Real> Coupling<T> {
         epsilon * cost / mass.max(f64::MIN_POSITIVE)
     }
 
+    /// The potentials of the columns divided by `ε`, with the logarithm of their weights, `[m]`: a cell at `x` that is not among the
+    /// rows is coupled with column `j` in proportion to `exp(potential_j - C(x, y_j) / ε)`.
+    pub fn column_potentials(&self) -> &[T] {
+        &self.columns
+    }
+
     /// Sets `plan`, `[m]`, to row `i` of the plan; all rows sum to one.
     ///
     /// # Panics

@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 pub struct TrainConfig {
     /// Seed of minibatches, noise and hold-out.
     pub seed: u64,
+    /// Seed of the hold-out, and of cells and noise when it is compared, if it is another: runs with different seeds and the same one
+    /// here are judged by the same cells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_out_seed: Option<u64>,
     /// Updates.
     pub steps: u64,
     /// Stops after so many seconds, if that comes first. Not repeatable: repeat with the `steps` that were done.
@@ -63,6 +67,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             seed: 0,
+            hold_out_seed: None,
             steps: 2000,
             time_budget: None,
             batch: 512,
@@ -207,6 +212,11 @@ impl TrainConfig {
         let setting = |(name, value, rule)| TrainError::Setting { name, value, rule };
         self.optimiser.check().map_err(setting)?;
         self.schedule.check().map_err(setting)
+    }
+
+    /// The seed of the hold-out and its comparisons.
+    pub(crate) fn judge_seed(&self) -> u64 {
+        self.hold_out_seed.unwrap_or(self.seed)
     }
 
     /// The settings that decide the bits: a checkpoint fits if these agree. How long to go on, and when to look

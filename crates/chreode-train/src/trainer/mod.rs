@@ -3,9 +3,10 @@
 //! Start with `trainer.rs`: [`Trainer::step`] is one update, [`Trainer::run`] the loop around it. `plan.rs` says
 //! which paths are simulated, `batch.rs` draws cells and holds the buffers, `pass.rs`
 //! simulates them and sums the losses, `state.rs` is what a checkpoint keeps,
-//! `place.rs` moves the simulation to a device.
+//! `place.rs` moves the simulation to a device, `astray.rs` compares runs of several seeds.
 //! Not here: simulation and its gradient (`engine`), the losses (`loss`), files (the observer's).
 
+mod astray;
 mod batch;
 mod config;
 mod observer;
@@ -16,6 +17,7 @@ mod state;
 #[expect(clippy::module_inception, reason = "the type of the module's name")]
 mod trainer;
 
+pub use astray::Astray;
 pub use config::{GrowthUse, Paths, Standardise, TrainConfig};
 pub use observer::{Evaluation, NoObserver, Observer, Outcome, StepReport, StopReason, TermReport};
 pub use plan::{PlannedSegment, Target};

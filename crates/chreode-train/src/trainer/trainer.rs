@@ -91,7 +91,7 @@ where
         let kept = training_times(&data.times, &config.leave_out_times)?;
         let left_out = (0..data.times.len()).filter(|i| !kept.contains(i)).collect();
         let plan = plan(&data.times, &kept, &config)?;
-        let split = Split::draw(&data, config.hold_out, config.hold_out_by, config.seed)?;
+        let split = Split::draw(&data, config.hold_out, config.hold_out_by, config.judge_seed())?;
         let inverse_scale = inverse_scales(&data, &split, &kept, config.standardise);
         let matching = match &config.matching {
             Some(settings) => {
@@ -281,9 +281,9 @@ where
     pub fn evaluate(&mut self) -> Result<Option<Evaluation>, TrainError> {
         let params = self.average.as_ref().map_or(&self.params[..], ParamAverage::values);
         let Some(pass) = &mut self.hold_out else { return Ok(None) };
-        let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.seed, "hold-out cells"));
+        let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.judge_seed(), "hold-out cells"));
         pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, None, &mut rng);
-        let noise = sub_seed(self.config.seed, "hold-out noise");
+        let noise = sub_seed(self.config.judge_seed(), "hold-out noise");
         for (s, first) in pass.first_trajectory.iter_mut().enumerate() {
             *first = (s * self.config.evaluate_cells) as u64;
         }

@@ -44,6 +44,28 @@ fn predicted(
         "Mean over all start cells: the predicted composition of their descendants, each start cell counted once. It is not the composition of the whole tissue, and fates that grow faster are counted by growth only if the model has it.",
         &bars.draw()?,
     );
+    if let Some((transport, agreement)) = &of.transport {
+        let bars = Bars::new(
+            names.to_vec(),
+            vec![
+                BarSeries::new("the model", fates.mean()),
+                BarSeries::new("transport between the snapshots", transport.mean()),
+            ],
+        )
+        .label(format!("mean probability at {}", input.at(of.until)))
+        .percent();
+        s.figure(
+            "The model beside transport",
+            format!(
+                "Transport couples the cells of each time with those of the next and needs no model. Cell by cell the two differ by {} of the probability; the cross-entropy of the model against transport is {} nats, where {} would be agreement; {} of the cells have the same most probable fate. Neither is the truth: both know snapshots alone. A large difference means that the fates rest on how they were computed.",
+                percent(agreement.total_variation),
+                number(agreement.cross_entropy, 3),
+                number(agreement.entropy, 3),
+                percent(agreement.same_best),
+            ),
+            &bars.draw()?,
+        );
+    }
     let points = view.points(of.start, |_| of.t0);
     let best: Vec<Option<usize>> = (0..fates.len())
         .map(|i| {

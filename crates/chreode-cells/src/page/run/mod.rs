@@ -1,12 +1,13 @@
 //! The page of a run folder.
 //!
-//! `measure`, `rates`: what is computed from the model for it. `cells`, `dynamics`, `fates`, `trust`: its sections.
+//! `measure`, `rates`: what is computed from the model for it. `cells`, `dynamics`, `fates`, `members`, `trust`: its sections.
 //! Not here: reading a run folder (`crate::run`).
 
 mod cells;
 mod dynamics;
 mod fates;
 mod measure;
+mod members;
 mod rates;
 mod trust;
 
@@ -15,12 +16,13 @@ use chreode_train::LossConfig;
 use serde_json::Value;
 
 pub use measure::{CellFields, HoldOutDistance, Outside, RunTrust, TrustError, TrustSettings};
+pub use members::{MemberSpread, MembersView};
 pub use rates::DriftRates;
 
 use super::losses::{self, Losses};
 use super::plane::time_text;
 use crate::run::TrainingCells;
-use crate::{Fates, GeneMove, Labels, ReadoutQuality, Shift};
+use crate::{Agreement, Fates, GeneMove, Labels, ReadoutQuality, Shift};
 
 /// Everything that the page of a run shows.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct RunPage<'a> {
     pub fates: Option<FateView<'a>>,
     /// Perturbations of the same start, if there were any.
     pub shifts: &'a [ShiftView],
+    /// The members of a run of several seeds.
+    pub members: Option<MembersView<'a>>,
     /// What tells whether the model can be trusted.
     pub trust: &'a RunTrust,
     /// Settings in groups: title, then names and values.
@@ -62,6 +66,10 @@ pub struct FateView<'a> {
     pub until: f64,
     /// How well they were read.
     pub readout: &'a ReadoutQuality,
+    /// Standard deviation of each probability over the members of a run of several seeds, `[n, names]`; empty for one.
+    pub member_sd: &'a [f64],
+    /// Fates of the same cells by transport, and how near the model's are to them.
+    pub transport: Option<(&'a Fates, Agreement)>,
 }
 
 /// A perturbation and the shifts of all fates by it.
@@ -160,6 +168,7 @@ pub fn run_page(input: &RunPage<'_>) -> Result<Page, ShapeError> {
     cells::section(&mut page, input, &view)?;
     dynamics::section(&mut page, input, &view)?;
     fates::section(&mut page, input, &view)?;
+    members::section(&mut page, input)?;
     training(&mut page, input);
     trust::section(&mut page, input)?;
     let settings = page.section("settings", "Settings");
@@ -187,6 +196,10 @@ impl RunPage<'_> {
         }
         if let Some(fates) = &self.fates {
             equal("states of the start cells", fates.fates.len() * d, fates.start.len())?;
+            if !fates.member_sd.is_empty() {
+                let values = fates.fates.len() * fates.fates.names().len();
+                equal("spreads of the fates", values, fates.member_sd.len())?;
+            }
         }
         let m = self.fields.rows.len();
         equal("drift", m * d, self.fields.drift.len())?;

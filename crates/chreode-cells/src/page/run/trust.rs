@@ -29,6 +29,11 @@ fn above(value: f64, [caution, serious]: [f64; 2]) -> Severity {
     }
 }
 
+/// Total variations between the fates of the model and of transport above which.
+const APART: [f64; 2] = [0.2, 0.4];
+/// Standard deviations of a fate's probability over the members above which.
+const DISAGREEMENT: [f64; 2] = [0.1, 0.2];
+
 pub(super) fn outside_severity(share: f64) -> Severity {
     above(share, OUTSIDE)
 }
@@ -66,6 +71,8 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>) -> Result<(), ShapeE
     convergence(input, &mut warnings);
     training(input, &mut warnings);
     labels(input, &mut warnings);
+    members(input, &mut warnings);
+    transport(input, &mut warnings);
     warnings.push(Warning::new(
         Severity::Note,
         "Snapshots do not determine drift and noise separately",
@@ -322,4 +329,47 @@ fn labels(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
             .see("fates"),
         );
     }
+}
+
+fn members(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
+    if let Some(view) = &input.members {
+        let (all, kept) = (view.members.members.len(), view.members.kept().len());
+        if kept < all {
+            warnings.push(
+                Warning::new(
+                    Severity::Caution,
+                    format!("{} of {} members went astray", count(all - kept), count(all)),
+                    "They miss the held-out cells by far more than the others, and are left out. A fit of one seed would have been one of them with some probability.",
+                    "Read the held-out losses of the members; more --steps or a smaller --lr makes such members rarer.",
+                )
+                .see("members"),
+            );
+        }
+    }
+    let Some(sd) = input.fates.as_ref().and_then(super::members::disagreement) else { return };
+    warnings.push(
+        Warning::new(
+            above(sd, DISAGREEMENT),
+            format!("Another seed changes a fate's probability by {}", percent(sd)),
+            "Standard deviation over the members, root mean square over cells and fates. More than 10 % is a caution, more than 20 % serious.",
+            "Report fates with this spread, and none that is smaller than it.",
+        )
+        .see("members"),
+    );
+}
+
+fn transport(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
+    let Some((_, agreement)) = input.fates.as_ref().and_then(|f| f.transport.as_ref()) else { return };
+    warnings.push(
+        Warning::new(
+            above(agreement.total_variation, APART),
+            format!(
+                "Fates of the model and of transport between the snapshots differ by {}",
+                percent(agreement.total_variation)
+            ),
+            "Mean total variation over the start cells; more than 20 % is a caution, more than 40 % serious. Both are made from the same snapshots, by different assumptions.",
+            "Trust what both agree in; where they do not, look whether the model misses held-out cells.",
+        )
+        .see("fates"),
+    );
 }

@@ -1,0 +1,115 @@
+//! Runs of several seeds beside one another: which went astray, by their held-out losses alone.
+
+use super::trainer::Trainer;
+use crate::evaluate::{Comparison, sampling_floor};
+use crate::{Snapshots, TrainError};
+use chreode_core::{DiffusionVjp, GrowthVjp, Real, sub_seed};
+
+/// Samples in each of which two parts of the held-out cells' times are compared.
+const REPEATS: usize = 20;
+/// How many times the larger of both spreads a run may lie above the median.
+const MOST: f64 = 5.0;
+
+/// What the held-out losses of several runs say of each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Astray {
+    /// The median of the losses; the lower one of two.
+    pub median: f64,
+    /// The loss above which a run went astray.
+    pub limit: f64,
+    /// Whether each did.
+    pub astray: Vec<bool>,
+}
+
+impl Astray {
+    /// Judges runs by their lowest losses on the same held-out cells; a loss that is not finite went astray.
+    ///
+    /// The limit lies five times the larger of two spreads above the median: that by which two samples of the same cells differ
+    /// (`noise`, see [`Trainer::hold_out_noise`]), and the runs' own, 1.4826 times the median absolute deviation. So a run is not
+    /// blamed for what the cells cannot tell, nor where all runs differ; with one or two runs none is. More than half of the runs never are.
+    /// Nothing without a run.
+    pub fn of(losses: &[f64], noise: f64) -> Option<Self> {
+        let middle = |values: &mut Vec<f64>| {
+            values.sort_by(f64::total_cmp);
+            values.get(values.len().saturating_sub(1) / 2).copied()
+        };
+        let known = losses.iter().map(|&l| if l.is_finite() { l } else { f64::INFINITY });
+        let median = middle(&mut known.clone().collect())?;
+        let spread = middle(&mut known.map(|l| (l - median).abs()).filter(|d| !d.is_nan()).collect());
+        let spread = 1.4826 * spread.unwrap_or(0.0);
+        let enough = losses.len() > 2;
+        let limit = if enough { median + MOST * spread.max(noise) } else { f64::INFINITY };
+        let astray = losses.iter().map(|&l| enough && (l > limit || !l.is_finite())).collect();
+        Some(Self { median, limit, astray })
+    }
+}
+
+impl<T, S, G> Trainer<T, S, G>
+where
+    T: Real,
+    S: DiffusionVjp<T> + Clone + Send + Sync + 'static,
+    G: GrowthVjp<T> + Clone + Send + Sync + 'static,
+{
+    /// How far a held-out loss can differ by the cells that happen to be compared: the standard deviation, over 20 draws, of the loss
+    /// between two samples of the cells of a target time, as many as are held out there (at most the paths of an evaluation), summed in squares over
+    /// the terms of the loss. None without a hold-out.
+    ///
+    /// # Errors
+    /// Those of the loss.
+    pub fn hold_out_noise(&self) -> Result<Option<f64>, TrainError> {
+        if self.hold_out.is_none() {
+            return Ok(None);
+        }
+        let (data, config): (&Snapshots<T>, _) = (self.data(), self.config());
+        let mut square = 0.0;
+        for target in self.plan().iter().flat_map(|segment| &segment.targets) {
+            let held = self.split().hold_out[target.time].len();
+            let comparison = Comparison {
+                loss: config.loss,
+                inverse_scale: self.inverse_scale(),
+                cells: held.clamp(2, config.evaluate_cells),
+                seed: sub_seed(config.judge_seed(), "hold-out noise of samples"),
+            };
+            if data.cells(target.time) >= 4 {
+                let floor = sampling_floor(&data.states[target.time], data.dim, &comparison, REPEATS)?;
+                square += (target.weight * floor.sd).powi(2);
+            }
+        }
+        Ok(Some(square.sqrt()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_three_that_is_far_off_went_astray() {
+        // Energy distances of three seeds on LARRY's day 6.
+        let judged = Astray::of(&[0.0022, 0.013, 0.0020], 0.0008).unwrap();
+        assert_eq!(judged.astray, [false, true, false]);
+        assert_eq!(judged.median, 0.0022);
+        // With few held-out cells the same difference says nothing.
+        assert_eq!(Astray::of(&[0.0022, 0.013, 0.0020], 0.03).unwrap().astray, [false; 3]);
+    }
+
+    #[test]
+    fn runs_that_all_differ_are_not_blamed() {
+        let judged = Astray::of(&[0.05, 0.07, 0.10, 0.12, 0.16], 0.0).unwrap();
+        assert_eq!(judged.astray, [false; 5]);
+        assert_eq!(Astray::of(&[0.1, 9.0], 0.0).unwrap().astray, [false, false]);
+        assert_eq!(Astray::of(&[0.1], 0.0).unwrap().astray, [false]);
+        assert_eq!(Astray::of(&[], 0.0), None);
+    }
+
+    #[test]
+    fn what_is_not_finite_went_astray() {
+        assert_eq!(
+            Astray::of(&[0.1, f64::NAN, 0.11, 0.1], 0.01).unwrap().astray,
+            [false, true, false, false]
+        );
+        // Half of the runs: no median above them.
+        let half = Astray::of(&[0.1, f64::INFINITY, 0.1, f64::NAN], 0.01).unwrap();
+        assert_eq!(half.astray, [false, true, false, true]);
+    }
+}
