@@ -41,8 +41,9 @@ pub struct SolveOptions<'a> {
     pub discontinuities: &'a [f64],
     /// Most steps, rejected ones included.
     pub max_steps: u64,
-    /// Step size control of explicit methods. (Implicit ones rule their own steps, by Newton's iteration too.)
-    pub controller: Controller,
+    /// Step size control of explicit methods; `None` is [`Controller::of_order`]. (Implicit ones rule their own steps, by Newton's
+    /// iteration too.)
+    pub controller: Option<Controller>,
 }
 
 impl Default for SolveOptions<'_> {
@@ -54,7 +55,7 @@ impl Default for SolveOptions<'_> {
             land_on_saves: false,
             discontinuities: &[],
             max_steps: 1_000_000,
-            controller: Controller::default(),
+            controller: None,
         }
     }
 }
@@ -122,7 +123,7 @@ impl<'a> SolveOptions<'a> {
         }
         check_times(self.save_at, span)?;
         check_times(self.discontinuities, span)?;
-        let Controller { gains, safety, min_factor, max_factor } = self.controller;
+        let Controller { gains, safety, min_factor, max_factor } = self.controller.unwrap_or_default();
         if !gains.iter().all(|g| g.is_finite()) || !(gains.iter().sum::<f64>() > 0.0) {
             return bad("sum of the controller's gains", "positive", gains.iter().sum());
         }

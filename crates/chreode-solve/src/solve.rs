@@ -7,7 +7,7 @@
 use chreode_core::{FieldError, Jacobian, Real, VectorField};
 
 use crate::SolveError;
-use crate::controller::Control;
+use crate::controller::{Control, Controller};
 use crate::error::{check_finite, check_len, check_params, rows};
 use crate::event::{Event, Events, Proposed};
 use crate::observer::{Observer, Saver, StepRecord};
@@ -179,7 +179,8 @@ fn run<T: Real>(
     };
     let adaptive = matches!(options.step, StepSize::Adaptive { .. });
     let passes = |err: f64| if adaptive { err <= 1.0 } else { err.is_finite() };
-    let mut control = Control::new(options.controller);
+    let rule = options.controller.unwrap_or_else(|| Controller::of_order(stepper.error_order().unwrap_or(0)));
+    let mut control = Control::new(rule);
     let mut segment = Segment::new(t, stop, h);
 
     while t != t1 {
@@ -296,7 +297,7 @@ fn run<T: Real>(
         if restart && t != t1 {
             stepper.start(f, t, y, p)?;
             events.start(t, y, p, cut)?;
-            control = Control::new(options.controller);
+            control = Control::new(rule);
             if adaptive {
                 let stop = stops.next(saves.next());
                 h = stepper.initial_step(f, t, stop, y, p, options.tolerance)?;

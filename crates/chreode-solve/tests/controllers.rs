@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
 use chreode_solve::{
-    BOSH3, Controller, DOP853, DOPRI5, Erk, ErkTableau, SolveOptions, TSIT5, VERN7, VERN9, solve,
+    BOSH3, Controller, DOP853, DOPRI5, Erk, ErkTableau, SolveOptions, TSIT5, VERN7, VERN8, VERN9, solve,
 };
 use chreode_testkit::{Case, corpus, nonstiff};
 
@@ -14,7 +14,7 @@ fn runs(case: &mut Case, method: &'static ErkTableau, controller: Controller) ->
     let mut run = |rtol| {
         let mut y = case.y0.clone();
         let mut erk = Erk::new(method, 1, y.len());
-        let options = SolveOptions { controller, ..SolveOptions::tolerance(rtol, rtol) };
+        let options = SolveOptions { controller: Some(controller), ..SolveOptions::tolerance(rtol, rtol) };
         let field = &mut *case.field;
         let stats = solve(field, &case.p, &mut y, case.span, &mut erk, &options, &mut |_, _, _| {}).unwrap();
         let error = case.end.iter().zip(&y).map(|(a, b)| (a - b).abs() / scale).fold(1e-16, f64::max);
@@ -55,6 +55,20 @@ fn gains_hardly_matter() {
         println!("{}: work at equal error over that of PI: I {i:.3}, PID {pid:.3}", method.name);
         assert!(i > 0.9 && i < 1.05 && pid > 0.95 && pid < 1.15, "{}: {i} {pid}", method.name);
     }
+}
+
+/// From order 7 on, which is why methods of such orders look at the last error alone.
+#[test]
+fn high_orders_need_no_look_back() {
+    let mut mean = 1.0_f64;
+    for method in [&VERN7, &DOP853, &VERN8, &VERN9] {
+        assert_eq!(Controller::of_order(method.error_order().unwrap()), Controller::I);
+        let [_, i] = ratios(method, [Controller::PI, Controller::I]);
+        println!("{}: work at equal error over that of PI: I {i:.3}", method.name);
+        assert!(i > 0.85 && i < 1.0, "{}: {i}", method.name);
+        mean *= i.powf(0.25);
+    }
+    assert!(mean < 0.97, "{mean}");
 }
 
 #[test]

@@ -70,16 +70,15 @@ const STEPS: &[Step] = &[
     Step { name: "cuda", what: "CUDA kernels against the processor, on a stand-in driver", run: cuda::test },
     Step { name: "doctest", what: "the examples in the documentation", run: tests::doctest },
     Step { name: "examples", what: "every example program runs", run: tests::examples },
+    Step { name: "compile", what: "a new problem compiles in a second", run: compile_time::check },
     Step { name: "demo", what: "the README's first command keeps its promises", run: demo::check },
     Step { name: "benches", what: "every benchmark runs once", run: tests::benches },
     Step { name: "msrv", what: "the oldest supported Rust compiles it", run: msrv },
 ];
 
 /// Steps that take too long for every change: they run when they are named.
-const LONG_STEPS: &[Step] = &[
-    Step { name: "sweep", what: "tests that are ignored elsewhere for their length", run: tests::ignored },
-    Step { name: "compile", what: "a new problem compiles in a second", run: compile_time::check },
-];
+const LONG_STEPS: &[Step] =
+    &[Step { name: "sweep", what: "tests that are ignored elsewhere for their length", run: tests::ignored }];
 
 /// The names of all steps, for the usage message.
 pub(crate) fn step_names() -> String {

@@ -2,7 +2,9 @@
 
 use chreode_core::Real;
 
-use super::planes::{Planes, cut, cut_ref, scale_row, subtract_product, subtract_row};
+use super::planes::{
+    Planes, at, cut, cut_ref, largest, multiply, substitute, subtract_product, subtract_row,
+};
 use crate::scalar::Scalar;
 use crate::simd::lane::AlignedBuf;
 
@@ -26,39 +28,13 @@ impl<S: Scalar> PivotRows<'_, S> {
     /// Eliminates them, the largest pivot of their columns first; a pivot that is zero or not finite is returned.
     #[inline(always)]
     pub(super) fn pivot_rows(&mut self) -> Option<usize> {
-        let (k, m) = (self.k, self.m);
+        let k = self.k;
         for j0 in (0..k).step_by(BLOCK) {
             let j1 = (j0 + BLOCK).min(k);
-            for j in j0..j1 {
-                let (mut pivot, mut most) = (j, self.at(j, j).magnitude());
-                for i in j + 1..k {
-                    let size = self.at(i, j).magnitude();
-                    if size > most {
-                        (pivot, most) = (i, size);
-                    }
-                }
-                if !(most > <S::Part as Real>::ZERO && most.is_finite()) {
-                    return Some(j);
-                }
-                self.swaps[j] = pivot;
-                if pivot != j {
-                    for plane in self.rows.iter_mut().filter(|p| !p.is_empty()) {
-                        let (above, below) = plane.split_at_mut(pivot * m);
-                        above[j * m..(j + 1) * m].swap_with_slice(&mut below[..m]);
-                    }
-                }
-                self.inverse[j] = S::ONE / self.at(j, j);
-                for i in j + 1..k {
-                    let l = self.at(i, j) * self.inverse[j];
-                    self.set(i, j, l);
-                    self.subtract(l, j, i, j + 1..j1);
-                }
+            if let Some(bad) = self.block_columns(j0, j1) {
+                return Some(bad);
             }
-            for i in j0 + 1..j1 {
-                for p in j0..i {
-                    self.subtract(self.at(i, p), p, i, j1..m);
-                }
-            }
+            self.block_rows(j0, j1);
             if j1 < k {
                 self.trailing(j0, j1);
             }
@@ -66,19 +42,85 @@ impl<S: Scalar> PivotRows<'_, S> {
         None
     }
 
-    /// Takes pivots `j0..j1` from the pivot rows after them.
+    /// Columns `j0..j1` of all rows from `j0` on. They are copied to columns that are contiguous, so that loops run along them.
     #[inline(always)]
-    fn trailing(&mut self, j0: usize, j1: usize) {
-        let (k, m, block) = (self.k, self.m, j1 - j0);
+    fn block_columns(&mut self, j0: usize, j1: usize) -> Option<usize> {
+        let (m, h) = (self.m, self.k - j0);
         for (packed, plane) in self.packed.iter_mut().zip(&self.rows) {
             if !plane.is_empty() {
-                for (to, from) in packed.chunks_exact_mut(block).zip(plane[j1 * m..].chunks_exact(m)) {
-                    to.copy_from_slice(&from[j0..j1]);
+                for (i, row) in plane[j0 * m..].chunks_exact(m).enumerate() {
+                    for (c, &x) in row[j0..j1].iter().enumerate() {
+                        packed[c * h + i] = x;
+                    }
                 }
             }
         }
-        let len = (k - j1) * block;
-        let a = self.packed.each_ref().map(|p| cut_ref(p, 0, len));
+        for j in j0..j1 {
+            let (c, i0) = (j - j0, j - j0);
+            let (mut pivot, mut most) = (i0, at::<S>(self.packed, c * h + i0).magnitude());
+            for i in i0 + 1..h {
+                let size = at::<S>(self.packed, c * h + i).magnitude();
+                if size > most {
+                    (pivot, most) = (i, size);
+                }
+            }
+            if !(most > <S::Part as Real>::ZERO && most.is_finite()) {
+                return Some(j);
+            }
+            self.swaps[j] = j0 + pivot;
+            if pivot != i0 {
+                for plane in self.rows.iter_mut().filter(|p| !p.is_empty()) {
+                    let (above, below) = plane.split_at_mut((j0 + pivot) * m);
+                    above[j * m..(j + 1) * m].swap_with_slice(&mut below[..m]);
+                }
+                for plane in self.packed.iter_mut().filter(|p| !p.is_empty()) {
+                    (0..j1 - j0).for_each(|c| plane.swap(c * h + i0, c * h + pivot));
+                }
+            }
+            let inverse = S::ONE / at::<S>(self.packed, c * h + i0);
+            self.inverse[j] = inverse;
+            let len = h - i0 - 1;
+            let [re, im] = self.packed.each_mut().map(|v| cut(v, c * h + i0 + 1, len));
+            multiply::<S>(inverse, re, im);
+            for c in c + 1..j1 - j0 {
+                let u = at::<S>(self.packed, c * h + i0);
+                let halves = self
+                    .packed
+                    .each_mut()
+                    .map(|v| if v.is_empty() { v.split_at_mut(0) } else { v.split_at_mut(c * h) });
+                let [(l_re, re), (l_im, im)] = halves;
+                let l = [&*l_re, &*l_im].map(|v| cut_ref(v, (j - j0) * h + i0 + 1, len));
+                subtract_row::<S>(u, l, [re, im].map(|v| cut(v, i0 + 1, len)));
+            }
+        }
+        for (packed, plane) in self.packed.iter().zip(&mut self.rows) {
+            if !plane.is_empty() {
+                for (i, row) in plane[j0 * m..].chunks_exact_mut(m).enumerate() {
+                    for (c, x) in row[j0..j1].iter_mut().enumerate() {
+                        *x = packed[c * h + i];
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Rows `j0..j1` from column `j1` on; L of the block is still where [`block_columns`](Self::block_columns) left it.
+    #[inline(always)]
+    fn block_rows(&mut self, j0: usize, j1: usize) {
+        let (m, h, packed) = (self.m, self.k - j0, &*self.packed);
+        let rows = self.rows.each_mut().map(|v| {
+            let len = v.len().saturating_sub(j0 * m + j1);
+            cut(v, j0 * m + j1, len)
+        });
+        substitute::<S>(rows, m, (j1 - j0, m - j1), |i, p| at::<S>(packed, p * h + i), None);
+    }
+
+    /// Takes pivots `j0..j1` from the pivot rows after them.
+    #[inline(always)]
+    fn trailing(&mut self, j0: usize, j1: usize) {
+        let (k, m, h, block) = (self.k, self.m, self.k - j0, j1 - j0);
+        let a = self.packed.each_ref().map(|p| cut_ref(p, block, block * h - block));
         let halves = self
             .rows
             .each_mut()
@@ -89,36 +131,7 @@ impl<S: Scalar> PivotRows<'_, S> {
             let len = c.len().saturating_sub(j1);
             cut(c, j1, len)
         });
-        subtract_product::<S>((k - j1, m - j1, block), (a, block, false), (b, m), (c, m), self.panel);
-    }
-
-    #[inline(always)]
-    fn at(&self, i: usize, j: usize) -> S {
-        let at = i * self.m + j;
-        let im = if S::COMPLEX { self.rows[1][at] } else { <S::Part as Real>::ZERO };
-        S::from_parts(self.rows[0][at], im)
-    }
-
-    #[inline(always)]
-    fn set(&mut self, i: usize, j: usize, x: S) {
-        let at = i * self.m + j;
-        self.rows[0][at] = x.re();
-        if S::COMPLEX {
-            self.rows[1][at] = x.im();
-        }
-    }
-
-    /// Row `i` minus `l` times row `p < i`, in these columns.
-    #[inline(always)]
-    fn subtract(&mut self, l: S, p: usize, i: usize, columns: std::ops::Range<usize>) {
-        let (m, len) = (self.m, columns.len());
-        let [(p_re, i_re), (p_im, i_im)] = self
-            .rows
-            .each_mut()
-            .map(|v| if v.is_empty() { v.split_at_mut(0) } else { v.split_at_mut(i * m) });
-        let row = [&*p_re, &*p_im].map(|v| cut_ref(v, p * m + columns.start, len));
-        let out = [i_re, i_im].map(|v| cut(v, columns.start, len));
-        subtract_row::<S>(l, row, out);
+        subtract_product::<S>((k - j1, m - j1, block), (a, h, true), (b, m), (c, m), self.panel);
     }
 }
 
@@ -149,18 +162,15 @@ pub(super) fn pivot_columns<S: Scalar>(
                 panel,
             );
         }
+        let u = |i: usize, p: usize| {
+            let at = (j0 + p) * m + j0 + i;
+            S::from_parts(rows[0][at], rows[1].get(at).copied().unwrap_or(<S::Part as Real>::ZERO))
+        };
+        let size = (j1 - j0, r);
+        substitute::<S>([&mut *rest_re, &mut *rest_im], r, size, u, Some(&inverse[j0..j1]));
         for j in j0..j1 {
-            let at = if S::COMPLEX { (j - j0) * r } else { 0 };
-            let ((before_re, own_re), (before_im, own_im)) =
-                (rest_re.split_at_mut((j - j0) * r), rest_im.split_at_mut(at));
-            let (own_re, own_im) = (cut(own_re, 0, r), cut(own_im, 0, r));
-            for p in j0..j {
-                let u = cut_ref(rows[1], p * m + j, 1).first().copied();
-                let u = S::from_parts(rows[0][p * m + j], u.unwrap_or(<S::Part as Real>::ZERO));
-                let row = [&*before_re, &*before_im].map(|v| cut_ref(v, (p - j0) * r, r));
-                subtract_row::<S>(u, row, [&mut *own_re, &mut *own_im]);
-            }
-            let most = scale_row::<S>(inverse[j], own_re, own_im);
+            let row = [&*rest_re, &*rest_im].map(|v| cut_ref(v, (j - j0) * r, r));
+            let most = largest::<S>(row);
             if most > <S::Part as Real>::c(GROWTH) || !most.is_finite() {
                 return Some(j);
             }

@@ -9,20 +9,25 @@ use crate::simd::lane::AlignedBuf;
 /// Real and imaginary parts; the second is empty for real numbers.
 pub(super) type Planes<T> = [Vec<T>; 2];
 
-/// `row *= by`; returns the largest `|re| + |im|`, NaN if anything is not finite.
+/// `row *= by`.
 #[inline(always)]
-pub(super) fn scale_row<S: Scalar>(by: S, re: &mut [S::Part], im: &mut [S::Part]) -> S::Part {
-    let zero = <S::Part as Real>::ZERO;
+pub(super) fn multiply<S: Scalar>(by: S, re: &mut [S::Part], im: &mut [S::Part]) {
     let (b, c) = (by.re(), by.im());
     if S::COMPLEX {
-        for (x, y) in re.iter_mut().zip(&mut *im) {
+        for (x, y) in re.iter_mut().zip(im) {
             (*x, *y) = (*x * b - *y * c, *x * c + *y * b);
         }
     } else {
-        for x in &mut *re {
+        for x in re {
             *x *= b;
         }
     }
+}
+
+/// The largest `|re| + |im|`, NaN if anything is not finite.
+#[inline(always)]
+pub(super) fn largest<S: Scalar>([re, im]: [&[S::Part]; 2]) -> S::Part {
+    let zero = <S::Part as Real>::ZERO;
     // In lanes, so that one comparison need not wait for the other.
     let (mut most, mut odd) = ([zero; 16], [zero; 16]);
     let mut look = |l: usize, size: S::Part| {
@@ -92,6 +97,59 @@ pub(super) fn subtract_row<S: Scalar>(l: S, x: [&[S::Part]; 2], y: [&mut [S::Par
             *y -= a * u;
         }
     }
+}
+
+/// For rows `i` in turn, `stride` apart: `x_i -= Σ_{p < i} l(i, p) x_p`, p ascending, and then `x_i *= scale_i`.
+///
+/// A strip of all rows at a time, so that a strip of `x_i` is read and written once.
+#[inline(always)]
+pub(super) fn substitute<S: Scalar>(
+    [re, im]: [&mut [S::Part]; 2],
+    stride: usize,
+    (rows, len): (usize, usize),
+    l: impl Fn(usize, usize) -> S,
+    scale: Option<&[S]>,
+) {
+    let mut from = 0;
+    while from < len {
+        from += match len - from {
+            32.. => substitute_strip::<S, 32>(re, im, (from, stride, rows), &l, scale),
+            8.. => substitute_strip::<S, 8>(re, im, (from, stride, rows), &l, scale),
+            _ => substitute_strip::<S, 1>(re, im, (from, stride, rows), &l, scale),
+        };
+    }
+}
+
+/// `W` columns of it; returns `W`.
+#[inline(always)]
+fn substitute_strip<S: Scalar, const W: usize>(
+    re: &mut [S::Part],
+    im: &mut [S::Part],
+    (from, stride, rows): (usize, usize, usize),
+    l: &impl Fn(usize, usize) -> S,
+    scale: Option<&[S]>,
+) -> usize {
+    let (mut x, mut y) = ([<S::Part as Real>::ZERO; W], [<S::Part as Real>::ZERO; W]);
+    for i in 0..rows {
+        let at = i * stride + from;
+        x.copy_from_slice(&re[at..at + W]);
+        if S::COMPLEX {
+            y.copy_from_slice(&im[at..at + W]);
+        }
+        for p in 0..i {
+            let at = p * stride + from;
+            let row = [&re[at..at + W], if S::COMPLEX { &im[at..at + W] } else { &[] }];
+            subtract_row::<S>(l(i, p), row, [&mut x, if S::COMPLEX { &mut y } else { &mut [] }]);
+        }
+        if let Some(scale) = scale {
+            multiply::<S>(scale[i], &mut x, if S::COMPLEX { &mut y } else { &mut [] });
+        }
+        re[at..at + W].copy_from_slice(&x);
+        if S::COMPLEX {
+            im[at..at + W].copy_from_slice(&y);
+        }
+    }
+    W
 }
 
 /// `Σ a b` of planes.

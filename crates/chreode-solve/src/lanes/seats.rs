@@ -205,7 +205,7 @@ impl<D: Dynamics, const ISA: u8> Group<'_, D, ISA> {
                 StepSize::Fixed(h) => (h, h), // refused by `solve_lanes`
             };
             (self.h0[l], self.h_max[l]) = (h0, h_max);
-            let c = options.controller;
+            let c = options.controller.unwrap_or_default();
             (self.min_factor[l], self.max_factor[l]) = (c.min_factor, c.max_factor);
             let order = f64::from(TSIT5.embedded_order + 1);
             self.aim[l] = order * c.safety.ln();
