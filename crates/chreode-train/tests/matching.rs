@@ -3,10 +3,12 @@
 
 mod common;
 
-use chreode_core::{Diffusion, VectorField};
+use chreode_core::{BrownianIncrements, Diffusion, VectorField};
+use chreode_model::{DiffusionConfig, ModelConfig, NeuralSde};
 use chreode_testkit::{CountingAllocator, allocations_in};
 use chreode_train::{
-    Coupling, CouplingConfig, GrowthUse, MatchingConfig, NoObserver, TrainConfig, TrainError, Trainer,
+    BridgeNoise, Coupling, CouplingConfig, GrowthUse, MatchingConfig, NoObserver, Schedule, Snapshots, Standardise, TrainConfig,
+    TrainError, Trainer,
 };
 use std::sync::atomic::AtomicBool;
 
@@ -135,6 +137,73 @@ fn matching_recovers_a_relaxation() {
     }
     let cosine = dot / (own * true_norm).sqrt();
     assert!(cosine > 0.95, "{cosine}");
+}
+
+/// Pairs of start and end of simulated paths are distributed as the coupling says, where both clouds are normal: variances `a²`, `b²`
+/// and the blur `ε` make a covariance of `√(a² b² + ε²/4) - ε/2` [JMPC20]. Two
+/// gaps of unlike length undo one another's flow, which no field of the state alone can.
+#[test]
+fn bridges_are_those_of_schroedinger() {
+    let (n, epsilon) = (2000, 0.3);
+    let (times, sd): ([f64; 3], [f64; 3]) = ([0.0, 1.0, 3.0], [1.0, 0.5, 1.0]);
+    let normal = |seed: u64| {
+        let mut z = vec![0.0_f32; n];
+        BrownianIncrements::new(seed).fill(0, 0, 1, 1.0, &mut z);
+        z
+    };
+    let states = (0..3).map(|k| normal(k as u64).iter().map(|z| z * sd[k] as f32).collect()).collect();
+    let data =
+        Snapshots { dim: 1, times: times.to_vec(), states, growth: vec![], groups: vec![] };
+    let mut config = ModelConfig::new(vec![0.0], vec![1.0]);
+    config.times = Some(times.to_vec());
+    config.drift.hidden = vec![32, 32];
+    config.diffusion = DiffusionConfig::Constant { initial_level: 0.5 };
+    let mut sde = NeuralSde::<f32>::new(config).unwrap();
+    let first = sde.init(1);
+    let mut settings = config_of_bridges(epsilon, n);
+    settings.standardise = Standardise::Off;
+    let mut trainer = Trainer::new(sde.clone(), first, data, settings).unwrap();
+    trainer.run(&mut NoObserver, &AtomicBool::new(false)).unwrap();
+    let p = trainer.params().to_vec();
+    for gap in 0..2 {
+        let span = times[gap + 1] - times[gap];
+        // The mean gap has the blur of the settings, and others as much as their length.
+        let (a2, b2, blur) = (sd[gap].powi(2), sd[gap + 1].powi(2), epsilon * span / 1.5);
+        let expected = (a2 * b2 + 0.25 * blur * blur).sqrt() - 0.5 * blur;
+        let start: Vec<f32> = normal(7 + gap as u64).iter().map(|z| z * sd[gap] as f32).collect();
+        let (steps, mut x) = (200, start.clone());
+        let (mut f, mut g, mut dw) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+        for step in 0..steps {
+            let h = span / steps as f64;
+            let t = times[gap] + h * step as f64;
+            sde.drift_and_diffusion(t, &x, &p, &mut f, &mut g).unwrap();
+            BrownianIncrements::new(11).fill(step as u64, 0, 1, h, &mut dw);
+            for i in 0..n {
+                x[i] += h as f32 * f[i] + g[i] * dw[i];
+            }
+        }
+        let mean = |v: &[f32]| v.iter().map(|&v| f64::from(v)).sum::<f64>() / n as f64;
+        let (m, k) = (mean(&start), mean(&x));
+        let moment = |u: &[f32], m: f64, v: &[f32], k: f64| {
+            u.iter().zip(v).map(|(&u, &v)| (f64::from(u) - m) * (f64::from(v) - k)).sum::<f64>() / n as f64
+        };
+        let (start_variance, variance) = (moment(&start, m, &start, m), moment(&x, k, &x, k));
+        let covariance = moment(&start, m, &x, k) * (a2 / start_variance);
+        let noise = f64::from(g[0]).powi(2) * span / blur;
+        assert!((0.95..1.05).contains(&noise), "gap {gap}: noise {noise} of the blur");
+        assert!((covariance / expected - 1.0).abs() < 0.1, "gap {gap}: {covariance} instead of {expected}");
+        assert!((variance / b2 - 1.0).abs() < 0.12, "gap {gap}: {variance} instead of {b2}");
+    }
+}
+
+fn config_of_bridges(epsilon: f64, cells: usize) -> TrainConfig {
+    TrainConfig {
+        learning_rate: 3e-3,
+        hold_out: 0.0,
+        schedule: Schedule::Cosine { warm_up: 0, over: 1000, floor: 0.01 },
+        matching: Some(MatchingConfig { epsilon, cells, noise: BridgeNoise::Blur, ..MatchingConfig::default() }),
+        ..config(1000)
+    }
 }
 
 /// One and two threads, and a run that is interrupted before and after simulation takes over.
