@@ -1,8 +1,8 @@
 //! `chreode fit`: how it is learned.
 
 use chreode_train::{
-    BridgeNoise, GrowthUse, HoldOutBy, LossConfig, MatchingConfig, MmdConfig, OptimiserConfig, Paths, Schedule,
-    SinkhornConfig, SlicedConfig, Standardise, Statistic, TrainConfig,
+    BridgeNoise, GrowthUse, HoldOutBy, LossConfig, MatchingConfig, MmdConfig, OptimiserConfig, Paths,
+    Schedule, SinkhornConfig, SlicedConfig, Standardise, Statistic, TrainConfig,
 };
 use clap::{Args, ValueEnum};
 

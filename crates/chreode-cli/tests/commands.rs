@@ -452,7 +452,18 @@ fn every_model_and_loss_trains() {
 fn fields_of_time_are_learned_and_used() {
     let dir = folder();
     let dir = dir.path();
-    let base = ["fit", "cells.csv", "--time", "day", "--state", "x,y", "--route", "matching", "--time-input", "--quiet"];
+    let base = [
+        "fit",
+        "cells.csv",
+        "--time",
+        "day",
+        "--state",
+        "x,y",
+        "--route",
+        "matching",
+        "--time-input",
+        "--quiet",
+    ];
     let fit = |run: &str, steps: &str| {
         let mut options = [&base[..], &["--learn-growth", "-o", run], SMALL].concat();
         let at = options.iter().position(|&o| o == "--steps").unwrap();
@@ -481,7 +492,8 @@ fn fields_of_time_are_learned_and_used() {
         &[&base[..], &["--drift", "potential", "-o", "none"]].concat(),
         &["a potential drift is one of the state"],
     );
-    let series = ["fit", "cells.csv", "--time", "day", "--trajectory", "clone", "--state", "x,y", "--time-input"];
+    let series =
+        ["fit", "cells.csv", "--time", "day", "--trajectory", "clone", "--state", "x,y", "--time-input"];
     let assert = chreode(dir).args(series).args(["-o", "none"]).assert().failure();
     assert!(String::from_utf8_lossy(&assert.get_output().stderr).contains("--time-input"));
 }

@@ -199,7 +199,12 @@ impl ModelConfig {
             elements("times", times, times.len(), f64::is_finite, "finite")?;
             if let Some(k) = times.windows(2).position(|pair| pair[0] >= pair[1]) {
                 let (index, value) = (k + 1, times[k + 1]);
-                return Err(ConfigError::Element { field: "times", index, value, need: "later than the one before" });
+                return Err(ConfigError::Element {
+                    field: "times",
+                    index,
+                    value,
+                    need: "later than the one before",
+                });
             }
         }
         widths("drift.hidden", &self.drift.hidden)?;

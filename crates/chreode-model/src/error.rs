@@ -62,7 +62,9 @@ pub enum ConfigError {
     #[error("`drift.hidden` is empty, but a potential needs at least one hidden layer")]
     PotentialWithoutHidden,
     /// A potential is one of the state alone.
-    #[error("`times` makes the drift one of time, but a potential drift is one of the state: use another, or leave `times` out")]
+    #[error(
+        "`times` makes the drift one of time, but a potential drift is one of the state: use another, or leave `times` out"
+    )]
     PotentialInTime,
     /// Fewer than two times enclose no gap.
     #[error("`times` has {found} numbers, but a drift of time needs two or more")]

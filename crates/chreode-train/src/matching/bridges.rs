@@ -69,7 +69,9 @@ impl<T: Real> Bridges<T> {
         let mut rng = Pcg64::seed_from_u64(sub_seed(seed, "couplings"));
         let gaps = kept
             .windows(2)
-            .map(|times| gap(data, split, kept, [times[0], times[1]], inverse_scale, growth, config, &mut rng))
+            .map(|times| {
+                gap(data, split, kept, [times[0], times[1]], inverse_scale, growth, config, &mut rng)
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self { gaps })
     }
@@ -98,12 +100,7 @@ fn gap<T: Real>(
     let all = samplers[0].len().max(samplers[1].len());
     let couplings = all.div_ceil(config.cells).min(config.couplings);
     let epsilon = epsilon_of(config.epsilon, span, data, kept);
-    let mut solver = CouplingConfig {
-        epsilon,
-        relaxation: f64::INFINITY,
-        tolerance: 1e-3,
-        iterations: 500,
-    };
+    let mut solver = CouplingConfig { epsilon, relaxation: f64::INFINITY, tolerance: 1e-3, iterations: 500 };
     let mut gap = Gap {
         times,
         span,
