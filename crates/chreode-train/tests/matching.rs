@@ -209,7 +209,6 @@ fn bridges_are_those_of_schroedinger() {
     assert!(right.0 < 0.1 && right.1 < 0.12, "{all}");
     assert!(other_noise.0 > 0.13, "{all}");
     assert!(of_state.0 > 0.2 && of_state.1 > 0.3, "{all}");
-    println!("{all}");
 }
 
 /// One and two threads, and a run that is interrupted before and after simulation takes over.
