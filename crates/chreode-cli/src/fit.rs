@@ -169,6 +169,7 @@ pub(crate) fn prepare(
         check_amounts(&dataset)?;
     }
     let (shift, scale) = moments(&dataset, &kept);
+    let times: Vec<f64> = kept.iter().map(|point| point.time).collect();
     let config = RunConfig {
         format: RunConfig::FORMAT,
         chreode: env!("CARGO_PKG_VERSION").to_owned(),
@@ -179,8 +180,8 @@ pub(crate) fn prepare(
             fingerprint: Fingerprint::of(data)?,
             options: absolute(options)?,
         },
-        model: model.config(shift, scale, gap)?,
-        training: training.config(seed, gap, growth)?,
+        model: model.config(shift, scale, &times, gap)?,
+        training: training.config(seed, gap, growth, model.time_input)?,
     };
     Ok((dataset, config))
 }

@@ -56,6 +56,10 @@ pub(crate) struct ModelArgs {
     /// Size of the noise before training, in standard deviations of the state per root of --time-scale
     #[arg(long, value_name = "X", default_value = "0.5", value_parser = values::positive)]
     pub(crate) initial_noise: f64,
+    /// Let drift and growth change with time, not with the state alone; before the first and after the last time of the data they
+    /// are as there
+    #[arg(long)]
+    pub(crate) time_input: bool,
     /// Learn at which rate cells divide and die, as a net of the state
     #[arg(long, conflicts_with = "growth")]
     pub(crate) learn_growth: bool,
@@ -107,8 +111,14 @@ impl ModelArgs {
         }
     }
 
-    /// The model of data with this mean and standard deviation a coordinate, whose times are `gap` apart.
-    pub(crate) fn config(&self, shift: Vec<f64>, scale: Vec<f64>, gap: f64) -> anyhow::Result<ModelConfig> {
+    /// The model of data with this mean and standard deviation a coordinate, observed at `times`, which are `gap` apart.
+    pub(crate) fn config(
+        &self,
+        shift: Vec<f64>,
+        scale: Vec<f64>,
+        times: &[f64],
+        gap: f64,
+    ) -> anyhow::Result<ModelConfig> {
         let activation = self.activation.unwrap_or(Activation::Silu);
         if self.diffusion != Diffusion::Diagonal && !self.diffusion_hidden.is_empty() {
             return Err(bad_input(
@@ -121,6 +131,7 @@ impl ModelArgs {
             time_scale: self.time_scale.unwrap_or(gap),
             shift,
             scale,
+            times: self.time_input.then(|| times.to_vec()),
             drift: self.drift_config(&[512, 512], activation),
             diffusion: match self.diffusion {
                 Diffusion::Diagonal => DiffusionConfig::Diagonal {

@@ -1,8 +1,8 @@
 //! `chreode fit`: how it is learned.
 
 use chreode_train::{
-    GrowthUse, HoldOutBy, LossConfig, MatchingConfig, MmdConfig, OptimiserConfig, Paths, Schedule,
-    SinkhornConfig, SlicedConfig, Standardise, Statistic, TrainConfig,
+    BridgeNoise, GrowthUse, HoldOutBy, LossConfig, MatchingConfig, MmdConfig, OptimiserConfig, Paths,
+    Schedule, SinkhornConfig, SlicedConfig, Standardise, Statistic, TrainConfig,
 };
 use clap::{Args, ValueEnum};
 
@@ -189,13 +189,23 @@ impl TrainingArgs {
     }
 
     /// The settings for data whose times are `gap` apart.
-    pub(crate) fn config(&self, seed: u64, gap: f64, growth: GrowthUse) -> anyhow::Result<TrainConfig> {
+    pub(crate) fn config(
+        &self,
+        seed: u64,
+        gap: f64,
+        growth: GrowthUse,
+        of_time: bool,
+    ) -> anyhow::Result<TrainConfig> {
         let loss = self.loss_config()?;
         let matching = match self.route {
             Route::Matching => {
                 let default = MatchingConfig::default();
+                // A drift of time can follow the couplings themselves; one of the state alone blurs them.
+                let (epsilon, noise) =
+                    if of_time { (0.1, BridgeNoise::Blur) } else { (default.epsilon, default.noise) };
                 Some(MatchingConfig {
-                    epsilon: self.coupling_blur.unwrap_or(default.epsilon),
+                    epsilon: self.coupling_blur.unwrap_or(epsilon),
+                    noise,
                     until: (self.finetune > 0).then(|| self.steps.saturating_sub(self.finetune)),
                     ..default
                 })

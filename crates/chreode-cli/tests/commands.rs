@@ -447,6 +447,57 @@ fn every_model_and_loss_trains() {
     }
 }
 
+/// The times go with the run: other commands and a resumed training have the field of time.
+#[test]
+fn fields_of_time_are_learned_and_used() {
+    let dir = folder();
+    let dir = dir.path();
+    let base = [
+        "fit",
+        "cells.csv",
+        "--time",
+        "day",
+        "--state",
+        "x,y",
+        "--route",
+        "matching",
+        "--time-input",
+        "--quiet",
+    ];
+    let fit = |run: &str, steps: &str| {
+        let mut options = [&base[..], &["--learn-growth", "-o", run], SMALL].concat();
+        let at = options.iter().position(|&o| o == "--steps").unwrap();
+        options[at + 1] = steps;
+        chreode(dir).args(options).assert().success();
+    };
+    fit("run", "30");
+    fit("part", "15");
+    let config = std::fs::read_to_string(dir.join("run/config.toml")).unwrap();
+    let config: toml::Table = toml::from_str(&config).unwrap();
+    assert_eq!(config["model"]["times"].as_array().unwrap().len(), 3);
+    assert_eq!(config["training"]["matching"]["noise"].as_str(), Some("blur"));
+    let part = std::fs::read_to_string(dir.join("part/config.toml")).unwrap();
+    std::fs::write(dir.join("part/config.toml"), part.replace("steps = 15", "steps = 30")).unwrap();
+    chreode(dir).args(["fit", "--resume", "part", "--quiet"]).assert().success();
+    let fates = |run: &str, out: &str| {
+        let args = ["fate", run, "cells.csv", "--labels", "type", "--n", "20", "-o", out];
+        chreode(dir).args(args).args(PATHS).assert().success();
+        column(dir, out, "left")
+    };
+    let left = fates("run", "fates.csv");
+    assert_eq!(left, fates("part", "other.csv"));
+    chreode(dir).args(["report", "run", "--quiet"]).assert().success();
+    refused(
+        dir,
+        &[&base[..], &["--drift", "potential", "-o", "none"]].concat(),
+        &["a potential drift is one of the state"],
+    );
+    let series =
+        ["fit", "cells.csv", "--time", "day", "--trajectory", "clone", "--state", "x,y", "--time-input"];
+    let assert = chreode(dir).args(series).args(["-o", "none"]).assert().failure();
+    assert!(String::from_utf8_lossy(&assert.get_output().stderr).contains("--time-input"));
+}
+
 #[test]
 fn the_report_shows_what_was_predicted() {
     let dir = folder();

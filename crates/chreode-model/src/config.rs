@@ -21,6 +21,10 @@ pub struct ModelConfig {
     pub shift: Vec<f64>,
     /// Spread of each coordinate, usually the standard deviation of the data; `[d]`.
     pub scale: Vec<f64>,
+    /// Drift and growth that change with time: the times between which they may do so smoothly, from one to the next also by
+    /// jumps. Before the first and after the last they are as there. Without it they depend on the state alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<Vec<f64>>,
     /// The drift `f`.
     #[serde(default)]
     pub drift: DriftConfig,
@@ -156,6 +160,7 @@ impl ModelConfig {
             time_scale: 1.0,
             shift,
             scale,
+            times: None,
             drift: DriftConfig::default(),
             diffusion: DiffusionConfig::default(),
             growth: None,
@@ -184,6 +189,24 @@ impl ModelConfig {
         };
         elements("shift", &self.shift, self.dim(), ok, need)?;
         elements("scale", &self.scale, self.dim(), is_positive, POSITIVE)?;
+        if let Some(times) = &self.times {
+            if self.drift.kind == DriftKind::Potential {
+                return Err(ConfigError::PotentialInTime);
+            }
+            if times.len() < 2 {
+                return Err(ConfigError::TooFewTimes { found: times.len() });
+            }
+            elements("times", times, times.len(), f64::is_finite, "finite")?;
+            if let Some(k) = times.windows(2).position(|pair| pair[0] >= pair[1]) {
+                let (index, value) = (k + 1, times[k + 1]);
+                return Err(ConfigError::Element {
+                    field: "times",
+                    index,
+                    value,
+                    need: "later than the one before",
+                });
+            }
+        }
         widths("drift.hidden", &self.drift.hidden)?;
         if self.drift.kind == DriftKind::Potential && self.drift.hidden.is_empty() {
             return Err(ConfigError::PotentialWithoutHidden);

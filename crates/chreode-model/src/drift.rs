@@ -24,6 +24,15 @@ impl<T: Real> Drift<T> {
         }
     }
 
+    /// Shows this time to the net, if it sees one.
+    pub(crate) fn set_time(&mut self, t: f64) {
+        match self {
+            Self::Free(f) => f.standardise.set_time(t),
+            Self::Potential(_) => {}
+            Self::Production(f) => f.set_time(t),
+        }
+    }
+
     /// Bytes that a slot takes for `n` trajectories; only a free drift keeps layers.
     pub(crate) fn kept_bytes(&self, n: usize) -> usize {
         if let Self::Free(f) = self { f.net.kept_bytes(n) } else { 0 }
@@ -49,9 +58,15 @@ pub(crate) struct FreeDrift<T: Real> {
 impl<T: Real> FreeDrift<T> {
     fn new(config: &ModelConfig) -> Self {
         let d = config.dim();
+        let standardise = Standardise::new(&config.shift, &config.scale).with_times(config.times.as_deref());
         Self {
-            net: Mlp::new(MlpShape::new(d, &config.drift.hidden, d, config.drift.activation)),
-            standardise: Standardise::new(&config.shift, &config.scale),
+            net: Mlp::new(MlpShape::new(
+                standardise.inputs(),
+                &config.drift.hidden,
+                d,
+                config.drift.activation,
+            )),
+            standardise,
             unit: constants(config.scale.iter().map(|s| s / config.time_scale)),
         }
     }

@@ -61,6 +61,17 @@ pub enum ConfigError {
     /// A potential without a hidden layer has a constant gradient.
     #[error("`drift.hidden` is empty, but a potential needs at least one hidden layer")]
     PotentialWithoutHidden,
+    /// A potential is one of the state alone.
+    #[error(
+        "`times` makes the drift one of time, but a potential drift is one of the state: use another, or leave `times` out"
+    )]
+    PotentialInTime,
+    /// Fewer than two times enclose no gap.
+    #[error("`times` has {found} numbers, but a drift of time needs two or more")]
+    TooFewTimes {
+        /// Numbers that it has.
+        found: usize,
+    },
     /// Chemical Langevin noise is derived from production and decay.
     #[error("`diffusion.kind` = \"langevin\" needs `drift.kind` = \"production\", not \"{drift}\"")]
     LangevinNeedsProduction {

@@ -25,11 +25,12 @@ pub struct GrowthNet<T: Real> {
 impl<T: Real> GrowthNet<T> {
     /// The growth of a model; appends its tensors to the model's layout.
     pub(crate) fn new(config: &ModelConfig, growth: &GrowthConfig, layout: &mut ParamLayout) -> Self {
-        let shape = MlpShape::new(config.dim(), &growth.hidden, 1, growth.activation);
+        let standardise = Standardise::new(&config.shift, &config.scale).with_times(config.times.as_deref());
+        let shape = MlpShape::new(standardise.inputs(), &growth.hidden, 1, growth.activation);
         Self {
             range: layout.append("growth", shape.layout()),
             net: Mlp::new(shape),
-            standardise: Standardise::new(&config.shift, &config.scale),
+            standardise,
             unit: T::c(growth.max_rate / config.time_scale),
             tanh: vec![T::ZERO; TILE],
         }
@@ -40,7 +41,7 @@ impl<T: Real> GrowthNet<T> {
     }
 
     fn check(&self, t: f64, y: &[T], p: &[T], n: usize) -> Result<(), FieldError> {
-        if y.len() != n * self.net.shape().inputs() {
+        if y.len() != n * self.standardise.len() {
             return Err(FieldError::Fatal {
                 t,
                 what: "growth: states and rates do not have the same number of rows",
@@ -62,7 +63,8 @@ impl<T: Real> GrowthNet<T> {
 impl<T: Real> Growth<T> for GrowthNet<T> {
     fn growth(&mut self, t: f64, y: &[T], p: &[T], rate: &mut [T]) -> Result<(), FieldError> {
         self.check(t, y, p, rate.len())?;
-        let d = self.net.shape().inputs();
+        self.standardise.set_time(t);
+        let d = self.standardise.len();
         let p = &p[self.range.clone()];
         for (y, rate) in y.chunks(TILE * d).zip(rate.chunks_mut(TILE)) {
             self.forward_tile(rate.len(), y, p);
@@ -91,7 +93,8 @@ impl<T: Real> GrowthVjp<T> for GrowthNet<T> {
                 what: "growth: an adjoint has another length than its value",
             });
         }
-        let d = self.net.shape().inputs();
+        self.standardise.set_time(t);
+        let d = self.standardise.len();
         let (p, p_bar) = (&p[self.range.clone()], &mut p_bar[self.range.clone()]);
         let tiles = y.chunks(TILE * d).zip(y_bar.chunks_mut(TILE * d)).zip(rate_bar.chunks(TILE));
         for ((y, y_bar), rate_bar) in tiles {

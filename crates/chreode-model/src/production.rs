@@ -36,14 +36,16 @@ pub(crate) struct Production<T: Real> {
 impl<T: Real> Production<T> {
     pub(crate) fn new(config: &ModelConfig) -> Self {
         let d = config.dim();
-        let net = Mlp::new(MlpShape::new(d, &config.drift.hidden, d, config.drift.activation));
+        let standardise = Standardise::new(&config.shift, &config.scale).with_times(config.times.as_deref());
+        let inputs = standardise.inputs();
+        let net = Mlp::new(MlpShape::new(inputs, &config.drift.hidden, d, config.drift.activation));
         let mut layout = ParamLayout::new();
         let net_range = layout.append("net", net.shape().layout());
         let v_range = layout.push("log_production", &[d]);
         let decay_range = layout.push("log_decay", &[d]);
         Self {
             net,
-            standardise: Standardise::new(&config.shift, &config.scale),
+            standardise,
             layout,
             net_range,
             v_range,
@@ -61,6 +63,11 @@ impl<T: Real> Production<T> {
 
     pub(crate) fn layout(&self) -> &ParamLayout {
         &self.layout
+    }
+
+    /// Shows this time to the net, if it sees one.
+    pub(crate) fn set_time(&mut self, t: f64) {
+        self.standardise.set_time(t);
     }
 
     pub(crate) fn net_shape(&self) -> (&MlpShape, Range<usize>) {

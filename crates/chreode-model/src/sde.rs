@@ -15,7 +15,7 @@ use crate::{ConfigError, ModelConfig, ModelError};
 
 /// A neural SDE `dX = f(X) dt + g(X) dW` (Itô, diagonal noise) with an optional growth rate.
 ///
-/// Autonomous: the time of a call only enters error messages. Parameters are passed to every call in the
+/// Autonomous, where [`ModelConfig::times`] is not set: the time of a call then only enters error messages. Parameters
 /// order of [`Self::layout`]; the model holds scratch alone, so clone it once per worker. A row's bits depend
 /// on that row and the parameters only.
 ///
@@ -142,12 +142,14 @@ impl<T: Real> NeuralSde<T> {
     /// Sets drift and diffusion where they are asked for, tile by tile; a drift that is a net is kept in the slot, if there is one.
     fn forward(
         &mut self,
+        t: f64,
         y: &[T],
         p: &[T],
         mut f: Option<&mut [T]>,
         mut g: Option<&mut [T]>,
         slot: Option<usize>,
     ) {
+        self.drift.set_time(t);
         let d = self.config.dim();
         let (drift_p, noise_p) = (&p[self.drift_range.clone()], &p[self.noise_range.clone()]);
         for start in (0..y.len()).step_by(TILE * d) {
@@ -193,6 +195,7 @@ impl<T: Real> NeuralSde<T> {
     /// there is one, is not computed again.
     fn backward(
         &mut self,
+        t: f64,
         y: &[T],
         p: &[T],
         f_bar: Option<&[T]>,
@@ -201,6 +204,7 @@ impl<T: Real> NeuralSde<T> {
         p_bar: &mut [T],
         slot: Option<usize>,
     ) {
+        self.drift.set_time(t);
         let d = self.config.dim();
         let (drift_range, noise_range) = (self.drift_range.clone(), self.noise_range.clone());
         let (drift_p, noise_p) = (&p[drift_range.clone()], &p[noise_range.clone()]);
@@ -272,7 +276,7 @@ impl<T: Real> VectorField<T> for NeuralSde<T> {
 
     fn eval(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         self.check(t, y, p, &[dy.len()])?;
-        self.forward(y, p, Some(dy), None, None);
+        self.forward(t, y, p, Some(dy), None, None);
         Ok(())
     }
 }
@@ -290,13 +294,13 @@ impl<T: Real> Vjp<T> for NeuralSde<T> {
         self.check(t, y, p, &[lambda.len(), y_bar.len()])?;
         self.check(t, y, p_bar, &[])?;
         y_bar.fill(T::ZERO);
-        self.backward(y, p, Some(lambda), None, y_bar, p_bar, None);
+        self.backward(t, y, p, Some(lambda), None, y_bar, p_bar, None);
         Ok(())
     }
 
     fn eval_kept(&mut self, slot: usize, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         self.check(t, y, p, &[dy.len()])?;
-        self.forward(y, p, Some(dy), None, Some(slot));
+        self.forward(t, y, p, Some(dy), None, Some(slot));
         Ok(())
     }
 
@@ -317,7 +321,7 @@ impl<T: Real> Vjp<T> for NeuralSde<T> {
         self.check(t, y, p, &[lambda.len(), y_bar.len()])?;
         self.check(t, y, p_bar, &[])?;
         y_bar.fill(T::ZERO);
-        self.backward(y, p, Some(lambda), None, y_bar, p_bar, Some(slot));
+        self.backward(t, y, p, Some(lambda), None, y_bar, p_bar, Some(slot));
         Ok(())
     }
 }
@@ -329,7 +333,7 @@ impl<T: Real> Diffusion<T> for NeuralSde<T> {
 
     fn diffusion(&mut self, t: f64, y: &[T], p: &[T], g: &mut [T]) -> Result<(), FieldError> {
         self.check(t, y, p, &[g.len()])?;
-        self.forward(y, p, None, Some(g), None);
+        self.forward(t, y, p, None, Some(g), None);
         Ok(())
     }
 
@@ -342,7 +346,7 @@ impl<T: Real> Diffusion<T> for NeuralSde<T> {
         g: &mut [T],
     ) -> Result<(), FieldError> {
         self.check(t, y, p, &[f.len(), g.len()])?;
-        self.forward(y, p, Some(f), Some(g), None);
+        self.forward(t, y, p, Some(f), Some(g), None);
         Ok(())
     }
 }
@@ -359,7 +363,7 @@ impl<T: Real> DiffusionVjp<T> for NeuralSde<T> {
     ) -> Result<(), FieldError> {
         self.check(t, y, p, &[g_bar.len(), y_bar.len()])?;
         self.check(t, y, p_bar, &[])?;
-        self.backward(y, p, None, Some(g_bar), y_bar, p_bar, None);
+        self.backward(t, y, p, None, Some(g_bar), y_bar, p_bar, None);
         Ok(())
     }
 
@@ -376,7 +380,7 @@ impl<T: Real> DiffusionVjp<T> for NeuralSde<T> {
         self.check(t, y, p, &[f_bar.len(), g_bar.len(), y_bar.len()])?;
         self.check(t, y, p_bar, &[])?;
         y_bar.fill(T::ZERO);
-        self.backward(y, p, Some(f_bar), Some(g_bar), y_bar, p_bar, None);
+        self.backward(t, y, p, Some(f_bar), Some(g_bar), y_bar, p_bar, None);
         Ok(())
     }
 }

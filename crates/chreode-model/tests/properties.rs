@@ -130,6 +130,38 @@ fn forcing_adds_to_the_drift_alone() {
     assert_eq!(wrong, Err(ModelError::Length { what: "forcing", found: 1, expected: 2 }));
 }
 
+/// Held at the ends, smooth within a gap, free to jump between two; a state alone has one value where nothing is of time.
+#[test]
+fn fields_of_time() {
+    let mut config = ModelConfig::new(vec![0.0; 2], vec![1.0; 2]);
+    config.drift.hidden = vec![16];
+    config.growth = Some(chreode_model::GrowthConfig::default());
+    config.times = Some(vec![2.0, 4.0, 6.0]);
+    let mut sde = NeuralSde::<f64>::new(config.clone()).unwrap();
+    let p: Vec<f64> = sde.init(3).iter().map(|v| 5.0 * v).collect();
+    let mut at = |t: f64| {
+        let (mut f, mut g, mut rate) = ([0.0; 2], [0.0; 2], [0.0]);
+        sde.drift_and_diffusion(t, &[0.3, -0.2], &p, &mut f, &mut g).unwrap();
+        sde.growth(t, &[0.3, -0.2], &p, &mut rate).unwrap();
+        ([f[0], f[1], rate[0]], g)
+    };
+    let apart = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(1.0, f64::min);
+    assert_eq!(at(-3.0), at(2.0));
+    assert_eq!(at(6.0), at(9.0));
+    assert!(apart(at(2.0).0, at(3.0).0) > 1e-3 && apart(at(3.0).0, at(5.0).0) > 1e-3);
+    let near = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3);
+    assert!(near(at(3.9999).0, at(3.9998).0) && near(at(5.9999).0, at(6.0).0));
+    // Steps that sum up to the end of a gap but for a rounding have reached it.
+    assert!(apart(at(3.9999).0, at(4.0).0) > 1e-2 && near(at(4.0 - 1e-12).0, at(4.0).0));
+    assert_eq!(at(2.0).1, at(5.0).1, "the noise is of the state alone");
+    config.times = None;
+    let (mut sde, mut early, mut late) = (NeuralSde::<f64>::new(config).unwrap(), [0.0; 2], [0.0; 2]);
+    let p = sde.init(3);
+    sde.eval(2.0, &[0.3, -0.2], &p, &mut early).unwrap();
+    sde.eval(5.0, &[0.3, -0.2], &p, &mut late).unwrap();
+    assert_eq!(early, late);
+}
+
 #[test]
 fn calls_that_do_not_fit_are_errors() {
     let mut sde = NeuralSde::<f64>::new(ModelConfig::new(vec![0.0; 2], vec![1.0; 2])).unwrap();
@@ -175,7 +207,20 @@ fn configurations_are_checked_field_by_field() {
         message(&|c| c.drift.kind = DriftKind::Mlp),
         "`diffusion.kind` = \"langevin\" needs `drift.kind` = \"production\", not \"mlp\""
     );
+    assert_eq!(
+        message(&|c| c.times = Some(vec![0.0, 2.0, 2.0])),
+        "`times[2]` is 2, but must be later than the one before"
+    );
+    assert_eq!(message(&|c| c.times = Some(vec![0.0, f64::NAN])), "`times[1]` is NaN, but must be finite");
+    assert_eq!(
+        message(&|c| c.times = Some(vec![0.0])),
+        "`times` has 1 numbers, but a drift of time needs two or more"
+    );
     let mut potential = ModelConfig::new(vec![0.0], vec![1.0]);
+    potential.times = Some(vec![0.0, 1.0]);
+    potential.drift.kind = DriftKind::Potential;
+    assert_eq!(potential.validate(), Err(ConfigError::PotentialInTime));
+    potential.times = None;
     potential.drift.kind = DriftKind::Potential;
     potential.drift.hidden.clear();
     assert_eq!(potential.validate(), Err(ConfigError::PotentialWithoutHidden));

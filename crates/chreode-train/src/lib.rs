@@ -44,7 +44,7 @@ pub use loss::{
     SlicedWasserstein, Statistic, effective_sample_size, exact_transport, normalise_log_weights,
     normalise_log_weights_vjp, squared_error,
 };
-pub use matching::MatchingConfig;
+pub use matching::{BridgeNoise, MatchingConfig};
 pub use model::{Model, NoGrowth};
 pub use optim::{
     Curved, Minimum, Optimiser, OptimiserConfig, OptimiserError, ParamAverage, Schedule, Smooth, StopRule,

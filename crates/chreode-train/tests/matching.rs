@@ -3,10 +3,12 @@
 
 mod common;
 
-use chreode_core::{Diffusion, VectorField};
+use chreode_core::{BrownianIncrements, Diffusion, VectorField};
+use chreode_model::{DiffusionConfig, ModelConfig, NeuralSde};
 use chreode_testkit::{CountingAllocator, allocations_in};
 use chreode_train::{
-    Coupling, CouplingConfig, GrowthUse, MatchingConfig, NoObserver, TrainConfig, TrainError, Trainer,
+    BridgeNoise, Coupling, CouplingConfig, GrowthUse, MatchingConfig, NoObserver, Schedule, Snapshots,
+    Standardise, TrainConfig, TrainError, Trainer,
 };
 use std::sync::atomic::AtomicBool;
 
@@ -135,6 +137,78 @@ fn matching_recovers_a_relaxation() {
     }
     let cosine = dot / (own * true_norm).sqrt();
     assert!(cosine > 0.95, "{cosine}");
+}
+
+/// Largest relative errors, over two gaps of unlike length between normal clouds, of covariance of start and end and of variance of the end.
+/// The clouds' variances `a²`, `b²` and the blur `ε` make a covariance of `√(a² b² + ε²/4) - ε/2` [JMPC20].
+fn errors_of_bridges(of_time: bool, noise: BridgeNoise) -> (f64, f64) {
+    let (n, epsilon) = (2000, 0.3);
+    let (times, sd): ([f64; 3], [f64; 3]) = ([0.0, 1.0, 3.0], [1.0, 0.5, 1.0]);
+    let normal = |seed: u64| {
+        let mut z = vec![0.0_f32; n];
+        BrownianIncrements::new(seed).fill(0, 0, 1, 1.0, &mut z);
+        z
+    };
+    let states = (0..3).map(|k| normal(k as u64).iter().map(|z| z * sd[k] as f32).collect()).collect();
+    let data = Snapshots { dim: 1, times: times.to_vec(), states, growth: vec![], groups: vec![] };
+    let mut model = ModelConfig::new(vec![0.0], vec![1.0]);
+    model.times = of_time.then(|| times.to_vec());
+    model.drift.hidden = vec![32, 32];
+    model.diffusion = DiffusionConfig::Constant { initial_level: 0.5 };
+    let mut sde = NeuralSde::<f32>::new(model).unwrap();
+    let settings = TrainConfig {
+        learning_rate: 3e-3,
+        hold_out: 0.0,
+        standardise: Standardise::Off,
+        schedule: Schedule::Cosine { warm_up: 0, over: 600, floor: 0.01 },
+        matching: Some(MatchingConfig { epsilon, noise, cells: 1000, ..MatchingConfig::default() }),
+        ..config(600)
+    };
+    let mut trainer = Trainer::new(sde.clone(), sde.init(1), data, settings).unwrap();
+    trainer.run(&mut NoObserver, &AtomicBool::new(false)).unwrap();
+    let p = trainer.params();
+    let mut worst = (0.0_f64, 0.0_f64);
+    for gap in 0..2 {
+        let span = times[gap + 1] - times[gap];
+        // The mean gap has the blur of the settings, and others in proportion to their length.
+        let (a2, b2, blur) = (sd[gap].powi(2), sd[gap + 1].powi(2), epsilon * span / 1.5);
+        let expected = (a2 * b2 + 0.25 * blur * blur).sqrt() - 0.5 * blur;
+        let start: Vec<f32> = normal(7 + gap as u64).iter().map(|z| z * sd[gap] as f32).collect();
+        let (steps, mut x) = (100, start.clone());
+        let (mut f, mut g, mut dw) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+        for step in 0..steps {
+            let h = span / steps as f64;
+            sde.drift_and_diffusion(times[gap] + h * step as f64, &x, p, &mut f, &mut g).unwrap();
+            BrownianIncrements::new(11).fill(step as u64, 0, 1, h, &mut dw);
+            for i in 0..n {
+                x[i] += h as f32 * f[i] + g[i] * dw[i];
+            }
+        }
+        let mean = |v: &[f32]| v.iter().map(|&v| f64::from(v)).sum::<f64>() / n as f64;
+        let moment = |u: &[f32], v: &[f32]| {
+            let (m, k) = (mean(u), mean(v));
+            u.iter().zip(v).map(|(&u, &v)| (f64::from(u) - m) * (f64::from(v) - k)).sum::<f64>() / n as f64
+        };
+        let covariance = moment(&start, &x) * (a2 / moment(&start, &start));
+        worst.0 = worst.0.max((covariance / expected - 1.0).abs());
+        worst.1 = worst.1.max((moment(&x, &x) / b2 - 1.0).abs());
+    }
+    worst
+}
+
+/// The coupling's joint law, which neither a drift of the state alone, whose two flows undo one another, nor bridges of another noise
+/// have.
+#[test]
+fn bridges_are_those_of_schroedinger() {
+    let right = errors_of_bridges(true, BridgeNoise::Blur);
+    let other_noise = errors_of_bridges(true, BridgeNoise::Spread);
+    let of_state = errors_of_bridges(false, BridgeNoise::Blur);
+    let all = format!(
+        "{right:?}, bridges of another noise {other_noise:?}, a drift of the state alone {of_state:?}"
+    );
+    assert!(right.0 < 0.1 && right.1 < 0.12, "{all}");
+    assert!(other_noise.0 > 0.13, "{all}");
+    assert!(of_state.0 > 0.2 && of_state.1 > 0.3, "{all}");
 }
 
 /// One and two threads, and a run that is interrupted before and after simulation takes over.

@@ -134,6 +134,8 @@ fn models_without_kernels() {
         refused(ModelConfig { drift: production, ..config() }),
         Some(CudaEngineError::Unsupported { .. })
     ));
+    let what = Some(CudaEngineError::Unsupported { what: "a drift of time" });
+    assert_eq!(refused(ModelConfig { times: Some(vec![0.0, 1.0]), ..config() }), what);
     let mut forced = NeuralSde::<f32>::new(config()).unwrap();
     forced.set_forcing(Some(vec![0.1; D])).unwrap();
     let what = Some(CudaEngineError::Unsupported { what: "a forcing" });

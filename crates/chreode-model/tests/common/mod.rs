@@ -7,7 +7,7 @@ use chreode_model::{DiffusionConfig, DriftKind, GrowthConfig, ModelConfig};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-/// Every legal pair of drift and diffusion, with growth, unequal scales and a time scale that is not one.
+/// Every legal pair of drift and diffusion, of the state alone and of time, with growth, unequal scales and a time scale that is not one.
 pub(crate) fn all_kinds(d: usize, activation: Activation) -> Vec<ModelConfig> {
     let diagonal = DiffusionConfig::Diagonal { hidden: vec![5], activation, initial_level: 0.4 };
     let constant = DiffusionConfig::Constant { initial_level: 0.3 };
@@ -35,6 +35,9 @@ pub(crate) fn all_kinds(d: usize, activation: Activation) -> Vec<ModelConfig> {
             config.drift.activation = activation;
             config.diffusion = diffusion;
             config.growth = Some(GrowthConfig { hidden: vec![4], activation, max_rate: 1.5 });
+            if kind != DriftKind::Potential {
+                configs.push(ModelConfig { times: Some(vec![-1.0, 0.5, 2.0]), ..config.clone() });
+            }
             configs.push(config);
         }
     }

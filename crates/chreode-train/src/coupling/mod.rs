@@ -154,6 +154,12 @@ impl<T: Real> Coupling<T> {
         Ok(Self { rows: f, columns: g, costs, residual, iterations })
     }
 
+    /// For each column the logarithm of what the plan is proportional to, beside `exp(-C / ε)`, within a row, `[m]`: also in the row of a
+    /// state that was not coupled.
+    pub fn log_columns(&self) -> &[T] {
+        &self.columns
+    }
+
     /// Mean cost of what the plan moves, in units of the cost.
     pub fn mean_cost(&self, epsilon: f64) -> f64 {
         let m = self.columns.len();

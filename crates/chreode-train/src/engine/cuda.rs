@@ -75,7 +75,8 @@ impl CudaEngine {
     /// An engine for these segments on a device.
     ///
     /// # Errors
-    /// [`CudaEngineError::Unsupported`] for a potential or production drift, chemical Langevin noise, a quadratic activation or a forcing;
+    /// [`CudaEngineError::Unsupported`] for a potential or production drift or one of time, chemical Langevin noise, a quadratic activation or a
+    /// forcing;
     /// [`CudaEngineError::Segment`] with [`CudaError::DoesNotFit`], which says how many rows would fit.
     pub fn new(
         device: &Device,
@@ -310,6 +311,9 @@ fn ensemble_shape(model: &NeuralSde<f32>) -> Result<EnsembleShape, CudaEngineErr
         DriftKind::Mlp => {}
         DriftKind::Potential => return unsupported("a potential drift"),
         DriftKind::Production => return unsupported("a production drift"),
+    }
+    if config.times.is_some() {
+        return unsupported("a drift of time");
     }
     if model.forcing().is_some() {
         return unsupported("a forcing");

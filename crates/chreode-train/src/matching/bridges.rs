@@ -1,6 +1,7 @@
 //! The pairs of cells that couplings join, drawn once.
 
-use super::MatchingConfig;
+use super::ends::Ends;
+use super::{BridgeNoise, MatchingConfig};
 use crate::coupling::{Coupling, CouplingConfig};
 use crate::split::{Sampler, Split};
 use crate::trainer::{gather, scale};
@@ -39,6 +40,10 @@ pub(crate) struct Gap<T> {
     pub(crate) log_growth: Vec<T>,
     /// Largest residual of the couplings.
     pub(crate) residual: f64,
+    /// Where bridges with the noise of the blur end, a coupling each; empty with other noise.
+    pub(crate) ends: Vec<Ends<T>>,
+    /// Start cells of each coupling.
+    pub(crate) sources: usize,
 }
 
 /// The bridges of all gaps.
@@ -64,15 +69,24 @@ impl<T: Real> Bridges<T> {
         let mut rng = Pcg64::seed_from_u64(sub_seed(seed, "couplings"));
         let gaps = kept
             .windows(2)
-            .map(|times| gap(data, split, [times[0], times[1]], inverse_scale, growth, config, &mut rng))
+            .map(|times| {
+                gap(data, split, kept, [times[0], times[1]], inverse_scale, growth, config, &mut rng)
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self { gaps })
     }
 }
 
+/// The blur of a gap of this length: one diffusion for all, of which the mean gap has the blur of the settings.
+fn epsilon_of<T>(epsilon: f64, span: f64, data: &Snapshots<T>, kept: &[usize]) -> f64 {
+    let ends = [kept[0], kept[kept.len() - 1]].map(|k| data.times[k]);
+    epsilon * span * (kept.len() - 1) as f64 / (ends[1] - ends[0])
+}
+
 fn gap<T: Real>(
     data: &Snapshots<T>,
     split: &Split,
+    kept: &[usize],
     times: [usize; 2],
     inverse_scale: &[T],
     growth: GrowthUse,
@@ -85,12 +99,8 @@ fn gap<T: Real>(
     let sizes = [0, 1].map(|k| samplers[k].len().min(config.cells));
     let all = samplers[0].len().max(samplers[1].len());
     let couplings = all.div_ceil(config.cells).min(config.couplings);
-    let mut solver = CouplingConfig {
-        epsilon: config.epsilon,
-        relaxation: f64::INFINITY,
-        tolerance: 1e-3,
-        iterations: 500,
-    };
+    let epsilon = epsilon_of(config.epsilon, span, data, kept);
+    let mut solver = CouplingConfig { epsilon, relaxation: f64::INFINITY, tolerance: 1e-3, iterations: 500 };
     let mut gap = Gap {
         times,
         span,
@@ -99,6 +109,8 @@ fn gap<T: Real>(
         variance: Vec::new(),
         log_growth: Vec::new(),
         residual: 0.0,
+        ends: Vec::new(),
+        sources: sizes[0],
     };
     let mut rows = sizes.map(|n| vec![0; n]);
     let mut states = sizes.map(|n| vec![T::ZERO; n * d]);
@@ -121,11 +133,14 @@ fn gap<T: Real>(
         let mut coupling = solve(&solver)?;
         if growth != GrowthUse::None && solver.relaxation.is_infinite() {
             // Growth is as dear as the way that it saves, whatever the units, the dimension and the gap.
-            let cost = coupling.mean_cost(config.epsilon).max(LEAST * config.epsilon);
+            let cost = coupling.mean_cost(epsilon).max(LEAST * epsilon);
             solver.relaxation = config.relaxation * cost;
             coupling = solve(&solver)?;
         }
         gap.residual = gap.residual.max(coupling.residual);
+        if config.noise == BridgeNoise::Blur {
+            gap.ends.push(Ends::new(d, &states[1], coupling.log_columns(), epsilon));
+        }
         // Stratified over rows and within them: every cell gets the pairs that its mass deserves, up to one, and one at least.
         let mut carry = rng.random::<f64>();
         for (i, &start) in rows[0].iter().enumerate() {
@@ -150,7 +165,11 @@ fn gap<T: Real>(
             for k in 0..d {
                 let variance = square[k] - mean[k] * mean[k];
                 let unit = inverse_scale[k].f64().powi(2);
-                gap.variance.push(T::c(variance.clamp(LEAST * config.epsilon, config.epsilon) / unit));
+                let variance = match config.noise {
+                    BridgeNoise::Spread => variance.clamp(LEAST * epsilon, epsilon),
+                    BridgeNoise::Blur => epsilon,
+                };
+                gap.variance.push(T::c(variance / unit));
             }
             let wanted = carry + PAIRS * mass * sizes[0] as f64;
             let count = wanted.floor().max(1.0);

@@ -3,12 +3,28 @@
 use crate::TrainError;
 use serde::{Deserialize, Serialize};
 
+/// The noise of the bridges between coupled cells, which the model's noise becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BridgeNoise {
+    /// A coordinate, the spread of the cells to which a start cell is coupled, at most that of the blur: for a drift of the state
+    /// alone, which blurs the couplings itself.
+    #[default]
+    Spread,
+    /// That of the blur, everywhere: bridges of a coupling then are one Markov process, a Schrödinger bridge, and a drift of state and
+    /// time that follows it reproduces the coupling.
+    Blur,
+}
+
 /// How neighbouring times are coupled, and for how long a run learns from the couplings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MatchingConfig {
-    /// Entropic blur of the couplings, in squared units of the scaled states: larger couples wider.
+    /// Entropic blur of the couplings, in squared units of the scaled states, for a gap of mean length; others have more in proportion
+    /// to theirs. Larger couples wider.
     pub epsilon: f64,
+    /// The noise of the bridges.
+    pub noise: BridgeNoise,
     /// With growth, the price of a start cell that leaves more or fewer descendants than its rate says, in units of the mean cost
     /// at which transport without growth bridges the gap. Without growth every start cell counts the same.
     pub relaxation: f64,
@@ -23,7 +39,14 @@ pub struct MatchingConfig {
 
 impl Default for MatchingConfig {
     fn default() -> Self {
-        Self { epsilon: 0.6, relaxation: 1.0, cells: 2048, couplings: 8, until: None }
+        Self {
+            epsilon: 0.6,
+            noise: BridgeNoise::default(),
+            relaxation: 1.0,
+            cells: 2048,
+            couplings: 8,
+            until: None,
+        }
     }
 }
 

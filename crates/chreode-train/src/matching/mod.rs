@@ -3,16 +3,18 @@
 //! Neighbouring times are coupled once ([`crate::Coupling`]); a pair `(x0, x1)` is joined by a Brownian bridge `x_s`, and
 //! the drift at `x_s` is regressed on `(x1 - x_s) / (t1 - s)`, whose mean given `x_s` is the drift that carries the one cloud
 //! into the other [Shi, De Bortoli, Campbell & Doucet 2023, `NeurIPS`; Tong et al. 2024, AISTATS]. The noise of a bridge is, coordinate by
-//! coordinate, the spread of the cells to which its start is coupled, at most that of the blur. Start with `bridges.rs`
+//! coordinate, the spread of the cells to which its start is coupled, at most that of the blur; or that of the blur, and the mean of the
+//! drifts is then known for every point of a bridge (`ends.rs`). Start with `bridges.rs`
 //! (which pairs), then `regression.rs` (one update), then
 //! `descendants.rs` (updates by simulation, against the same pairs). Not here: the loop, hold-out and checkpoints (`trainer`).
 
 mod bridges;
 mod config;
 mod descendants;
+mod ends;
 mod regression;
 
 pub(crate) use bridges::Bridges;
-pub use config::MatchingConfig;
+pub use config::{BridgeNoise, MatchingConfig};
 pub(crate) use descendants::Descendants;
 pub(crate) use regression::Regression;

@@ -1,11 +1,12 @@
 //! One update: points on bridges, and the squares between what the model says there and what the bridges say.
 //!
 //! With `s` the part of the gap that has passed, the square of the drift's error has weight `(1 - s) span²` in units of the
-//! scaled state: the variance of its target grows as `s / (1 - s)`, so that what is weighted stays bounded. The noise has the
-//! Gaussian quasi-likelihood of its variance, which is scale-free.
+//! scaled state: the variance of its target grows as `s / (1 - s)`, so that what is weighted stays bounded. A target that is the mean of
+//! ends grows as `1 / √(1 - s)`, and its error has weight `√(1 - s)`: gradients stay bounded. The noise has the Gaussian quasi-likelihood of its variance, which is scale-free.
 
-use super::bridges::Bridges;
+use super::bridges::{Bridges, Gap};
 use super::descendants::count_error;
+use super::ends::Ends;
 use crate::{Model, Snapshots, TermReport, TrainError};
 use chreode_core::{BrownianIncrements, DiffusionVjp, FieldError, GrowthVjp, Real};
 use rand::RngExt as _;
@@ -14,6 +15,10 @@ use rayon::prelude::*;
 
 /// Rows that one job works on; the jobs' gradients are added in order.
 const JOB: usize = 128;
+/// Part of a gap before which every point of a bridge lies.
+const LATEST: f64 = 1.0 - 1e-9;
+/// Rows of a job that share their time: a field is asked for one time at once.
+const GROUP: usize = 32;
 /// Parameters that are added up by one job.
 const REDUCE: usize = 4096;
 
@@ -21,6 +26,10 @@ const REDUCE: usize = 4096;
 #[derive(Debug, Clone)]
 struct Job<T, S, G> {
     gap: usize,
+    /// Number of its first row in the gap.
+    first: usize,
+    /// The time of each group of rows, in the data's.
+    times: Vec<f64>,
     sde: S,
     growth: Option<G>,
     states: Vec<T>,
@@ -28,6 +37,10 @@ struct Job<T, S, G> {
     drift_target: Vec<T>,
     variance: Vec<T>,
     growth_target: Vec<T>,
+    /// Coupling of each row.
+    coupling: Vec<usize>,
+    point: Vec<T>,
+    scratch: Vec<T>,
     weight: Vec<T>,
     drift: Vec<T>,
     diffusion: Vec<T>,
@@ -61,6 +74,8 @@ where
                 let wide = || vec![T::ZERO; n * d];
                 jobs.push(Job {
                     gap,
+                    first: start,
+                    times: vec![0.0; n.div_ceil(GROUP)],
                     sde: model.sde.clone(),
                     growth: model.growth.clone(),
                     states: wide(),
@@ -68,6 +83,9 @@ where
                     drift_target: wide(),
                     variance: wide(),
                     growth_target: vec![T::ZERO; n],
+                    coupling: vec![0; n],
+                    point: vec![T::ZERO; 2 * d],
+                    scratch: vec![T::ZERO; 2 * bridges.gaps[gap].ends.first().map_or(0, Ends::len)],
                     weight: vec![T::ZERO; n],
                     drift: wide(),
                     diffusion: wide(),
@@ -99,12 +117,16 @@ where
     ) -> Result<f64, TrainError> {
         let d = data.dim;
         for (k, job) in self.jobs.iter_mut().enumerate() {
-            job.draw(bridges, data, non_negative, noise, (step << 32) + (k * JOB) as u64, rng);
+            let trajectory = (step << 32) + (k * JOB) as u64;
+            job.draw(bridges, data, non_negative, noise, trajectory, self.rows, rng);
         }
         let share = 1.0 / self.rows as f64;
         self.jobs.par_iter_mut().for_each(|job| {
-            let span = bridges.gaps[job.gap].span;
-            job.result = job.pull_back(d, inverse_scale, span, share, params);
+            let gap = &bridges.gaps[job.gap];
+            if !gap.ends.is_empty() {
+                job.aim_at_means(gap, inverse_scale);
+            }
+            job.result = job.pull_back(d, inverse_scale, gap.span, share, params);
         });
         let mut sum = 0.0;
         terms.clear();
@@ -157,15 +179,22 @@ where
         non_negative: bool,
         noise: BrownianIncrements,
         trajectory: u64,
+        rows: usize,
         rng: &mut Pcg64,
     ) {
         let (d, gap) = (data.dim, &bridges.gaps[self.gap]);
         noise.fill(0, trajectory, d, 1.0, &mut self.noise);
         let starts = &data.states[gap.times[0]];
         let ends = &data.states[gap.times[1]];
+        let (start, groups) = (data.times[gap.times[0]], rows.div_ceil(GROUP) as f64);
+        let mut s = 0.0;
         for i in 0..self.weight.len() {
             let pair = gap.pairs[rng.random_range(0..gap.pairs.len())];
-            let s = rng.random::<f64>();
+            if i.is_multiple_of(GROUP) {
+                // Stratified: the groups of the gap share it out.
+                s = ((((self.first + i) / GROUP) as f64 + rng.random::<f64>()) / groups).min(LATEST);
+                self.times[i / GROUP] = start + s * gap.span;
+            }
             let row = |states: &'_ [T], k: usize, r: u32| states[r as usize * d + k];
             for k in 0..d {
                 let (x0, x1) = (row(starts, k, pair.start), row(ends, k, pair.end));
@@ -176,12 +205,32 @@ where
                     x = T::ZERO;
                 }
                 self.states[i * d + k] = x;
-                // 1 - s is at least 2^-53: the weight takes one of its powers away.
+                // 1 - s is above zero: the weight takes one of its powers away.
                 self.drift_target[i * d + k] = (x1 - x) * T::c(1.0 / ((1.0 - s) * gap.span));
                 self.variance[i * d + k] = variance * T::c(1.0 / gap.span);
             }
             self.growth_target[i] = gap.log_growth[pair.source as usize] * T::c(1.0 / gap.span);
+            self.coupling[i] = pair.source as usize / gap.sources;
             self.weight[i] = T::c(1.0 - s);
+        }
+    }
+
+    /// Aims at the mean of the ends of all bridges through a point instead of the end of its own.
+    fn aim_at_means(&mut self, gap: &Gap<T>, inverse_scale: &[T]) {
+        let d = inverse_scale.len();
+        let (point, mean) = self.point.split_at_mut(d);
+        for (i, (x, target)) in
+            self.states.chunks_exact(d).zip(self.drift_target.chunks_exact_mut(d)).enumerate()
+        {
+            point.iter_mut().zip(x.iter().zip(inverse_scale)).for_each(|(p, (&x, &scale))| *p = x * scale);
+            let left = self.weight[i].f64();
+            gap.ends[self.coupling[i]].mean(point, 1.0 - left, &mut self.scratch, mean);
+            let rate = T::c(1.0 / (left * gap.span));
+            // Without the scatter of single ends later points may count for more.
+            self.weight[i] = T::c(left.sqrt());
+            for k in 0..d {
+                target[k] = (mean[k] - point[k]) / inverse_scale[k] * rate;
+            }
         }
     }
 
@@ -195,7 +244,11 @@ where
         params: &[T],
     ) -> Result<f64, FieldError> {
         self.p_bar.fill(T::ZERO);
-        self.sde.drift_and_diffusion(0.0, &self.states, params, &mut self.drift, &mut self.diffusion)?;
+        for (k, &t) in self.times.iter().enumerate() {
+            let at = rows_of(k, self.weight.len(), d);
+            let (f, g) = (&mut self.drift[at.clone()], &mut self.diffusion[at.clone()]);
+            self.sde.drift_and_diffusion(t, &self.states[at], params, f, g)?;
+        }
         let mut loss = 0.0;
         let share_each = share / d as f64;
         for (i, weight) in self.weight.iter().enumerate() {
@@ -210,25 +263,26 @@ where
                 self.diffusion[at] = T::c(share_each * (1.0 / g - v / (g * g * g)));
             }
         }
-        self.sde.drift_and_diffusion_vjp(
-            0.0,
-            &self.states,
-            params,
-            &self.drift,
-            &self.diffusion,
-            &mut self.y_bar,
-            &mut self.p_bar,
-        )?;
-        if let Some(growth) = &mut self.growth {
-            growth.growth(0.0, &self.states, params, &mut self.rate)?;
+        for (k, &t) in self.times.iter().enumerate() {
+            let (at, one) = (rows_of(k, self.weight.len(), d), rows_of(k, self.weight.len(), 1));
+            let (y, y_bar) = (&self.states[at.clone()], &mut self.y_bar[at.clone()]);
+            let (f_bar, g_bar) = (&self.drift[at.clone()], &self.diffusion[at]);
+            self.sde.drift_and_diffusion_vjp(t, y, params, f_bar, g_bar, y_bar, &mut self.p_bar)?;
+            let Some(growth) = &mut self.growth else { continue };
+            growth.growth(t, y, params, &mut self.rate[one.clone()])?;
             // Bridges are drawn by the mass of the descendants, so that this is the error of their numbers.
-            for (rate, &target) in self.rate.iter_mut().zip(&self.growth_target) {
+            for (rate, &target) in self.rate[one.clone()].iter_mut().zip(&self.growth_target[one.clone()]) {
                 let (value, slope) = count_error(span * (*rate - target).f64());
                 loss += share * value;
                 *rate = T::c(share * span * slope);
             }
-            growth.growth_vjp(0.0, &self.states, params, &self.rate, &mut self.y_bar, &mut self.p_bar)?;
+            growth.growth_vjp(t, y, params, &self.rate[one], y_bar, &mut self.p_bar)?;
         }
         Ok(loss)
     }
+}
+
+/// Where the numbers of group `k` of `n` rows lie, `width` a row.
+fn rows_of(k: usize, n: usize, width: usize) -> std::ops::Range<usize> {
+    k * GROUP * width..((k + 1) * GROUP).min(n) * width
 }

@@ -117,6 +117,7 @@ pub fn neural<T: Real>(growth: bool) -> NeuralSde<T> {
         time_scale: 1.0,
         shift: vec![0.5, -0.5],
         scale: vec![1.0, 1.0],
+        times: None,
         drift: DriftConfig { hidden: vec![6], ..DriftConfig::default() },
         diffusion: DiffusionConfig::Diagonal {
             hidden: vec![3],

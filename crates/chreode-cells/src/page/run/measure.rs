@@ -44,7 +44,7 @@ pub struct CellFields {
 }
 
 impl CellFields {
-    /// The fields at no more than 3,000 of the cells, drawn by the seed.
+    /// The fields at no more than 3,000 of the cells, drawn by the seed, each at its time.
     ///
     /// # Errors
     /// [`AnalysisError::Field`] if the model is undefined at a cell.
@@ -59,15 +59,20 @@ impl CellFields {
         let states = states_of(cells, &rows);
         let (mut drift, mut diffusion) = (vec![0.0; states.len()], vec![0.0; states.len()]);
         let mut model = model.clone();
-        model.drift_and_diffusion(0.0, &states, p, &mut drift, &mut diffusion)?;
-        let growth = match model.growth_net() {
-            Some(mut net) => {
-                let mut rate = vec![0.0; rows.len()];
-                net.growth(0.0, &states, p, &mut rate)?;
-                Some(rate)
+        let mut net = model.growth_net();
+        let mut growth = net.as_ref().map(|_| vec![0.0; rows.len()]);
+        // Cells of one time that stand behind one another in one call: the fields may be of time.
+        let (d, mut begin) = (cells.dim, 0);
+        for same in rows.chunk_by(|&a, &b| cells.times[a] == cells.times[b]) {
+            let (t, end) = (cells.times[same[0]], begin + same.len());
+            let at = begin * d..end * d;
+            let (f, g) = (&mut drift[at.clone()], &mut diffusion[at.clone()]);
+            model.drift_and_diffusion(t, &states[at.clone()], p, f, g)?;
+            if let (Some(net), Some(growth)) = (&mut net, &mut growth) {
+                net.growth(t, &states[at], p, &mut growth[begin..end])?;
             }
-            None => None,
-        };
+            begin = end;
+        }
         Ok(Self { rows, drift, diffusion, growth })
     }
 }
@@ -175,7 +180,8 @@ impl RunTrust {
 
         let training: Vec<usize> = (0..cells.len()).filter(|&i| !cells.held_out[i]).collect();
         let linearised = drawn(&training, JACOBIAN_CELLS, sub_seed(settings.seed, "report jacobians"));
-        trust.rates = DriftRates::at(model, p, &states_of(cells, &linearised), settings.dt)?;
+        let times_of: Vec<f64> = linearised.iter().map(|&row| cells.times[row]).collect();
+        trust.rates = DriftRates::at(model, p, &times_of, &states_of(cells, &linearised), settings.dt)?;
         let later: Vec<f64> = times[1..].iter().map(|t| t.0).collect();
         let start = drawn(&rows_at(first, None), START_CELLS, sub_seed(settings.seed, "report start"));
         // Distances need six cells to be taken from.

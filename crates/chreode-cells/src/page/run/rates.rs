@@ -17,17 +17,18 @@ pub struct DriftRates {
 }
 
 impl DriftRates {
-    /// The rates at these states, `[n, d]`; `None` if there is no state.
+    /// The rates at these times and states, `[n]` and `[n, d]`; `None` if there is no state.
     pub(super) fn at(
         model: &NeuralSde<f32>,
         p: &[f32],
+        times: &[f64],
         states: &[f32],
         dt: f64,
     ) -> Result<Option<Self>, AnalysisError> {
-        let spectra = jacobian_spectra(&VjpJacobian::new(model.clone()), p, &[0.0], states)?;
-        if spectra.is_empty() {
+        if states.is_empty() {
             return Ok(None);
         }
+        let spectra = jacobian_spectra(&VjpJacobian::new(model.clone()), p, times, states)?;
         let rows = 0..spectra.len();
         let size = |z: &(f64, f64)| z.0.hypot(z.1);
         let mut fastest: Vec<f64> =
