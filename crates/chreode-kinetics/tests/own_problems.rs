@@ -4,10 +4,12 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chreode_kinetics::{
     End, FitMethod, FitOptions, Objective, Problem, ProfileOptions, Tolerances, fit, fit_page, profile,
 };
+use chreode_train::StoppedBy;
 
 fn apply(op: &str, operands: &[&str]) -> String {
     format!("<apply><{op}/>{}</apply>", operands.concat())
@@ -391,6 +393,24 @@ fn fits_and_intervals_are_those_of_least_squares() {
     for word in ["Waterfall", "not identified", "identified on one side", "Least determined directions"] {
         assert!(html.contains(word), "{word}");
     }
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Who asks to stop when the second of many starts has ended keeps these, and gets no profile.
+#[test]
+fn what_is_cancelled_is_counted_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let objective = line(folder.path());
+    let options = FitOptions { starts: 2000, draws: 5, cancel: Some(&STOP), ..FitOptions::default() };
+    let fits = fit(&objective, &options, &|done, _| STOP.store(done >= 2, Ordering::Relaxed));
+    let cut = fits.fits.iter().filter(|fit| fit.minimum.stopped == StoppedBy::Watcher).count();
+    assert!((2..1000).contains(&fits.finished()), "{}", fits.finished());
+    assert_eq!((fits.fits.len(), cut), (2000, 2000 - fits.finished()));
+    let best = &fits.best().unwrap().minimum;
+    assert!((best.x[0] - 3.0).abs() < 1e-5, "{best:?}");
+    let options = ProfileOptions { cancel: Some(&STOP), ..ProfileOptions::default() };
+    assert!(profile(&objective, &best.x, &[0, 1], &options, &|| {}).is_empty());
 }
 
 #[test]
