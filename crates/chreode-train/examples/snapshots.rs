@@ -43,6 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         drift: DriftConfig { hidden: vec![32, 32], ..DriftConfig::default() },
         diffusion: chreode_model::DiffusionConfig::default(),
         growth: None,
+        times: None,
     })?;
     let params = sde.init(1);
     let config = TrainConfig {
