@@ -82,7 +82,8 @@ impl Kinetic {
     fn open(data: &Path, folder: &Path, name: &str) -> Result<Self, String> {
         let path = data.join("petab").join(name).join(format!("{name}.yaml"));
         let problem = Problem::open(&path, Tolerances::default()).map_err(|e| e.to_string())?;
-        let observables: Vec<String> = problem.measurements().iter().map(|m| m.observable_id.clone()).collect();
+        let observables: Vec<String> =
+            problem.measurements().iter().map(|m| m.observable_id.clone()).collect();
         let mut objective = Objective::new(problem).map_err(|e| e.to_string())?;
         let x = objective.nominal();
         let simulation = objective.simulate(&x).map_err(|e| e.to_string())?;
@@ -94,10 +95,13 @@ impl Kinetic {
         let scales = observables.iter().map(|id| largest[id.as_str()]).collect();
         // Absolute tolerances in units of what is asked for.
         objective.set_tolerances(Tolerances { rtol: 1.0, atol: 1.0 }, None);
-        let tasks = objective.tasks(&x).ok_or("it has runs that are not smooth between times known before: left to ours")?;
+        let tasks = objective
+            .tasks(&x)
+            .ok_or("it has runs that are not smooth between times known before: left to ours")?;
         let code = objective.field_code();
         let library = compile(&folder.join(name), &code.source)?;
-        std::fs::write(folder.join(format!("{name}.json")), json(&tasks, &code)).map_err(|e| e.to_string())?;
+        std::fs::write(folder.join(format!("{name}.json")), json(&tasks, &code))
+            .map_err(|e| e.to_string())?;
         #[cfg(feature = "sundials")]
         let cvodes = cvodes::Model::open(&library, &code)?;
         #[cfg(not(feature = "sundials"))]
@@ -124,7 +128,11 @@ impl Kinetic {
         if cfg!(feature = "sundials") {
             simulate.extend(["CVODES dense", "CVODES KLU"]);
             if forward {
-                gradient.extend(["CVODES staggered dense", "CVODES staggered KLU", "CVODES simultaneous KLU"]);
+                gradient.extend([
+                    "CVODES staggered dense",
+                    "CVODES staggered KLU",
+                    "CVODES simultaneous KLU",
+                ]);
             }
             gradient.push("CVODES adjoint KLU");
         }
@@ -133,7 +141,8 @@ impl Kinetic {
 
     fn answer(&mut self, mode: &str, rtol: &str, solver: &str) -> Result<String, String> {
         let (rtol, exact) = rtol.strip_suffix('!').map_or((rtol, false), |rtol| (rtol, true));
-        let rtol: f64 = if exact { REFERENCE } else { rtol.parse().map_err(|_| format!("{rtol} is no tolerance"))? };
+        let rtol: f64 =
+            if exact { REFERENCE } else { rtol.parse().map_err(|_| format!("{rtol} is no tolerance"))? };
         self.objective.set_tolerances(Tolerances { rtol, atol: ABSOLUTE * rtol }, None);
         let (wall, cpu) = (Instant::now(), cpu_time());
         let run = self.run(mode, rtol, solver)?;
@@ -211,7 +220,8 @@ impl Kinetic {
         let tasks = self.objective.tasks(&self.x).ok_or("no such runs")?;
         let d = self.d();
         let mut rows = numbers.chunks_exact(d).map(<[f64]>::to_vec);
-        let states: Vec<Vec<Vec<f64>>> = tasks.iter().map(|t| rows.by_ref().take(t.times.len()).collect()).collect();
+        let states: Vec<Vec<Vec<f64>>> =
+            tasks.iter().map(|t| rows.by_ref().take(t.times.len()).collect()).collect();
         let expected: usize = tasks.iter().map(|t| t.times.len()).sum();
         if numbers.len() != expected * d {
             return Err(format!("{} numbers, not {}", numbers.len(), expected * d));
@@ -230,7 +240,8 @@ fn in_parts(source: &str) -> String {
     let mut out = String::new();
     for function in source.split_inclusive("\n}\n") {
         let (before, body) = function.split_once(") {\n").unwrap_or((function, ""));
-        let statements: Vec<&str> = body.lines().filter(|l| l.starts_with("  ") && !l.contains("(void)")).collect();
+        let statements: Vec<&str> =
+            body.lines().filter(|l| l.starts_with("  ") && !l.contains("(void)")).collect();
         if statements.len() < 4 * PART {
             out.push_str(function);
             continue;
@@ -242,7 +253,8 @@ fn in_parts(source: &str) -> String {
         let n_parts = statements.chunks(PART).count();
         for (k, part) in statements.chunks(PART).enumerate() {
             // Writing to a string cannot fail.
-            let _ = writeln!(out, "static void {name}_{k}({arguments}, double *restrict v, int *restrict m) {{");
+            let _ =
+                writeln!(out, "static void {name}_{k}({arguments}, double *restrict v, int *restrict m) {{");
             out.push_str("  (void)t; (void)y; (void)p; (void)dy; (void)v; (void)m;\n");
             part.iter().for_each(|line| out.push_str(&(in_arrays(line) + "\n")));
             out.push_str("}\n");
@@ -292,10 +304,13 @@ fn compile(path: &Path, source: &str) -> Result<PathBuf, String> {
     // One that did not come to its end is not to be used again.
     let _ = std::fs::remove_file(&library);
     std::fs::write(&c, source).map_err(|e| format!("{}: {e}", c.display()))?;
-    let done = Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).args([&library, &c]).arg("-lm").output();
+    let done =
+        Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).args([&library, &c]).arg("-lm").output();
     match done {
         Ok(done) if done.status.success() => Ok(library),
-        Ok(done) => Err(String::from_utf8_lossy(&done.stderr).lines().next().unwrap_or("cc failed").to_owned()),
+        Ok(done) => {
+            Err(String::from_utf8_lossy(&done.stderr).lines().next().unwrap_or("cc failed").to_owned())
+        }
         Err(e) => Err(format!("cc: {e}")),
     }
 }

@@ -90,9 +90,10 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
     let mut turns = Turns { python: None, rounds: 7, threads: 1, output: None };
     let (task, rest) = match args {
         [] | ["help" | "--help" | "-h"] => return Ok(Task::Help),
-        [task @ ("ode" | "kinetics" | "ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train"), rest @ ..] => {
-            (*task, rest)
-        }
+        [
+            task @ ("ode" | "kinetics" | "ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train"),
+            rest @ ..,
+        ] => (*task, rest),
         [other, ..] => bail!("bench-peers has no {other}\n\n{USAGE}"),
     };
     let mut rest = rest.iter();
@@ -134,7 +135,14 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
         "ode" => Task::Ode(ode),
         "kinetics" => {
             let Ode { problems, rtols, output, .. } = ode;
-            Task::Kinetics(Kinetics { data, problems, rtols, python: turns.python, rounds: turns.rounds, output })
+            Task::Kinetics(Kinetics {
+                data,
+                problems,
+                rtols,
+                python: turns.python,
+                rounds: turns.rounds,
+                output,
+            })
         }
         "ensembles" => Task::Ensembles(turns),
         "gradient" => Task::Gradient(turns),
@@ -244,7 +252,10 @@ mod tests {
         else {
             panic!()
         };
-        assert_eq!((k.data, k.problems, k.rtols), (Some("d".into()), vec!["chen".into()], Some(vec![1e-4, 1e-6])));
+        assert_eq!(
+            (k.data, k.problems, k.rtols),
+            (Some("d".into()), vec!["chen".into()], Some(vec![1e-4, 1e-6]))
+        );
         assert_eq!(parse(&[]).unwrap(), Task::Help);
     }
 

@@ -139,15 +139,18 @@ pub(super) fn run(
             let reference = Answer::parse(&reference)?.map_err(anyhow::Error::msg)?;
             let mut out = vec![false; solvers.len()];
             for &rtol in asked.rtols.as_deref().unwrap_or(rtols) {
-                let turns = solvers.iter().zip(&out).filter(|(_, out)| !**out).map(|(&(solver, scipy), _)| Turn {
-                    solver,
-                    ours: solver.starts_with("chreode"),
-                    scipy,
-                    answers: Vec::new(),
-                    failed: None,
-                });
+                let turns =
+                    solvers.iter().zip(&out).filter(|(_, out)| !**out).map(|(&(solver, scipy), _)| Turn {
+                        solver,
+                        ours: solver.starts_with("chreode"),
+                        scipy,
+                        answers: Vec::new(),
+                        failed: None,
+                    });
                 let mut turns: Vec<Turn<'_>> = turns.collect();
-                take(&mut turns, &mut ours, scipy.as_mut(), asked.rounds, |s| format!("{problem}\t{mode}\t{rtol:e}\t{s}"))?;
+                take(&mut turns, &mut ours, scipy.as_mut(), asked.rounds, |s| {
+                    format!("{problem}\t{mode}\t{rtol:e}\t{s}")
+                })?;
                 for turn in turns {
                     if turn.failed.as_deref().is_some_and(|why| why.starts_with("over"))
                         && let Some(at) = solvers.iter().position(|(s, _)| *s == turn.solver)
@@ -218,7 +221,9 @@ impl Turn<'_> {
                 let values = if self.scipy {
                     let states: Vec<String> = first.numbers.iter().map(|x| format!("{x:e}")).collect();
                     let observed = ours.ask(&format!("observe\t{problem}\t{}", states.join(" ")))?;
-                    numbers(said(&observed).map_err(anyhow::Error::msg)?.first().copied().unwrap_or_default())?
+                    numbers(
+                        said(&observed).map_err(anyhow::Error::msg)?.first().copied().unwrap_or_default(),
+                    )?
                 } else {
                     first.numbers.clone()
                 };
@@ -241,7 +246,10 @@ impl Turn<'_> {
 fn chosen(words: &[String]) -> Result<Vec<(&'static str, &'static [f64])>> {
     for word in words {
         if !PROBLEMS.iter().any(|(name, _)| name.to_lowercase().contains(word)) {
-            bail!("no problem's name contains {word}; there are {}", PROBLEMS.map(|(name, _)| name).join(", "));
+            bail!(
+                "no problem's name contains {word}; there are {}",
+                PROBLEMS.map(|(name, _)| name).join(", ")
+            );
         }
     }
     let wanted = |name: &str| words.is_empty() || words.iter().any(|w| name.to_lowercase().contains(w));
@@ -290,7 +298,10 @@ mod tests {
     fn problems_are_chosen_by_parts_of_names() {
         assert_eq!(chosen(&[]).unwrap().len(), PROBLEMS.len());
         let some = chosen(&["chen".into(), "bach".into()]).unwrap();
-        assert_eq!(some.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["Bachmann_MSB2011", "Chen_MSB2009"]);
+        assert_eq!(
+            some.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ["Bachmann_MSB2011", "Chen_MSB2009"]
+        );
         assert!(chosen(&["lorenz".into()]).unwrap_err().to_string().contains("Bachmann"));
     }
 }

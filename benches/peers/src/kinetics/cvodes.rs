@@ -170,7 +170,11 @@ impl Model {
                 )
             };
             y0 = piece.states[(n_times - 1) * d..].to_vec();
-            s0 = if forward { piece.sensitivities[(n_times - 1) * m * d..].to_vec() } else { piece.s0.clone() };
+            s0 = if forward {
+                piece.sensitivities[(n_times - 1) * m * d..].to_vec()
+            } else {
+                piece.s0.clone()
+            };
             solved.pieces.push(piece);
             (from, first) = (to, first + count);
             if flag < 0 {
@@ -234,7 +238,8 @@ impl Solved<'_> {
     pub(super) fn gradient(&mut self, pull: &Pull) -> Result<Vec<f64>, String> {
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let (d, m, np) = (self.d, self.task.directions.len(), self.task.p.len());
-        let mut gradient: Vec<f64> = (0..m).map(|j| dot(&pull.params, &self.task.q[j * np..(j + 1) * np])).collect();
+        let mut gradient: Vec<f64> =
+            (0..m).map(|j| dot(&pull.params, &self.task.q[j * np..(j + 1) * np])).collect();
         let mut lambda = vec![0.0; d];
         for piece in self.pieces.iter_mut().rev() {
             let own = &pull.states[piece.first..piece.first + piece.count];
@@ -252,8 +257,9 @@ impl Solved<'_> {
             bars[end..].iter_mut().zip(&lambda).for_each(|(bar, later)| *bar += later);
             let mut q_bar = vec![0.0; m];
             // SAFETY: the run was made for the adjoint, and all it points to is alive.
-            let flag =
-                unsafe { peers_cvodes_back(piece.run, bars.as_ptr(), lambda.as_mut_ptr(), q_bar.as_mut_ptr()) };
+            let flag = unsafe {
+                peers_cvodes_back(piece.run, bars.as_ptr(), lambda.as_mut_ptr(), q_bar.as_mut_ptr())
+            };
             if flag < 0 {
                 return Err(format!("CVODES' flag {flag} on the way back"));
             }
