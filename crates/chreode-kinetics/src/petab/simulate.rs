@@ -272,7 +272,7 @@ mod tests {
     use std::collections::HashMap;
     use std::time::Instant;
 
-    use chreode_core::Jacobian;
+    use chreode_core::{Jacobian, Sparsity};
     use chreode_solve::{Bdf, Esdirk, KENCARP4, RODAS5P, Radau, Radau5, Rosenbrock, Stepper};
 
     use super::Problem;
@@ -370,7 +370,7 @@ mod tests {
         let entries = field.sparsity().len();
         assert_eq!((field.dim(), problem.simulator.model().n_reactions()), (500, 827));
         assert!(entries < 500 * 500 / 50, "{entries}");
-        assert_eq!(Jacobian::sparsity(problem.simulator.field()).map(|s| s.len()), Some(entries));
+        assert_eq!(Jacobian::sparsity(problem.simulator.field()).map(Sparsity::len), Some(entries));
         let methods: [fn(usize) -> Box<dyn Stepper<f64>>; 5] = [
             bdf,
             radau,
