@@ -205,6 +205,7 @@ struct Piece {
     count: usize,
     /// What the run points to: the measured times, and that of the end.
     times: Vec<f64>,
+    #[expect(dead_code, reason = "what C reads")]
     y0: Vec<f64>,
     s0: Vec<f64>,
 }
