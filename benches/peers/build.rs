@@ -1,8 +1,8 @@
-//! Compiles the C driver of CVODE where SUNDIALS is asked for.
+//! Compiles the C drivers of CVODE and CVODES where SUNDIALS is asked for.
 
-/// What the driver is linked with.
+/// What the drivers are linked with: CVODES has all of CVODE.
 const LIBRARIES: [&str; 10] = [
-    "sundials_cvode",
+    "sundials_cvodes",
     "sundials_nvecserial",
     "sundials_sunlinsoldense",
     "sundials_sunlinsolband",
@@ -15,10 +15,10 @@ const LIBRARIES: [&str; 10] = [
 ];
 
 fn main() {
-    println!("cargo:rerun-if-changed=csrc/cvode.c");
+    println!("cargo:rerun-if-changed=csrc");
     if std::env::var_os("CARGO_FEATURE_SUNDIALS").is_some() {
         cc::Build::new()
-            .file("csrc/cvode.c")
+            .files(["csrc/cvode.c", "csrc/cvodes.c"])
             .include("/usr/include/suitesparse")
             .opt_level(3)
             .compile("peers_cvode");

@@ -4,12 +4,14 @@
 //! `peers list`: a line `problem,coordinates,stiff,SOLVER;SOLVER;..` for each problem.
 //! `peers run PROBLEM BUDGET_MS CAP_MS RTOLS SOLVERS`: a row for each solver and tolerance; `SOLVERS` are parts of names, or `-`
 //! for all.
+//! `peers kinetics DATA FOLDER`: answers as `kinetics.rs` says.
 //! `peers ensembles`, `peers gradient`, `peers sinkhorn`, `peers train`: answer each line `CASE SOLVER` of their input with one run.
 
 mod clock;
 mod corpus;
 mod ensembles;
 mod gradient;
+mod kinetics;
 mod measure;
 mod ours;
 mod peers;
@@ -33,11 +35,12 @@ fn main() -> ExitCode {
         match args.as_slice() {
             ["list"] => list(),
             ["run", problem, budget, cap, rtols, solvers] => run(problem, budget, cap, rtols, solvers),
+            ["kinetics", data, folder] => kinetics::serve(data, folder),
             ["ensembles"] => ensembles::serve(),
             ["gradient"] => gradient::serve(),
             ["sinkhorn"] => sinkhorn::serve(),
             ["train"] => train::serve(),
-            _ => Err("usage: peers list | run PROBLEM BUDGET_MS CAP_MS RTOLS SOLVERS | ensembles | gradient | sinkhorn | train"
+            _ => Err("usage: peers list | run PROBLEM BUDGET_MS CAP_MS RTOLS SOLVERS | kinetics DATA FOLDER | ensembles | gradient | sinkhorn | train"
                 .into()),
         };
     match done {

@@ -9,7 +9,7 @@
 //! * [`Program`]: a model recorded as a list of operations. It gives sparsity and C code, and is replayed forward and
 //!   backward on any number type. A [`Map`] is what can be recorded; its Jacobian can be too.
 //!
-//! Reading path: `dual.rs`, `var.rs`, `graph.rs` (recording), `program.rs` (replay), `sweep.rs` (coloured sweeps),
+//! Reading path: `dual.rs`, `var.rs`, `graph.rs` (recording), `program.rs` (replay, in the order of `schedule.rs`), `sweep.rs` (coloured sweeps),
 //! `auto.rs`, `tangent.rs` (second derivatives). Not here: gradients through a solve (`chreode-adjoint`), the models themselves.
 
 mod auto;
@@ -19,6 +19,7 @@ mod dual;
 mod graph;
 mod map;
 mod program;
+mod schedule;
 mod scratch;
 mod sde;
 mod sweep;

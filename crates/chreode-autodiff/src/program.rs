@@ -5,6 +5,7 @@ use chreode_core::{Number, Sparsity};
 use crate::dual::power;
 use crate::graph::{Expr, Graph, Op};
 use crate::map::Map;
+use crate::schedule::schedule;
 
 /// A recorded model.
 ///
@@ -18,6 +19,9 @@ pub struct Program {
     pub(crate) constants: Vec<f64>,
     /// Operands and results are places among the values, or among the masks.
     pub(crate) steps: Vec<Step>,
+    /// The same in the order of replaying; the first `n_fixed` are of parameters and constants alone.
+    replayed: Vec<Step>,
+    n_fixed: usize,
     pub(crate) n_values: usize,
     pub(crate) n_masks: usize,
     /// Where the outputs are: for a [`Dynamics`](chreode_core::Dynamics), the derivatives of the states.
@@ -97,7 +101,8 @@ impl Program {
             steps.push(Step { op: renumbered(*op, &place), to: place[i] });
         }
         let out = out.iter().map(|&i| place[i as usize]).collect();
-        Self { d, np, constants, steps, n_values, n_masks, out }
+        let (replayed, n_fixed) = schedule(&steps, first_constant + constants.len(), 0..1 + d);
+        Self { d, np, constants, steps, replayed, n_fixed, n_values, n_masks, out }
     }
 
     /// Number of states.
@@ -113,6 +118,16 @@ impl Program {
     /// Number of outputs.
     pub fn n_out(&self) -> usize {
         self.out.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn replayed(&self) -> &[Step] {
+        &self.replayed
+    }
+
+    /// Number of operations of parameters and constants alone.
+    pub fn n_fixed(&self) -> usize {
+        self.n_fixed
     }
 
     /// Number of operations.
@@ -181,6 +196,21 @@ impl Program {
     pub fn eval<V: Number>(&self, memory: &mut Replay<V>, t: V, y: &[V], p: &[V], dy: &mut [V]) {
         self.load(memory, t, y, p);
         self.forward(memory);
+        self.read(memory, dy);
+    }
+
+    /// As [`eval`](Self::eval), with the parameters of the last call with this memory: what depends on them alone is not computed again.
+    ///
+    /// # Panics
+    /// If a slice has not the program's length.
+    pub fn eval_again<V: Number>(&self, memory: &mut Replay<V>, t: V, y: &[V], dy: &mut [V]) {
+        memory.values[0] = t;
+        memory.values[1..=self.d].copy_from_slice(y);
+        self.replay_steps(&self.replayed[self.n_fixed..], memory);
+        self.read(memory, dy);
+    }
+
+    fn read<V: Number>(&self, memory: &Replay<V>, dy: &mut [V]) {
         for (dy, &i) in dy.iter_mut().zip(&self.out) {
             *dy = memory.values[i as usize];
         }
@@ -228,8 +258,13 @@ impl Program {
     /// All values, from those of time, states and parameters.
     #[inline(always)]
     pub(crate) fn forward<V: Number>(&self, memory: &mut Replay<V>) {
+        self.replay_steps(&self.replayed, memory);
+    }
+
+    #[inline(always)]
+    fn replay_steps<V: Number>(&self, steps: &[Step], memory: &mut Replay<V>) {
         let Replay { values, masks, .. } = memory;
-        for step in &self.steps {
+        for step in steps {
             let v = |i: u32| values[i as usize];
             let m = |i: u32| masks[i as usize];
             let to = step.to as usize;
@@ -269,7 +304,7 @@ impl Program {
                 bars[$i as usize] += x;
             }};
         }
-        for step in self.steps.iter().rev() {
+        for step in self.replayed.iter().rev() {
             let v = |i: u32| values[i as usize];
             let to = step.to;
             match step.op {
@@ -321,7 +356,7 @@ pub(crate) fn is_mask(op: Op) -> bool {
     matches!(op, Op::Lt(..) | Op::And(..) | Op::Or(..) | Op::Not(_))
 }
 
-fn operands(op: Op) -> impl Iterator<Item = u32> {
+pub(crate) fn operands(op: Op) -> impl Iterator<Item = u32> {
     let (list, n) = match op {
         Op::Const(_) | Op::Time | Op::State(_) | Op::Param(_) => ([0; 3], 0),
         Op::Neg(a)

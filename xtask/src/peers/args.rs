@@ -9,10 +9,13 @@ use super::rows::Listed;
 pub(super) const USAGE: &str = "\
 usage: cargo xtask bench-peers ode [--problems A,B] [--solvers A,B] [--rtols 1e-4,1e-6] [--budget SECONDS]
                                    [--cap SECONDS] [-o FILE]
+       cargo xtask bench-peers kinetics [--data FOLDER] [--problems A,B] [--rtols 1e-4,1e-6] [--python PATH]
+                                   [--rounds N] [-o FILE]
        cargo xtask bench-peers ensembles|gradient|accuracy [--python PATH] [--rounds N] [-o FILE]
        cargo xtask bench-peers sinkhorn|train [--python PATH] [--rounds N] [--threads N] [-o FILE]
 
   ode         error, time, evaluations and steps of our solvers and the peers', and ratios at equal error
+  kinetics    simulation and gradient of published problems: ours, CVODES' and, of simulations, SciPy's
   ensembles   10,000 trajectories at once: our lanes and diffrax
   gradient    through a neural equation: our discrete adjoint, diffrax's and torchdiffeq's
   accuracy    the same for 64 cells, tolerance by tolerance, in single and double precision
@@ -23,6 +26,7 @@ usage: cargo xtask bench-peers ode [--problems A,B] [--solvers A,B] [--rtols 1e-
   --solvers   parts of names; default: all
   --rtols     relative tolerances; default: for each problem's kind
   --budget    CPU time for each solver and tolerance (0.1)
+  --data      the folder with petab/ (the environment's CHREODE_DATA)
   --cap       CPU time that a single run may take (5, on problems of more than 100 coordinates 60)
   -o          writes the rows as CSV
   --python    an interpreter with benches/peers/requirements.txt; without it they are left out
@@ -36,6 +40,7 @@ The first time, the peers are fetched from crates.io and built in the target fol
 pub(super) enum Task {
     Help,
     Ode(Ode),
+    Kinetics(Kinetics),
     Ensembles(Turns),
     Gradient(Turns),
     Accuracy(Turns),
@@ -50,6 +55,17 @@ pub(super) struct Ode {
     rtols: Option<Vec<f64>>,
     pub(super) budget: f64,
     cap: Option<f64>,
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Kinetics {
+    pub(super) data: Option<PathBuf>,
+    pub(super) problems: Vec<String>,
+    /// From the loosest to the tightest.
+    pub(super) rtols: Option<Vec<f64>>,
+    pub(super) python: Option<PathBuf>,
+    pub(super) rounds: u32,
     pub(super) output: Option<PathBuf>,
 }
 
@@ -70,12 +86,14 @@ const HUGE: [f64; 2] = [1e-4, 1e-6];
 pub(super) fn parse(args: &[&str]) -> Result<Task> {
     let mut ode =
         Ode { problems: Vec::new(), solvers: Vec::new(), rtols: None, budget: 0.1, cap: None, output: None };
+    let mut data = None;
     let mut turns = Turns { python: None, rounds: 7, threads: 1, output: None };
     let (task, rest) = match args {
         [] | ["help" | "--help" | "-h"] => return Ok(Task::Help),
-        [task @ ("ode" | "ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train"), rest @ ..] => {
-            (*task, rest)
-        }
+        [
+            task @ ("ode" | "kinetics" | "ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train"),
+            rest @ ..,
+        ] => (*task, rest),
         [other, ..] => bail!("bench-peers has no {other}\n\n{USAGE}"),
     };
     let mut rest = rest.iter();
@@ -85,9 +103,10 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
         }
         let mut value = || rest.next().copied().with_context(|| format!("{name} needs a value\n\n{USAGE}"));
         match (task, name) {
-            ("ode", "--problems") => ode.problems = words(value()?)?,
+            ("kinetics", "--data") => data = Some(value()?.into()),
+            ("ode" | "kinetics", "--problems") => ode.problems = words(value()?)?,
             ("ode", "--solvers") => ode.solvers = words(value()?)?,
-            ("ode", "--rtols") => {
+            ("ode" | "kinetics", "--rtols") => {
                 let mut rtols =
                     words(value()?)?.iter().map(|x| positive(name, x)).collect::<Result<Vec<_>>>()?;
                 ensure!(rtols.iter().all(|&x| x < 1.0), "--rtols must be below 1");
@@ -98,10 +117,10 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
             }
             ("ode", "--budget") => ode.budget = positive(name, value()?)?,
             ("ode", "--cap") => ode.cap = Some(positive(name, value()?)?),
-            ("ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train", "--python") => {
+            ("kinetics" | "ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train", "--python") => {
                 turns.python = Some(value()?.into());
             }
-            ("ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train", "--rounds") => {
+            ("kinetics" | "ensembles" | "gradient" | "accuracy" | "sinkhorn" | "train", "--rounds") => {
                 turns.rounds = whole(name, value()?)?;
             }
             ("sinkhorn" | "train", "--threads") => turns.threads = whole(name, value()?)?,
@@ -114,6 +133,17 @@ pub(super) fn parse(args: &[&str]) -> Result<Task> {
     }
     Ok(match task {
         "ode" => Task::Ode(ode),
+        "kinetics" => {
+            let Ode { problems, rtols, output, .. } = ode;
+            Task::Kinetics(Kinetics {
+                data,
+                problems,
+                rtols,
+                python: turns.python,
+                rounds: turns.rounds,
+                output,
+            })
+        }
         "ensembles" => Task::Ensembles(turns),
         "gradient" => Task::Gradient(turns),
         "accuracy" => Task::Accuracy(turns),
@@ -217,6 +247,15 @@ mod tests {
         assert_eq!((e.python, e.rounds, e.output), (Some("p".into()), 3, None));
         let Task::Train(t) = parse(&["train", "--threads", "2"]).unwrap() else { panic!() };
         assert_eq!((t.threads, t.rounds), (2, 7));
+        let Task::Kinetics(k) =
+            parse(&["kinetics", "--problems", "Chen", "--rtols", "1e-6,1e-4", "--data", "d"]).unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (k.data, k.problems, k.rtols),
+            (Some("d".into()), vec!["chen".into()], Some(vec![1e-4, 1e-6]))
+        );
         assert_eq!(parse(&[]).unwrap(), Task::Help);
     }
 
@@ -233,6 +272,7 @@ mod tests {
             (&["ode", "--budget", "nan"], "positive number"),
             (&["ode", "--problems", "a,,b"], "empty name"),
             (&["gradient", "--threads", "2"], "no --threads"),
+            (&["kinetics", "--cap", "1"], "no --cap"),
             (&["train", "--threads", "0"], "at least 1, got 0"),
             (&["ensembles", "--rounds", "0"], "at least 1, got 0"),
         ] {

@@ -22,11 +22,11 @@ struct Optional {
 const OPTIONAL: &[Optional] = &[
     Optional {
         feature: "sundials",
-        what: "SUNDIALS CVODE",
-        probe: "#include <cvode/cvode.h>\n#include <sundials/sundials_config.h>\n#include <sunlinsol/sunlinsol_klu.h>\n\
+        what: "SUNDIALS CVODE and CVODES",
+        probe: "#include <cvodes/cvodes.h>\n#include <sundials/sundials_config.h>\n#include <sunlinsol/sunlinsol_klu.h>\n\
                 #if SUNDIALS_VERSION_MAJOR != 6\n#error not version 6\n#endif\n\
                 int main(void) { return CVodeCreate(CV_BDF, 0) != 0; }\n",
-        flags: &["-I/usr/include/suitesparse", "-lsundials_cvode", "-lsundials_sunlinsolklu", "-lklu"],
+        flags: &["-I/usr/include/suitesparse", "-lsundials_cvodes", "-lsundials_sunlinsolklu", "-lklu"],
         install: "SUNDIALS 6 with KLU (Debian: libsundials-dev)",
     },
     Optional {

@@ -1,11 +1,12 @@
 //! Our solvers and those of other projects on the same problems, in one run.
 //!
 //! `build` makes the program of `benches/peers`, which measures; `args` reads what is asked; `rows` holds what was measured;
-//! `ratio` compares at equal error; `turns` takes turns with a Python program.
+//! `ratio` compares at equal error; `turns` takes turns with a Python program, `kinetics` too, on published kinetic problems.
 //! Not here: the measurement itself and the solvers, which are no dependencies of the workspace (`benches/peers`).
 
 mod args;
 mod build;
+mod kinetics;
 mod ratio;
 mod rows;
 mod turns;
@@ -19,7 +20,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::ci::run::passes_with_lines;
 use crate::workspace::Workspace;
-use args::{Ode, Task, Turns};
+use args::{Kinetics, Ode, Task, Turns};
 use build::{Program, build};
 use rows::{Listed, Row};
 
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &[&str]) -> Result<bool> {
             Ok(true)
         }
         Task::Ode(ode) => self::ode(&ode),
+        Task::Kinetics(asked) => self::kinetics(&asked),
         Task::Ensembles(asked) => take_turns(&turns::ENSEMBLES, &asked),
         Task::Gradient(asked) => take_turns(&turns::GRADIENT, &asked),
         Task::Accuracy(asked) => take_turns(&turns::ACCURACY, &asked),
@@ -112,6 +114,16 @@ fn load() -> String {
     let read = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let mut averages = read.split_whitespace();
     averages.next().map(|one| format!(", load {one}")).unwrap_or_default()
+}
+
+fn kinetics(asked: &Kinetics) -> Result<bool> {
+    let csv = create(asked.output.as_ref())?;
+    let workspace = Workspace::load()?;
+    let script = workspace.root.join("benches/peers/kinetics.py");
+    let folder = workspace.target.join("peers").join("kinetics");
+    let program = build(&workspace)?;
+    println!("One thread each; medians of CPU time, all solvers taking turns.");
+    kinetics::run(&program, &script, &folder, asked, csv)
 }
 
 fn take_turns(task: &turns::Task, asked: &Turns) -> Result<bool> {

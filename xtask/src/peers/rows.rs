@@ -100,6 +100,22 @@ impl Row {
     }
 }
 
+impl Row {
+    /// A line with the columns of [`HEAD`], of one run and more.
+    pub(super) fn csv(&self) -> String {
+        let Self { problem, solver, ours, rtol, outcome } = self;
+        match outcome {
+            Ok(m) => {
+                let Measured { error, cpu, wall, evaluations, steps, jacobians } = m;
+                format!(
+                    "{problem},{solver},{ours},{rtol:e},{error:e},{cpu:.0},{wall:.0},1,{steps},{evaluations},{jacobians},"
+                )
+            }
+            Err(why) => format!("{problem},{solver},{ours},{rtol:e},,,,0,,,,{why}"),
+        }
+    }
+}
+
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:34} {:6.0e}", self.solver, self.rtol)?;
@@ -146,11 +162,13 @@ mod tests {
         let shown = row.to_string();
         assert!(shown.contains("8.0e-7     368 µs     370 µs          412       240"), "{shown}");
         assert_eq!(shown.chars().count(), title().chars().count());
+        assert_eq!(Row::parse(&row.csv()).unwrap(), Some(row));
 
         let failed =
             Row::parse("hires,diffsol bdf,false,1e-6,,,,0,,,,step size too small; at 3").unwrap().unwrap();
         assert_eq!(failed.outcome, Err("step size too small; at 3".into()));
         assert!(failed.to_string().ends_with("step size too small; at 3"));
+        assert_eq!(Row::parse(&failed.csv()).unwrap(), Some(failed));
         assert_eq!(Row::parse(HEAD).unwrap(), None);
     }
 

@@ -76,14 +76,14 @@ pub(super) const TRAIN: Task = Task {
 };
 
 /// A program that answers a line of input with lines of output.
-struct Server {
+pub(super) struct Server {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Server {
-    fn start(mut command: Command, what: &str) -> Result<Self> {
+    pub(super) fn start(mut command: Command, what: &str) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -95,7 +95,7 @@ impl Server {
     }
 
     /// One line of answer.
-    fn ask(&mut self, line: &str) -> Result<String> {
+    pub(super) fn ask(&mut self, line: &str) -> Result<String> {
         writeln!(self.input, "{line}")
             .and_then(|()| self.input.flush())
             .context("the program ended early")?;

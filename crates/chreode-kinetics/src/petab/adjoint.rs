@@ -134,7 +134,7 @@ impl Objective {
 
     /// What a measurement adds to the objective, and to the gradients with respect to the state, the model's parameters and the
     /// estimated ones.
-    fn add_bars(
+    pub(super) fn add_bars(
         &self,
         parameters: &[f64],
         i: usize,

@@ -497,7 +497,7 @@ impl Residual {
 
 impl Tangent {
     /// The directions in which something moves, and these alone.
-    fn active(&self) -> (Vec<usize>, Self) {
+    pub(super) fn active(&self) -> (Vec<usize>, Self) {
         let (d, np) = (self.y.len(), self.p.len());
         let m = self.columns();
         let s = |j: usize| &self.s[j * d..(j + 1) * d];

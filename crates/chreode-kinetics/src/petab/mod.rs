@@ -2,11 +2,12 @@
 //!
 //! `read.rs` and `tables.rs` read the files, `problem.rs` checks what they say against the model, `simulate.rs` computes what was
 //! measured, `likelihood.rs` compares; `gradient.rs` and `adjoint.rs` differentiate that; `outer.rs` fits what only
-//! observables see; `along.rs` follows runs, `idle.rs` finds what nothing depends on. Not here: fits (`fit`).
+//! observables see; `along.rs` follows runs, `elsewhere.rs` hands them to other integrators, `idle.rs` finds what nothing depends on. Not here: fits (`fit`).
 
 mod adjoint;
 mod along;
 mod curves;
+mod elsewhere;
 mod error;
 mod gradient;
 mod idle;
@@ -22,6 +23,7 @@ mod tables;
 
 pub(crate) use along::{Path, Sizes};
 pub use curves::Curve;
+pub use elsewhere::{FieldCode, Pull, Task};
 pub use error::PetabError;
 pub use gradient::{Evaluation, Objective};
 pub use likelihood::Likelihood;

@@ -12,7 +12,7 @@ const MOST_FILLED: f64 = 0.25;
 
 /// The right-hand side and its Jacobian, both recorded. A model without states gets one that rests, so that time can run.
 #[derive(Debug, Clone)]
-pub(super) struct RecordedField {
+pub(crate) struct RecordedField {
     d: usize,
     field: Recorded,
     jacobian: Recorded,
@@ -49,6 +49,11 @@ impl RecordedField {
 }
 
 impl RecordedField {
+    /// The field and the entries of its Jacobian, column by column.
+    pub(super) fn programs(&self) -> (&Program, &Program) {
+        (&self.field.program, &self.jacobian.program)
+    }
+
     /// Takes what is not finite out of a state, and what has a rate that is not finite: it becomes what its rate is. Returns what was
     /// taken out.
     pub(super) fn freeze(&mut self, t: f64, y: &mut [f64], p: &[f64]) -> Result<Frozen, FieldError> {
@@ -140,8 +145,9 @@ impl Vjp<f64> for RecordedField {
         y_bar: &mut [f64],
         p_bar: &mut [f64],
     ) -> Result<(), FieldError> {
-        let (d, Recorded { program, memory }) = (self.d, &mut self.field);
+        let (d, Recorded { program, memory, p: last }) = (self.d, &mut self.field);
         y_bar[d..].fill(0.0);
+        last.clear();
         program.vjp(memory, t, &y[..d], p, &lambda[..d], &mut y_bar[..d], p_bar);
         Ok(())
     }
@@ -150,16 +156,18 @@ impl Vjp<f64> for RecordedField {
     }
 }
 
-/// A program with memory to run it.
+/// A program with memory to run it, in which what depends on parameters alone stays while they are the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorded {
     pub(crate) program: Program,
     memory: Replay<f64>,
+    /// The parameters that the memory has; empty if none.
+    p: Vec<f64>,
 }
 
 impl From<Program> for Recorded {
     fn from(program: Program) -> Self {
-        Self { memory: program.replay(), program }
+        Self { memory: program.replay(), program, p: Vec::new() }
     }
 }
 
@@ -169,7 +177,15 @@ impl Recorded {
     }
 
     pub(crate) fn eval(&mut self, t: f64, y: &[f64], p: &[f64], out: &mut [f64]) {
-        self.program.eval(&mut self.memory, t, &y[..self.program.dim()], p, out);
+        let (program, y) = (&self.program, &y[..self.program.dim()]);
+        let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits();
+        if self.p.len() == p.len() && self.p.iter().zip(p).all(same) {
+            program.eval_again(&mut self.memory, t, y, out);
+        } else {
+            program.eval(&mut self.memory, t, y, p, out);
+            self.p.clear();
+            self.p.extend_from_slice(p);
+        }
     }
 
     pub(crate) fn values(&mut self, t: f64, y: &[f64], p: &[f64]) -> Vec<f64> {

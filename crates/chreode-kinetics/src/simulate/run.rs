@@ -1,5 +1,6 @@
 //! A run of a model: pieces of smooth integration between switches and events.
 
+use chreode_autodiff::Program;
 use chreode_core::{Jacobian, VectorField};
 use chreode_solve::{Bdf, Radau, Rhs, SolveError, Stepper};
 
@@ -60,6 +61,17 @@ impl Simulator {
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// The field and the entries of its Jacobian, column by column.
+    pub(crate) fn recorded(&self) -> (&Program, &Program) {
+        self.field.programs()
+    }
+
+    /// What is integrated.
+    #[cfg(test)]
+    pub(crate) fn field(&self) -> &RecordedField {
+        &self.field
     }
 
     pub(super) fn stepper(&self) -> Box<dyn Stepper<f64>> {

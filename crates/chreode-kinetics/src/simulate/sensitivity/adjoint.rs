@@ -24,6 +24,26 @@ impl Simulator {
         self.model.n_states() > 0 && self.model.events.is_empty() && self.switches.roots.is_empty()
     }
 
+    /// The times between `t0` and `t1` at which formulas jump; none if they are not known before the run, or depend on a parameter that
+    /// `moves`.
+    pub(crate) fn stops(&mut self, (t0, t1): (f64, f64), p: &[f64], moves: &[bool]) -> Option<Vec<f64>> {
+        let (mut stops, mut t) = (Vec::new(), t0);
+        while self.has_adjoint() {
+            let (stop, watched) = self.switches.next((t, t1), p);
+            let Some(stop) = stop.filter(|stop| watched.is_empty() && *stop < t1) else {
+                let all_known = watched.is_empty() && (stops.is_empty() || !self.moves_switches(moves));
+                return all_known.then_some(stops);
+            };
+            stops.push(stop);
+            t = stop;
+        }
+        None
+    }
+
+    fn moves_switches(&self, moves: &[bool]) -> bool {
+        self.switches.all().any(|root| root.sees(moves))
+    }
+
     /// Runs from `t0` as [`run`](Self::run), and remembers the way. None where switches have to be looked for, or where a switch's time
     /// depends on a parameter that `moves`.
     pub(crate) fn run_backward(
@@ -46,7 +66,7 @@ impl Simulator {
         let mut pieces = Vec::new();
         while t < t1 {
             let (stop, watched) = self.switches.next((t, t1), &p);
-            if !watched.is_empty() || stop.is_some() && self.switches.all().any(|root| root.sees(moves)) {
+            if !watched.is_empty() || stop.is_some() && self.moves_switches(moves) {
                 return Ok(None);
             }
             let end = stop.unwrap_or(t1);

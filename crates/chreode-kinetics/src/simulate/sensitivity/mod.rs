@@ -67,6 +67,11 @@ impl Derivatives {
         Self { entries: vec![0.0; pattern.len()], program: program.into(), pattern, assigned }
     }
 
+    /// Where `[∂f/∂y | ∂f/∂p]` may differ from zero, and its entries.
+    pub(crate) fn recorded(&self) -> (&Sparsity, &Program) {
+        (&self.pattern, &self.program.program)
+    }
+
     /// The entries of a column of `[∂f/∂y | ∂f/∂p]`, with their rows.
     fn column(&self, j: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
         let first = self.pattern.col_starts()[j];
