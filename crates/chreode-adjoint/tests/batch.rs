@@ -109,8 +109,8 @@ fn gradient<T: Real, F: Vjp<T> + Clone + Send + Sync>(
     let options = SolveOptions { save_at: &TIMES, ..*options };
     let (mut y, mut y0_bar) = (y0.to_vec(), vec![T::c(f64::NAN); y0.len()]);
     let mut p_bar = vec![T::ONE; p.len()];
-    let run = pool
-        .install(|| batch.gradient(p, &mut y, (0.0, 1.0), &options, &loss, &mut y0_bar, &mut p_bar))?;
+    let run =
+        pool.install(|| batch.gradient(p, &mut y, (0.0, 1.0), &options, &loss, &mut y0_bar, &mut p_bar))?;
     p_bar.iter_mut().for_each(|p_bar| *p_bar -= T::ONE); // added to, not set
     Ok(Outcome { run, y, y0_bar, p_bar })
 }

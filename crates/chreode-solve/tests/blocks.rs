@@ -79,11 +79,7 @@ fn run(f: &mut Copies<impl Jacobian<f64>>, y0: &[f64], mut stepper: Made) -> (Ve
 }
 
 fn makers(len: usize) -> [Made; 3] {
-    [
-        Box::new(Bdf::new(1, len)),
-        Box::new(Radau::new(1, len)),
-        Box::new(Esdirk::new(&KENCARP4, 1, len)),
-    ]
+    [Box::new(Bdf::new(1, len)), Box::new(Radau::new(1, len)), Box::new(Esdirk::new(&KENCARP4, 1, len))]
 }
 
 /// Its order rests on the whole Jacobian, and blocks may leave something out.

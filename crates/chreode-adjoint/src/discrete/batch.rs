@@ -83,13 +83,7 @@ impl<T: Real, F: Vjp<T> + Clone + Send + Sync> BatchAdjoint<T, F> {
     /// For this field, clones of which the threads use. `bytes`, shared by all threads, may be taken by evaluations that are kept; every
     /// state of the tiles in work is stored beside.
     pub fn new(method: impl Into<OdeMethod>, field: F, bytes: usize) -> Self {
-        Self {
-            method: method.into(),
-            field,
-            bytes,
-            idle: Mutex::new(Vec::new()),
-            groups: Vec::new(),
-        }
+        Self { method: method.into(), field, bytes, idle: Mutex::new(Vec::new()), groups: Vec::new() }
     }
 
     /// Solves for the trajectories `y`, `[n, d]`, from their starts to their ends, as [`OdeAdjoint::forward`] does; sets `y0_bar`,
@@ -118,7 +112,8 @@ impl<T: Real, F: Vjp<T> + Clone + Send + Sync> BatchAdjoint<T, F> {
         let tiles_per_group = n.div_ceil(TILE).div_ceil(GROUPS).max(1);
         let rows_per_group = tiles_per_group * TILE;
         let groups = n.div_ceil(rows_per_group);
-        self.groups.resize_with(groups, || Group { p_bar: Vec::new(), run: Err(AdjointError::NoForwardPass) });
+        self.groups
+            .resize_with(groups, || Group { p_bar: Vec::new(), run: Err(AdjointError::NoForwardPass) });
         let threads = rayon::current_num_threads().min(groups).max(1);
         let job = Job { p, span, options, loss, d, bytes: self.bytes / threads };
         let (idle, method, field) = (&self.idle, self.method, &self.field);
