@@ -185,11 +185,13 @@ fn the_room_is_used_and_held() {
     // A run evaluates at its end too.
     assert_eq!(all, 4 * steps + tiles);
     assert_eq!(count(0, 1).0, all + 4 * steps);
-    // Three steps of four stages of a full tile, for each thread; the last tile is small and keeps all.
-    let each = 3 * 4 * (TILE * D * 8 + field.0.kept_bytes(TILE));
+    // Three steps of four stages of a full tile, for each thread; the last tile is small.
+    let (per_tile, rest) = (steps / tiles, N % TILE);
+    let stage = |rows: usize| rows * D * 8 + field.0.kept_bytes(rows);
+    let each = 3 * 4 * stage(TILE);
+    let kept = 3 * (tiles - 1) + per_tile.min(each / (4 * stage(rest)));
     for threads in [1, 2] {
-        let per_tile = steps / tiles;
-        assert_eq!(count(each * threads, threads).0, all + 4 * (per_tile - 3) * (tiles - 1));
+        assert_eq!(count(each * threads, threads).0, all + 4 * (steps - kept));
     }
 }
 
