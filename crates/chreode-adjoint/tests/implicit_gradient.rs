@@ -71,15 +71,7 @@ fn frozen_steps_of_tighter_tolerances() {
 /// Slow phases, far into the spans of the problems.
 #[test]
 fn frozen_steps_of_long_runs() {
-    let spans = [
-        ("Robertson", 1e9),
-        ("HIRES", 321.8122),
-        ("van der Pol 1e3", 0.79),
-        ("van der Pol 1e6", 0.8),
-        ("E5", 1e7),
-        ("POLLU", 60.0),
-        ("ring modulator", 1e-5),
-    ];
+    let spans = [("Robertson", 1e9), ("HIRES", 321.8122)];
     against_frozen_steps(&spans, 1e-4, 2);
 }
 
