@@ -6,18 +6,18 @@
 //! told are some of the states at the end (`forward`) or of the gradient (`gradient`). `CASE! WHAT` gives those of a tight run in
 //! double precision.
 
-use chreode_adjoint::{Checkpoints, OdeAdjoint};
+use chreode_adjoint::{BatchAdjoint, Checkpoints, OdeAdjoint};
 use chreode_core::Real;
 use chreode_linalg::Activation;
 use chreode_model::{MlpShape, SquareMlp};
-use chreode_solve::{Erk, ErkTableau, RK4, SolveOptions, Stats, TSIT5, Tolerance, VERN9, solve};
+use chreode_solve::{Erk, ErkTableau, RK4, SolveOptions, Stats, TILE, TSIT5, Tolerance, VERN9, solve};
 
 use crate::turns::{Answer, Clock, serve_cases};
 
 const CELLS: usize = 1024;
-/// Of cases of accuracy; and the most that go together where layers are kept.
+/// Of cases of accuracy.
 const FEW: usize = 64;
-/// Bytes for evaluations that are kept.
+/// Bytes for evaluations that are kept, where cells go in tiles.
 const KEPT: usize = 60_000_000;
 const DIM: usize = 50;
 const WIDTH: usize = 512;
@@ -107,30 +107,43 @@ fn run<T: Real>(
         .map_err(|e| text(&e))?;
         return Ok(clock.stop(format!("{name} forward"), stats.accepted as f64, some(&y, STATES)));
     }
-    // The loss is a sum over the cells: with layers that are kept, few go together, there and back.
-    let (checkpoints, part, kept) = match what {
-        "gradient" => (Checkpoints::All, cells, 0),
-        "gradient-2-checkpoints" => (Checkpoints::States(2), cells, 0),
-        "gradient-kept" => (Checkpoints::All, FEW, KEPT),
-        _ => return Err(format!("no solver {what}")),
-    };
-    let mut adjoint = OdeAdjoint::with_checkpoints(method, part, DIM, checkpoints).map_err(|e| text(&e))?;
-    adjoint.keep_evaluations(kept);
     let scale = T::c(2.0 / (TIMES.len() * cells * DIM) as f64);
+    let bar = |i: usize, at: usize, y: &[T], y_bar: &mut [T]| {
+        for ((y_bar, &y), &t) in y_bar.iter_mut().zip(y).zip(&targets[i][at..]) {
+            *y_bar = scale * (y - t);
+        }
+    };
     let (mut y_bar, mut p_bar) = (vec![T::ZERO; cells * DIM], vec![T::ZERO; p.len()]);
-    let (len, mut steps) = (part * DIM, 0);
-    for (k, (y, y_bar)) in y.chunks_mut(len).zip(y_bar.chunks_mut(len)).enumerate() {
+    let steps = if what == "gradient-kept" {
+        // The loss is a sum over the cells, which go in tiles, there and back.
+        let loss = |i: usize, first: usize, y: &[T], y_bar: &mut [T]| {
+            bar(i, first * DIM, y, y_bar);
+            y_bar.iter().map(|b| b.f64().powi(2)).sum::<f64>() / (2.0 * scale.f64())
+        };
+        let mut batch = BatchAdjoint::new(method, f, KEPT);
+        let run = batch.gradient(&p, &mut y, (0.0, 1.0), &options, &loss, &mut y_bar, &mut p_bar);
+        run.map_err(|e| text(&e))?.steps as f64 / cells.div_ceil(TILE) as f64
+    } else {
+        let checkpoints = match what {
+            "gradient" => Checkpoints::All,
+            "gradient-2-checkpoints" => Checkpoints::States(2),
+            _ => return Err(format!("no solver {what}")),
+        };
+        let mut adjoint =
+            OdeAdjoint::with_checkpoints(method, cells, DIM, checkpoints).map_err(|e| text(&e))?;
         let mut bars: Vec<Vec<T>> = Vec::new();
         let mut save = |i: usize, _t: f64, y: &[T]| {
-            bars.push(y.iter().zip(&targets[i][k * len..]).map(|(&y, &t)| scale * (y - t)).collect())
+            let mut y_bar = vec![T::ZERO; y.len()];
+            bar(i, 0, y, &mut y_bar);
+            bars.push(y_bar);
         };
-        let stats = adjoint.forward(&mut f, &p, y, (0.0, 1.0), &options, &mut save).map_err(|e| text(&e))?;
-        steps += stats.accepted;
+        let stats =
+            adjoint.forward(&mut f, &p, &mut y, (0.0, 1.0), &options, &mut save).map_err(|e| text(&e))?;
         let bars: Vec<&[T]> = bars.iter().map(Vec::as_slice).collect();
-        adjoint.backward(&mut f, &p, &bars, y_bar, &mut p_bar).map_err(|e| text(&e))?;
-    }
+        adjoint.backward(&mut f, &p, &bars, &mut y_bar, &mut p_bar).map_err(|e| text(&e))?;
+        stats.accepted as f64
+    };
     let mut told = some(&p_bar, PARAMETERS);
     told.extend(some(&y_bar, STATES));
-    let name = format!("{name} {}", what.replace('-', " "));
-    Ok(clock.stop(name, steps as f64 * part as f64 / cells as f64, told))
+    Ok(clock.stop(format!("{name} {}", what.replace('-', " ")), steps, told))
 }

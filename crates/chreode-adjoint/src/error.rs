@@ -98,6 +98,20 @@ pub enum AdjointError {
     Field(#[from] FieldError),
 }
 
+impl AdjointError {
+    /// As it is where the first trajectory has this number.
+    pub(crate) fn after(mut self, first: u64) -> Self {
+        use SolveError::{NonFinite, NonFiniteDerivative};
+        if let Self::NonFinite { trajectory, .. }
+        | Self::ReplayDiffers { trajectory, .. }
+        | Self::Solve(NonFinite { trajectory, .. } | NonFiniteDerivative { trajectory, .. }) = &mut self
+        {
+            *trajectory += first;
+        }
+        self
+    }
+}
+
 /// The error if a slice is not `expected` long.
 pub(crate) fn check_len(what: &'static str, got: usize, expected: usize) -> Result<(), AdjointError> {
     if got == expected { Ok(()) } else { Err(AdjointError::ShapeMismatch { what, expected, got }) }

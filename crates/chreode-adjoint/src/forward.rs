@@ -16,8 +16,8 @@ use crate::error::check_len;
 /// It is a [`VectorField`] of `(1 + m) d` coordinates, `[y, S_1, .., S_m]`, for any method; the error estimate watches the
 /// sensitivities too. An evaluation costs one of the field and one product with `m` directions. Implicit methods factor
 /// `∂f/∂y` once for the state and all columns ([`Jacobian::blocks`]): Newton's iteration leaves out how `∂f/∂y S_j` changes with
-/// `y`, which makes it no less exact, since that block lies below the diagonal. Rosenbrock methods do not iterate, and lose their
-/// order with such a Jacobian: give them the field by [`solve`](chreode_solve::solve), which takes differences.
+/// `y`, which makes it no less exact, since that block lies below the diagonal. Rosenbrock methods do not iterate, would lose their
+/// order, and refuse such a Jacobian: give them the field by [`solve`](chreode_solve::solve), which takes differences.
 /// [`Bdf::staggered`](chreode_solve::Bdf::staggered) iterates for the state alone and solves the columns after it.
 ///
 /// ```

@@ -4,6 +4,7 @@
 //! * [`Sensitivity::auto`] says which of these suits a problem, and why.
 //! * [`OdeAdjoint`]: the exact gradient of a computed solution, back through its steps, fixed or adaptive, explicit or implicit
 //!   ([`OdeMethod`]), with jumps of the adjoint state at observations; [`Checkpoints`] bound its memory.
+//! * [`BatchAdjoint`]: the same for many trajectories at once, in tiles on all threads, with no evaluation made twice.
 //! * [`SdeAdjoint`]: the same for paths of Euler-Maruyama, Milstein and stochastic Heun, whose noise is drawn again.
 //! * [`ForwardSensitivities`]: derivatives with respect to a few numbers, solved beside the state by any method, stiff ones too.
 //! * [`OdeHessian`]: products of the Hessian with vectors, by forward over adjoint, through explicit Runge-Kutta steps.
@@ -25,6 +26,7 @@ mod sensitivity;
 pub use checkpoint::{Checkpoints, recomputed_steps};
 pub use continuous::sde::SdeBacksolve;
 pub use continuous::{ContinuousAdjoint, ContinuousMethod};
+pub use discrete::batch::{BatchAdjoint, BatchLoss, BatchRun};
 pub use discrete::event::EventVjp;
 pub use discrete::method::OdeMethod;
 pub use discrete::sde::SdeAdjoint;

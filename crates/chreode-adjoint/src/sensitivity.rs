@@ -1,16 +1,14 @@
 //! Which way to a gradient suits a problem, and why.
 
-use crate::{AdjointError, Checkpoints, ContinuousMethod, recomputed_steps};
+use crate::{AdjointError, Checkpoints, recomputed_steps};
 
-/// A way to a gradient.
+/// A way to a gradient. [`ContinuousAdjoint`](crate::ContinuousAdjoint) is none that is chosen: it is no faster where it is as exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sensitivity {
     /// [`ForwardSensitivities`](crate::ForwardSensitivities).
     Forward,
     /// [`OdeAdjoint`](crate::OdeAdjoint), or [`SdeAdjoint`](crate::SdeAdjoint) for a stochastic equation, with these checkpoints.
     Discrete(Checkpoints),
-    /// [`ContinuousAdjoint`](crate::ContinuousAdjoint) by this method.
-    Continuous(ContinuousMethod),
 }
 
 /// What kind of run a problem needs.
@@ -219,7 +217,6 @@ mod tests {
                 Ok((Sensitivity::Discrete(checkpoints), _)) => {
                     prop_assert!(checkpoints.limit(8 * state_len * run.room()).unwrap().is_some_and(|states| states < steps));
                 }
-                Ok((Sensitivity::Continuous(method), why)) => prop_assert!(false, "{:?}: {}", method, why),
                 Ok((Sensitivity::Forward, why)) => prop_assert!(why.contains("sensitivities")),
                 Err(_) => prop_assert!(8 * state_len * run.room() > bytes),
             }

@@ -229,9 +229,20 @@ fn check(
 /// At a loose tolerance, so that Newton's iteration leaves much: the gradient from steps that were taken again is exact.
 #[test]
 fn frozen_steps() {
+    against_frozen_steps(&SPANS, &[1, 1, 3]);
+}
+
+/// Slow phases, far into the spans of the problems.
+#[test]
+fn frozen_steps_of_long_runs() {
+    let spans = [("Robertson", 1e9), ("HIRES", 321.8122), ("E5", 1e7), ("POLLU", 60.0)];
+    against_frozen_steps(&spans, &[1, 1]);
+}
+
+fn against_frozen_steps(spans: &[(&str, f64)], trajectories: &[usize]) {
     let mut rng = Pcg64::seed_from_u64(7);
-    for mut problem in problems(&SPANS, OdeMethod::Bdf) {
-        for n in [1, 1, 3] {
+    for mut problem in problems(spans, OdeMethod::Bdf) {
+        for &n in trajectories {
             let options = SolveOptions::tolerance(1e-4, 1e-4 * problem.floor);
             let (error, newton, steps) = check(&mut problem, n, &mut rng, &options, true);
             println!(

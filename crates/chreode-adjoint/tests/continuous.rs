@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_adjoint::{AdjointError, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint};
+mod frozen;
+
+use chreode_adjoint::{
+    AdjointError, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint, OdeMethod,
+};
 use chreode_core::{FieldError, Real, VectorField, Vjp};
 use chreode_solve::{
     Bdf, DOP853, Erk, Radau5, Rhs, SolveError, SolveOptions, Stepper, TSIT5, VERN7, solve_with_jacobian,
 };
-use chreode_testkit::{LotkaVolterra, Smooth, SmoothField, corpus};
+use chreode_testkit::{LotkaVolterra, Smooth, SmoothField, central_difference_by, compare, corpus};
+use frozen::{VanDerPol, difference, problems};
 use proptest::prelude::*;
 
 use ContinuousMethod::{Backsolve, Gauss, Interpolating};
@@ -130,6 +135,48 @@ proptest! {
     }
 }
 
+/// Gradients with respect to the times of observation and the start time, in either direction of time; the others are as without.
+#[test]
+fn times_of_observation() {
+    let p = [1.5, 1.0, 0.75, 3.0];
+    for method in [Interpolating, Gauss, Backsolve] {
+        for x in [[0.0, 0.7, 1.9, 3.0], [3.0, 2.0, 1.5, 0.4]] {
+            let options = SolveOptions::tolerance(1e-11, 1e-11);
+            let run = |x: &[f64]| {
+                let (mut f, mut y, mut value, mut bars) =
+                    (SmoothField(LotkaVolterra), [1.0, 0.5], 0.0, Vec::new());
+                let mut adjoint = ContinuousAdjoint::new(method, 1, 2, 4);
+                let saving = SolveOptions { save_at: &x[1..], ..options };
+                let save = &mut |i: usize, _: f64, y: &[f64]| {
+                    let at = (1.0 + i as f64) * y[0] + y[1];
+                    value += at.sin();
+                    bars.push([(1.0 + i as f64) * at.cos(), at.cos()]);
+                };
+                let erk = &mut Erk::new(&VERN7, 1, 2);
+                let rhs = &mut Rhs::Field(&mut f);
+                adjoint.forward(rhs, &p, &mut y, (x[0], x[3]), erk, &saving, save).unwrap();
+                let bars: Vec<&[f64]> = bars.iter().map(|b| &b[..]).collect();
+                let mut back = Erk::new(&VERN7, 1, adjoint.backward_len());
+                let (mut y0_bar, mut p_bar, mut time_bar) = ([0.0; 2], [0.0; 4], [f64::NAN; 3]);
+                adjoint.backward(&mut f, &p, &mut back, &options, &bars, &mut y0_bar, &mut p_bar).unwrap();
+                let without = (y0_bar, std::mem::replace(&mut p_bar, [0.0; 4]));
+                let mut with = |time_bar: &mut [f64]| {
+                    let (y0_bar, p_bar) = (&mut y0_bar, &mut p_bar);
+                    adjoint
+                        .backward_with_times(&mut f, &p, &mut back, &options, &bars, y0_bar, p_bar, time_bar)
+                };
+                let start = with(&mut time_bar).unwrap();
+                let short = with(&mut [0.0; 2]);
+                assert!(matches!(short, Err(AdjointError::ShapeMismatch { expected: 3, got: 2, .. })));
+                assert_eq!((y0_bar, p_bar), without);
+                (value, [&[start][..], &time_bar[..]].concat())
+            };
+            let difference = central_difference_by(&x, 1e-3, |x| run(x).0);
+            compare("times", &run(&x).1, &difference, 1e-6).unwrap_or_else(|e| panic!("{method:?}: {e}"));
+        }
+    }
+}
+
 /// `y' = -p[0] (y - cos t)`: dissipative, and stiff for large `p[0]`.
 struct Relaxation;
 impl Smooth for Relaxation {
@@ -174,25 +221,6 @@ fn backsolve_fails_where_the_flow_forgets() {
     }
 }
 
-/// Van der Pol's oscillator in the fast time scale, stiff for a large `p[0]`.
-struct VanDerPol;
-impl Smooth for VanDerPol {
-    const DIM: usize = 2;
-    const N_PARAMS: usize = 1;
-    fn f<T: Real>(_t: f64, y: &[T], p: &[T], dy: &mut [T]) {
-        dy[0] = y[1];
-        dy[1] = p[0] * ((T::ONE - y[0] * y[0]) * y[1] - y[0]);
-    }
-    fn df_dy<T: Real>(_t: f64, y: &[T], p: &[T], j: &mut [[T; 8]; 8]) {
-        j[0][1] = T::ONE;
-        j[1][0] = p[0] * (T::c(-2.0) * y[0] * y[1] - T::ONE);
-        j[1][1] = p[0] * (T::ONE - y[0] * y[0]);
-    }
-    fn df_dp<T: Real>(_t: f64, y: &[T], _p: &[T], j: &mut [[T; 8]; 8]) {
-        j[1][0] = (T::ONE - y[0] * y[0]) * y[1] - y[0];
-    }
-}
-
 /// Stiff methods in both directions, against forward sensitivities.
 #[test]
 fn stiff() {
@@ -223,6 +251,72 @@ fn stiff() {
                 errors[3] * 1e-8 < 1e-5 && errors[3] * 1e-8 < errors[0] * 1e-5,
                 "{method:?} {name}: {errors:?}"
             );
+        }
+    }
+}
+
+/// Problems of chemistry and relaxation over three decades of the tolerance: the error stays below a constant times it.
+#[test]
+fn stiff_errors_fall_with_the_tolerance() {
+    let spans = [("Robertson", 40.0), ("HIRES", 30.0), ("OREGO", 20.0)];
+    for mut problem in problems(&spans, OdeMethod::Radau5).into_iter().take(spans.len()) {
+        let (d, np, span) = (problem.y0.len(), problem.f.np(), (0.0, problem.t_end));
+        let p: Vec<f64> = (0..np).map(|k| 1.0 + 0.02 * k as f64).collect();
+        // Of coordinates in units of their sizes, near half of which the cosine is neither 0 nor 1.
+        let bars = |states: &[Vec<f64>]| -> Vec<Vec<f64>> {
+            let bar = |(y, s): (&f64, &f64)| (y / s).cos() / s;
+            states.iter().map(|y| y.iter().zip(&problem.scale).map(bar).collect()).collect()
+        };
+        // Gradients by coordinates in the same units.
+        let told = |y0_bar: &[f64], p_bar: &[f64]| -> Vec<f64> {
+            y0_bar.iter().zip(&problem.scale).map(|(a, s)| a * s).chain(p_bar.iter().copied()).collect()
+        };
+        let at = times(span);
+        let f = &mut problem.f;
+        let exact = {
+            let (mut y, mut states) = (problem.y0.clone(), Vec::new());
+            let options =
+                SolveOptions { save_at: &at, ..SolveOptions::tolerance(1e-11, 1e-11 * problem.floor) };
+            let mut adjoint = OdeAdjoint::new(OdeMethod::Radau13, 1, d);
+            adjoint.forward(f, &p, &mut y, span, &options, &mut |_, _, y| states.push(y.to_vec())).unwrap();
+            let bars = bars(&states);
+            let bars: Vec<&[f64]> = bars.iter().map(Vec::as_slice).collect();
+            let (mut y0_bar, mut p_bar) = (vec![0.0; d], vec![0.0; np]);
+            adjoint.backward(f, &p, &bars, &mut y0_bar, &mut p_bar).unwrap();
+            told(&y0_bar, &p_bar)
+        };
+        for (name, makers, most) in
+            [("Radau5", (RADAU5_BY, RADAU5_BY), 100.0), ("Bdf", (BDF_BY, BDF_BY), 300.0)]
+        {
+            // The oscillator multiplies what is off at its jumps.
+            let most = if problem.name == "OREGO" { 2000.0 * most } else { most };
+            for method in [Gauss, Interpolating] {
+                let errors = [1e-5, 1e-6, 1e-7, 1e-8].map(|tolerance| {
+                    let mut adjoint = ContinuousAdjoint::new(method, 1, d, np);
+                    let (mut y, mut states) = (problem.y0.clone(), Vec::new());
+                    let ahead = SolveOptions::tolerance(tolerance, tolerance * problem.floor);
+                    let saving = SolveOptions { save_at: &at, ..ahead };
+                    let mut stepper = makers.0(1, d);
+                    let save = &mut |_: usize, _: f64, y: &[f64]| states.push(y.to_vec());
+                    adjoint
+                        .forward(&mut Rhs::Field(f), &p, &mut y, span, &mut *stepper, &saving, save)
+                        .unwrap();
+                    let bars = bars(&states);
+                    let bars: Vec<&[f64]> = bars.iter().map(Vec::as_slice).collect();
+                    let (mut y0_bar, mut p_bar) = (vec![0.0; d], vec![0.0; np]);
+                    // The adjoint state is as large as one over a coordinate's size; the integrals are about one.
+                    let mut atol: Vec<f64> = problem.scale.iter().map(|s| 1e-3 * tolerance / s).collect();
+                    if method == Interpolating {
+                        atol.resize(d + np, tolerance);
+                    }
+                    let back = SolveOptions::tolerance(tolerance, &atol[..]);
+                    let mut stepper = makers.1(1, adjoint.backward_len());
+                    adjoint.backward(f, &p, &mut *stepper, &back, &bars, &mut y0_bar, &mut p_bar).unwrap();
+                    difference(&told(&y0_bar, &p_bar), &exact) / tolerance
+                });
+                println!("{method:?} {name} {:15} error / tolerance: {errors:.1?}", problem.name);
+                assert!(errors.iter().all(|&e| e < most), "{method:?} {name} {}: {errors:?}", problem.name);
+            }
         }
     }
 }

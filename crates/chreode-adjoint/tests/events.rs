@@ -130,6 +130,58 @@ proptest! {
     }
 }
 
+/// Gradients with respect to the start time and the times of observation, which lie before, between and after the bounces.
+#[test]
+fn times() {
+    let (y0, p) = ([4.0, 0.5], [9.81, 0.002, 0.75, 0.1]);
+    let run = |method: OdeMethod, x: &[f64], checkpoints| {
+        let (mut f, ceiling) = (SmoothField(Ball), Ceiling(3.0));
+        let events: [&dyn EventVjp<f64>; 2] = [&Bounce, &ceiling];
+        let mut adjoint = OdeAdjoint::with_checkpoints(method, 1, 2, checkpoints).unwrap();
+        let options = SolveOptions { save_at: &x[1..], ..SolveOptions::tolerance(1e-12, 1e-12) };
+        let (mut y, mut value, mut bars) = (y0, 0.0, Vec::new());
+        let save = &mut |i: usize, _: f64, y: &[f64]| {
+            let weight = 1.0 + i as f64;
+            value += weight * (y[0].sin() + y[0] * y[1]);
+            bars.push([weight * (y[0].cos() + y[1]), weight * y[0]]);
+        };
+        let stats = adjoint.forward_events(&mut f, &p, &mut y, (x[0], 9.0), &options, &events, save).unwrap();
+        let Stopped::Event { index: 1, t } = stats.stopped else { panic!("{stats:?}") };
+        assert_eq!((stats.events, bars.len()), (3, 3));
+        value += 0.7 * y[0] + 0.2 * y[1] + (0.5 * t).sin();
+        let bars: Vec<&[f64]> = bars.iter().map(|b| &b[..]).collect();
+        let end_bar = (&[0.7, 0.2][..], 0.5 * (0.5 * t).cos());
+        let (mut y0_bar, mut p_bar, mut time_bar) = ([0.0; 2], [0.0; 4], [f64::NAN; 3]);
+        adjoint.backward_events(&mut f, &p, &events, &bars, end_bar, &mut y0_bar, &mut p_bar).unwrap();
+        let without = (y0_bar, std::mem::replace(&mut p_bar, [0.0; 4]));
+        let (y0_bar, p_bar, time_bar) = (&mut y0_bar, &mut p_bar, &mut time_bar);
+        let start = adjoint
+            .backward_events_with_times(&mut f, &p, &events, &bars, end_bar, y0_bar, p_bar, time_bar)
+            .unwrap();
+        assert_eq!((*y0_bar, *p_bar), without);
+        let short = adjoint.backward_events_with_times(
+            &mut f,
+            &p,
+            &events,
+            &bars,
+            end_bar,
+            y0_bar,
+            p_bar,
+            &mut [0.0; 2],
+        );
+        assert!(matches!(short, Err(AdjointError::ShapeMismatch { what: "time_bar", expected: 3, got: 2 })));
+        (value, [&[start][..], &time_bar[..]].concat())
+    };
+    let x = [0.1, 0.4, 1.1, 1.9];
+    for method in [(&VERN7).into(), (&TSIT5).into(), OdeMethod::Radau9] {
+        let exact = central_difference_by(&x, 1e-4, |x| run((&VERN7).into(), x, Checkpoints::All).0);
+        for checkpoints in [Checkpoints::All, Checkpoints::States(5)] {
+            let given = run(method, &x, checkpoints).1;
+            compare("times", &given, &exact, 1e-6).unwrap_or_else(|e| panic!("{method:?}: {e}"));
+        }
+    }
+}
+
 /// Implicit methods, whose dense output is of lower order, give the same gradient to what that leaves.
 #[test]
 fn implicit_methods() {

@@ -6,7 +6,7 @@ use chreode_adjoint::{AdjointError, ForwardSensitivities, OdeAdjoint};
 use chreode_core::{Jacobian, Real, VectorField};
 use chreode_solve::{
     BOSH3, Bdf, DOP853, Erk, Esdirk, KENCARP4, RODAS5P, Radau, Radau5, Radau9, Radau13, Rosenbrock,
-    SolveOptions, Stepper, TSIT5, VERN7, solve, solve_with_jacobian,
+    SolveError, SolveOptions, Stepper, TSIT5, VERN7, solve, solve_with_jacobian,
 };
 use chreode_testkit::{
     Differentiable, LotkaVolterra, Smooth, SmoothField, central_difference_by, compare, corpus,
@@ -166,6 +166,19 @@ fn the_jacobian_is_that_of_the_field() {
     f.jacobian(0.0, &z, &p, &mut block).unwrap();
     SmoothField(LotkaVolterra).jacobian(0.0, &z[..2], &p, &mut of_field).unwrap();
     assert_eq!(block, of_field);
+}
+
+/// A Rosenbrock method with one block in place of the whole would have another order: it is refused, not computed.
+#[test]
+fn rosenbrock_methods_need_the_whole() {
+    let mut f = ForwardSensitivities::new(SmoothField(LotkaVolterra), &[0], &[2]).unwrap();
+    let mut z = [0.0; 6];
+    f.start(&[1.0, 0.5], &mut z).unwrap();
+    let mut stepper = Rosenbrock::new(&RODAS5P, 1, 6);
+    let (p, options) = ([1.5, 1.0, 0.75, 3.0], SolveOptions::default());
+    let refused =
+        solve_with_jacobian(&mut f, &p, &mut z, (0.0, 1.0), &mut stepper, &options, &mut |_, _, _| {});
+    assert_eq!(refused, Err(SolveError::BlockJacobian { blocks: 3 }));
 }
 
 #[test]

@@ -68,22 +68,17 @@ fn frozen_steps_of_tighter_tolerances() {
     against_frozen_steps(&spans, 1e-8, 1);
 }
 
-/// Robertson's slow phase.
+/// Slow phases, far into the spans of the problems.
 #[test]
-fn frozen_steps_of_a_long_run() {
-    against_frozen_steps(&[("Robertson", 1e6)], 1e-4, 2);
+fn frozen_steps_of_long_runs() {
+    let spans = [("Robertson", 1e9), ("HIRES", 321.8122)];
+    against_frozen_steps(&spans, 1e-4, 2);
 }
 
-fn against_frozen_steps(spans: &[(&str, f64)], tolerance: f64, most_points: usize) {
+fn against_frozen_steps(spans: &[(&str, f64)], tolerance: f64, points: usize) {
     let mut rng = rand_pcg::Pcg64::seed_from_u64(7);
     for mut problem in problems(spans, OdeMethod::Radau5) {
         for method in methods() {
-            let points =
-                if matches!(method, OdeMethod::Radau5 | OdeMethod::Esdirk(_) | OdeMethod::Rosenbrock(_)) {
-                    most_points
-                } else {
-                    1
-                };
             for _ in 0..points {
                 let d = problem.y0.len();
                 let mut draw = |size: f64| size * rng.random_range(-1.0..1.0);

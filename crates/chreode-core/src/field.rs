@@ -40,7 +40,7 @@ pub trait Jacobian<T: Real>: VectorField<T> {
 
     /// Number of equal blocks, each of `d / blocks` coordinates, along the diagonal, beside which the Jacobian is zero (or may
     /// be left out). [`sparsity`](Self::sparsity) and [`jacobian`](Self::jacobian) then tell of ONE block, which implicit
-    /// methods factor once for all.
+    /// methods factor once for all. Rosenbrock methods, which need all of the Jacobian, refuse more than one.
     fn blocks(&self) -> usize {
         1
     }

@@ -156,6 +156,15 @@ pub enum SolveError {
         /// Why.
         why: &'static str,
     },
+    /// A Rosenbrock method, whose order rests on the whole Jacobian, was given one block of it.
+    #[error(
+        "a Rosenbrock method loses its order with a Jacobian of {blocks} equal blocks, beside which something may be left out: \
+         solve without the Jacobian, by differences"
+    )]
+    BlockJacobian {
+        /// How many blocks the field tells of.
+        blocks: usize,
+    },
     /// Adaptive steps were asked of a method without an error estimate.
     #[error("this method has no error estimate: give it a fixed step")]
     NoErrorEstimate,

@@ -6,10 +6,11 @@ mod field;
 pub(crate) mod sde;
 mod track;
 
-use chreode_core::{Real, Vjp};
+use chreode_core::{FieldError, Real, Vjp};
 use chreode_solve::{Observer, Rhs, SolveOptions, Stats, StepRecord, Stepper, solve_observed};
 
 use crate::AdjointError;
+use crate::discrete::sweep::dot;
 use crate::error::{check_finite, check_len};
 use field::AdjointField;
 use track::{Recording, Track};
@@ -195,6 +196,54 @@ impl<T: Real> ContinuousAdjoint<T> {
         y0_bar: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
+        self.sweep(f, p, stepper, options, state_bar, y0_bar, p_bar, None)
+    }
+
+    /// As [`backward`](Self::backward); also sets `time_bar[i]` to the gradient with respect to the time `save_at[i]`,
+    /// `state_bar[i] · f` there, and returns that with respect to the start time, `-λ · f`.
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward).
+    pub fn backward_with_times(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        stepper: &mut dyn Stepper<T>,
+        options: &SolveOptions<'_>,
+        state_bar: &[&[T]],
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+        time_bar: &mut [T],
+    ) -> Result<T, AdjointError> {
+        if self.complete {
+            check_len("time_bar", time_bar.len(), self.saved.len())?;
+        }
+        self.sweep(f, p, stepper, options, state_bar, y0_bar, p_bar, Some(time_bar))?;
+        self.slope(f, p, self.span.0)?;
+        Ok(-dot(y0_bar, &self.y_bar))
+    }
+
+    /// Sets `self.y_bar` to the field at the time that the backward run has come to.
+    fn slope(&mut self, f: &mut dyn Vjp<T>, p: &[T], t: f64) -> Result<(), FieldError> {
+        if self.method == ContinuousMethod::Backsolve {
+            self.y.copy_from_slice(&self.z[..self.nd]);
+        } else {
+            self.track.at(t, &mut self.y);
+        }
+        f.eval(t, &self.y, p, &mut self.y_bar)
+    }
+
+    fn sweep(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        stepper: &mut dyn Stepper<T>,
+        options: &SolveOptions<'_>,
+        state_bar: &[&[T]],
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+        mut time_bar: Option<&mut [T]>,
+    ) -> Result<(), AdjointError> {
         if !self.complete {
             return Err(AdjointError::NoForwardPass);
         }
@@ -219,6 +268,10 @@ impl<T: Real> ContinuousAdjoint<T> {
                 saves -= 1;
                 let lambda = &mut self.z[at..at + self.nd];
                 lambda.iter_mut().zip(state_bar[saves]).for_each(|(l, &bar)| *l += bar);
+                if let Some(time_bar) = &mut time_bar {
+                    self.slope(f, p, t)?;
+                    time_bar[saves] = dot(state_bar[saves], &self.y_bar);
+                }
             }
             check_finite(&self.z[at..at + self.nd], self.d, 0, t)?;
             if t == self.span.0 {

@@ -1,6 +1,7 @@
 //! Discrete adjoints: the exact gradient of what a method computed. One sweep (`sweep`) for all methods of ordinary equations,
 //! and one file a family of methods for how its step goes backward.
 
+pub(crate) mod batch;
 mod bdf;
 mod erk;
 mod esdirk;

@@ -269,13 +269,7 @@ impl<T: Real> OdeAdjoint<T> {
         p_bar: &mut [T],
         time_bar: &mut [T],
     ) -> Result<T, AdjointError> {
-        if self.complete {
-            check_len("time_bar", time_bar.len(), self.tape.saved.len())?;
-        }
-        self.sweep(f, p, &[], state_bar, None, y0_bar, p_bar, Some(time_bar))?;
-        let Some(&(t, _)) = self.tape.steps.first() else { return Ok(T::ZERO) };
-        f.eval(t, &self.y[..self.nd], p, &mut self.lambda)?;
-        Ok(-dot(y0_bar, &self.lambda))
+        self.with_times(f, p, &[], state_bar, None, y0_bar, p_bar, time_bar)
     }
 
     /// As [`backward`](Self::backward), through the last [`forward_events`](Self::forward_events), which had the same events.
@@ -298,6 +292,45 @@ impl<T: Real> OdeAdjoint<T> {
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
         self.sweep(f, p, events, state_bar, Some(end_bar), y0_bar, p_bar, None)
+    }
+
+    /// As [`backward_events`](Self::backward_events), and tells the gradients with respect to times as
+    /// [`backward_with_times`](Self::backward_with_times): events keep to their own.
+    ///
+    /// # Errors
+    /// As [`backward_events`](Self::backward_events).
+    pub fn backward_events_with_times(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        events: &[&dyn EventVjp<T>],
+        state_bar: &[&[T]],
+        end_bar: (&[T], T),
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+        time_bar: &mut [T],
+    ) -> Result<T, AdjointError> {
+        self.with_times(f, p, events, state_bar, Some(end_bar), y0_bar, p_bar, time_bar)
+    }
+
+    fn with_times(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        events: &[&dyn EventVjp<T>],
+        state_bar: &[&[T]],
+        end_bar: Option<(&[T], T)>,
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+        time_bar: &mut [T],
+    ) -> Result<T, AdjointError> {
+        if self.complete {
+            check_len("time_bar", time_bar.len(), self.tape.saved.len())?;
+        }
+        self.sweep(f, p, events, state_bar, end_bar, y0_bar, p_bar, Some(time_bar))?;
+        let Some(&(t, _)) = self.tape.steps.first() else { return Ok(T::ZERO) };
+        f.eval(t, &self.y[..self.nd], p, &mut self.lambda)?;
+        Ok(-dot(y0_bar, &self.lambda))
     }
 
     fn sweep(
@@ -470,6 +503,6 @@ impl<T: Real> OdeAdjoint<T> {
     }
 }
 
-fn dot<T: Real>(a: &[T], b: &[T]) -> T {
+pub(crate) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
     a.iter().zip(b).fold(T::ZERO, |sum, (&a, &b)| sum + a * b)
 }

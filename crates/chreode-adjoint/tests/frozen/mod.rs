@@ -8,7 +8,7 @@ use chreode_core::LinearSolver;
 use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField, Vjp};
 use chreode_linalg::Lu;
 use chreode_solve::{RadauTableau, SolveOptions};
-use chreode_testkit::{BrusselatorLine, StiffCase, StiffField, stiff_corpus};
+use chreode_testkit::{BrusselatorLine, BrusselatorSquare, Smooth, StiffCase, StiffField, stiff_corpus};
 
 /// A field whose derivatives are each multiplied by a parameter: `dy_i = p_(i mod np) f_i`.
 pub(crate) struct Rated<T> {
@@ -250,6 +250,25 @@ pub(crate) fn step(
     }
 }
 
+/// Van der Pol's oscillator in the slow time scale, stiff for a large `p[0]`.
+pub(crate) struct VanDerPol;
+impl Smooth for VanDerPol {
+    const DIM: usize = 2;
+    const N_PARAMS: usize = 1;
+    fn f<T: Real>(_t: f64, y: &[T], p: &[T], dy: &mut [T]) {
+        dy[0] = y[1];
+        dy[1] = p[0] * ((T::ONE - y[0] * y[0]) * y[1] - y[0]);
+    }
+    fn df_dy<T: Real>(_t: f64, y: &[T], p: &[T], j: &mut [[T; 8]; 8]) {
+        j[0][1] = T::ONE;
+        j[1][0] = p[0] * (T::c(-2.0) * y[0] * y[1] - T::ONE);
+        j[1][1] = p[0] * (T::ONE - y[0] * y[0]);
+    }
+    fn df_dp<T: Real>(_t: f64, y: &[T], _p: &[T], j: &mut [[T; 8]; 8]) {
+        j[1][0] = (T::ONE - y[0] * y[0]) * y[1] - y[0];
+    }
+}
+
 /// A stiff problem with parameters, near which points are drawn.
 pub(crate) struct Problem {
     pub(crate) name: &'static str,
@@ -261,7 +280,7 @@ pub(crate) struct Problem {
     pub(crate) floor: f64,
 }
 
-/// Those of the stiff corpus that have a span from 0 to here, and a small Brusselator; `method` finds the sizes.
+/// Those of the stiff corpus that have a span from 0 to here, and small Brusselators on a line and a square; `method` finds the sizes.
 pub(crate) fn problems(spans: &[(&str, f64)], method: OdeMethod) -> Vec<Problem> {
     let mut all = Vec::new();
     for case in stiff_corpus() {
@@ -275,6 +294,10 @@ pub(crate) fn problems(spans: &[(&str, f64)], method: OdeMethod) -> Vec<Problem>
     let field: Box<dyn Jacobian<f64>> = Box::new(StiffField::new(line));
     let (f, y0) = (Rated::new(field, 4), line.start());
     all.push(Problem { name: "Brusselator 1-D", f, scale: Vec::new(), y0, t_end: 3.0, floor: 1.0 });
+    let square = BrusselatorSquare::new(3);
+    let (y0, field) = (square.start(), Box::new(square));
+    let f = Rated::new(field as Box<dyn Jacobian<f64>>, 4);
+    all.push(Problem { name: "Brusselator 2-D", f, scale: Vec::new(), y0, t_end: 0.5, floor: 1.0 });
     for problem in &mut all {
         let mut y = problem.y0.clone();
         let options = SolveOptions::tolerance(1e-6, 1e-6 * problem.floor);

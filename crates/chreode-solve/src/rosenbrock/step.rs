@@ -277,6 +277,11 @@ impl<T: Real> Stepper<T> for RosenbrockSteps<T> {
         p: &[T],
         tol: Tolerance<'_>,
     ) -> Result<(), SolveError> {
+        if let Rhs::Jacobian(f) = f
+            && f.blocks() > 1
+        {
+            return Err(SolveError::BlockJacobian { blocks: f.blocks() });
+        }
         self.linear.check_start(f, t, y, p, tol, &mut self.work)
     }
 
