@@ -204,10 +204,11 @@ fn errors() {
         let (mut y0_bar, mut p_bar) = (vec![0.0; lens.0], vec![0.0; lens.1]);
         let loss = |i: usize, first: usize, y: &[f64], y_bar: &mut [f64]| {
             y_bar.copy_from_slice(y);
-            if let Some(at) = bad.and_then(|bad| (2 * bad + 1).checked_sub(2 * first)) {
-                if i == 1 && at < y_bar.len() {
-                    y_bar[at] = f64::NAN;
-                }
+            if let Some(at) = bad.and_then(|bad| (2 * bad + 1).checked_sub(2 * first))
+                && i == 1
+                && at < y_bar.len()
+            {
+                y_bar[at] = f64::NAN;
             }
             1.0
         };

@@ -223,7 +223,7 @@ fn implicit_methods() {
         // Of the parameters: derivatives by coordinates have the sizes of what they multiply.
         told(&p_bar, &[])
     }
-    fn check<S: Stiff + Clone + 'static>(name: &str, problem: S, t_end: f64, weights: &[f64]) {
+    fn check<S: Stiff + Clone + 'static>(name: &str, problem: &S, t_end: f64, weights: &[f64]) {
         let case = stiff_corpus().into_iter().find(|case| case.name == name).unwrap();
         let np = case.y0.len().min(4);
         for method in [
@@ -244,9 +244,9 @@ fn implicit_methods() {
             agree(&format!("{name} {method:?}"), &single, &double);
         }
     }
-    check("HIRES", Hires, 5.0, &[1.0; 8]);
-    check("Robertson", Robertson, 40.0, &[1.0, 1e4, -0.5]);
-    check("POLLU", Pollu, 1.0, &[1.0; 20]);
+    check("HIRES", &Hires, 5.0, &[1.0; 8]);
+    check("Robertson", &Robertson, 40.0, &[1.0, 1e4, -0.5]);
+    check("POLLU", &Pollu, 1.0, &[1.0; 20]);
 }
 
 /// The step's equations in single precision are those of the method: a stepper that keeps a table of differences too.

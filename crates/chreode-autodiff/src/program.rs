@@ -206,7 +206,7 @@ impl Program {
     pub fn eval_again<V: Number>(&self, memory: &mut Replay<V>, t: V, y: &[V], dy: &mut [V]) {
         memory.values[0] = t;
         memory.values[1..=self.d].copy_from_slice(y);
-        self.replay_steps(&self.replayed[self.n_fixed..], memory);
+        Self::replay_steps(&self.replayed[self.n_fixed..], memory);
         self.read(memory, dy);
     }
 
@@ -258,11 +258,11 @@ impl Program {
     /// All values, from those of time, states and parameters.
     #[inline(always)]
     pub(crate) fn forward<V: Number>(&self, memory: &mut Replay<V>) {
-        self.replay_steps(&self.replayed, memory);
+        Self::replay_steps(&self.replayed, memory);
     }
 
     #[inline(always)]
-    fn replay_steps<V: Number>(&self, steps: &[Step], memory: &mut Replay<V>) {
+    fn replay_steps<V: Number>(steps: &[Step], memory: &mut Replay<V>) {
         let Replay { values, masks, .. } = memory;
         for step in steps {
             let v = |i: u32| values[i as usize];

@@ -74,8 +74,7 @@ fn by_kind(steps: Vec<Step>, n_values: usize, n_masks: usize) -> Vec<Step> {
     };
     (0..steps.len()).filter(|&s| waits[s] == 0).for_each(|s| offer(s, &mut ready));
     let mut order = Vec::with_capacity(steps.len());
-    loop {
-        let Some((_, most)) = ready.iter_mut().max_by_key(|(_, waiting)| waiting.len()) else { break };
+    while let Some((_, most)) = ready.iter_mut().max_by_key(|(_, waiting)| waiting.len()) {
         let turn = std::mem::take(most);
         if turn.is_empty() {
             break;

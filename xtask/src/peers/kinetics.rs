@@ -1,4 +1,4 @@
-//! Published kinetic problems: our program and SciPy, which take turns; CVODES is in our program.
+//! Published kinetic problems: our program and `SciPy`, which take turns; CVODES is in our program.
 
 use std::fs::File;
 use std::io::Write;
@@ -25,7 +25,7 @@ const PROBLEMS: [(&str, &[f64]); 7] = [
 ];
 const SMALL: [f64; 5] = [1e-4, 1e-6, 1e-8, 1e-10, 1e-12];
 const LARGE: [f64; 4] = [1e-4, 1e-6, 1e-8, 1e-10];
-/// CPU seconds that a run of SciPy may take, after which its tolerances are not tried further.
+/// CPU seconds that a run of `SciPy` may take, after which its tolerances are not tried further.
 const CAP: f64 = 60.0;
 /// A solver whose runs of one tolerance took so many seconds together has no further turn there.
 const ENOUGH: f64 = 20.0;
@@ -256,7 +256,7 @@ fn chosen(words: &[String]) -> Result<Vec<(&'static str, &'static [f64])>> {
     Ok(PROBLEMS.into_iter().filter(|(name, _)| wanted(name)).collect())
 }
 
-/// SciPy's side, or why there is none. An interpreter that was named must serve.
+/// `SciPy`'s side, or why there is none. An interpreter that was named must serve.
 fn python(script: &Path, folder: &Path, asked: &Kinetics) -> Result<Result<Server, String>> {
     let named = asked.python.as_deref();
     let interpreter = named.unwrap_or(Path::new("python3"));

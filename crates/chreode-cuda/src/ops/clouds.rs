@@ -14,6 +14,13 @@ use crate::kernels::{
     THREADS, TRANSPORT_COLUMNS, TRANSPORT_ROWS,
 };
 
+/// Floats of shared memory of the search for neighbours: lists and squares.
+const NEIGHBOUR_SHARED: usize = NEIGHBOUR_ROWS * (2 * 32 + NEIGHBOUR_COLUMNS);
+// Coordinates, NEIGHBOUR_STAGE of each point, are fewer than the squares that take their place.
+const _: () = assert!(
+    NEIGHBOUR_STAGE * (NEIGHBOUR_ROWS + 4 + NEIGHBOUR_COLUMNS + 4) <= NEIGHBOUR_ROWS * NEIGHBOUR_COLUMNS
+);
+
 const FLOAT: usize = size_of::<f32>();
 
 /// The cells from which the points of two clouds stem: pairs of one cell are left out.
@@ -271,15 +278,7 @@ pub fn nearest(
     let (splits, per_split) = splits(n, m, stream.device().info().multiprocessors);
     let mut split_indices = stream.zeros(splits * n * k)?;
     let mut split_squares = stream.zeros(splits * n * k)?;
-    // Coordinates, NEIGHBOUR_STAGE of each point, are fewer than the squares that take their place.
-    const SHARED: usize = NEIGHBOUR_ROWS * (2 * 32 + NEIGHBOUR_COLUMNS);
-    const {
-        assert!(
-            NEIGHBOUR_STAGE * (NEIGHBOUR_ROWS + 4 + NEIGHBOUR_COLUMNS + 4)
-                <= NEIGHBOUR_ROWS * NEIGHBOUR_COLUMNS
-        )
-    };
-    let tiles = Grid { blocks: (n.div_ceil(NEIGHBOUR_ROWS) as u32, splits as u32), shared: FLOAT * SHARED };
+    let tiles = Grid { blocks: (n.div_ceil(NEIGHBOUR_ROWS) as u32, splits as u32), shared: FLOAT * NEIGHBOUR_SHARED };
     let warps = Grid { blocks: (n.div_ceil(THREADS / 32) as u32, 1), shared: 0 };
     // SAFETY: all lengths are checked above; those of the splits are [splits, n, k], as they were made.
     unsafe {
