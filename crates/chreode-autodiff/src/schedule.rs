@@ -1,7 +1,8 @@
 //! The order in which a program is replayed: many operations of one kind in turn.
 //!
 //! A processor guesses which operation comes next; where kinds change from one to the next in a program of thousands, it guesses wrong
-//! most of the time, which takes longer than the operations themselves. Results do not depend on the order.
+//! most of the time, which takes longer than the operations themselves. Values do not depend on the order;
+//! derivatives pulled back are summed in that of the replay.
 
 use std::mem::{Discriminant, discriminant};
 

@@ -1,5 +1,6 @@
 //! `chreode evaluate`: fits without a time, and says how near that time is predicted.
 
+use anyhow::Context as _;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -208,10 +209,21 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
             return Err(bad_input("--out is the file of the cells", "write to another file"));
         }
     }
-    let (dataset, config) = prepare(context, &args.data, &args.cells, &args.model, &args.training)?;
+    let (dataset, config) = prepare(context, &args.data, &args.cells, &args.model, &args.training, false)?;
     describe(context, &dataset, &config);
     if args.against.contains(&Form::Production) {
         check_amounts(&dataset)?;
+    }
+    let mut others = Vec::new();
+    for form in forms(args) {
+        let Some(other) = form.of(&config, args.model.initial_noise) else {
+            context.console.note(&format!("the model has the form {} already", form.options()));
+            continue;
+        };
+        other.model.validate().with_context(|| {
+            format!("no comparison with {}, fitted in the same way as the model", form.options())
+        })?;
+        others.push((form, other));
     }
     let first = trainer(&dataset, &config)?;
     let around = around(&first, left_out.value)?;
@@ -230,8 +242,7 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
     let asked = interrupt::flag()?;
     let mut rows = vec![fitted(context, args, &dataset, &config, &left, "model", asked)?];
     let mut comparisons = Vec::new();
-    for form in forms(args) {
-        let Some(other) = form.of(&config, args.model.initial_noise) else { continue };
+    for (form, other) in others {
         let row = fitted(context, args, &dataset, &other, &left, form.name(), asked)?;
         comparisons.extend(Comparison::of(form, &rows[0], &row, args.seeds));
         rows.push(row);

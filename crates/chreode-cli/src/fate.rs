@@ -50,7 +50,7 @@ pub(crate) struct FateArgs {
     /// What predicts
     #[arg(long, value_enum, default_value = "model")]
     by: By,
-    /// Paths from each cell [default: 100]
+    /// Paths from each cell [default: 300]
     #[arg(long, value_name = "N", value_parser = values::paths, help_heading = "Paths")]
     n: Option<usize>,
     #[command(flatten)]
@@ -164,7 +164,7 @@ fn write_csv(file: &mut dyn Write, ids: &[&str], predicted: &Predicted) -> std::
 }
 
 /// Paths from each cell, if it is not said.
-const PATHS: usize = 100;
+const PATHS: usize = 300;
 /// Most start cells that the report draws.
 const SHOWN: usize = 3000;
 

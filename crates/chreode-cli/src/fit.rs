@@ -105,7 +105,9 @@ pub(crate) fn run(context: &Context, args: &FitArgs) -> anyhow::Result<()> {
 fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Result<()> {
     let existing = if args.overwrite { ExistingRun::Replace } else { ExistingRun::Keep };
     RunFolder::check_free(out, existing)?;
-    let (dataset, mut config) = prepare(context, data, &args.cells, &args.model, &args.training)?;
+    let on_device = args.device.is_some_and(|device| device != Device::Cpu);
+    let (dataset, mut config) =
+        prepare(context, data, &args.cells, &args.model, &args.training, on_device)?;
     config.device = args.device.map_or_else(DeviceChoice::default, DeviceChoice::from);
     config.members = args.seeds;
     let seed = config.training.seed;
@@ -134,6 +136,7 @@ pub(crate) fn prepare(
     cells: &DataArgs,
     model: &ModelArgs,
     training: &TrainingArgs,
+    on_device: bool,
 ) -> anyhow::Result<(Dataset, RunConfig)> {
     let seed = context.seed.unwrap_or(0);
     let options = cells.options(training.holdout_by.as_deref(), seed);
@@ -160,6 +163,8 @@ pub(crate) fn prepare(
             ));
         }
     };
+    // A device is there to simulate.
+    let by_matching = training.by_matching(model.takes_time() && !on_device);
     let growth = match (&cells.growth, model.learn_growth) {
         (Some(_), _) => GrowthUse::Column,
         (None, true) => GrowthUse::Learned,
@@ -180,8 +185,8 @@ pub(crate) fn prepare(
             fingerprint: Fingerprint::of(data)?,
             options: absolute(options)?,
         },
-        model: model.config(shift, scale, &times, gap)?,
-        training: training.config(seed, gap, growth, model.time_input)?,
+        model: model.config(shift, scale, &times, gap, by_matching)?,
+        training: training.config(seed, gap, growth, model.of_time(by_matching), by_matching)?,
     };
     Ok((dataset, config))
 }

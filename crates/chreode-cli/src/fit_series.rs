@@ -75,7 +75,7 @@ pub(crate) fn run(
     let defaults = SeriesConfig::default();
     let training = SeriesConfig {
         seed: context.seed.unwrap_or(0),
-        steps: args.training.steps,
+        steps: args.training.steps.unwrap_or(defaults.steps),
         window: args.series.window.unwrap_or(0),
         loss: match args.series.error {
             None | Some(Error::Squared) => SeriesLoss::Squared,

@@ -97,6 +97,7 @@ fn train(error: &TrainError) -> &'static str {
         | TrainError::DevicePath { .. }
         | TrainError::Simulation { .. }
         | TrainError::Loss { .. }
+        | TrainError::Matching { .. }
         | TrainError::Gradient { .. } => "fit again with a smaller --lr or a smaller --dt",
         TrainError::Solve(error) => solve(error),
         TrainError::Checkpoint(CheckpointError::OtherRun { .. }) => {
@@ -134,6 +135,7 @@ pub(crate) fn is_of_training(error: &(dyn Error + 'static)) -> bool {
             TrainError::Path { .. }
                 | TrainError::Simulation { .. }
                 | TrainError::Loss { .. }
+                | TrainError::Matching { .. }
                 | TrainError::Gradient { .. }
         )
     )

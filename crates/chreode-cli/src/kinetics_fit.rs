@@ -123,7 +123,8 @@ pub(crate) fn run(
     let all = hybrid.prepare(input, tolerances, seed)?;
     let each = all.len();
     for mut prepared in all {
-        if asked.load(Ordering::Relaxed) {
+        // Before anything is found, the first one says that it was interrupted.
+        if asked.load(Ordering::Relaxed) && best.is_some() {
             break;
         }
         let (objective, fits) = match fit_one(context, args, &prepared, asked) {

@@ -40,7 +40,7 @@ pub(crate) struct ModelArgs {
     /// Form of the drift
     #[arg(long, value_enum, default_value = "mlp")]
     drift: Drift,
-    /// Widths of the drift's hidden layers [default: 512,512; of measured series 32,32]
+    /// Widths of the drift's hidden layers [default: 128,128 with --route matching, else 512,512; of measured series 32,32]
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = values::count)]
     drift_hidden: Vec<usize>,
     /// Activation of all hidden layers: tanh, sigmoid, softplus, silu, `leaky_relu`, quadratic
@@ -57,9 +57,9 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "X", default_value = "0.5", value_parser = values::positive)]
     pub(crate) initial_noise: f64,
     /// Let drift and growth change with time, not with the state alone; before the first and after the last time of the data they
-    /// are as there
-    #[arg(long)]
-    pub(crate) time_input: bool,
+    /// are as there [default: with --route matching, unless the drift is a potential]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    time_input: Option<bool>,
     /// Learn at which rate cells divide and die, as a net of the state
     #[arg(long, conflicts_with = "growth")]
     pub(crate) learn_growth: bool,
@@ -111,6 +111,16 @@ impl ModelArgs {
         }
     }
 
+    /// Whether the drift can be one of time.
+    pub(crate) fn takes_time(&self) -> bool {
+        self.drift != Drift::Potential
+    }
+
+    /// Whether drift and growth change with time.
+    pub(crate) fn of_time(&self, by_matching: bool) -> bool {
+        self.time_input.unwrap_or(by_matching && self.takes_time())
+    }
+
     /// The model of data with this mean and standard deviation a coordinate, observed at `times`, which are `gap` apart.
     pub(crate) fn config(
         &self,
@@ -118,6 +128,7 @@ impl ModelArgs {
         scale: Vec<f64>,
         times: &[f64],
         gap: f64,
+        by_matching: bool,
     ) -> anyhow::Result<ModelConfig> {
         let activation = self.activation.unwrap_or(Activation::Silu);
         if self.diffusion != Diffusion::Diagonal && !self.diffusion_hidden.is_empty() {
@@ -131,8 +142,8 @@ impl ModelArgs {
             time_scale: self.time_scale.unwrap_or(gap),
             shift,
             scale,
-            times: self.time_input.then(|| times.to_vec()),
-            drift: self.drift_config(&[512, 512], activation),
+            times: self.of_time(by_matching).then(|| times.to_vec()),
+            drift: self.drift_config(if by_matching { &[128, 128] } else { &[512, 512] }, activation),
             diffusion: match self.diffusion {
                 Diffusion::Diagonal => DiffusionConfig::Diagonal {
                     hidden: or_small(&self.diffusion_hidden),

@@ -75,13 +75,15 @@ enum Scaling {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub(crate) struct TrainingArgs {
-    /// Way to learn; either way simulated paths are compared with the cells held out
-    #[arg(long, value_enum, default_value = "simulation")]
-    route: Route,
+    /// Way to learn; either way simulated paths are compared with the cells held out [default: matching; with a potential drift or
+    /// --device simulation]
+    #[arg(long, value_enum)]
+    route: Option<Route>,
     /// With --route matching, so many of the last --steps are by simulation
     #[arg(long, value_name = "N", default_value = "0")]
     finetune: u64,
-    /// With --route matching, the entropic blur of the couplings, in squared units of the scaled state [default: 0.6]
+    /// With --route matching, the entropic blur of the couplings, in squared units of the scaled state
+    /// [default: 0.1; with a drift of the state alone 0.6]
     #[arg(long, value_name = "BLUR", value_parser = values::positive)]
     coupling_blur: Option<f64>,
     /// Distance between simulated and observed cells
@@ -105,9 +107,9 @@ pub(crate) struct TrainingArgs {
     /// Longest step of the simulation, in the data's unit of time [default: a tenth of the mean gap between times]
     #[arg(long, value_name = "STEP", value_parser = values::positive)]
     dt: Option<f64>,
-    /// Most updates
-    #[arg(long, value_name = "N", default_value_t = TrainConfig::default().steps)]
-    pub(crate) steps: u64,
+    /// Most updates [default: 2000; with --route matching 1000]
+    #[arg(long, value_name = "N")]
+    pub(crate) steps: Option<u64>,
     /// Stop after so many seconds of training; such a run is repeated with the --steps that it made
     #[arg(long, value_name = "SECONDS", value_parser = values::positive)]
     time_budget: Option<f64>,
@@ -117,12 +119,12 @@ pub(crate) struct TrainingArgs {
     /// Rule by which the parameters move
     #[arg(long, alias = "optimizer", value_enum, default_value = "adam")]
     optimiser: Optimiser,
-    /// Learning rate [default: 0.001; of measured series 0.01]
+    /// Learning rate [default: 0.001; with --route matching 0.005; of measured series 0.01]
     #[arg(long, value_name = "RATE", value_parser = values::positive)]
     pub(crate) lr: Option<f64>,
-    /// Change of the learning rate over the run
-    #[arg(long, value_enum, default_value = "constant")]
-    schedule: RateSchedule,
+    /// Change of the learning rate over the run [default: constant; with --route matching cosine]
+    #[arg(long, value_enum)]
+    schedule: Option<RateSchedule>,
     /// Length to which longer gradients are shortened; 0 for never
     #[arg(long, value_name = "LENGTH", default_value_t = TrainConfig::default().clip_norm,
           value_parser = values::finite)]
@@ -154,6 +156,11 @@ pub(crate) struct TrainingArgs {
 }
 
 impl TrainingArgs {
+    /// Whether it is learned by matching, given whether it is where no route is named.
+    pub(crate) fn by_matching(&self, unless_named: bool) -> bool {
+        self.route.map_or(unless_named, |route| route == Route::Matching)
+    }
+
     fn loss_config(&self) -> anyhow::Result<LossConfig> {
         let of_sinkhorn = [("--blur", self.blur), ("--reach", self.reach)];
         let given =
@@ -195,10 +202,19 @@ impl TrainingArgs {
         gap: f64,
         growth: GrowthUse,
         of_time: bool,
+        by_matching: bool,
     ) -> anyhow::Result<TrainConfig> {
         let loss = self.loss_config()?;
-        let matching = match self.route {
-            Route::Matching => {
+        let defaults = TrainConfig::default();
+        // By matching targets have little scatter: few and large steps do.
+        let (steps, rate, schedule) = if by_matching {
+            (1000, 5e-3, RateSchedule::Cosine)
+        } else {
+            (defaults.steps, defaults.learning_rate, RateSchedule::Constant)
+        };
+        let steps = self.steps.unwrap_or(steps);
+        let matching = match by_matching {
+            true => {
                 let default = MatchingConfig::default();
                 // A drift of time can follow the couplings themselves; one of the state alone blurs them.
                 let (epsilon, noise) =
@@ -206,22 +222,22 @@ impl TrainingArgs {
                 Some(MatchingConfig {
                     epsilon: self.coupling_blur.unwrap_or(epsilon),
                     noise,
-                    until: (self.finetune > 0).then(|| self.steps.saturating_sub(self.finetune)),
+                    until: (self.finetune > 0).then(|| steps.saturating_sub(self.finetune)),
                     ..default
                 })
             }
-            Route::Simulation if self.finetune > 0 || self.coupling_blur.is_some() => {
+            false if self.finetune > 0 || self.coupling_blur.is_some() => {
                 return Err(bad_input(
                     "--finetune and --coupling-blur are for matching",
                     "leave them out, or choose --route matching",
                 ));
             }
-            Route::Simulation => None,
+            false => None,
         };
         let config = TrainConfig {
             seed,
             matching,
-            steps: self.steps,
+            steps,
             time_budget: self.time_budget,
             batch: self.batch,
             dt: self.dt.unwrap_or(gap / 10.0),
@@ -240,10 +256,10 @@ impl TrainingArgs {
                 Optimiser::Adam => OptimiserConfig::adam(),
                 Optimiser::Rmsprop => OptimiserConfig::rmsprop(),
             },
-            learning_rate: self.lr.unwrap_or(TrainConfig::default().learning_rate),
-            schedule: match self.schedule {
+            learning_rate: self.lr.unwrap_or(rate),
+            schedule: match self.schedule.unwrap_or(schedule) {
                 RateSchedule::Constant => Schedule::Constant,
-                RateSchedule::Cosine => Schedule::Cosine { warm_up: 0, over: self.steps, floor: 0.01 },
+                RateSchedule::Cosine => Schedule::Cosine { warm_up: 0, over: steps, floor: 0.01 },
             },
             clip_norm: self.clip,
             average: self.average,
@@ -252,10 +268,10 @@ impl TrainingArgs {
             hold_out_by: if self.holdout_by.is_some() { HoldOutBy::Clone } else { HoldOutBy::Cell },
             leave_out_times: self.leave_out.iter().map(|t| t.value).collect(),
             // A short run is judged once at least.
-            evaluate_every: self.evaluate_every.min(self.steps.max(1)),
+            evaluate_every: self.evaluate_every.min(steps.max(1)),
             patience: self.patience,
             checkpoint_every: self.checkpoint_every,
-            ..TrainConfig::default()
+            ..defaults
         };
         config.check()?;
         Ok(config)

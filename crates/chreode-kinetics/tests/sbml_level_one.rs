@@ -57,6 +57,14 @@ fn both_versions_are_read() {
 }
 
 #[test]
+fn a_denominator_alone_divides() {
+    let parts = r#"<listOfReactions><reaction name="r"><listOfReactants><speciesReference species="A"/></listOfReactants>
+        <listOfProducts><speciesReference species="B" denominator="2"/></listOfProducts><kineticLaw formula="c * k * A"/></reaction></listOfReactions>"#;
+    let run = run(&model(2, "s", parts), 2.0, false);
+    assert_is(&run, "B", |t| 3.0 * (1.0 - (-0.5 * t).exp()));
+}
+
+#[test]
 fn formulas_are_text() {
     for (formula, expected) in [
         ("2 + 3*k^2 - x/4", 2.5),
@@ -81,6 +89,10 @@ fn formulas_are_text() {
 #[test]
 fn what_is_wrong_is_named() {
     for (parts, expected) in [
+        (
+            r#"<listOfReactions><reaction name="r"><listOfProducts><speciesReference species="B" denominator="0"/></listOfProducts></reaction></listOfReactions>"#,
+            "a number other than zero",
+        ),
         (
             r#"<listOfRules><algebraicRule formula="x"/></listOfRules>"#,
             "<algebraicRule> (line 8): algebraic rules are",

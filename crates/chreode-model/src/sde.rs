@@ -15,8 +15,8 @@ use crate::{ConfigError, ModelConfig, ModelError};
 
 /// A neural SDE `dX = f(X) dt + g(X) dW` (Itô, diagonal noise) with an optional growth rate.
 ///
-/// Autonomous, where [`ModelConfig::times`] is not set: the time of a call then only enters error messages. Parameters
-/// order of [`Self::layout`]; the model holds scratch alone, so clone it once per worker. A row's bits depend
+/// Autonomous, where [`ModelConfig::times`] is not set: the time of a call then only enters error messages. Parameters are passed to every
+/// call in the order of [`Self::layout`]; the model holds scratch alone, so clone it once per worker. A row's bits depend
 /// on that row and the parameters only.
 ///
 /// # Units

@@ -150,7 +150,7 @@ fn fields_of_time() {
     assert_eq!(at(6.0), at(9.0));
     assert!(apart(at(2.0).0, at(3.0).0) > 1e-3 && apart(at(3.0).0, at(5.0).0) > 1e-3);
     let near = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3);
-    assert!(near(at(3.9999).0, at(3.9998).0) && near(at(5.9999).0, at(6.0).0));
+    assert!(near(at(3.999_999).0, at(3.999_998).0) && near(at(5.999_999).0, at(6.0).0));
     // Steps that sum up to the end of a gap but for a rounding have reached it.
     assert!(apart(at(3.9999).0, at(4.0).0) > 1e-2 && near(at(4.0 - 1e-12).0, at(4.0).0));
     assert_eq!(at(2.0).1, at(5.0).1, "the noise is of the state alone");

@@ -204,13 +204,17 @@ fn reaction(x: At<'_, '_>, document: &Document) -> Result<Reaction, SbmlError> {
 }
 
 fn species_reference(x: At<'_, '_>, document: &Document) -> Result<SpeciesReference, SbmlError> {
+    let denominator = if document.level == 1 { x.number("denominator")?.unwrap_or(1.0) } else { 1.0 };
+    if denominator == 0.0 {
+        return Err(x.wrong("denominator", "0".into(), "a number other than zero"));
+    }
     let stoichiometry = match (x.child("stoichiometryMath"), x.number("stoichiometry")?) {
         (Some(math), _) => match math.formula(document)? {
             Some(math) => Stoichiometry::Math(math),
             None => Stoichiometry::Unset,
         },
-        (None, Some(number)) => Stoichiometry::Number(number / x.number("denominator")?.unwrap_or(1.0)),
-        (None, None) if document.level < 3 => Stoichiometry::Number(1.0),
+        (None, Some(number)) => Stoichiometry::Number(number / denominator),
+        (None, None) if document.level < 3 => Stoichiometry::Number(1.0 / denominator),
         (None, None) => Stoichiometry::Unset,
     };
     Ok(SpeciesReference {

@@ -26,7 +26,7 @@ impl Astray {
     ///
     /// The limit lies five times the larger of two spreads above the median: that by which two samples of the same cells differ
     /// (`noise`, see [`Trainer::hold_out_noise`]), and the runs' own, 1.4826 times the median absolute deviation. So a run is not
-    /// blamed for what the cells cannot tell, nor where all runs differ; with one or two runs none is. More than half of the runs never are.
+    /// blamed for what the cells cannot tell, nor where all runs differ; with one or two runs none is. Of finite losses never more than half are.
     /// Nothing without a run.
     pub fn of(losses: &[f64], noise: f64) -> Option<Self> {
         let middle = |values: &mut Vec<f64>| {
