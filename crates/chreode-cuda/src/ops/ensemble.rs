@@ -381,8 +381,8 @@ impl Ensemble {
             let grid = Grid::per_item(training.back.len());
             // SAFETY: lengths are checked above or planned in `new`.
             unsafe {
-                pack_sde(&self.stream, grid, &self.sde, self.precision.number(), 1, p, &mut training.back)?
-            };
+                pack_sde(&self.stream, grid, &self.sde, self.precision.number(), 1, p, &mut training.back)?;
+            }
         }
         while end > 0 {
             let begin = end.saturating_sub(self.chunk);
