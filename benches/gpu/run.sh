@@ -78,7 +78,7 @@ for part in $parts; do
     times) within 120 ours.csv "$here/gpu_times" ;;
     peers) within 240 peers.csv "$python" "$here/peers.py" ;;
     profile)
-        for kernel in em_forward em_backward layer_gradient softmin_rows transport_rows; do
+        for kernel in em_forward_f32 em_backward_f32 layer_gradient softmin_rows transport_rows; do
             within 40 profile.txt ncu --clock-control none --set full --kernel-name-base function -k "$kernel" --launch-count 1 \
                 "$here/gpu_times" --once training-step
         done

@@ -5,6 +5,8 @@
 #include <cstring>
 
 #define KERNEL extern "C" void
+#define VARIANT_KERNEL KERNEL
+#define PRECISION_KERNEL KERNEL
 #define DEVICE_MEMBER inline __attribute__((always_inline))
 #define DEVICE static inline __attribute__((always_inline))
 
@@ -42,6 +44,7 @@ DEVICE unsigned ballot(bool v) { return standin_ballot(v); }
 DEVICE int lowest_bit(unsigned v) { return __builtin_ctz(v); }
 DEVICE float fused(float a, float b, float c) { return std::fma(a, b, c); }
 DEVICE float root(float v) { return std::sqrt(v); }
+DEVICE int opaque(int v) { return v; }
 
 // Of generated kernels alone, as `nvrtc.cuh` has them.
 DEVICE float sine(float v) { return std::sin(v); }

@@ -18,7 +18,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const DIM: usize = 50;
 const WIDTH: usize = 512;
-const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Tf32];
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Tf32, Precision::Bf16];
 const BLUR: f64 = 0.05;
 
 /// Numbers of a stream, even in -1..1; `peers.py` has the same.
@@ -120,6 +120,7 @@ impl Bench {
             let who = match precision {
                 Precision::F32 => "chreode",
                 Precision::Tf32 => "chreode TF32",
+                Precision::Bf16 => "chreode bf16",
             };
             println!("{case},{who},{:.4},{:.4},{number:.6}", took[took.len() / 2], most - least);
         }
@@ -139,7 +140,7 @@ impl Bench {
         let (p, x) = (self.stream.upload(&weights(40))?, self.stream.upload(&cloud(0, n))?);
         let mut y = self.stream.zeros(n * DIM)?;
         for precision in PRECISIONS {
-            mlp.set_precision(precision)?;
+            mlp.set_precision(precision);
             self.measure(case, precision, 9, || Ok(mlp.forward(&p, &x, &mut y).map(|()| 0.0)?))?;
         }
         Ok(())
@@ -160,7 +161,7 @@ impl Bench {
             let mut ensemble = Ensemble::new(&self.stream, shape, &steps(count), n, false, None)?;
             let (p, start) = (self.stream.upload(&p)?, self.stream.upload(&cloud(0, n))?);
             for precision in PRECISIONS {
-                ensemble.set_precision(precision)?;
+                ensemble.set_precision(precision);
                 self.measure(case, precision, times, || {
                     Ok(ensemble.forward(&p, 1, 0, &start).map(|()| 0.0)?)
                 })?;
@@ -188,7 +189,7 @@ impl Bench {
         if self.wants(gradient) {
             let bar = stream.upload(&cloud(3, 2 * n))?;
             for precision in PRECISIONS {
-                ensemble.set_precision(precision)?;
+                ensemble.set_precision(precision);
                 self.measure(gradient, precision, 9, || {
                     ensemble.forward(&p, 1, 0, &start)?;
                     ensemble.backward(&p, &bar, &weight_bar, &mut start_bar, &mut p_bar)?;
@@ -204,7 +205,7 @@ impl Bench {
             let settings = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
             let mut number = 0;
             for precision in PRECISIONS {
-                ensemble.set_precision(precision)?;
+                ensemble.set_precision(precision);
                 self.measure(step, precision, 7, || {
                     number += 1;
                     ensemble.forward(&p, number, 0, &start)?;

@@ -115,14 +115,9 @@ pub(crate) fn build(variant: Variant) -> Result<PathBuf, StandInError> {
     }
     let (modules, headers) = kernels.into_iter().partition::<Vec<_>, _>(|(name, _)| !name.ends_with('h'));
     files.extend(headers);
+    let variants = variants(&files);
     for (name, text) in modules {
-        // A wrapper makes the kernels known to the driver.
-        let mut wrapper = format!("#include \"shim.h\"\n#include \"launch.h\"\n#include \"{name}\"\n");
-        for kernel in kernel_names(&text) {
-            // Writing to a String cannot fail.
-            let _ = writeln!(wrapper, "static Registration {kernel}_registration(\"{kernel}\", &{kernel});");
-        }
-        files.push((format!("{name}.cpp"), wrapper));
+        files.extend(wrappers(&name, &text, &variants));
         files.push((name, text));
     }
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".into());
@@ -234,8 +229,60 @@ fn read_all(dir: &Path, endings: &[&str]) -> Result<Vec<Source>, StandInError> {
     Ok(sources)
 }
 
-fn kernel_names(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter_map(|l| l.strip_prefix("KERNEL ")?.split('(').next())
+/// How kernels begin, and whether they are compiled for variants, and for those with a large tile.
+const MARKS: [(&str, bool, bool); 3] =
+    [("KERNEL ", false, false), ("PRECISION_KERNEL ", true, false), ("VARIANT_KERNEL ", true, true)];
+
+/// Names and numbers of the variants, from the header that kernels and host share.
+fn variants(files: &[Source]) -> Vec<(String, String)> {
+    let lines = files.iter().filter(|(name, _)| name == "shared.cuh").flat_map(|(_, text)| text.lines());
+    lines
+        .filter_map(|l| {
+            let (name, number) = l.strip_prefix("constexpr int VARIANT_")?.split_once(" = ")?;
+            Some((name.to_lowercase(), number.trim_end_matches(';').to_owned()))
+        })
+        .collect()
+}
+
+/// Files that make the kernels of a file known to the driver: one, or one for each variant.
+fn wrappers(name: &str, text: &str, variants: &[(String, String)]) -> Vec<Source> {
+    let kernels: Vec<_> = kernels(text).collect();
+    let by_variant = kernels.iter().any(|&(_, by_variant, _)| by_variant);
+    let large = kernels.iter().any(|&(_, _, large)| large);
+    let wrapper = |variant: Option<&(String, String)>| {
+        let mut wrapper = String::new();
+        let suffix = variant.map_or_else(String::new, |(suffix, _)| format!("_{suffix}"));
+        // Writing to a String cannot fail.
+        if let Some((_, number)) = variant {
+            let _ = writeln!(wrapper, "#define VARIANT {number}");
+            for (kernel, ..) in &kernels {
+                let _ = writeln!(wrapper, "#define {kernel} {kernel}{suffix}");
+            }
+        }
+        let _ = writeln!(wrapper, "#include \"shim.h\"\n#include \"launch.h\"\n#include \"{name}\"");
+        for (kernel, ..) in &kernels {
+            let known = format!("{kernel}{suffix}");
+            let _ = writeln!(wrapper, "static Registration {known}_registration(\"{known}\", &{known});");
+        }
+        (format!("{name}{suffix}.cpp"), wrapper)
+    };
+    if !by_variant {
+        return vec![wrapper(None)];
+    }
+    variants
+        .iter()
+        .filter(|(suffix, _)| large || !suffix.ends_with("_large"))
+        .map(|v| wrapper(Some(v)))
+        .collect()
+}
+
+/// The kernels of a file: their names, whether they are compiled for variants, and for those with a large tile.
+fn kernels(text: &str) -> impl Iterator<Item = (&str, bool, bool)> {
+    text.lines().filter_map(|l| {
+        let find =
+            |(mark, by_variant, large)| Some((l.strip_prefix(mark)?.split('(').next()?, by_variant, large));
+        MARKS.iter().copied().find_map(find)
+    })
 }
 
 /// What the compiler says of itself and of this processor, by the macros that it defines; the library of another is not this one's. Where it
@@ -259,7 +306,22 @@ mod tests {
     #[test]
     fn kernels_are_found_by_their_names() {
         let text = "// KERNEL no\nKERNEL first(int n) {\n}\n  KERNEL neither(\nKERNEL second(int n,\n";
-        assert_eq!(kernel_names(text).collect::<Vec<_>>(), ["first", "second"]);
+        assert_eq!(kernels(text).collect::<Vec<_>>(), [("first", false, false), ("second", false, false)]);
+    }
+
+    #[test]
+    fn variants_have_files_of_their_own() {
+        let header = "constexpr int VARIANT_F32 = 0;\nconstexpr int OTHER = 1;\nconstexpr int VARIANT_F32_LARGE = 1;\n";
+        let variants = variants(&[("shared.cuh".to_owned(), header.to_owned())]);
+        let names =
+            |text: &str| wrappers("a.cu", text, &variants).into_iter().map(|w| w.0).collect::<Vec<_>>();
+        assert_eq!(names("KERNEL a(int n) {"), ["a.cu.cpp"]);
+        assert_eq!(names("PRECISION_KERNEL a(int n) {"), ["a.cu_f32.cpp"]);
+        assert_eq!(names("VARIANT_KERNEL a(int n) {"), ["a.cu_f32.cpp", "a.cu_f32_large.cpp"]);
+        let large = &wrappers("a.cu", "VARIANT_KERNEL a(int n) {", &variants)[1].1;
+        for part in ["#define VARIANT 1\n", "#define a a_f32_large\n", "(\"a_f32_large\", &a_f32_large)"] {
+            assert!(large.contains(part), "{large}");
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@
 // Blocks that a multiprocessor shall have room for: what follows of a kernel file may have another number.
 #define BLOCKS_AT_ONCE 1
 #define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE)
+// Kernels that are compiled for every VARIANT, or for those without a large tile, with the variant's name behind their own.
+#define VARIANT_KERNEL KERNEL
+#define PRECISION_KERNEL KERNEL
 #define DEVICE_MEMBER inline __device__ __attribute__((always_inline))
 #define DEVICE static inline __device__ __attribute__((always_inline))
 
@@ -40,6 +43,8 @@ DEVICE unsigned float_to_bits(float v) { return __builtin_bit_cast(unsigned, v);
 DEVICE float fused(float a, float b, float c) { return __nvvm_fma_rn_f(a, b, c); }
 DEVICE float root(float v) { return __nvvm_sqrt_rn_f(v); }
 
+struct __attribute__((aligned(8))) Two { unsigned x, y; };
+struct __attribute__((aligned(8))) Pair { float x, y; };
 struct __attribute__((aligned(16))) Four { float x, y, z, w; };
 
 // c [16][8] += a [16][8] b [8][8] of a warp, factors in TF32, sums in f32. A lane holds, with g = lane / 4 and t = lane % 4:
@@ -50,6 +55,25 @@ DEVICE void multiply_add(float c[4], const unsigned a[4], unsigned b0, unsigned 
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
+
+// The same for a [16][16] and b [16][8] in bfloat16, two in a word, the first in the lower half: a[g][k], a[g + 8][k], a[g][k + 8], a[g + 8][k + 8]
+// for k = 2t and 2t + 1; b[k][g], b[k + 8][g].
+DEVICE void multiply_add_bf16(float c[4], const unsigned a[4], unsigned b0, unsigned b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// Two numbers in bfloat16, the first in the lower half.
+DEVICE unsigned pair_bf16(float first, float second) {
+    unsigned v;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(second), "f"(first));
+    return v;
+}
+
+// A place that is one for each of these numbers: what stands before and behind it in one branch is not joined with the like of another, which would
+// hold the registers of both.
+template <int A, int B> DEVICE void apart() { asm volatile("// %0 %1" : : "n"(A), "n"(B) : "memory"); }
 
 // The same number, of which the compiler knows nothing: what follows from it is computed after this, and kept in no register before.
 DEVICE int opaque(int v) {

@@ -6,6 +6,21 @@
 constexpr int THREADS = 256;
 // Layers of a net.
 constexpr int MAX_LAYERS = 8;
+// How products of nets round their factors: not at all, to TF32, to bfloat16.
+constexpr int PRECISION_F32 = 0;
+constexpr int PRECISION_TF32 = 1;
+constexpr int PRECISION_BF16 = 2;
+// What kernels of nets are compiled for: a precision, and LARGE with tiles of LARGE_TILE rows.
+constexpr int VARIANT_F32 = 0;
+constexpr int VARIANT_TF32 = 1;
+constexpr int VARIANT_BF16 = 2;
+constexpr int VARIANT_TF32_LARGE = 3;
+constexpr int VARIANT_BF16_LARGE = 4;
+// Rows of the largest tile, whose layers give their outputs in the place of their inputs, and their widest layer.
+constexpr int LARGE_TILE = 64;
+constexpr int LARGE_TILE_WIDTH = 512;
+// Weights behind a net's last that are read beside those of a few columns, and not used.
+constexpr int PACKED_SLACK = 384;
 // Widths of layers are padded to a multiple of it with zeros: inputs that a warp multiplies at a time.
 constexpr int STAGE = 16;
 // Rows and columns of the tile of a layer's gradient that a block owns, and rows that it stages.
@@ -24,12 +39,10 @@ constexpr int NEIGHBOUR_ROWS = 64;
 constexpr int NEIGHBOUR_COLUMNS = 128;
 constexpr int NEIGHBOUR_STAGE = 32;
 
-// A perceptron; `offset` is where its parameters begin. `width[0]` is the number of inputs. `tf32` is not zero where products round their
-// factors to TF32.
+// A perceptron; `offset` is where its parameters begin. `width[0]` is the number of inputs.
 struct Net {
     int layers;
     int activation;
-    int tf32;
     int offset;
     int width[MAX_LAYERS + 1];
 };

@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::parse::{Field, Item, Source, Type};
+use super::parse::{
+    Copies, Field, Item, Module, Number, Source, Type, VARIANT, modules as compiled, variants, with_variant,
+};
 
 /// Names and texts of the Rust files, formatted as the workspace is: what all kernels share, and the launchers of each `.cu` file.
 pub(super) fn write(sources: &[Source], root: &Path) -> Result<Vec<(String, String)>> {
@@ -23,7 +25,7 @@ pub(super) fn write(sources: &[Source], root: &Path) -> Result<Vec<(String, Stri
         shared.replacen("\npub(crate) use", &format!("\n{names}\npub(crate) use"), 1),
     )];
     for module in modules() {
-        files.push((format!("{}.rs", module.stem()), format(&launchers(module)?, root)?));
+        files.push((format!("{}.rs", module.stem()), format(&launchers(module, sources)?, root)?));
     }
     Ok(files)
 }
@@ -38,7 +40,7 @@ fn shared(sources: &[Source]) -> Result<String> {
         writeln!(out, "pub(crate) use {}::{{{}}};", module.stem(), names.join(", "))?;
     }
     writeln!(out)?;
-    for number in sources.iter().flat_map(|s| &s.numbers) {
+    for number in sources.iter().flat_map(|s| &s.numbers).filter(|n| !n.name.starts_with(VARIANT)) {
         comment(&mut out, &number.docs);
         writeln!(out, "pub(crate) const {}: usize = {};\n", number.name, number.value)?;
     }
@@ -54,31 +56,42 @@ fn shared(sources: &[Source]) -> Result<String> {
         }
         writeln!(out, "}}\n")?;
     }
+    let variants = variants(sources, Copies::Variants);
+    if let Some(first) = variants.first() {
+        comment(&mut out, &first.docs);
+        writeln!(out, "#[derive(Debug, Clone, Copy, PartialEq, Eq)]\npub(crate) enum Variant {{")?;
+        for variant in variants {
+            writeln!(out, "{},", camel(&variant.name.trim_start_matches(VARIANT).to_lowercase()))?;
+        }
+        writeln!(out, "}}\n")?;
+    }
     writeln!(
         out,
         "/// Every kernel, in the order of [`KERNELS`].\n#[derive(Debug, Clone, Copy, PartialEq, Eq)]"
     )?;
     writeln!(out, "pub(crate) enum Kernel {{")?;
-    for kernel in modules.iter().flat_map(|m| &m.kernels) {
-        writeln!(out, "{},", camel(&kernel.name))?;
+    let copies = compiled(sources);
+    for module in &copies {
+        for kernel in &module.source.kernels {
+            writeln!(out, "{},", camel(&module.kernel(kernel)))?;
+        }
     }
     writeln!(out, "}}\n\n/// Name of each kernel, and the number of its module.")?;
     writeln!(out, "pub(crate) const KERNELS: &[(&str, usize)] = &[")?;
-    for (number, module) in modules.iter().enumerate() {
-        for kernel in &module.kernels {
-            writeln!(out, "(\"{}\", {number}),", kernel.name)?;
+    for (number, module) in copies.iter().enumerate() {
+        for kernel in &module.source.kernels {
+            writeln!(out, "(\"{}\", {number}),", module.kernel(kernel))?;
         }
     }
     writeln!(out, "];\n\n/// Name and PTX of each module.\npub(crate) const MODULES: &[(&str, &str)] = &[")?;
-    for module in &modules {
-        let stem = module.stem();
+    for Module { stem, .. } in &copies {
         writeln!(out, "(\"{stem}\", include_str!(\"../../kernels/ptx/{stem}.ptx\")),")?;
     }
     writeln!(out, "];")?;
     Ok(out)
 }
 
-fn launchers(module: &Source) -> Result<String> {
+fn launchers(module: &Source, sources: &[Source]) -> Result<String> {
     let mut out = format!("//! Launchers of `{}`. Written by `cargo xtask kernels build`.\n\n", module.name);
     out += "#![allow(unsafe_code, reason = \"launches, whose lengths the callers check\")]\n\n";
     let mut structs: Vec<&str> = module
@@ -94,26 +107,38 @@ fn launchers(module: &Source) -> Result<String> {
         })
         .collect();
     structs.push("Kernel");
+    if module.copies == Copies::Variants {
+        structs.push("Variant");
+    }
     structs.sort_unstable();
     structs.dedup();
     writeln!(out, "use super::{{{}}};", structs.join(", "))?;
-    writeln!(
-        out,
-        "use crate::CudaError;\nuse crate::buffer::Buffer;\nuse crate::device::{{Grid, Stream}};\n"
-    )?;
+    writeln!(out, "use crate::CudaError;\nuse crate::buffer::Buffer;\nuse crate::device::{{Grid, Stream}};")?;
+    if module.copies == Copies::Precisions {
+        writeln!(out, "use crate::ops::Precision;")?;
+    }
+    writeln!(out)?;
     for kernel in &module.kernels {
-        launcher(&mut out, kernel)?;
+        launcher(&mut out, kernel, module.copies, &variants(sources, module.copies))?;
     }
     Ok(out)
 }
 
-fn launcher(out: &mut String, kernel: &Item) -> Result<()> {
+fn launcher(out: &mut String, kernel: &Item, copies: Copies, variants: &[&Number]) -> Result<()> {
     comment(out, &kernel.docs);
     writeln!(
         out,
         "/// # Safety\n/// Buffers are as long as the kernel reads and writes them with these sizes."
     )?;
     writeln!(out, "pub(crate) unsafe fn {}(stream: &Stream, grid: Grid,", kernel.name)?;
+    let choice = match copies {
+        Copies::One => None,
+        Copies::Precisions => Some(("precision", "Precision")),
+        Copies::Variants => Some(("variant", "Variant")),
+    };
+    if let Some((name, of)) = choice {
+        writeln!(out, "{name}: {of},")?;
+    }
     for Field { name, of } in &kernel.fields {
         writeln!(out, "{name}: {},", parameter(of)?)?;
     }
@@ -128,6 +153,17 @@ fn launcher(out: &mut String, kernel: &Item) -> Result<()> {
             writeln!(out, "let {name} = {name}.address();")?;
         }
     }
+    match choice {
+        None => writeln!(out, "let kernel = Kernel::{};", camel(&kernel.name))?,
+        Some((name, of)) => {
+            writeln!(out, "let kernel = match {name} {{")?;
+            for variant in variants {
+                let case = camel(&variant.name.trim_start_matches(VARIANT).to_lowercase());
+                writeln!(out, "{of}::{case} => Kernel::{},", camel(&with_variant(&kernel.name, variant)))?;
+            }
+            writeln!(out, "}};")?;
+        }
+    }
     writeln!(out, "let mut arguments = [")?;
     for Field { name, .. } in &kernel.fields {
         writeln!(out, "(&raw const {name}).cast_mut().cast(),")?;
@@ -136,7 +172,7 @@ fn launcher(out: &mut String, kernel: &Item) -> Result<()> {
         out,
         "];\n// SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise."
     )?;
-    writeln!(out, "unsafe {{ stream.launch(Kernel::{}, grid, &mut arguments) }}\n}}\n", camel(&kernel.name))?;
+    writeln!(out, "unsafe {{ stream.launch(kernel, grid, &mut arguments) }}\n}}\n")?;
     Ok(())
 }
 
@@ -206,7 +242,7 @@ mod tests {
     fn launchers_have_the_types_of_the_signature() {
         let text = "// Scales x [n].\nKERNEL scale_all(int n, unsigned long long at, const float *x, float *y) {\n}\n";
         let source = [Source::parse("scale.cu", text).unwrap()];
-        let out = shared(&source).unwrap() + &launchers(&source[0]).unwrap();
+        let out = shared(&source).unwrap() + &launchers(&source[0], &source).unwrap();
         for part in [
             "// Scales x [n].",
             "unsafe fn scale_all(stream: &Stream, grid: Grid,\nn: i32,\nat: u64,\nx: &Buffer<f32>,\ny: &mut Buffer<f32>,",
@@ -221,6 +257,6 @@ mod tests {
             assert!(out.contains(part), "{part}\n{out}");
         }
         let by_value = Source::parse("bad.cu", "KERNEL bad(Net net) {\n}\n").unwrap();
-        assert!(launchers(&by_value).is_err());
+        assert!(launchers(&by_value, &[]).is_err());
     }
 }

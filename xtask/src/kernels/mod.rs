@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::ci::run::system;
 use crate::workspace::Workspace;
-use parse::Source;
+use parse::{Module, Source, modules};
 use record::Record;
 
 pub(crate) use report::run as report;
@@ -59,10 +59,10 @@ pub(crate) fn build() -> Result<bool> {
     };
     let dir = root.join(DIR).join("ptx");
     std::fs::create_dir_all(&dir)?;
-    for source in sources.iter().filter(|s| s.is_module()) {
-        let ptx = compile(&root, &source.name)?;
-        println!("wrote {DIR}/ptx/{}.ptx, {} kB", source.stem(), ptx.len() / 1000);
-        std::fs::write(dir.join(format!("{}.ptx", source.stem())), ptx)?;
+    for module in modules(&sources) {
+        let ptx = compile(&root, &module)?;
+        println!("wrote {DIR}/ptx/{}.ptx, {} kB", module.stem, ptx.len() / 1000);
+        std::fs::write(dir.join(format!("{}.ptx", module.stem)), ptx)?;
     }
     let record = Record::of(&sources, &version, &root);
     std::fs::write(root.join(DIR).join(record::FILE), record.to_text())?;
@@ -85,9 +85,9 @@ pub(crate) fn check() -> Result<bool> {
     stale.extend(now.differences(&recorded));
     match clang_version() {
         Some(installed) if installed == version => {
-            for source in sources.iter().filter(|s| s.is_module()) {
-                let path = format!("{DIR}/ptx/{}.ptx", source.stem());
-                if std::fs::read(root.join(&path)).unwrap_or_default() != compile(&root, &source.name)? {
+            for module in modules(&sources) {
+                let path = format!("{DIR}/ptx/{}.ptx", module.stem);
+                if std::fs::read(root.join(&path)).unwrap_or_default() != compile(&root, &module)? {
                     stale.push(format!("{path} is not what {version} makes"));
                 }
             }
@@ -123,10 +123,12 @@ fn sources(root: &Path) -> Result<Vec<Source>> {
         .collect()
 }
 
-/// The PTX of one file.
-fn compile(root: &Path, name: &str) -> Result<Vec<u8>> {
+/// The PTX of one module.
+fn compile(root: &Path, module: &Module) -> Result<Vec<u8>> {
+    let name = &module.source.name;
     let out = Command::new(CLANG)
         .args(FLAGS)
+        .args(module.flags())
         .args([name, "-o", "-"])
         .current_dir(root.join(DIR))
         .stderr(Stdio::inherit())

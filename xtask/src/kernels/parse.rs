@@ -2,7 +2,7 @@
 //!
 //! Reads the few forms that the kernels keep to, and refuses others.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// A type of a parameter or a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +45,81 @@ pub(super) struct Number {
     pub(super) value: u32,
 }
 
+/// What the kernels of a file are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Copies {
+    /// Once.
+    One,
+    /// For each precision.
+    Precisions,
+    /// For each precision, and for those with a large tile.
+    Variants,
+}
+
+/// How kernels begin.
+const MARKS: [(&str, Copies); 3] = [
+    ("KERNEL ", Copies::One),
+    ("PRECISION_KERNEL ", Copies::Precisions),
+    ("VARIANT_KERNEL ", Copies::Variants),
+];
+/// How numbers of variants begin, and how those with a large tile end.
+pub(super) const VARIANT: &str = "VARIANT_";
+const LARGE: &str = "_LARGE";
+
+/// What is compiled by itself: a file, or a file for one variant.
+#[derive(Debug, Clone)]
+pub(super) struct Module<'a> {
+    pub(super) source: &'a Source,
+    pub(super) stem: String,
+    variant: Option<&'a Number>,
+}
+
+impl Module<'_> {
+    /// The name of one of the file's kernels.
+    pub(super) fn kernel(&self, kernel: &Item) -> String {
+        self.variant.map_or_else(|| kernel.name.clone(), |v| with_variant(&kernel.name, v))
+    }
+
+    /// Flags of the compiler: the variant's number, and the names of the kernels.
+    pub(super) fn flags(&self) -> Vec<String> {
+        let Some(variant) = self.variant else { return Vec::new() };
+        let names = self.source.kernels.iter().map(|k| format!("-D{}={}", k.name, self.kernel(k)));
+        std::iter::once(format!("-DVARIANT={}", variant.value)).chain(names).collect()
+    }
+}
+
+/// A kernel's or a file's name for a variant.
+pub(super) fn with_variant(name: &str, variant: &Number) -> String {
+    format!("{name}_{}", variant.name.trim_start_matches(VARIANT).to_lowercase())
+}
+
+/// The variants that kernels are compiled for.
+pub(super) fn variants(sources: &[Source], copies: Copies) -> Vec<&Number> {
+    let all = sources.iter().flat_map(|s| &s.numbers).filter(|n| n.name.starts_with(VARIANT));
+    all.filter(|n| copies == Copies::Variants || copies == Copies::Precisions && !n.name.ends_with(LARGE))
+        .collect()
+}
+
+/// All modules, in the order of files and variants.
+pub(super) fn modules(sources: &[Source]) -> Vec<Module<'_>> {
+    let mut modules = Vec::new();
+    for source in sources.iter().filter(|s| s.is_module()) {
+        if source.copies == Copies::One {
+            modules.push(Module { source, stem: source.stem().to_owned(), variant: None });
+        }
+        let of = |v| Module { source, stem: with_variant(source.stem(), v), variant: Some(v) };
+        modules.extend(variants(sources, source.copies).into_iter().map(of));
+    }
+    modules
+}
+
 /// One file.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     pub(super) name: String,
     pub(super) text: String,
     pub(super) kernels: Vec<Item>,
+    pub(super) copies: Copies,
     /// Of the header that is shared with the host alone.
     pub(super) structs: Vec<Item>,
     pub(super) numbers: Vec<Number>,
@@ -66,11 +135,18 @@ impl Source {
             name: name.into(),
             text: text.into(),
             kernels: Vec::new(),
+            copies: Copies::One,
             structs: Vec::new(),
             numbers: Vec::new(),
         };
         for (i, line) in lines.iter().enumerate() {
-            if let Some(rest) = line.strip_prefix("KERNEL ") {
+            let kernel = MARKS.iter().find_map(|&(mark, copies)| Some((line.strip_prefix(mark)?, copies)));
+            if let Some((rest, copies)) = kernel {
+                ensure!(
+                    source.kernels.is_empty() || source.copies == copies,
+                    "kernels of {name} are compiled for different variants"
+                );
+                source.copies = copies;
                 let signature = until(&lines[i..], ')').context("a signature without an end")?;
                 let (kernel, _) = rest.split_once('(').context("a kernel without parameters")?;
                 let (_, parameters) = signature.split_once('(').context("a kernel without parameters")?;
@@ -139,7 +215,7 @@ fn field(text: &str) -> Result<Field> {
     };
     let mut words: Vec<&str> = spaced.split_whitespace().collect();
     let name = words.pop().with_context(|| format!("no name in {text:?}"))?.trim_end_matches(']').to_owned();
-    if ["stream", "grid", "arguments"].contains(&name.as_str()) {
+    if ["stream", "grid", "arguments", "kernel", "variant"].contains(&name.as_str()) {
         bail!("{text:?}: launchers call something else {name}");
     }
     let constant = words.first() == Some(&"const");
@@ -200,6 +276,24 @@ mod tests {
         assert_eq!((source.numbers[0].name.as_str(), source.numbers[0].value), ("MANY", 8));
         assert_eq!(source.structs[0].fields[1].of, Type::Array(Box::new(Type::Int), "MANY + 1".into()));
         assert!(Source::parse("other.cuh", text).unwrap().numbers.is_empty());
+    }
+
+    #[test]
+    fn kernels_are_compiled_for_variants() {
+        let numbers = "constexpr int VARIANT_F32 = 0;\nconstexpr int VARIANT_F32_LARGE = 1;\n";
+        let sources = [
+            ("a.cu", "KERNEL a(int n) {\n}\n"),
+            ("b.cu", "PRECISION_KERNEL b(int n) {\n}\n"),
+            ("c.cu", "VARIANT_KERNEL c(int n) {\n}\n"),
+            (SHARED, numbers),
+        ]
+        .map(|(name, text)| Source::parse(name, text).unwrap());
+        let all = modules(&sources);
+        let stems: Vec<&str> = all.iter().map(|m| m.stem.as_str()).collect();
+        assert_eq!(stems, ["a", "b_f32", "c_f32", "c_f32_large"]);
+        assert!(all[0].flags().is_empty());
+        assert_eq!(all[3].flags(), ["-DVARIANT=1", "-Dc=c_f32_large"]);
+        assert!(Source::parse("d.cu", "KERNEL d(int n) {\n}\nVARIANT_KERNEL e(int n) {\n}\n").is_err());
     }
 
     #[test]

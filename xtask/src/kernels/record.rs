@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::parse::Source;
+use super::parse::{Source, modules};
 use super::{DIR, FLAGS};
 
 /// The record, in the kernels' folder.
@@ -22,8 +22,8 @@ impl Record {
     pub(super) fn of(sources: &[Source], version: &str, root: &Path) -> Self {
         let mut files: Vec<_> =
             sources.iter().map(|s| (s.name.clone(), fingerprint(s.text.as_bytes()))).collect();
-        for source in sources.iter().filter(|s| s.is_module()) {
-            let name = format!("ptx/{}.ptx", source.stem());
+        for module in modules(sources) {
+            let name = format!("ptx/{}.ptx", module.stem);
             let ptx = std::fs::read(root.join(DIR).join(&name)).unwrap_or_default();
             files.push((name, fingerprint(&ptx)));
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::DIR;
-use super::parse::Source;
+use super::parse::{Module, modules};
 use crate::ci::run::{passes, system};
 use crate::workspace::Workspace;
 
@@ -43,22 +43,23 @@ pub(crate) fn run() -> Result<bool> {
         return Ok(false);
     };
     let mut table = String::from(
-        "| kernel | architecture | registers | spilled bytes | blocks per multiprocessor (registers) | FFMA | HMMA | LDS | instructions |\n\
-         |---|---|---|---|---|---|---|---|---|\n",
+        "| kernel | architecture | registers | spilled bytes | blocks per multiprocessor (registers) | occupancy | FFMA | HMMA | LDS | instructions |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
     );
     let mut clean = true;
     let out = workspace.target.join("kernels");
     std::fs::create_dir_all(&out)?;
-    for source in super::sources(&workspace.root)?.iter().filter(|s| s.is_module()) {
+    for module in modules(&super::sources(&workspace.root)?) {
         for architecture in ARCHITECTURES {
-            for (kernel, row) in assemble(&bin, &workspace.root, source, architecture, &out)? {
+            for (kernel, row) in assemble(&bin, &workspace.root, &module, architecture, &out)? {
                 clean &= row.spilled == 0;
                 let Row { registers, spilled, ffma, hmma, lds, instructions } = row;
+                let blocks = blocks(registers);
                 // Writing to a String cannot fail.
                 let _ = writeln!(
                     table,
-                    "| `{kernel}` | {architecture} | {registers} | {spilled} | {} | {ffma} | {hmma} | {lds} | {instructions} |",
-                    blocks(registers)
+                    "| `{kernel}` | {architecture} | {registers} | {spilled} | {blocks} | {} % | {ffma} | {hmma} | {lds} | {instructions} |",
+                    occupancy(blocks)
                 );
             }
         }
@@ -75,10 +76,19 @@ pub(crate) fn run() -> Result<bool> {
     Ok(clean)
 }
 
-/// Blocks of 256 threads that the 65,536 registers of a multiprocessor allow, and its 64 warps.
+/// Blocks of 256 threads that the 65,536 registers of a multiprocessor allow, and its 64 warps; all shared memory is asked for by launches, and
+/// not in it.
 fn blocks(registers: u32) -> u32 {
     let per_warp = (32 * registers).next_multiple_of(256);
-    (65536 / (per_warp * 8).max(1)).min(8)
+    (65536 / (per_warp * 8).max(1)).min(WARPS / 8)
+}
+
+/// Warps of a multiprocessor.
+const WARPS: u32 = 64;
+
+/// Of the warps that a multiprocessor can hold, those of so many blocks, in percent.
+fn occupancy(blocks: u32) -> f64 {
+    f64::from(blocks * 8) / f64::from(WARPS) * 100.0
 }
 
 /// The folder with `ptxas`, `cuobjdump` and `nvdisasm`; none if they cannot be had.
@@ -106,12 +116,12 @@ fn tools(target: &Path) -> Result<Option<PathBuf>> {
 fn assemble(
     bin: &Path,
     root: &Path,
-    source: &Source,
+    module: &Module,
     architecture: &str,
     out: &Path,
 ) -> Result<BTreeMap<String, Row>> {
-    let ptx = root.join(DIR).join(format!("ptx/{}.ptx", source.stem()));
-    let cubin = out.join(format!("{}.{architecture}.cubin", source.stem()));
+    let ptx = root.join(DIR).join(format!("ptx/{}.ptx", module.stem));
+    let cubin = out.join(format!("{}.{architecture}.cubin", module.stem));
     let tool = |name: &str| system(&bin.join(name).to_string_lossy());
     let said = tool("ptxas")
         .args([&format!("-arch={architecture}"), "-v"])
@@ -120,7 +130,7 @@ fn assemble(
         .arg(&cubin)
         .output()?;
     let log = String::from_utf8_lossy(&said.stderr);
-    ensure!(said.status.success(), "ptxas refuses {}: {log}", source.name);
+    ensure!(said.status.success(), "ptxas refuses {}: {log}", module.stem);
     let mut rows = read_log(&log);
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
     let code = tool("cuobjdump").env("PATH", path).arg("-sass").arg(&cubin).output()?;
@@ -198,5 +208,6 @@ mod tests {
     #[test]
     fn registers_limit_blocks() {
         assert_eq!([32, 64, 128, 168, 255].map(blocks), [8, 4, 2, 1, 1]);
+        assert_eq!([1, 8].map(occupancy), [12.5, 100.0]);
     }
 }

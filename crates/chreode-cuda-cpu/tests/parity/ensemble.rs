@@ -1,10 +1,10 @@
 //! Paths and their gradients, against `chreode-solve` and `chreode-adjoint` with a model of `chreode-model`.
 
-use crate::lab::{Lab, close, lab, numbers, sizes};
+use crate::lab::{Lab, close, difference, lab, numbers, sizes};
 use crate::mlp::twin;
 use chreode_adjoint::SdeAdjoint;
 use chreode_core::{BrownianIncrements, GrowthVjp};
-use chreode_cuda::{Activation, CudaError, Ensemble, EnsembleShape, GrowthShape, NetShape, Steps};
+use chreode_cuda::{Activation, CudaError, Ensemble, EnsembleShape, GrowthShape, NetShape, Precision, Steps};
 use chreode_model::{DiffusionConfig, DriftConfig, GrowthConfig, ModelConfig, NeuralSde};
 use chreode_solve::TimeGrid;
 use proptest::prelude::*;
@@ -219,20 +219,65 @@ fn runaway_rows_are_named() {
     assert_eq!(failed, Err(CudaError::NonFinite { row: 40, step: 0 }));
 }
 
-/// Common random numbers: rows of one run are rows of another that starts later.
+/// Common random numbers: rows of one run are rows of another that starts later, with large tiles or without.
 #[test]
 fn rows_do_not_depend_on_their_neighbours() {
     let Some(lab) = lab() else { return };
     let case = middle();
     let model = case.model();
     let grid = TimeGrid::new(0.5, &case.times, 0.15).unwrap();
-    let (p, start) = (lab.upload(&model.init(1)), numbers(3, case.n * case.d));
-    let run = |from: usize, n: usize| {
-        let mut part = Ensemble::new(&lab.stream, case.shape(&model), &steps(&grid), n, false, None).unwrap();
-        let rows = &start[from * case.d..(from + n) * case.d];
-        part.forward(&p, 5, from as u64, &lab.upload(rows)).unwrap();
-        part.observed().to_vec().unwrap()
-    };
-    let (all, part) = (run(0, case.n), run(50, 13));
-    assert_eq!(all[50 * case.d..63 * case.d], part[..13 * case.d]);
+    // Two large tiles for every multiprocessor, and some rows of one more.
+    let n = 128 * lab.stream.device().info().multiprocessors + 37;
+    let (p, start) = (lab.upload(&model.init(1)), numbers(3, n * case.d));
+    for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+        let run = |from: usize, n: usize| {
+            let mut part =
+                Ensemble::new(&lab.stream, case.shape(&model), &steps(&grid), n, false, None).unwrap();
+            part.set_precision(precision);
+            let rows = &start[from * case.d..(from + n) * case.d];
+            part.forward(&p, 5, from as u64, &lab.upload(rows)).unwrap();
+            part.observed().to_vec().unwrap()
+        };
+        let all = run(0, n);
+        for (from, rows) in [(50, 13), (n - 40, 40)] {
+            let part = run(from, rows);
+            assert_eq!(all[from * case.d..][..rows * case.d], part[..rows * case.d], "{precision:?}");
+        }
+    }
+}
+
+/// Paths and gradients with factors of 10 bits, 5e-3 of the largest value, and of 7 bits, 4e-2.
+#[test]
+fn rounded_factors() {
+    let Some(lab) = lab() else { return };
+    let case = middle();
+    let model = case.model();
+    let grid = TimeGrid::new(0.5, &case.times, 0.15).unwrap();
+    let p = model.init(1);
+    for n in [37, case.n] {
+        let start = numbers(3, n * case.d);
+        let (state_bar, weight_bar) = (numbers(4, 2 * n * case.d), numbers(5, 2 * n));
+        let runs = lab.both_orders(|stream| {
+            let mut ensemble =
+                Ensemble::new(stream, case.shape(&model), &steps(&grid), n, true, None).unwrap();
+            let [p, start, state_bar, weight_bar] =
+                [&p, &start, &state_bar, &weight_bar].map(|v| stream.upload(v).unwrap());
+            let [mut start_bar, mut p_bar] = [start.len(), p.len()].map(|len| stream.zeros(len).unwrap());
+            let mut all = Vec::new();
+            for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+                ensemble.set_precision(precision);
+                ensemble.forward(&p, 7, 0, &start).unwrap();
+                ensemble.backward(&p, &state_bar, &weight_bar, &mut start_bar, &mut p_bar).unwrap();
+                all.push(ensemble.observed().to_vec().unwrap());
+                all.extend([&start_bar, &p_bar].map(|b| b.to_vec().unwrap()));
+            }
+            all
+        });
+        for i in 0..3 {
+            for (rounded, most) in [(3 + i, 5e-3), (6 + i, 4e-2)] {
+                let off = difference(&runs[rounded], &runs[i]);
+                assert!(off > 1e-6 && off < most, "{rounded} of {n}: {off}");
+            }
+        }
+    }
 }

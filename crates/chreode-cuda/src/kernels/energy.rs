@@ -42,6 +42,7 @@ pub(crate) unsafe fn energy_rows(
     let y_cells = y_cells.address();
     let sums = sums.address();
     let pull = pull.address();
+    let kernel = Kernel::EnergyRows;
     let mut arguments = [
         (&raw const d).cast_mut().cast(),
         (&raw const n).cast_mut().cast(),
@@ -57,5 +58,5 @@ pub(crate) unsafe fn energy_rows(
         (&raw const pull).cast_mut().cast(),
     ];
     // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
-    unsafe { stream.launch(Kernel::EnergyRows, grid, &mut arguments) }
+    unsafe { stream.launch(kernel, grid, &mut arguments) }
 }

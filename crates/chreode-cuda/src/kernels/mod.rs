@@ -2,20 +2,28 @@
 
 mod energy;
 mod euler_maruyama;
+mod euler_maruyama_back;
+mod gradient;
 mod mlp;
+mod mlp_back;
 mod neighbours;
 mod noise;
 mod optimiser;
+mod pack;
 mod rosenbrock;
 mod sinkhorn;
 mod tsit5;
 
 pub(crate) use energy::energy_rows;
-pub(crate) use euler_maruyama::{em_backward, em_forward, pack_sde};
-pub(crate) use mlp::{add_slabs, layer_gradient, mlp_backward, mlp_forward, pack_net};
+pub(crate) use euler_maruyama::em_forward;
+pub(crate) use euler_maruyama_back::em_backward;
+pub(crate) use gradient::{add_slabs, layer_gradient};
+pub(crate) use mlp::mlp_forward;
+pub(crate) use mlp_back::mlp_backward;
 pub(crate) use neighbours::{merge_nearest, nearest_of_split};
 pub(crate) use noise::{brownian_increments, philox_words};
 pub(crate) use optimiser::{adam, rmsprop};
+pub(crate) use pack::{pack_net, pack_sde};
 pub(crate) use rosenbrock::rosenbrock_ensemble;
 pub(crate) use sinkhorn::{softmin_rows, transport_rows, weighted_potential};
 pub(crate) use tsit5::tsit5_ensemble;
@@ -25,6 +33,21 @@ pub(crate) const THREADS: usize = 256;
 
 // Layers of a net.
 pub(crate) const MAX_LAYERS: usize = 8;
+
+// How products of nets round their factors: not at all, to TF32, to bfloat16.
+pub(crate) const PRECISION_F32: usize = 0;
+
+pub(crate) const PRECISION_TF32: usize = 1;
+
+pub(crate) const PRECISION_BF16: usize = 2;
+
+// Rows of the largest tile, whose layers give their outputs in the place of their inputs, and their widest layer.
+pub(crate) const LARGE_TILE: usize = 64;
+
+pub(crate) const LARGE_TILE_WIDTH: usize = 512;
+
+// Weights behind a net's last that are read beside those of a few columns, and not used.
+pub(crate) const PACKED_SLACK: usize = 384;
 
 // Widths of layers are padded to a multiple of it with zeros: inputs that a warp multiplies at a time.
 pub(crate) const STAGE: usize = 16;
@@ -54,14 +77,12 @@ pub(crate) const NEIGHBOUR_COLUMNS: usize = 128;
 
 pub(crate) const NEIGHBOUR_STAGE: usize = 32;
 
-// A perceptron; `offset` is where its parameters begin. `width[0]` is the number of inputs. `tf32` is not zero where products round their
-// factors to TF32.
+// A perceptron; `offset` is where its parameters begin. `width[0]` is the number of inputs.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub(crate) struct Net {
     pub(crate) layers: i32,
     pub(crate) activation: i32,
-    pub(crate) tf32: i32,
     pub(crate) offset: i32,
     pub(crate) width: [i32; MAX_LAYERS + 1],
 }
@@ -77,24 +98,46 @@ pub(crate) struct Sde {
     pub(crate) growth: Net,
 }
 
+// What kernels of nets are compiled for: a precision, and LARGE with tiles of LARGE_TILE rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Variant {
+    F32,
+    Tf32,
+    Bf16,
+    Tf32Large,
+    Bf16Large,
+}
+
 /// Every kernel, in the order of [`KERNELS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kernel {
     EnergyRows,
-    PackSde,
-    EmForward,
-    EmBackward,
-    PackNet,
-    MlpForward,
-    MlpBackward,
+    EmForwardF32,
+    EmForwardTf32,
+    EmForwardBf16,
+    EmForwardTf32Large,
+    EmForwardBf16Large,
+    EmBackwardF32,
+    EmBackwardTf32,
+    EmBackwardBf16,
     LayerGradient,
     AddSlabs,
+    MlpForwardF32,
+    MlpForwardTf32,
+    MlpForwardBf16,
+    MlpForwardTf32Large,
+    MlpForwardBf16Large,
+    MlpBackwardF32,
+    MlpBackwardTf32,
+    MlpBackwardBf16,
     NearestOfSplit,
     MergeNearest,
     BrownianIncrements,
     PhiloxWords,
     Adam,
     Rmsprop,
+    PackNet,
+    PackSde,
     RosenbrockEnsemble,
     SoftminRows,
     TransportRows,
@@ -105,35 +148,63 @@ pub(crate) enum Kernel {
 /// Name of each kernel, and the number of its module.
 pub(crate) const KERNELS: &[(&str, usize)] = &[
     ("energy_rows", 0),
-    ("pack_sde", 1),
-    ("em_forward", 1),
-    ("em_backward", 1),
-    ("pack_net", 2),
-    ("mlp_forward", 2),
-    ("mlp_backward", 2),
-    ("layer_gradient", 2),
-    ("add_slabs", 2),
-    ("nearest_of_split", 3),
-    ("merge_nearest", 3),
-    ("brownian_increments", 4),
-    ("philox_words", 4),
-    ("adam", 5),
-    ("rmsprop", 5),
-    ("rosenbrock_ensemble", 6),
-    ("softmin_rows", 7),
-    ("transport_rows", 7),
-    ("weighted_potential", 7),
-    ("tsit5_ensemble", 8),
+    ("em_forward_f32", 1),
+    ("em_forward_tf32", 2),
+    ("em_forward_bf16", 3),
+    ("em_forward_tf32_large", 4),
+    ("em_forward_bf16_large", 5),
+    ("em_backward_f32", 6),
+    ("em_backward_tf32", 7),
+    ("em_backward_bf16", 8),
+    ("layer_gradient", 9),
+    ("add_slabs", 9),
+    ("mlp_forward_f32", 10),
+    ("mlp_forward_tf32", 11),
+    ("mlp_forward_bf16", 12),
+    ("mlp_forward_tf32_large", 13),
+    ("mlp_forward_bf16_large", 14),
+    ("mlp_backward_f32", 15),
+    ("mlp_backward_tf32", 16),
+    ("mlp_backward_bf16", 17),
+    ("nearest_of_split", 18),
+    ("merge_nearest", 18),
+    ("brownian_increments", 19),
+    ("philox_words", 19),
+    ("adam", 20),
+    ("rmsprop", 20),
+    ("pack_net", 21),
+    ("pack_sde", 21),
+    ("rosenbrock_ensemble", 22),
+    ("softmin_rows", 23),
+    ("transport_rows", 23),
+    ("weighted_potential", 23),
+    ("tsit5_ensemble", 24),
 ];
 
 /// Name and PTX of each module.
 pub(crate) const MODULES: &[(&str, &str)] = &[
     ("energy", include_str!("../../kernels/ptx/energy.ptx")),
-    ("euler_maruyama", include_str!("../../kernels/ptx/euler_maruyama.ptx")),
-    ("mlp", include_str!("../../kernels/ptx/mlp.ptx")),
+    ("euler_maruyama_f32", include_str!("../../kernels/ptx/euler_maruyama_f32.ptx")),
+    ("euler_maruyama_tf32", include_str!("../../kernels/ptx/euler_maruyama_tf32.ptx")),
+    ("euler_maruyama_bf16", include_str!("../../kernels/ptx/euler_maruyama_bf16.ptx")),
+    ("euler_maruyama_tf32_large", include_str!("../../kernels/ptx/euler_maruyama_tf32_large.ptx")),
+    ("euler_maruyama_bf16_large", include_str!("../../kernels/ptx/euler_maruyama_bf16_large.ptx")),
+    ("euler_maruyama_back_f32", include_str!("../../kernels/ptx/euler_maruyama_back_f32.ptx")),
+    ("euler_maruyama_back_tf32", include_str!("../../kernels/ptx/euler_maruyama_back_tf32.ptx")),
+    ("euler_maruyama_back_bf16", include_str!("../../kernels/ptx/euler_maruyama_back_bf16.ptx")),
+    ("gradient", include_str!("../../kernels/ptx/gradient.ptx")),
+    ("mlp_f32", include_str!("../../kernels/ptx/mlp_f32.ptx")),
+    ("mlp_tf32", include_str!("../../kernels/ptx/mlp_tf32.ptx")),
+    ("mlp_bf16", include_str!("../../kernels/ptx/mlp_bf16.ptx")),
+    ("mlp_tf32_large", include_str!("../../kernels/ptx/mlp_tf32_large.ptx")),
+    ("mlp_bf16_large", include_str!("../../kernels/ptx/mlp_bf16_large.ptx")),
+    ("mlp_back_f32", include_str!("../../kernels/ptx/mlp_back_f32.ptx")),
+    ("mlp_back_tf32", include_str!("../../kernels/ptx/mlp_back_tf32.ptx")),
+    ("mlp_back_bf16", include_str!("../../kernels/ptx/mlp_back_bf16.ptx")),
     ("neighbours", include_str!("../../kernels/ptx/neighbours.ptx")),
     ("noise", include_str!("../../kernels/ptx/noise.ptx")),
     ("optimiser", include_str!("../../kernels/ptx/optimiser.ptx")),
+    ("pack", include_str!("../../kernels/ptx/pack.ptx")),
     ("rosenbrock", include_str!("../../kernels/ptx/rosenbrock.ptx")),
     ("sinkhorn", include_str!("../../kernels/ptx/sinkhorn.ptx")),
     ("tsit5", include_str!("../../kernels/ptx/tsit5.ptx")),

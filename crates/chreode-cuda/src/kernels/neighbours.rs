@@ -34,6 +34,7 @@ pub(crate) unsafe fn nearest_of_split(
     let points = points.address();
     let indices = indices.address();
     let squares = squares.address();
+    let kernel = Kernel::NearestOfSplit;
     let mut arguments = [
         (&raw const d).cast_mut().cast(),
         (&raw const n).cast_mut().cast(),
@@ -47,7 +48,7 @@ pub(crate) unsafe fn nearest_of_split(
         (&raw const squares).cast_mut().cast(),
     ];
     // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
-    unsafe { stream.launch(Kernel::NearestOfSplit, grid, &mut arguments) }
+    unsafe { stream.launch(kernel, grid, &mut arguments) }
 }
 
 // indices and distances [n, k] from those of the splits, in their order; a warp owns a query.
@@ -72,6 +73,7 @@ pub(crate) unsafe fn merge_nearest(
     let split_squares = split_squares.address();
     let indices = indices.address();
     let distances = distances.address();
+    let kernel = Kernel::MergeNearest;
     let mut arguments = [
         (&raw const n).cast_mut().cast(),
         (&raw const k).cast_mut().cast(),
@@ -82,5 +84,5 @@ pub(crate) unsafe fn merge_nearest(
         (&raw const distances).cast_mut().cast(),
     ];
     // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
-    unsafe { stream.launch(Kernel::MergeNearest, grid, &mut arguments) }
+    unsafe { stream.launch(kernel, grid, &mut arguments) }
 }

@@ -24,6 +24,7 @@ pub(crate) unsafe fn brownian_increments(
 ) -> Result<(), CudaError> {
     dw.must_be_of(stream, "dw")?;
     let dw = dw.address();
+    let kernel = Kernel::BrownianIncrements;
     let mut arguments = [
         (&raw const n).cast_mut().cast(),
         (&raw const d).cast_mut().cast(),
@@ -35,7 +36,7 @@ pub(crate) unsafe fn brownian_increments(
         (&raw const dw).cast_mut().cast(),
     ];
     // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
-    unsafe { stream.launch(Kernel::BrownianIncrements, grid, &mut arguments) }
+    unsafe { stream.launch(kernel, grid, &mut arguments) }
 }
 
 // words [n, 4] of the counters [n, 4].
@@ -54,6 +55,7 @@ pub(crate) unsafe fn philox_words(
     words.must_be_of(stream, "words")?;
     let counters = counters.address();
     let words = words.address();
+    let kernel = Kernel::PhiloxWords;
     let mut arguments = [
         (&raw const n).cast_mut().cast(),
         (&raw const key0).cast_mut().cast(),
@@ -62,5 +64,5 @@ pub(crate) unsafe fn philox_words(
         (&raw const words).cast_mut().cast(),
     ];
     // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
-    unsafe { stream.launch(Kernel::PhiloxWords, grid, &mut arguments) }
+    unsafe { stream.launch(kernel, grid, &mut arguments) }
 }

@@ -35,6 +35,7 @@ pub(crate) unsafe fn adam(
     let first = first.address();
     let second = second.address();
     let p = p.address();
+    let kernel = Kernel::Adam;
     let mut arguments = [
         (&raw const n).cast_mut().cast(),
         (&raw const beta1).cast_mut().cast(),
@@ -51,7 +52,7 @@ pub(crate) unsafe fn adam(
         (&raw const p).cast_mut().cast(),
     ];
     // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
-    unsafe { stream.launch(Kernel::Adam, grid, &mut arguments) }
+    unsafe { stream.launch(kernel, grid, &mut arguments) }
 }
 
 // No velocities are kept without momentum.
@@ -79,6 +80,7 @@ pub(crate) unsafe fn rmsprop(
     let velocity = velocity.address();
     let second = second.address();
     let p = p.address();
+    let kernel = Kernel::Rmsprop;
     let mut arguments = [
         (&raw const n).cast_mut().cast(),
         (&raw const alpha).cast_mut().cast(),
@@ -92,5 +94,5 @@ pub(crate) unsafe fn rmsprop(
         (&raw const p).cast_mut().cast(),
     ];
     // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
-    unsafe { stream.launch(Kernel::Rmsprop, grid, &mut arguments) }
+    unsafe { stream.launch(kernel, grid, &mut arguments) }
 }

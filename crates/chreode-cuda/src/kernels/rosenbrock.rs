@@ -62,6 +62,7 @@ pub(crate) unsafe fn rosenbrock_ensemble(
     let saved = saved.address();
     let steps = steps.address();
     let status = status.address();
+    let kernel = Kernel::RosenbrockEnsemble;
     let mut arguments = [
         (&raw const d).cast_mut().cast(),
         (&raw const n).cast_mut().cast(),
@@ -86,5 +87,5 @@ pub(crate) unsafe fn rosenbrock_ensemble(
         (&raw const status).cast_mut().cast(),
     ];
     // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
-    unsafe { stream.launch(Kernel::RosenbrockEnsemble, grid, &mut arguments) }
+    unsafe { stream.launch(kernel, grid, &mut arguments) }
 }

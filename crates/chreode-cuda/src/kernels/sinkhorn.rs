@@ -34,6 +34,7 @@ pub(crate) unsafe fn softmin_rows(
     let y = y.address();
     let h = h.address();
     let out = out.address();
+    let kernel = Kernel::SoftminRows;
     let mut arguments = [
         (&raw const cost).cast_mut().cast(),
         (&raw const d).cast_mut().cast(),
@@ -47,7 +48,7 @@ pub(crate) unsafe fn softmin_rows(
         (&raw const out).cast_mut().cast(),
     ];
     // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
-    unsafe { stream.launch(Kernel::SoftminRows, grid, &mut arguments) }
+    unsafe { stream.launch(kernel, grid, &mut arguments) }
 }
 
 // With pi_ij = exp((f_i + h_j - cost) / epsilon), h_j with epsilon ln(weight): mass [n] = sum over j of pi, and pull [n, d] = sum over j
@@ -83,6 +84,7 @@ pub(crate) unsafe fn transport_rows(
     let h = h.address();
     let mass = mass.address();
     let pull = pull.address();
+    let kernel = Kernel::TransportRows;
     let mut arguments = [
         (&raw const cost).cast_mut().cast(),
         (&raw const d).cast_mut().cast(),
@@ -98,7 +100,7 @@ pub(crate) unsafe fn transport_rows(
         (&raw const pull).cast_mut().cast(),
     ];
     // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
-    unsafe { stream.launch(Kernel::TransportRows, grid, &mut arguments) }
+    unsafe { stream.launch(kernel, grid, &mut arguments) }
 }
 
 // h [n] = potential [n] + epsilon ln(weight [n]); a weight of zero takes no part.
@@ -119,6 +121,7 @@ pub(crate) unsafe fn weighted_potential(
     let potential = potential.address();
     let weight = weight.address();
     let h = h.address();
+    let kernel = Kernel::WeightedPotential;
     let mut arguments = [
         (&raw const n).cast_mut().cast(),
         (&raw const epsilon).cast_mut().cast(),
@@ -127,5 +130,5 @@ pub(crate) unsafe fn weighted_potential(
         (&raw const h).cast_mut().cast(),
     ];
     // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
-    unsafe { stream.launch(Kernel::WeightedPotential, grid, &mut arguments) }
+    unsafe { stream.launch(kernel, grid, &mut arguments) }
 }

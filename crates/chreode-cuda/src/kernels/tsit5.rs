@@ -57,6 +57,7 @@ pub(crate) unsafe fn tsit5_ensemble(
     let saved = saved.address();
     let steps = steps.address();
     let status = status.address();
+    let kernel = Kernel::Tsit5Ensemble;
     let mut arguments = [
         (&raw const d).cast_mut().cast(),
         (&raw const n).cast_mut().cast(),
@@ -79,5 +80,5 @@ pub(crate) unsafe fn tsit5_ensemble(
         (&raw const status).cast_mut().cast(),
     ];
     // SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise.
-    unsafe { stream.launch(Kernel::Tsit5Ensemble, grid, &mut arguments) }
+    unsafe { stream.launch(kernel, grid, &mut arguments) }
 }

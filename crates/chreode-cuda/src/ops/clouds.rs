@@ -278,7 +278,8 @@ pub fn nearest(
     let (splits, per_split) = splits(n, m, stream.device().info().multiprocessors);
     let mut split_indices = stream.zeros(splits * n * k)?;
     let mut split_squares = stream.zeros(splits * n * k)?;
-    let tiles = Grid { blocks: (n.div_ceil(NEIGHBOUR_ROWS) as u32, splits as u32), shared: FLOAT * NEIGHBOUR_SHARED };
+    let tiles =
+        Grid { blocks: (n.div_ceil(NEIGHBOUR_ROWS) as u32, splits as u32), shared: FLOAT * NEIGHBOUR_SHARED };
     let warps = Grid { blocks: (n.div_ceil(THREADS / 32) as u32, 1), shared: 0 };
     // SAFETY: all lengths are checked above; those of the splits are [splits, n, k], as they were made.
     unsafe {

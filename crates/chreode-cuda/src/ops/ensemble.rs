@@ -9,12 +9,12 @@
 use super::gradient::Slabs;
 use super::net::{NetShape, Precision};
 use super::noise::key;
-use super::tile::Tile;
+use super::tile::{Tile, Tiles};
 use crate::CudaError;
 use crate::buffer::Buffer;
 use crate::device::{Grid, Stream};
 use crate::error::{check_len, int};
-use crate::kernels::{Sde, em_backward, em_forward, pack_sde};
+use crate::kernels::{PACKED_SLACK, Sde, em_backward, em_forward, pack_sde};
 
 const FLOAT: usize = size_of::<f32>();
 
@@ -68,12 +68,12 @@ impl EnsembleShape {
         self.nets().map(NetShape::kept).sum()
     }
 
-    /// Numbers of the packed weights, whichever way.
+    /// Numbers of the packed weights, whichever way, and of what is read behind them.
     fn packed(&self) -> usize {
-        self.nets().map(NetShape::packed).sum()
+        self.nets().map(NetShape::packed).sum::<usize>() + PACKED_SLACK
     }
 
-    fn describe(&self, precision: Precision) -> Result<Sde, CudaError> {
+    fn describe(&self) -> Result<Sde, CudaError> {
         let d = self.dim();
         check_len("coordinates of a state (at least)", d.min(1), 1)?;
         for (what, len) in [
@@ -93,7 +93,7 @@ impl EnsembleShape {
         if let Some(shape) = &self.growth {
             check_len("inputs of the growth", shape.net.inputs(), d)?;
             check_len("outputs of the growth", shape.net.outputs(), 1)?;
-            growth = shape.net.describe(precision)?;
+            growth = shape.net.describe()?;
         }
         for net in self.nets() {
             crate::error::at_most("end of a net's parameters", net.offset + net.n_params(), self.n_params)?;
@@ -101,8 +101,8 @@ impl EnsembleShape {
         Ok(Sde {
             d: int("coordinates", d)?,
             growth_unit: self.growth.as_ref().map_or(0.0, |g| g.unit),
-            drift: self.drift.describe(precision)?,
-            noise: self.noise.describe(precision)?,
+            drift: self.drift.describe()?,
+            noise: self.noise.describe()?,
             growth,
         })
     }
@@ -139,8 +139,9 @@ pub struct Ensemble {
     steps: usize,
     /// Steps whose layers are kept at a time.
     chunk: usize,
-    forward_tile: Tile,
+    forward_tiles: Tiles,
     backward_tile: Tile,
+    precision: Precision,
     sde: Buffer<Sde>,
     /// Weights in the order of the forward pass.
     packed: Buffer<f32>,
@@ -185,11 +186,11 @@ impl Ensemble {
         gradients: bool,
         memory: Option<usize>,
     ) -> Result<Self, CudaError> {
-        let description = shape.describe(Precision::default())?;
+        let description = shape.describe()?;
         let observations = steps.observations()?;
         let (d, count) = (shape.dim(), steps.h.len());
         let info = stream.device().info();
-        let forward_tile = Tile::new(info, n, shape.widest(), 3 * d + 1)?;
+        let forward_tiles = Tiles::new(info, n, shape.widest(), 3 * d + 1)?;
         let backward_tile = Tile::new(info, n, shape.widest(), 2 * d)?;
         int("rows", n)?;
         int("steps", count)?;
@@ -242,8 +243,9 @@ impl Ensemble {
             n,
             steps: count,
             chunk,
-            forward_tile,
+            forward_tiles,
             backward_tile,
+            precision: Precision::default(),
             sde: stream.upload(&[description])?,
             packed: stream.zeros(shape.packed())?,
             units: stream.upload(&units)?,
@@ -261,12 +263,9 @@ impl Ensemble {
     }
 
     /// How factors of the nets' products are rounded from now on; [`Precision::F32`] at first.
-    ///
-    /// # Errors
-    /// The driver's.
-    pub fn set_precision(&mut self, precision: Precision) -> Result<(), CudaError> {
+    pub fn set_precision(&mut self, precision: Precision) {
         self.last = None;
-        self.sde.write(&[self.shape.describe(precision)?])
+        self.precision = precision;
     }
 
     /// Steps whose layers the backward pass keeps at a time.
@@ -292,15 +291,24 @@ impl Ensemble {
             self.last = Some((seed, first_trajectory));
             return Ok(());
         }
-        let Tile { rows, ld, grid } = self.forward_tile;
+        let (variant, Tile { rows, ld, grid }) = self.forward_tiles.of(self.precision);
         let [key0, key1] = key(seed);
         let path_steps = if self.training.is_some() { self.steps } else { 0 };
         // SAFETY: lengths are checked above or planned in `new`.
         unsafe {
-            pack_sde(&self.stream, Grid::per_item(self.packed.len()), &self.sde, 0, p, &mut self.packed)?;
+            pack_sde(
+                &self.stream,
+                Grid::per_item(self.packed.len()),
+                &self.sde,
+                self.precision.number(),
+                0,
+                p,
+                &mut self.packed,
+            )?;
             em_forward(
                 &self.stream,
                 grid,
+                variant,
                 &self.sde,
                 rows as i32,
                 ld as i32,
@@ -372,7 +380,9 @@ impl Ensemble {
         if end > 0 {
             let grid = Grid::per_item(training.back.len());
             // SAFETY: lengths are checked above or planned in `new`.
-            unsafe { pack_sde(&self.stream, grid, &self.sde, 1, p, &mut training.back)? };
+            unsafe {
+                pack_sde(&self.stream, grid, &self.sde, self.precision.number(), 1, p, &mut training.back)?;
+            }
         }
         while end > 0 {
             let begin = end.saturating_sub(self.chunk);
@@ -381,6 +391,7 @@ impl Ensemble {
                 em_backward(
                     &self.stream,
                     grid,
+                    self.precision,
                     &self.sde,
                     rows as i32,
                     ld as i32,

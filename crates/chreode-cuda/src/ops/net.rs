@@ -2,7 +2,7 @@
 
 use crate::CudaError;
 use crate::error::{at_most, int};
-use crate::kernels::{MAX_LAYERS, Net, STAGE};
+use crate::kernels::{MAX_LAYERS, Net, PRECISION_BF16, PRECISION_F32, PRECISION_TF32, STAGE, Variant};
 
 /// The activation of hidden layers, in the order of the kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,39 @@ pub enum Precision {
     F32,
     /// Each factor to the 10 bits of TF32, within 2^-11 of it: a third of the multiplications.
     Tf32,
+    /// Each factor to the 7 bits of bfloat16, within 2^-8 of it: half of the multiplications of [`Tf32`](Self::Tf32), half of the bytes of
+    /// weights.
+    Bf16,
+}
+
+impl Precision {
+    /// Its number in the kernels.
+    pub(crate) fn number(self) -> i32 {
+        let number = match self {
+            Self::F32 => PRECISION_F32,
+            Self::Tf32 => PRECISION_TF32,
+            Self::Bf16 => PRECISION_BF16,
+        };
+        number as i32 // 2 at most
+    }
+
+    /// What a block without a large tile runs.
+    pub(crate) fn small(self) -> Variant {
+        match self {
+            Self::F32 => Variant::F32,
+            Self::Tf32 => Variant::Tf32,
+            Self::Bf16 => Variant::Bf16,
+        }
+    }
+
+    /// What a block with a large tile runs; in f32 there is none.
+    pub(crate) fn large(self) -> Option<Variant> {
+        match self {
+            Self::F32 => None,
+            Self::Tf32 => Some(Variant::Tf32Large),
+            Self::Bf16 => Some(Variant::Bf16Large),
+        }
+    }
 }
 
 /// A perceptron: its widths, and where its parameters begin in the model's.
@@ -77,7 +110,7 @@ impl NetShape {
         self.widths.windows(2).map(|w| w[0] + w[1]).sum()
     }
 
-    /// Numbers of the packed weights, whichever way: widths are padded.
+    /// Numbers of the packed weights, whichever way, without the slack behind the last net's: widths are padded.
     pub(crate) fn packed(&self) -> usize {
         let width = |w: usize| w.next_multiple_of(STAGE);
         self.widths.windows(2).map(|w| width(w[0]) * width(w[1])).sum()
@@ -87,7 +120,7 @@ impl NetShape {
     ///
     /// # Errors
     /// [`CudaError::Shape`] without a layer, or with a layer of no outputs; [`CudaError::TooLarge`].
-    pub(crate) fn describe(&self, precision: Precision) -> Result<Net, CudaError> {
+    pub(crate) fn describe(&self) -> Result<Net, CudaError> {
         let layers = self.widths.len().saturating_sub(1);
         if layers == 0 {
             return Err(CudaError::Shape { what: "layers of a net (at least)", expected: 1, got: 0 });
@@ -106,7 +139,6 @@ impl NetShape {
         Ok(Net {
             layers: layers as i32,
             activation: self.activation as i32,
-            tf32: i32::from(precision == Precision::Tf32),
             offset: self.offset as i32,
             width,
         })
@@ -123,7 +155,7 @@ mod tests {
         #[test]
         fn sizes_add_up(widths in proptest::collection::vec(1_usize..50, 2..=MAX_LAYERS + 1), offset in 0_usize..1000) {
             let shape = NetShape { widths: widths.clone(), activation: Activation::Silu, offset };
-            let net = shape.describe(Precision::F32).unwrap();
+            let net = shape.describe().unwrap();
             let (mut params, mut kept) = (0, 0);
             for l in 0..net.layers as usize {
                 let (inp, out) = (net.width[l] as usize, net.width[l + 1] as usize);
@@ -139,8 +171,7 @@ mod tests {
     #[test]
     fn impossible_nets_are_refused() {
         let net = |widths: &[usize]| {
-            NetShape { widths: widths.to_vec(), activation: Activation::Tanh, offset: 0 }
-                .describe(Precision::F32)
+            NetShape { widths: widths.to_vec(), activation: Activation::Tanh, offset: 0 }.describe()
         };
         assert!(net(&[0, 3]).is_ok());
         for widths in [&[][..], &[3], &[3, 0], &[0, 3, 1], &[1; MAX_LAYERS + 2]] {

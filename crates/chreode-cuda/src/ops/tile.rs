@@ -1,9 +1,10 @@
 //! How many rows a block owns, and the shared memory that it takes.
 
+use super::net::Precision;
 use crate::CudaError;
 use crate::device::{DeviceInfo, Grid};
 use crate::error::int;
-use crate::kernels::STAGE;
+use crate::kernels::{LARGE_TILE, LARGE_TILE_WIDTH, STAGE, Variant};
 
 /// Rows that the kernels can do, most first.
 const ROWS: [usize; 2] = [32, 16];
@@ -41,12 +42,63 @@ impl Tile {
     }
 }
 
+/// Tiles of a pass whose kernels have a variant with a large one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tiles {
+    small: Tile,
+    large: Option<Tile>,
+}
+
+impl Tiles {
+    /// As [`Tile::new`]. A large tile is taken where it fits and there are two for every multiprocessor at least: a block then reads weights
+    /// for twice the rows.
+    ///
+    /// # Errors
+    /// As [`Tile::new`].
+    pub(crate) fn new(info: &DeviceInfo, n: usize, widest: usize, extra: usize) -> Result<Self, CudaError> {
+        let small = Tile::new(info, n, widest, extra)?;
+        let shared = FLOAT * LARGE_TILE * (small.ld + extra); // activations lie in one tile
+        let many = n >= 2 * LARGE_TILE * info.multiprocessors;
+        let large = (many && widest <= LARGE_TILE_WIDTH && shared <= info.shared_memory).then(|| {
+            let blocks = n.div_ceil(LARGE_TILE) as u32; // fewer than those of `small`
+            Tile { rows: LARGE_TILE, ld: small.ld, grid: Grid { blocks: (blocks, 1), shared } }
+        });
+        Ok(Self { small, large })
+    }
+
+    /// The variant that is launched, and its tile.
+    pub(crate) fn of(&self, precision: Precision) -> (Variant, Tile) {
+        match (precision.large(), self.large) {
+            (Some(variant), Some(tile)) => (variant, tile),
+            _ => (precision.small(), self.small),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn info(shared_memory: usize) -> DeviceInfo {
         DeviceInfo { name: "test".into(), capability: (9, 0), multiprocessors: 132, shared_memory }
+    }
+
+    #[test]
+    fn many_rows_have_large_tiles() {
+        let rows = |shared_memory, n, widest, precision| {
+            let (variant, tile) = Tiles::new(&info(shared_memory), n, widest, 151).unwrap().of(precision);
+            assert!(
+                tile.grid.shared <= shared_memory && tile.grid.blocks.0 as usize == n.div_ceil(tile.rows)
+            );
+            (variant, tile.rows)
+        };
+        let (h100, a100) = (227 << 10, 163 << 10);
+        assert_eq!(rows(h100, 100_000, 512, Precision::Tf32), (Variant::Tf32Large, 64));
+        assert_eq!(rows(h100, 2 * 64 * 132, 512, Precision::Bf16), (Variant::Bf16Large, 64));
+        assert_eq!(rows(h100, 2 * 64 * 132 - 1, 512, Precision::Bf16), (Variant::Bf16, 32));
+        assert_eq!(rows(h100, 100_000, 512, Precision::F32), (Variant::F32, 32));
+        assert_eq!(rows(h100, 100_000, 513, Precision::Tf32), (Variant::Tf32, 32));
+        assert_eq!(rows(a100, 100_000, 512, Precision::Tf32), (Variant::Tf32, 32));
     }
 
     #[test]

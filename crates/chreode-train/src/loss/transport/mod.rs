@@ -287,7 +287,8 @@ impl<T: Real> Transport<T> {
             if rest == 0 {
                 rest = PASSES;
                 if self.listed && !p.symmetric {
-                    iteration += self.sparse.newton(p, &self.f, &self.g, epsilon, &mut radius, most - iteration);
+                    iteration +=
+                        self.sparse.newton(p, &self.f, &self.g, epsilon, &mut radius, most - iteration);
                 }
             }
         }

@@ -1,0 +1,29 @@
+// What both ways through the steps of a stochastic equation share.
+#pragma once
+#include "mlp.cuh"
+#include "philox.cuh"
+
+// What is asked for again where it is used, and what follows from it, holds no register while a net runs.
+
+// The block's first row, and how many it has.
+struct Rows {
+    int first, existing;
+};
+DEVICE Rows own_rows(int n, int rows) {
+    const int first = opaque(block_index()) * rows;
+    return {first, smaller_int(n - first, rows)};
+}
+
+// Coordinates of a state.
+DEVICE int dim_of(const Sde *sde) { return opaque(sde->d); }
+
+// Tile `number` of d columns, behind those of activations.
+DEVICE float *state_tile(int number, int rows, int ld, int d) { return shared_memory() + (LARGE ? 1 : 2) * rows * ld + number * rows * d; }
+
+DEVICE void standardise(const Sde *sde, const float *x, const float *units, int rows, int existing, float *a, int ld) {
+    const int d = dim_of(sde), columns = padded(d);
+    for (int i = own_thread(); i < rows * columns; i += THREADS) {
+        const int r = i / columns, c = i % columns;
+        a[r * ld + c] = r < existing && c < d ? (x[r * d + c] - units[c]) * units[d + c] : 0.0f;
+    }
+}
