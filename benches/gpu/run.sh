@@ -52,7 +52,7 @@ for part in $parts; do
         for device in cpu cuda; do
             echo "fit: $device" >>"$out/fit.txt"
             started=$(date +%s.%N)
-            within 120 fit.txt "$here/chreode" fit "$out/cells.csv" --time day --state "$columns" --device "$device" --steps 60 --batch 1024 \
+            within 120 fit.txt "$here/chreode" fit "$out/cells.csv" --time day --state "$columns" --route simulation --device "$device" --steps 60 --batch 1024 \
                 --drift-hidden 256,256 --seed 1 --overwrite -o "$out/run-$device"
             {
                 echo "told: $(date +%s.%N | awk -v from="$started" '{ printf "%.1f", $1 - from }') s with start and end"

@@ -74,7 +74,7 @@ fn a_loss_that_does_not_converge_is_told() {
     const TOLD: &str = "the Sinkhorn iterations stopped before they converged";
     let dir = folder();
     let dir = dir.path();
-    let base = ["fit", "cells.csv", "--time", "day", "--state", "x,y", "--loss", "sinkhorn"];
+    let base = ["fit", "cells.csv", "--time", "day", "--state", "x,y", "--route", "simulation", "--loss", "sinkhorn"];
     let fit = |blur: &str, out: &str| {
         let assert = chreode(dir).args(base).args(["--blur", blur, "-o", out]).args(SMALL).assert().success();
         String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
@@ -452,18 +452,8 @@ fn every_model_and_loss_trains() {
 fn fields_of_time_are_learned_and_used() {
     let dir = folder();
     let dir = dir.path();
-    let base = [
-        "fit",
-        "cells.csv",
-        "--time",
-        "day",
-        "--state",
-        "x,y",
-        "--route",
-        "matching",
-        "--time-input",
-        "--quiet",
-    ];
+    // By default.
+    let base = ["fit", "cells.csv", "--time", "day", "--state", "x,y", "--schedule", "constant", "--quiet"];
     let fit = |run: &str, steps: &str| {
         let mut options = [&base[..], &["--learn-growth", "-o", run], SMALL].concat();
         let at = options.iter().position(|&o| o == "--steps").unwrap();
@@ -487,11 +477,11 @@ fn fields_of_time_are_learned_and_used() {
     let left = fates("run", "fates.csv");
     assert_eq!(left, fates("part", "other.csv"));
     chreode(dir).args(["report", "run", "--quiet"]).assert().success();
-    refused(
-        dir,
-        &[&base[..], &["--drift", "potential", "-o", "none"]].concat(),
-        &["a potential drift is one of the state"],
-    );
+    let potential = |options: &[&'static str]| [&base[..], &["--drift", "potential"], options, SMALL].concat();
+    refused(dir, &potential(&["--time-input", "-o", "none"]), &["a potential drift is one of the state"]);
+    chreode(dir).args(potential(&["-o", "potential"])).assert().success();
+    let config = std::fs::read_to_string(dir.join("potential/config.toml")).unwrap();
+    assert!(!config.contains("times =") && !config.contains("matching"), "{config}");
     let series =
         ["fit", "cells.csv", "--time", "day", "--trajectory", "clone", "--state", "x,y", "--time-input"];
     let assert = chreode(dir).args(series).args(["-o", "none"]).assert().failure();
@@ -679,7 +669,7 @@ fn a_time_left_out_is_judged() {
     let brief = ["--seeds", "2", "--draws", "4", "--compared", "40", "-o", "left.csv", "--quiet"];
     chreode(dir)
         .args(base)
-        .args(["--leave-out", "day=1", "--against", "constant-diffusion,potential,mlp"])
+        .args(["--leave-out", "day=1", "--route", "simulation", "--against", "constant-diffusion,potential,mlp"])
         .args(brief)
         .args(SMALL)
         .assert()
@@ -705,5 +695,7 @@ fn a_time_left_out_is_judged() {
     assert!(mean("sampling floor").abs() < 0.3, "of 20 cells");
     assert_eq!(tree(dir).len(), 2, "no run is left");
     refused(dir, &base, &["0 times to leave out"]);
+    let against = [&base[..], &["--leave-out", "day=1", "--against", "potential"], SMALL].concat();
+    refused(dir, &against, &["no comparison with --drift potential", "leave `times` out"]);
     refused(dir, &[&base[..], &["--leave-out", "day=0"]].concat(), &["nothing comes before 0"]);
 }
