@@ -106,8 +106,7 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     let existing = if args.overwrite { ExistingRun::Replace } else { ExistingRun::Keep };
     RunFolder::check_free(out, existing)?;
     let on_device = args.device.is_some_and(|device| device != Device::Cpu);
-    let (dataset, mut config) =
-        prepare(context, data, &args.cells, &args.model, &args.training, on_device)?;
+    let (dataset, mut config) = prepare(context, data, &args.cells, &args.model, &args.training, on_device)?;
     config.device = args.device.map_or_else(DeviceChoice::default, DeviceChoice::from);
     config.members = args.seeds;
     let seed = config.training.seed;

@@ -59,6 +59,10 @@ struct Parts {
     }
 };
 
+// A barrier at which every warp of the block arrives once, each wherever its number of columns has led it: one of its own with a number of
+// threads, since that of `__syncthreads` must be the same instruction for all.
+DEVICE void meet() { asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory"); }
+
 // The first `count` of EIGHTS times eight columns of a warp, SIXTEENS times sixteen rows; weights of others are read and not used. In f32 a product is
 // three of the factors' parts: what is left out is 2^-21 of it. In a large tile all threads arrive before the outputs are written.
 template <int SIXTEENS, int EIGHTS, bool BACK>
@@ -155,7 +159,7 @@ DEVICE void columns_of_warp(const float *a, int ld, int stages, const float *pac
         }
     }
     apart<SIXTEENS, EIGHTS>();
-    if (LARGE) __syncthreads();
+    if (LARGE) meet();
 #pragma unroll
     for (int m = 0; m < SIXTEENS; ++m)
 #pragma unroll
@@ -171,7 +175,7 @@ DEVICE void rows_of_block(const float *a, int ld, int inner, int outs, const flo
     const int stages = padded(inner) / STAGE, eights = padded(outs) / 8, per_warp = (eights + THREADS / 32 - 1) / (THREADS / 32);
     int eight = own_thread() / 32 * per_warp;
     const int last = smaller_int(eight + per_warp, eights);
-    if (LARGE && eight >= last) __syncthreads();
+    if (LARGE && eight >= last) meet();
     // As many as the registers hold beside what a kernel keeps; in a large tile once at most, for no layer is wider than LARGE_TILE_WIDTH.
     constexpr int MOST = LARGE ? LARGE_TILE_WIDTH / 8 / (THREADS / 32) : 4;
 #pragma unroll 1
