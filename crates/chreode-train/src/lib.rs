@@ -11,8 +11,8 @@
 //!   `CudaEngine` does on a device; [`Trainer::place`] chooses by a [`DeviceChoice`].
 //! * **Trainer**: [`Trainer`] fits a [`Model`] to [`Snapshots`], with hold-out, early stopping and states that
 //!   resume to the bit; [`Observer`] hears of it.
-//! * **Measured series**: [`fit_series`] learns a field from few trajectories by gradient matching, then multiple shooting;
-//!   [`fit_increments`] a stochastic equation by the likelihood of its increments.
+//! * **Measured series**: [`fit_series`] learns a field from few trajectories by gradient matching, then multiple shooting,
+//!   [`fit_series_from`] from a state of such a fit on; [`fit_increments`] a stochastic equation by the likelihood of its increments.
 //! * **Evaluation**: [`distance_to_time`], [`sampling_floor`], [`effective_sample_size`].
 //!
 //! Everything has the same bits for any number of threads.
@@ -27,6 +27,7 @@ mod loss;
 mod matching;
 mod model;
 mod optim;
+mod sealed;
 mod series;
 mod split;
 mod trainer;
@@ -51,8 +52,8 @@ pub use optim::{
     StoppedBy, clip_global_norm, minimise_curved, minimise_smooth,
 };
 pub use series::{
-    IncrementsConfig, IncrementsFit, Series, SeriesConfig, SeriesError, SeriesFit, SeriesLoss,
-    SeriesProgress, Trajectory, fit_increments, fit_series,
+    IncrementsConfig, IncrementsFit, Series, SeriesConfig, SeriesError, SeriesEvent, SeriesFit, SeriesLoss,
+    SeriesProgress, Trajectory, fit_increments, fit_series, fit_series_from,
 };
 pub use split::{HoldOutBy, Split};
 pub use trainer::{

@@ -8,8 +8,8 @@ use chreode_linalg::Activation;
 use chreode_model::{DiffusionConfig, ModelConfig, NeuralSde};
 use chreode_solve::{Erk, SolveOptions, TSIT5, solve};
 use chreode_train::{
-    IncrementsConfig, Series, SeriesConfig, SeriesError, SeriesFit, SeriesLoss, Trajectory, fit_increments,
-    fit_series,
+    IncrementsConfig, Series, SeriesConfig, SeriesError, SeriesEvent, SeriesFit, SeriesLoss, Trajectory,
+    fit_increments, fit_series, fit_series_from,
 };
 
 fn states(f: &mut dyn VectorField<f64>, p: &[f64], y0: &[f64], times: &[f64]) -> Vec<f64> {
@@ -144,6 +144,50 @@ fn same_bits_on_any_number_of_threads_and_what_breaks_off_keeps_the_best() {
     let (fit, told) = on(2, 20);
     assert_eq!((told.len(), fit.step), (3, 20));
     assert_eq!(fit.starts.len(), 6);
+}
+
+/// From any state that was told, on another number of threads, the rest and the result have the same bits.
+#[test]
+fn it_goes_on_from_any_state_to_the_same_bits() {
+    let runs =
+        (0..3).map(|k| measure(spiral, &[2.0, 0.3 * f64::from(k)], 30, 3.0, 0.05, 7 + u64::from(k as u32)));
+    let series = Series { dim: 2, trajectories: runs.collect() };
+    let config = SeriesConfig { warm_start: 30, steps: 60, evaluate_every: 10, ..SeriesConfig::default() };
+    let net = net(&series, 0.5);
+    let run = |threads: usize, from: Option<&[u8]>| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let (mut told, mut states) = (Vec::new(), Vec::new());
+        let fit = pool.install(|| {
+            fit_series_from(&net, net.init(2), &series, &config, from, &mut |event| {
+                match event {
+                    SeriesEvent::Progress(p) => told.push(p.clone()),
+                    SeriesEvent::State { step, bytes } => states.push((step, bytes.to_vec())),
+                }
+                ControlFlow::Continue(())
+            })
+        });
+        (fit.unwrap(), told, states)
+    };
+    let (fit, told, states) = run(1, None);
+    // Two of the warm start, and those of stages with windows and with whole trajectories.
+    assert_eq!(states.iter().map(|s| s.0).collect::<Vec<_>>(), [10, 20, 30, 40, 50, 60, 70, 80]);
+    assert!(told.iter().any(|p| p.window.is_some_and(|w| w < 29)) && fit.hold_out.is_some());
+    for (step, state) in &states {
+        let (again, rest, _) = run(2, Some(state));
+        assert_eq!(again, fit, "from {step}");
+        let after: Vec<_> = told.iter().filter(|p| p.step > *step).cloned().collect();
+        assert!(!rest.is_empty() && rest == after, "from {step}");
+    }
+    // A damaged state, and that of another fit.
+    let from = |config: &SeriesConfig, state: &[u8]| {
+        let tell = &mut |_: SeriesEvent<'_>| ControlFlow::Continue(());
+        fit_series_from(&net, net.init(2), &series, config, Some(state), tell).unwrap_err().to_string()
+    };
+    let mut damaged = states[3].1.clone();
+    damaged[100] ^= 1;
+    assert!(from(&config, &damaged).contains("checksum"));
+    let other = SeriesConfig { learning_rate: 0.02, ..config.clone() };
+    assert!(from(&other, &states[3].1).contains("its settings differ"));
 }
 
 #[test]

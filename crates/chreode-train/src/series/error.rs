@@ -3,6 +3,8 @@
 use chreode_adjoint::AdjointError;
 use chreode_core::FieldError;
 
+use crate::CheckpointError;
+
 /// Errors of learning from measured series.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -79,4 +81,7 @@ pub enum SeriesError {
         /// Update, from zero.
         step: u64,
     },
+    /// The state to go on from is damaged or of another fit.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
 }

@@ -5,16 +5,18 @@ use std::ops::ControlFlow;
 use chreode_core::{Vjp, sub_seed};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::shooting::{Losses, Objective, Shooting};
 use super::smooth::{Smoothed, smooth};
+use super::state::{Identity, Moments, Shot, Stage, State};
 use super::{Series, SeriesConfig, SeriesError};
+use crate::CheckpointError;
 use crate::optim::{Optimiser, OptimiserConfig, Schedule};
 use crate::split::shuffle;
 
 /// How far a fit has come.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeriesProgress {
     /// Updates done, those of the warm start included.
     pub step: u64,
@@ -30,6 +32,20 @@ pub struct SeriesProgress {
     pub hold_out: Option<f64>,
     /// Mean squared gap between windows, in units of the spread.
     pub gap: f64,
+}
+
+/// What is told of a fit as it goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SeriesEvent<'a> {
+    /// How far it has come.
+    Progress(&'a SeriesProgress),
+    /// All that [`fit_series_from`] needs to go on from here. Progress up to that of `step` was told before, and is not told again.
+    State {
+        /// Updates done.
+        step: u64,
+        /// The state.
+        bytes: &'a [u8],
+    },
 }
 
 /// What was learned.
@@ -71,8 +87,27 @@ pub fn fit_series<F: Vjp<f64> + Clone + Send>(
     config: &SeriesConfig,
     progress: &mut dyn FnMut(&SeriesProgress) -> ControlFlow<()>,
 ) -> Result<SeriesFit, SeriesError> {
-    config.check()?;
-    series.check()?;
+    fit_series_from(field, params, series, config, None, &mut |event| match event {
+        SeriesEvent::Progress(p) => progress(p),
+        SeriesEvent::State { .. } => ControlFlow::Continue(()),
+    })
+}
+
+/// [`fit_series`] from its beginning, or from a state that was told of an earlier fit with the same arguments: what follows, and what is
+/// learned, has the same bits as without the interruption. `tell` hears of progress and states every
+/// [`evaluate_every`](SeriesConfig::evaluate_every) updates, and may break the fit off.
+///
+/// # Errors
+/// Those of [`fit_series`]; [`SeriesError::Checkpoint`] for a state that is damaged or of another fit.
+pub fn fit_series_from<F: Vjp<f64> + Clone + Send>(
+    field: &F,
+    params: Vec<f64>,
+    series: &Series,
+    config: &SeriesConfig,
+    from: Option<&[u8]>,
+    tell: &mut dyn FnMut(SeriesEvent<'_>) -> ControlFlow<()>,
+) -> Result<SeriesFit, SeriesError> {
+    config.check_for(series)?;
     let length = |what, found, expected| {
         if found == expected { Ok(()) } else { Err(SeriesError::Length { what, found, expected }) }
     };
@@ -80,7 +115,6 @@ pub fn fit_series<F: Vjp<f64> + Clone + Send>(
     length("parameters", params.len(), field.n_params())?;
     let held_out = draw_hold_out(series, config);
     let (train, hold_out) = split(series, &held_out);
-    train.check()?;
     let (shift, scale) = train.moments();
     let objective = Objective {
         train,
@@ -94,22 +128,48 @@ pub fn fit_series<F: Vjp<f64> + Clone + Send>(
     let smoothed = smooth(&objective.train, config.smoothing, &objective.shift);
     let plan = plan(series, config);
     let total = config.warm_start + plan.iter().map(|stage| stage.1).sum::<u64>();
-    let mut run = Run { field, config, objective, params, progress, step: 0, total };
-    let mut broken = run.warm_start(&smoothed)?.is_break();
+    let identity = Identity::of(config, series, &params);
+    let mut run = Run { field, config, objective, params, tell, step: 0, total, identity };
     // Start states of every observation; those of windows are picked from them and put back.
     let mut states = smoothed;
+    let (mut warm, mut shot) = (None, None);
+    if let Some(bytes) = from {
+        let state = State::from_bytes(bytes, &identity)?;
+        let lengths = |a: &[f64], b: &[f64]| {
+            let what = "a list of numbers has the wrong length";
+            if a.len() == b.len() { Ok(()) } else { Err(CheckpointError::Damaged { what }) }
+        };
+        lengths(&state.params, &run.params)?;
+        (run.step, run.params) = (state.step, state.params);
+        match state.stage {
+            Stage::WarmStart(moments) => warm = Some(moments),
+            Stage::Shooting(found) => {
+                for (now, then) in states.iter_mut().zip(&found.states) {
+                    lengths(then, &now.states)?;
+                    now.states.copy_from_slice(then);
+                }
+                shot = Some(found);
+            }
+        }
+    }
+    let mut broken = shot.is_none() && run.warm_start(&states, warm)?.is_break();
     let mut best = None;
-    for (i, &(window, steps)) in plan.iter().enumerate() {
+    let begun = shot.as_ref().map_or(0, |shot| shot.stage);
+    for (i, &(window, steps)) in plan.iter().enumerate().skip(begun) {
         let whole = i + 1 == plan.len();
         if broken && !whole {
             continue;
         }
         let steps = if broken { 0 } else { steps };
-        let (end, stopped) = run.shoot(window, steps, whole, &mut states)?;
+        let stage = Windows { number: i, window, steps, whole };
+        let (end, stopped) = run.shoot(stage, &mut states, shot.take())?;
         broken |= stopped.is_break();
         best = Some(end);
     }
-    let (losses, step) = best.unwrap_or_else(|| unreachable!("a plan ends with whole trajectories"));
+    // A state of a stage that the plan does not have is none of this fit.
+    let Some((losses, step)) = best else {
+        return Err(CheckpointError::Damaged { what: "its stage is not one of the fit" }.into());
+    };
     let starts = states.iter().flat_map(|s| &s.states[..series.dim]).copied().collect();
     Ok(SeriesFit {
         params: run.params,
@@ -120,6 +180,18 @@ pub fn fit_series<F: Vjp<f64> + Clone + Send>(
         step,
         held_out,
     })
+}
+
+impl SeriesConfig {
+    /// Checks every setting, and whether a fit of these series can begin: also without the observations that are held out.
+    ///
+    /// # Errors
+    /// [`SeriesError::Setting`], [`SeriesError::Data`], [`SeriesError::NeverMeasured`].
+    pub fn check_for(&self, series: &Series) -> Result<(), SeriesError> {
+        self.check()?;
+        series.check()?;
+        split(series, &draw_hold_out(series, self)).0.check()
+    }
 }
 
 /// The observations held out: a random part of all but those of the starts.
@@ -173,9 +245,22 @@ struct Run<'a, F> {
     config: &'a SeriesConfig,
     objective: Objective,
     params: Vec<f64>,
-    progress: &'a mut dyn FnMut(&SeriesProgress) -> ControlFlow<()>,
+    tell: &'a mut dyn FnMut(SeriesEvent<'_>) -> ControlFlow<()>,
     step: u64,
     total: u64,
+    identity: Identity,
+}
+
+/// A stage of shooting.
+#[derive(Clone, Copy)]
+struct Windows {
+    number: usize,
+    /// Gaps between observations in a window.
+    window: usize,
+    /// Updates.
+    steps: u64,
+    /// Whether the windows are whole trajectories.
+    whole: bool,
 }
 
 /// How often the learning rate is halved for simulations that fail, before the fit does.
@@ -190,8 +275,18 @@ impl<F: Vjp<f64> + Clone + Send> Run<'_, F> {
         self.step.is_multiple_of(self.config.evaluate_every)
     }
 
-    /// Matches the field with the slopes of the smoothed series.
-    fn warm_start(&mut self, smoothed: &[Smoothed]) -> Result<ControlFlow<()>, SeriesError> {
+    /// Tells the state.
+    fn tell_state(&mut self, stage: Stage) -> Result<ControlFlow<()>, SeriesError> {
+        let state = State { identity: self.identity, step: self.step, params: self.params.clone(), stage };
+        Ok((self.tell)(SeriesEvent::State { step: self.step, bytes: &state.to_bytes()? }))
+    }
+
+    /// Matches the field with the slopes of the smoothed series; goes on where the optimiser had these moments.
+    fn warm_start(
+        &mut self,
+        smoothed: &[Smoothed],
+        from: Option<Moments>,
+    ) -> Result<ControlFlow<()>, SeriesError> {
         let (d, steps) = (self.objective.train.dim, self.config.warm_start);
         // Points at the same time are one batch.
         let mut points: Vec<(f64, usize, usize)> = Vec::new();
@@ -207,10 +302,13 @@ impl<F: Vjp<f64> + Clone + Send> Run<'_, F> {
         let weights: Vec<f64> = (0..d).map(|j| 1.0 / mean_square(j).max(f64::MIN_POSITIVE)).collect();
         let (mut values, mut y_bar) = (vec![0.0; states.len()], vec![0.0; states.len()]);
         let (mut field, mut gradient) = (self.field.clone(), vec![0.0; self.params.len()]);
-        let mut optimiser = Optimiser::new(OptimiserConfig::adam(), self.params.len());
+        let mut optimiser = match from {
+            Some(moments) => moments.adam(self.params.len())?,
+            None => Optimiser::new(OptimiserConfig::adam(), self.params.len()),
+        };
         let schedule = Self::schedule(steps);
         let failed = |step, source| SeriesError::Field { step, source };
-        for k in 0..steps {
+        for k in self.step..steps {
             let mut loss = 0.0;
             gradient.fill(0.0);
             let mut from = 0;
@@ -242,7 +340,12 @@ impl<F: Vjp<f64> + Clone + Send> Run<'_, F> {
                     hold_out: None,
                     gap: 0.0,
                 };
-                if (self.progress)(&progress).is_break() {
+                let mut broken = (self.tell)(SeriesEvent::Progress(&progress)).is_break();
+                // The first state of what follows has the same step.
+                if k + 1 < steps {
+                    broken |= self.tell_state(Stage::WarmStart(Moments::of(&optimiser)))?.is_break();
+                }
+                if broken {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -250,14 +353,14 @@ impl<F: Vjp<f64> + Clone + Send> Run<'_, F> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// One stage. `states` holds the guesses of the windows' starts, and gets what was found.
+    /// One stage, from its beginning or from where it was. `states` holds the guesses of the windows' starts, and gets what was found.
     fn shoot(
         &mut self,
-        window: usize,
-        steps: u64,
-        whole: bool,
+        stage: Windows,
         states: &mut [Smoothed],
+        from: Option<Shot>,
     ) -> Result<((Losses, u64), ControlFlow<()>), SeriesError> {
+        let Windows { number, window, steps, whole } = stage;
         let (d, n) = (self.objective.train.dim, self.params.len());
         let mut shooting = Shooting::new(self.field, &self.objective, window);
         let (shift, scale) = (self.objective.shift.clone(), self.objective.scale.clone());
@@ -269,10 +372,18 @@ impl<F: Vjp<f64> + Clone + Send> Run<'_, F> {
         let mut gradient = vec![0.0; all.len()];
         let mut optimiser = Optimiser::new(OptimiserConfig::adam(), all.len());
         let schedule = Self::schedule(steps);
-        let (mut good, mut slower, mut attempts) = (all.clone(), 1.0, 0);
+        let (mut k, mut slower, mut attempts) = (0, 1.0, 0);
         let mut best: Option<(Losses, u64, Vec<f64>)> = None;
+        let mut is_told = from.is_some();
+        if let Some(shot) = from {
+            if shot.all.len() != all.len() || shot.k >= steps {
+                return Err(CheckpointError::Damaged { what: "its stage is not one of the fit" }.into());
+            }
+            optimiser = shot.adam.adam(all.len())?;
+            (k, slower, attempts, best, all) = (shot.k, shot.slower, shot.attempts, shot.best, shot.all);
+        }
+        let mut good = all.clone();
         let mut flow = ControlFlow::Continue(());
-        let mut k = 0;
         loop {
             let last = k == steps;
             let evaluated =
@@ -297,7 +408,9 @@ impl<F: Vjp<f64> + Clone + Send> Run<'_, F> {
                 }
             };
             good.copy_from_slice(&all);
-            if last || self.is_time_to_tell() {
+            if std::mem::take(&mut is_told) {
+                // It was when the state was.
+            } else if last || self.is_time_to_tell() {
                 let judged = losses.hold_out.unwrap_or(losses.train);
                 let is_better = best.as_ref().is_none_or(|b| judged < b.0.hold_out.unwrap_or(b.0.train));
                 if whole && is_better {
@@ -311,7 +424,22 @@ impl<F: Vjp<f64> + Clone + Send> Run<'_, F> {
                     hold_out: losses.hold_out,
                     gap: losses.gap,
                 };
-                flow = (self.progress)(&progress);
+                flow = (self.tell)(SeriesEvent::Progress(&progress));
+                if !last {
+                    let shot = Shot {
+                        stage: number,
+                        k,
+                        all: all.clone(),
+                        adam: Moments::of(&optimiser),
+                        slower,
+                        attempts,
+                        best: best.clone(),
+                        states: states.iter().map(|s| s.states.clone()).collect(),
+                    };
+                    if self.tell_state(Stage::Shooting(shot))?.is_break() {
+                        flow = ControlFlow::Break(());
+                    }
+                }
             }
             if last || flow.is_break() {
                 let (losses, step, all) = best.unwrap_or((losses, self.step, all));

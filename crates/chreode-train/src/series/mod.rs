@@ -9,9 +9,10 @@ mod fit;
 mod increments;
 mod shooting;
 mod smooth;
+mod state;
 
 pub use config::{SeriesConfig, SeriesLoss};
 pub use data::{Series, Trajectory};
 pub use error::SeriesError;
-pub use fit::{SeriesFit, SeriesProgress, fit_series};
+pub use fit::{SeriesEvent, SeriesFit, SeriesProgress, fit_series, fit_series_from};
 pub use increments::{IncrementsConfig, IncrementsFit, fit_increments};

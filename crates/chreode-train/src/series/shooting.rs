@@ -10,6 +10,7 @@ use chreode_adjoint::{AdjointError, OdeAdjoint};
 use chreode_core::Vjp;
 use chreode_solve::{SolveOptions, TSIT5};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::{Series, SeriesLoss};
 
@@ -56,7 +57,7 @@ pub(super) struct Objective {
 }
 
 /// Losses of one evaluation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Losses {
     /// That at the observations trained on.
     pub(super) train: f64,

@@ -4,7 +4,7 @@
 //! run that wrote a state and the one that reads it (settings, data, split, model, number type) is kept as numbers.
 
 use crate::CheckpointError;
-use crate::data::Fnv;
+use crate::sealed::{seal, unseal};
 use chreode_core::Real;
 use serde::{Deserialize, Serialize};
 
@@ -91,42 +91,15 @@ fn swap_if_big_endian(bytes: &mut [u8], width: usize) {
 }
 
 impl State {
-    /// Magic, format, checksum, content.
-    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, postcard::Error> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
-        bytes.extend_from_slice(&[0; 8]);
-        let mut bytes = postcard::to_extend(self, bytes)?;
-        let sum = checksum(&bytes[20..]).to_le_bytes();
-        bytes[12..20].copy_from_slice(&sum);
-        Ok(bytes)
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
+        seal(MAGIC, FORMAT, self)
     }
 
     pub(crate) fn from_bytes(bytes: &[u8], expected: &Identity) -> Result<Self, CheckpointError> {
-        let damaged = |what| CheckpointError::Damaged { what };
-        let (magic, rest) = bytes.split_first_chunk::<8>().ok_or(damaged("too short"))?;
-        if magic != MAGIC {
-            return Err(damaged("it does not begin as one"));
-        }
-        let (format, rest) = rest.split_first_chunk::<4>().ok_or(damaged("too short"))?;
-        let found = u32::from_le_bytes(*format);
-        if found != FORMAT {
-            return Err(CheckpointError::Format { found, expected: FORMAT });
-        }
-        let (sum, content) = rest.split_first_chunk::<8>().ok_or(damaged("too short"))?;
-        if checksum(content) != u64::from_le_bytes(*sum) {
-            return Err(damaged("its checksum does not fit"));
-        }
-        let state: Self = postcard::from_bytes(content).map_err(|_| damaged("its content cannot be read"))?;
+        let state: Self = unseal(MAGIC, FORMAT, bytes)?;
         match state.identity.difference(expected) {
             Some(what) => Err(CheckpointError::OtherRun { what }),
             None => Ok(state),
         }
     }
-}
-
-fn checksum(bytes: &[u8]) -> u64 {
-    let mut hash = Fnv::default();
-    hash.add(bytes);
-    hash.0
 }

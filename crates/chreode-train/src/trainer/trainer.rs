@@ -64,7 +64,38 @@ where
         data: Snapshots<T>,
         config: TrainConfig,
     ) -> Result<Self, TrainError> {
-        let model = model.into();
+        let mut trainer = Self::uncoupled(model.into(), params, data, config)?;
+        trainer.couple()?;
+        Ok(trainer)
+    }
+
+    /// A trainer where another one was when it saved `state`: [`new`](Self::new) and then [`restore`](Self::restore), but a training
+    /// that came to its end couples no cells.
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub fn resumed(
+        model: impl Into<Model<S, G>>,
+        params: Vec<T>,
+        data: Snapshots<T>,
+        config: TrainConfig,
+        state: &[u8],
+    ) -> Result<Self, TrainError> {
+        let mut trainer = Self::uncoupled(model.into(), params, data, config)?;
+        trainer.restore(state)?;
+        if trainer.stop_reason(&AtomicBool::new(false)).is_none() {
+            trainer.couple()?;
+        }
+        Ok(trainer)
+    }
+
+    /// A trainer whose cells are not coupled yet.
+    fn uncoupled(
+        model: Model<S, G>,
+        params: Vec<T>,
+        data: Snapshots<T>,
+        config: TrainConfig,
+    ) -> Result<Self, TrainError> {
         config.check()?;
         data.check()?;
         let length = |what, got, expected| {
@@ -93,19 +124,12 @@ where
         let plan = plan(&data.times, &kept, &config)?;
         let split = Split::draw(&data, config.hold_out, config.hold_out_by, config.judge_seed())?;
         let inverse_scale = inverse_scales(&data, &split, &kept, config.standardise);
-        let matching = match &config.matching {
-            Some(settings) => {
-                let kind = model.sde.noise_kind();
-                if !matches!(kind, NoiseKind::Additive | NoiseKind::Separable | NoiseKind::Diagonal) {
-                    return off("matching", "is for a diagonal noise");
-                }
-                let bridges =
-                    Bridges::new(&data, &split, &kept, &inverse_scale, config.growth, settings, config.seed)?;
-                let regression = Regression::new(&model, &bridges, config.batch);
-                Some((bridges, regression))
-            }
-            None => None,
-        };
+        let kind = model.sde.noise_kind();
+        if config.matching.is_some()
+            && !matches!(kind, NoiseKind::Additive | NoiseKind::Separable | NoiseKind::Diagonal)
+        {
+            return off("matching", "is for a diagonal noise");
+        }
         let d = data.dim;
         let pass = |rows: &[Vec<u32>], paths: usize| -> Pass<T> {
             let segments =
@@ -137,7 +161,7 @@ where
             parameters: params.len() as u64,
             width: size_of::<T>() as u8,
         };
-        let descendants = matching.as_ref().map(|_| Descendants::new(plan.len(), config.batch, d));
+        let descendants = config.matching.as_ref().map(|_| Descendants::new(plan.len(), config.batch, d));
         let terms = data.times.len() * data.times.len();
         Ok(Self {
             loss: CloudLoss::new(d, &config.loss)?,
@@ -153,7 +177,7 @@ where
             model,
             train,
             descendants,
-            matching,
+            matching: None,
             hold_out,
             params,
             step: 0,
@@ -163,6 +187,24 @@ where
             identity,
             report: StepReport { terms: Vec::with_capacity(terms), ..StepReport::default() },
         })
+    }
+
+    /// Couples the cells of neighbouring times, if that is to be and was not done.
+    fn couple(&mut self) -> Result<(), TrainError> {
+        let (None, Some(settings)) = (&self.matching, &self.config.matching) else { return Ok(()) };
+        let kept: Vec<usize> = (0..self.data.times.len()).filter(|i| !self.left_out.contains(i)).collect();
+        let bridges = Bridges::new(
+            &self.data,
+            &self.split,
+            &kept,
+            &self.inverse_scale,
+            self.config.growth,
+            settings,
+            self.config.seed,
+        )?;
+        let regression = Regression::new(&self.model, &bridges, self.config.batch);
+        self.matching = Some((bridges, regression));
+        Ok(())
     }
 
     /// What a pass simulates.
@@ -194,6 +236,7 @@ where
     }
 
     fn step_in_pool(&mut self) -> Result<(), TrainError> {
+        self.couple()?;
         let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.seed, "minibatch").wrapping_add(self.step));
         let until = self.config.matching.as_ref().map(|m| m.until);
         if let (Some(until), Some((bridges, regression))) = (until, &mut self.matching)
@@ -393,7 +436,7 @@ where
             }),
             since_best: self.since_best,
         };
-        Ok(state.to_bytes().map_err(|_| CheckpointError::Damaged { what: "the state cannot be encoded" })?)
+        Ok(state.to_bytes()?)
     }
 
     /// Puts the trainer where it was when `state` was saved: what follows has the same bits as without the
