@@ -243,6 +243,33 @@ fn bits_do_not_depend_on_threads_or_interruptions() {
     }
 }
 
+/// A training that came to its end couples no cells when it is resumed, and would go on with the same couplings if it were asked to.
+#[test]
+fn a_finished_training_is_resumed_without_couplings() {
+    let resumed = |steps, state: &[u8]| {
+        let sde = common::neural::<f32>(true);
+        let p = sde.init(1);
+        let data = common::snapshots(&[0.0, 0.5, 1.0], 600, 1);
+        let settings = TrainConfig { growth: GrowthUse::Learned, ..config(steps) };
+        on(1, || allocations_in(|| Trainer::resumed(sde, p, data, settings, state).unwrap()))
+    };
+    let sde = common::neural::<f32>(true);
+    let p = sde.init(1);
+    let settings = TrainConfig { growth: GrowthUse::Learned, ..config(4) };
+    let mut whole = Trainer::new(sde, p, common::snapshots(&[0.0, 0.5, 1.0], 600, 1), settings).unwrap();
+    whole.run(&mut NoObserver, &AtomicBool::new(false)).unwrap();
+    let state = whole.save().unwrap();
+    let (without, mut finished) = resumed(4, &state);
+    let (with, mut further) = resumed(5, &state);
+    // Every coupling has costs, potentials, plans and pairs.
+    assert!(with > without + 30, "{without} and {with} allocations");
+    for trainer in [&mut whole, &mut finished, &mut further] {
+        trainer.step().unwrap();
+    }
+    assert_eq!(whole.params(), finished.params());
+    assert_eq!(whole.params(), further.params());
+}
+
 #[test]
 fn steps_allocate_nothing() {
     let sde = common::neural::<f32>(true);

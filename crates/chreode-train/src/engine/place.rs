@@ -17,6 +17,21 @@ pub enum DeviceChoice {
     Auto,
 }
 
+impl DeviceChoice {
+    /// Whether a training of this choice would look for its paths on a device: one must be used, or may be and is there. Whether it has
+    /// kernels for a model is not asked.
+    pub fn finds_device(self) -> bool {
+        match self {
+            Self::Cpu => false,
+            Self::Cuda => true,
+            #[cfg(feature = "cuda")]
+            Self::Auto => chreode_cuda::Device::open(0).is_ok(),
+            #[cfg(not(feature = "cuda"))]
+            Self::Auto => false,
+        }
+    }
+}
+
 /// Where the paths are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placement {

@@ -13,7 +13,7 @@ const MOST: f64 = 5.0;
 /// What the held-out losses of several runs say of each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Astray {
-    /// The median of the losses; the lower one of two.
+    /// The median of the finite losses; the lower one of two.
     pub median: f64,
     /// The loss above which a run went astray.
     pub limit: f64,
@@ -22,24 +22,23 @@ pub struct Astray {
 }
 
 impl Astray {
-    /// Judges runs by their lowest losses on the same held-out cells; a loss that is not finite went astray.
+    /// Judges runs by their lowest losses on the same held-out cells. A loss that is not finite went astray, and has no part in how the
+    /// others are judged.
     ///
     /// The limit lies five times the larger of two spreads above the median: that by which two samples of the same cells differ
     /// (`noise`, see [`Trainer::hold_out_noise`]), and the runs' own, 1.4826 times the median absolute deviation. So a run is not
-    /// blamed for what the cells cannot tell, nor where all runs differ; with one or two runs none is. Of finite losses never more than half are.
-    /// Nothing without a run.
+    /// blamed for what the cells cannot tell, nor where all runs differ; of one or two finite losses none is, and never more than half are.
+    /// Nothing without a finite loss.
     pub fn of(losses: &[f64], noise: f64) -> Option<Self> {
-        let middle = |values: &mut Vec<f64>| {
+        let middle = |mut values: Vec<f64>| {
             values.sort_by(f64::total_cmp);
             values.get(values.len().saturating_sub(1) / 2).copied()
         };
-        let known = losses.iter().map(|&l| if l.is_finite() { l } else { f64::INFINITY });
-        let median = middle(&mut known.clone().collect())?;
-        let spread = middle(&mut known.map(|l| (l - median).abs()).filter(|d| !d.is_nan()).collect());
-        let spread = 1.4826 * spread.unwrap_or(0.0);
-        let enough = losses.len() > 2;
-        let limit = if enough { median + MOST * spread.max(noise) } else { f64::INFINITY };
-        let astray = losses.iter().map(|&l| enough && (l > limit || !l.is_finite())).collect();
+        let known: Vec<f64> = losses.iter().copied().filter(|l| l.is_finite()).collect();
+        let median = middle(known.clone())?;
+        let spread = 1.4826 * middle(known.iter().map(|l| (l - median).abs()).collect())?;
+        let limit = if known.len() > 2 { median + MOST * spread.max(noise) } else { f64::INFINITY };
+        let astray = losses.iter().map(|&l| l > limit || !l.is_finite()).collect();
         Some(Self { median, limit, astray })
     }
 }
@@ -108,8 +107,15 @@ mod tests {
             Astray::of(&[0.1, f64::NAN, 0.11, 0.1], 0.01).unwrap().astray,
             [false, true, false, false]
         );
-        // Half of the runs: no median above them.
         let half = Astray::of(&[0.1, f64::INFINITY, 0.1, f64::NAN], 0.01).unwrap();
         assert_eq!(half.astray, [false, true, false, true]);
+        // More than half of the runs: the others are judged by one another.
+        let most = Astray::of(&[0.1, f64::INFINITY, f64::NAN], 0.01).unwrap();
+        assert_eq!((most.median, most.astray), (0.1, vec![false, true, true]));
+        let others = [0.1, f64::NAN, 0.11, f64::NAN, 0.9, f64::NAN, f64::NAN, f64::NEG_INFINITY];
+        let judged = Astray::of(&others, 0.01).unwrap();
+        assert_eq!(judged.astray, [false, true, false, true, true, true, true, true]);
+        // Where none is finite nothing is known.
+        assert_eq!(Astray::of(&[f64::NAN, f64::INFINITY, f64::NAN], 0.01), None);
     }
 }
