@@ -12,7 +12,7 @@
 pub struct PairedDifference {
     /// Mean of `a - b`.
     pub mean: f64,
-    /// Half the width of the interval; none from a single seed, which says nothing of others.
+    /// Half the width of the interval; none from a single seed or a single draw, which says nothing of others.
     pub half_width: Option<f64>,
 }
 
@@ -37,7 +37,7 @@ impl PairedDifference {
         let draws = n / seeds;
         let difference: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
         let mean = difference.iter().sum::<f64>() / n as f64;
-        if seeds < 2 {
+        if seeds < 2 || draws < 2 {
             return Some(Self { mean, half_width: None });
         }
         let by_seed: Vec<f64> =
@@ -48,25 +48,20 @@ impl PairedDifference {
         let squares = |means: &[f64]| means.iter().map(|m| (m - mean).powi(2)).sum::<f64>();
         let (s, d) = ((seeds - 1) as f64, (draws - 1) as f64);
         let of_seeds = draws as f64 * squares(&by_seed) / s;
-        let (of_draws, rest) = if draws > 1 {
-            let mut left = 0.0;
-            for (row, m) in difference.chunks(draws).zip(&by_seed) {
-                left += row.iter().zip(&by_draw).map(|(x, k)| (x - m - k + mean).powi(2)).sum::<f64>();
-            }
-            (seeds as f64 * squares(&by_draw) / d, left / (s * d))
-        } else {
-            (0.0, 0.0)
-        };
+        let of_draws = seeds as f64 * squares(&by_draw) / d;
+        let mut rest = 0.0;
+        for (row, m) in difference.chunks(draws).zip(&by_seed) {
+            rest += row.iter().zip(&by_draw).map(|(x, k)| (x - m - k + mean).powi(2)).sum::<f64>() / (s * d);
+        }
         // Never below either part alone, which the difference of estimates can be.
         let variance = (of_seeds + of_draws - rest).max(of_seeds).max(of_draws);
-        let spread = of_seeds.powi(2) / s
-            + if draws > 1 { of_draws.powi(2) / d + rest.powi(2) / (s * d) } else { 0.0 };
+        let spread = of_seeds.powi(2) / s + of_draws.powi(2) / d + rest.powi(2) / (s * d);
         let freedom = if spread > 0.0 { variance.powi(2) / spread } else { s };
         let half_width = student(freedom) * (variance / n as f64).sqrt();
         Some(Self { mean, half_width: Some(half_width) })
     }
 
-    /// The ends of the interval; none from a single seed.
+    /// The ends of the interval; none from a single seed or draw.
     pub fn interval(&self) -> Option<(f64, f64)> {
         self.half_width.map(|h| (self.mean - h, self.mean + h))
     }
@@ -108,14 +103,21 @@ mod tests {
     }
 
     #[test]
-    fn without_draws_it_is_the_interval_of_a_mean() {
+    fn with_draws_all_alike_it_is_the_interval_of_a_mean() {
         // Differences 1, 2, 3: mean 2, standard error 1/√3.
-        let paired = PairedDifference::of(&[2.0, 4.0, 6.0], &[1.0, 2.0, 3.0], 3).unwrap();
+        let (a, b) = ([2.0, 2.0, 4.0, 4.0, 6.0, 6.0], [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]);
+        let paired = PairedDifference::of(&a, &b, 3).unwrap();
         assert!((paired.mean - 2.0).abs() < 1e-12);
         assert!((paired.half_width.unwrap() - 4.303 / 3.0_f64.sqrt()).abs() < 1e-9);
         assert_eq!(paired.verdict(), Verdict::Open);
-        assert_eq!(PairedDifference::of(&[1.0; 3], &[2.0; 3], 1).unwrap().verdict(), Verdict::Open);
-        assert_eq!(PairedDifference::of(&[1.0, 1.1], &[2.0, 2.1], 2).unwrap().verdict(), Verdict::First);
+        let paired = PairedDifference::of(&[1.0, 1.1, 1.0, 1.1], &[2.0, 2.1, 2.0, 2.1], 2).unwrap();
+        assert_eq!(paired.verdict(), Verdict::First);
+        // One seed says nothing of other seeds, one draw nothing of other cells.
+        for seeds in [1, 3] {
+            let paired = PairedDifference::of(&[1.0; 3], &[2.0; 3], seeds).unwrap();
+            assert_eq!((paired.mean, paired.interval()), (-1.0, None));
+            assert_eq!(paired.verdict(), Verdict::Open);
+        }
         assert_eq!(PairedDifference::of(&[1.0; 3], &[2.0; 3], 2), None);
         assert_eq!(PairedDifference::of(&[], &[], 2), None);
     }

@@ -51,15 +51,8 @@ pub(crate) struct EvaluateArgs {
     /// Most cells of a draw
     #[arg(long, value_name = "N", default_value = "1000", value_parser = values::count, help_heading = "Comparison")]
     compared: usize,
-    /// Fit these forms too, and say whether the model is nearer than they
-    #[arg(
-        long,
-        value_enum,
-        value_name = "FORM,..",
-        value_delimiter = ',',
-        default_value = "constant-diffusion",
-        help_heading = "Comparison"
-    )]
+    /// Fit these forms too, and say whether the model is nearer than they [default: constant-diffusion]
+    #[arg(long, value_enum, value_name = "FORM,..", value_delimiter = ',', help_heading = "Comparison")]
     against: Vec<Form>,
     #[command(flatten)]
     cells: DataArgs,
@@ -142,8 +135,13 @@ impl Comparison {
         let difference = &self.differences[0];
         let (name, options) = (self.form.name().trim_start_matches("model, "), self.form.options());
         let Some((low, high)) = difference.interval() else {
+            let why = if seeds < 2 {
+                "one seed says nothing of other fits"
+            } else {
+                "one draw says nothing of other cells"
+            };
             return format!(
-                "against {name}: energy distance {:+.4}; one seed says nothing of other fits, so this decides nothing",
+                "against {name}: energy distance {:+.4}; {why}, so this decides nothing",
                 difference.mean
             );
         };
@@ -224,6 +222,12 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
             format!("no comparison with {}, fitted in the same way as the model", form.options())
         })?;
         others.push((form, other));
+    }
+    if others.is_empty() && !args.against.is_empty() {
+        return Err(bad_input(
+            "the model has every form of --against already",
+            "name another form, or leave --against out",
+        ));
     }
     let first = trainer(&dataset, &config)?;
     let around = around(&first, left_out.value)?;
@@ -329,8 +333,11 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The forms to compare with, each once.
+/// The forms to compare with, each once: those that were named, else a constant diffusion.
 fn forms(args: &EvaluateArgs) -> Vec<Form> {
+    if args.against.is_empty() {
+        return vec![Form::ConstantDiffusion];
+    }
     let mut forms: Vec<Form> = Vec::new();
     args.against.iter().for_each(|f| {
         if !forms.contains(f) {

@@ -716,5 +716,13 @@ fn a_time_left_out_is_judged() {
     refused(dir, &base, &["0 times to leave out"]);
     let against = [&base[..], &["--leave-out", "day=1", "--against", "potential"], SMALL].concat();
     refused(dir, &against, &["no comparison with --drift potential", "leave `times` out"]);
+    let against = [&base[..], &["--leave-out", "day=1", "--against", "mlp"], SMALL].concat();
+    refused(dir, &against, &["the model has the form --drift mlp already", "every form of --against"]);
+    // One draw of cells decides nothing, whatever the seeds.
+    let one =
+        ["--leave-out", "day=1", "--seeds", "2", "--draws", "1", "--compared", "40", "--route", "simulation"];
+    let told = chreode(dir).args(base).args(one).args(SMALL).assert().success();
+    let told = String::from_utf8_lossy(&told.get_output().stdout).into_owned();
+    assert!(told.contains("one draw says nothing of other cells, so this decides nothing"), "{told}");
     refused(dir, &[&base[..], &["--leave-out", "day=0"]].concat(), &["nothing comes before 0"]);
 }
