@@ -103,7 +103,7 @@ fn cause(error: &anyhow::Error) -> (Option<String>, u8) {
 }
 
 /// The error and its causes in one line; a cause that the text before already tells is left out.
-fn message(error: &anyhow::Error) -> String {
+pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();

@@ -105,9 +105,11 @@ pub(crate) fn run(context: &Context, args: &FitArgs) -> anyhow::Result<()> {
 fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Result<()> {
     let existing = if args.overwrite { ExistingRun::Replace } else { ExistingRun::Keep };
     RunFolder::check_free(out, existing)?;
-    let on_device = args.device.is_some_and(|device| device != Device::Cpu);
+    let device = args.device.map_or_else(DeviceChoice::default, DeviceChoice::from);
+    // Where no device is found all is as without the option.
+    let on_device = device.finds_device();
     let (dataset, mut config) = prepare(context, data, &args.cells, &args.model, &args.training, on_device)?;
-    config.device = args.device.map_or_else(DeviceChoice::default, DeviceChoice::from);
+    config.device = device;
     config.members = args.seeds;
     let seed = config.training.seed;
     let mut trainer = trainer(&dataset, &RunConfig { training: config.training_of(0), ..config.clone() })?;
@@ -248,6 +250,13 @@ pub(crate) fn trainer(dataset: &Dataset, config: &RunConfig) -> anyhow::Result<R
     Ok(Trainer::new(sde, params, snapshots(dataset, &config.training), config.training.clone())?)
 }
 
+/// The trainer of a run where its checkpoint `state` says.
+pub(crate) fn resumed(dataset: &Dataset, config: &RunConfig, state: &[u8]) -> anyhow::Result<RunTrainer> {
+    let sde = NeuralSde::<f32>::new(config.model.clone()).context("the model cannot be built")?;
+    let params = sde.init(config.training.seed);
+    Ok(Trainer::resumed(sde, params, snapshots(dataset, &config.training), config.training.clone(), state)?)
+}
+
 /// The cells by time, with what the training uses of them.
 fn snapshots(dataset: &Dataset, training: &TrainConfig) -> Snapshots<f32> {
     let points = dataset.time_points();
@@ -303,8 +312,9 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
         dataset.dim(),
         times.join(", ")
     ));
+    let route = if config.training.matching.is_some() { "matching" } else { "simulation" };
     console.note(&format!(
-        "drift {}, at most {} updates of {} cells a time, dt {}",
+        "drift {} by {route}, at most {} updates of {} cells a time, dt {}",
         config.model.drift.kind, config.training.steps, config.training.batch, config.training.dt
     ));
 }

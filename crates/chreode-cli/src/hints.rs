@@ -100,11 +100,16 @@ fn train(error: &TrainError) -> &'static str {
         | TrainError::Matching { .. }
         | TrainError::Gradient { .. } => "fit again with a smaller --lr or a smaller --dt",
         TrainError::Solve(error) => solve(error),
-        TrainError::Checkpoint(CheckpointError::OtherRun { .. }) => {
-            "restore the run folder as it was, or fit a new run"
-        }
-        TrainError::Checkpoint(_) => "restore the checkpoint from a copy, or fit the run again",
+        TrainError::Checkpoint(error) => checkpoint(error),
         _ => "see the options under `Training` in `chreode fit --help`",
+    }
+}
+
+/// What to do about a checkpoint that cannot be used.
+fn checkpoint(error: &CheckpointError) -> &'static str {
+    match error {
+        CheckpointError::OtherRun { .. } => "restore the run folder as it was, or fit a new run",
+        _ => "restore the checkpoint from a copy, or fit the run again",
     }
 }
 
@@ -120,6 +125,7 @@ fn place(error: &PlaceError) -> &'static str {
 fn series(error: &SeriesError) -> &'static str {
     match error {
         SeriesError::Setting { .. } => "see the options in `chreode fit --help`",
+        SeriesError::Checkpoint(error) => checkpoint(error),
         SeriesError::Simulation { .. } | SeriesError::Field { .. } | SeriesError::NotFinite { .. } => {
             "fit again with a smaller --lr or a smaller --window"
         }
@@ -133,6 +139,7 @@ pub(crate) fn is_of_training(error: &(dyn Error + 'static)) -> bool {
         error.downcast_ref(),
         Some(
             TrainError::Path { .. }
+                | TrainError::DevicePath { .. }
                 | TrainError::Simulation { .. }
                 | TrainError::Loss { .. }
                 | TrainError::Matching { .. }

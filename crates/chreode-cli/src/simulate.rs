@@ -195,6 +195,11 @@ pub(crate) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<()> 
         weights: vec![1.0; rows],
     };
     let members = run.params.len();
+    if n < members {
+        context.console.warn(&format!(
+            "of the {members} members that count only the first {n} make paths: give --n {members} or more, so that all have their share"
+        ));
+    }
     let mut progress = context.console.progress("simulating", (cells * members) as u64);
     let observe = simulated.times.clone();
     let mut before = 0;

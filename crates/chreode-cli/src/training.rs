@@ -55,6 +55,8 @@ pub(crate) struct Place<'a> {
     pub(crate) board: &'a Mutex<Board>,
     /// Set by Ctrl-C.
     pub(crate) asked: &'a AtomicBool,
+    /// Set when another training of the run met an error that ends it.
+    pub(crate) halted: &'a AtomicBool,
 }
 
 impl Place<'_> {
@@ -63,8 +65,13 @@ impl Place<'_> {
         write(&mut self.board.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn warn(&self, message: &str) {
+    pub(crate) fn warn(&self, message: &str) {
         self.on_board(|board| board.progress.warn(message));
+    }
+
+    /// Whether the training is to save what it has and to come back.
+    fn is_to_stop(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) || self.halted.load(Ordering::Relaxed)
     }
 }
 
@@ -130,7 +137,7 @@ impl Observer for Recorder<'_> {
         }
         let (member, step) = (self.place.member, report.step);
         self.place.on_board(|board| board.update(member, step, &message, report.loss));
-        if self.place.asked.load(Ordering::Relaxed) {
+        if self.place.is_to_stop() {
             self.pause.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -171,10 +178,10 @@ pub(crate) fn start_log(lock: TrainingLock) {
         .try_init();
 }
 
-/// Trains until the end or Ctrl-C; the folder then holds all that there is to keep.
+/// Trains until the end, Ctrl-C, or the halt of the run; the folder then holds all that there is to keep.
 ///
 /// # Errors
-/// [`Interrupted`] with the command that goes on, if Ctrl-C was heard; what the trainer or the disk says.
+/// [`Interrupted`] with the command that goes on, if it was stopped; what the trainer or the disk says, within a [`Stopped`].
 pub(crate) fn train(place: Place<'_>, trainer: &mut RunTrainer) -> anyhow::Result<Outcome> {
     let steps = trainer.config().steps;
     tracing::info!(
@@ -198,7 +205,7 @@ pub(crate) fn train(place: Place<'_>, trainer: &mut RunTrainer) -> anyhow::Resul
         pause.store(false, Ordering::Relaxed);
         let outcome = train_on(place.folder, trainer, &mut recorder, &pause)
             .map_err(|error| error.context(Stopped { step: trainer.steps_done(), resume: resume() }))?;
-        if outcome.reason != StopReason::Cancelled || place.asked.load(Ordering::Relaxed) {
+        if outcome.reason != StopReason::Cancelled || place.is_to_stop() {
             break outcome;
         }
     };

@@ -76,7 +76,7 @@ enum Scaling {
 #[command(next_help_heading = "Training")]
 pub(crate) struct TrainingArgs {
     /// Way to learn; either way simulated paths are compared with the cells held out [default: matching; with a potential drift or
-    /// --device simulation]
+    /// on a device simulation]
     #[arg(long, value_enum)]
     route: Option<Route>,
     /// With --route matching, so many of the last --steps are by simulation

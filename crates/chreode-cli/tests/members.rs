@@ -81,6 +81,11 @@ fn commands_average_over_members_and_say_how_far_they_differ() {
 
     chreode(dir).arg("simulate").args(paths).args(["-o", "sims.csv"]).assert().success();
     assert_eq!(column(dir, "sims.csv", "sim").len(), 40 * 40);
+    let few =
+        ["simulate", "run", "cells.csv", "--start", "day=0", "--until", "2", "--n", "1", "-o", "few.csv"];
+    let few = chreode(dir).args(few).assert().success();
+    let said = String::from_utf8_lossy(&few.get_output().stderr).into_owned();
+    assert!(said.contains("of the 2 members that count only the first 1 make paths"), "{said}");
     let set = ["--set", "x=+1", "--labels", "type", "-o", "shifts.csv"];
     chreode(dir).arg("perturb").args(paths).args(set).assert().success();
     chreode(dir).args(["report", "run", "-o", "report.html", "--quiet"]).assert().success();
@@ -140,4 +145,89 @@ fn killed_members_resume_to_the_same_bits() {
     assert!(!child.wait().unwrap().success(), "the fit was too fast to be killed");
     chreode(dir).args(["fit", "--resume", "killed", "--quiet", "--threads", "1"]).assert().success();
     equal(dir, "whole", "killed");
+}
+
+/// FNV-1a over words of eight bytes with a last shift, as in the checkpoints of a training.
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.chunks(8).fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+        let word = word.iter().rev().fold(0_u64, |w, &b| w << 8 | u64::from(b));
+        let hash = (hash ^ word).wrapping_mul(0x0100_0000_01b3);
+        hash ^ (hash >> 29)
+    })
+}
+
+/// Writes numbers that are none over some parameters of a checkpoint, in the same length and with the right checksums.
+fn poison(path: &Path) {
+    let mut state = std::fs::read(path).unwrap().split_off(4);
+    // A run's parameters come early in it: some of them, not the identity before them.
+    state[200..232].fill(0xff);
+    let sum = checksum(&state[20..]);
+    state[12..20].copy_from_slice(&sum.to_le_bytes());
+    let mut crc = flate2::Crc::new();
+    crc.update(&state);
+    let mut bytes = crc.sum().to_le_bytes().to_vec();
+    bytes.extend(state);
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// A member whose numbers run away is set aside with its reason; the others go on, and the run can be used.
+#[test]
+fn a_member_that_fails_is_set_aside() {
+    let dir = folder();
+    let dir = dir.path();
+    chreode(dir).args(DATA).args(SMALL).args(["--seeds", "3", "-o", "run"]).assert().success();
+    // Ten more updates for all, of which the second member's cannot be.
+    let go_on = |from: u64, to: u64| {
+        let config = dir.join("run/config.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let line = |steps: u64| format!("\nsteps = {steps}\n");
+        assert_eq!(text.matches(&line(from)).count(), 1, "{text}");
+        std::fs::write(&config, text.replace(&line(from), &line(to))).unwrap();
+        std::fs::remove_file(dir.join("run/members.json")).unwrap();
+    };
+    go_on(30, 40);
+    poison(&dir.join("run/members/2/checkpoints/000000030"));
+    let done = chreode(dir).args(["fit", "--resume", "run"]).assert().success();
+    let said = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    assert!(
+        said.contains("member 2 (seed 1) failed and is set aside: the training stopped after step 30"),
+        "{said}"
+    );
+    let text = std::fs::read_to_string(dir.join("run/members.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let of = |m: usize, key: &str| json["members"][m][key].clone();
+    assert!(of(1, "astray") == true && of(1, "failed").is_string() && of(0, "failed").is_null(), "{text}");
+    assert_eq!((of(0, "steps"), of(1, "steps"), of(2, "steps")), (40.into(), 30.into(), 40.into()));
+    let paths = ["run", "cells.csv", "--start", "day=0", "--until", "2", "--n", "20", "--quiet"];
+    chreode(dir).arg("fate").args(paths).args(["--labels", "type", "-o", "fates.csv"]).assert().success();
+    chreode(dir).args(["report", "run", "-o", "report.html", "--quiet"]).assert().success();
+    let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
+    assert!(page.contains("no: failed after 30 steps"));
+    // A second failure leaves one: that is no run of several.
+    go_on(40, 50);
+    poison(&dir.join("run/members/3/checkpoints/000000040"));
+    let few = chreode(dir).args(["fit", "--resume", "run", "--quiet"]).assert().code(2);
+    let error = String::from_utf8_lossy(&few.get_output().stderr).into_owned();
+    assert!(error.contains("1 of 3 members came to their end") && error.contains("smaller --lr"), "{error}");
+}
+
+/// An error of the run, not of one member's numbers, stops the others at once and is what is told.
+#[test]
+fn an_error_of_the_run_halts_all_members() {
+    let dir = folder();
+    let dir = dir.path();
+    let own = ["--seeds", "3", "--patience", "0", "-o", "run"];
+    chreode(dir).args(DATA).args(SMALL).args(own).assert().success();
+    // Days of updates, were they not stopped.
+    let config = dir.join("run/config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("\nsteps = 30\n", "\nsteps = 100000000\n")).unwrap();
+    // The checkpoints of the second member cannot be read.
+    let checkpoints = dir.join("run/members/2/checkpoints");
+    std::fs::remove_dir_all(&checkpoints).unwrap();
+    std::fs::write(&checkpoints, "").unwrap();
+    let resume = ["fit", "--resume", "run", "--quiet", "--threads", "2"];
+    let ended = chreode(dir).args(resume).timeout(Duration::from_secs(60)).assert().code(2);
+    let error = String::from_utf8_lossy(&ended.get_output().stderr).into_owned();
+    assert!(error.contains("cannot read") && error.contains("checkpoints"), "{error}");
 }

@@ -13,7 +13,7 @@ use super::{Fingerprint, RunConfig, RunError, RunFolder};
 use crate::atomic::write_bytes_atomically;
 
 /// How one member came out.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemberResult {
     /// Its seed.
     pub seed: u64,
@@ -23,8 +23,11 @@ pub struct MemberResult {
     pub best_step: u64,
     /// Their loss on the held-out cells, the same for all members; none without a hold-out.
     pub best_loss: Option<f64>,
-    /// Whether it went astray ([`Astray`]) and is left out of what the run predicts.
+    /// Whether it went astray ([`Astray`]) and is left out of what the run predicts; one that failed did.
     pub astray: bool,
+    /// Why its training ended before its time, if it did. Its model, if there is one, is the best until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
 }
 
 /// How all members came out.
@@ -39,15 +42,18 @@ pub struct Members {
 }
 
 impl Members {
-    /// Judges members by their held-out losses; `noise` is what [`Astray::of`] takes.
+    /// Sets aside the members that failed, and judges the others by their held-out losses; `noise` is what [`Astray::of`] takes.
     pub fn judged(mut members: Vec<MemberResult>, noise: Option<f64>) -> Self {
-        let losses: Option<Vec<f64>> = members.iter().map(|m| m.best_loss).collect();
+        members.iter_mut().for_each(|m| m.astray = m.failed.is_some());
+        let losses: Option<Vec<f64>> = members.iter().filter(|m| !m.astray).map(|m| m.best_loss).collect();
         let judged = losses.zip(noise).and_then(|(losses, noise)| Astray::of(&losses, noise));
         if let Some(judged) = &judged {
-            members.iter_mut().zip(&judged.astray).for_each(|(m, &astray)| m.astray = astray);
+            let trained = members.iter_mut().filter(|m| !m.astray);
+            trained.zip(&judged.astray).for_each(|(m, &astray)| m.astray = astray);
         }
         // JSON knows no infinity.
         let finite = |value: f64| Some(value).filter(|v| v.is_finite());
+        members.iter_mut().for_each(|m| m.best_loss = m.best_loss.and_then(finite));
         Self {
             members,
             median: judged.as_ref().and_then(|j| finite(j.median)),
@@ -55,7 +61,7 @@ impl Members {
         }
     }
 
-    /// Numbers of the members that did not go astray; one at least.
+    /// Numbers of the members that did not go astray; one at least, unless all failed.
     pub fn kept(&self) -> Vec<usize> {
         (0..self.members.len()).filter(|&m| !self.members[m].astray).collect()
     }
@@ -121,18 +127,18 @@ impl RunFolder {
 
     /// What tells the models of this run from those of another time.
     pub(super) fn model_fingerprint(&self) -> Result<Fingerprint, RunError> {
-        let mut all = Fingerprint::of(&self.model())?;
-        // Members differ by their folders alone; there are as many as follow one another.
-        for m in 1.. {
-            let model = self.member(m).model();
-            if !model.exists() {
-                break;
+        let mut all: Option<Fingerprint> = None;
+        // There are as many members as folders follow one another; one that failed early has no model.
+        for folder in (0..).map(|m| self.member(m)).take_while(|folder| folder.path().is_dir()) {
+            if folder.model().exists() {
+                let one = Fingerprint::of(&folder.model())?;
+                all = Some(match all {
+                    None => one,
+                    Some(all) => Fingerprint { bytes: all.bytes + one.bytes, crc32: all.crc32 + &one.crc32 },
+                });
             }
-            let other = Fingerprint::of(&model)?;
-            all.bytes += other.bytes;
-            all.crc32.push_str(&other.crc32);
         }
-        Ok(all)
+        all.ok_or_else(|| RunError::NoModel { path: self.path().to_owned() })
     }
 }
 
@@ -141,7 +147,7 @@ mod tests {
     use super::*;
 
     fn member(seed: u64, best_loss: Option<f64>) -> MemberResult {
-        MemberResult { seed, steps: 10, best_step: 5, best_loss, astray: false }
+        MemberResult { seed, steps: 10, best_step: 5, best_loss, astray: false, failed: None }
     }
 
     #[test]
@@ -157,6 +163,40 @@ mod tests {
         // Two cannot outvote each other, and an infinite limit is none.
         let members = Members::judged(vec![member(0, Some(0.1)), member(1, Some(5.0))], Some(0.01));
         assert_eq!((members.kept(), members.limit), (vec![0, 1], None));
+    }
+
+    #[test]
+    fn members_that_failed_are_set_aside_and_have_no_part_in_the_judgement() {
+        let failed = |seed| MemberResult { failed: Some("why".to_owned()), ..member(seed, None) };
+        let all = [Some(0.002), Some(0.0021), Some(0.013)];
+        let mut all: Vec<_> = all.iter().zip(0..).map(|(&l, seed)| member(seed, l)).collect();
+        all.insert(1, failed(7));
+        let members = Members::judged(all, Some(0.001));
+        assert_eq!((members.kept(), members.median), (vec![0, 2], Some(0.0021)));
+        // A loss that is not finite is none, in JSON too.
+        let members =
+            Members::judged(vec![failed(0), member(1, Some(f64::NAN)), member(2, Some(0.1))], Some(0.01));
+        assert_eq!((members.kept(), members.members[1].best_loss), (vec![2], None));
+        let json = serde_json::to_string(&members).unwrap();
+        assert_eq!(serde_json::from_str::<Members>(&json).unwrap(), members);
+        // Without a finite loss nothing is known of those that came to their end.
+        let members = Members::judged(vec![failed(0), member(1, Some(f64::INFINITY))], Some(0.01));
+        assert_eq!(members.kept(), [1]);
+    }
+
+    #[test]
+    fn a_member_without_a_model_does_not_hide_those_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunFolder::at(dir.path().to_owned());
+        run.create_members(3).unwrap();
+        assert!(matches!(run.model_fingerprint(), Err(RunError::NoModel { .. })));
+        std::fs::write(run.member(2).model(), "third").unwrap();
+        let third = run.model_fingerprint().unwrap();
+        std::fs::write(run.member(0).model(), "first").unwrap();
+        let both = run.model_fingerprint().unwrap();
+        assert!(both != third && both.bytes == 10);
+        std::fs::write(run.member(2).model(), "other").unwrap();
+        assert!(run.model_fingerprint().unwrap() != both);
     }
 
     #[test]

@@ -98,6 +98,13 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>) -> Result<(), ShapeE
             None => "There is no rule by which one of so few, or without held-out cells, could be left out.".to_owned(),
         }
     ));
+    let failed = view.members.members.iter().filter(|m| m.failed.is_some()).count();
+    if failed > 0 {
+        s.text(format!(
+            "The training of {} failed: such settings are at the edge of what can be trained, and a smaller learning rate or step is advised.",
+            if failed == 1 { "one".to_owned() } else { count(failed) }
+        ));
+    }
     let columns = vec![
         Column::text("member"),
         Column::text("seed"),
@@ -110,13 +117,17 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>) -> Result<(), ShapeE
     );
     for (m, member) in view.members.members.iter().enumerate() {
         let loss = member.best_loss.map_or_else(String::new, |loss| number(loss, 3));
-        let counts = if member.astray { "no: went astray" } else { "yes" };
+        let counts = match (&member.failed, member.astray) {
+            (Some(why), _) => format!("no: failed after {} steps: {why}", count(member.steps as usize)),
+            (None, true) => "no: went astray".to_owned(),
+            (None, false) => "yes".to_owned(),
+        };
         table.row(Row::new([
             (m + 1).to_string(),
             member.seed.to_string(),
             loss,
             count(member.best_step as usize),
-            counts.to_owned(),
+            counts,
         ]));
     }
     s.table(table);

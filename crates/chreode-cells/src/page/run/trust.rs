@@ -339,7 +339,7 @@ fn members(input: &RunPage<'_>, warnings: &mut Vec<Warning>) {
                 Warning::new(
                     Severity::Caution,
                     format!("{} of {} members went astray", count(all - kept), count(all)),
-                    "They miss the held-out cells by far more than the others, and are left out. A fit of one seed would have been one of them with some probability.",
+                    "They miss the held-out cells by far more than the others, or their training failed, and are left out. A fit of one seed would have been one of them with some probability.",
                     "Read the held-out losses of the members; more --steps or a smaller --lr makes such members rarer.",
                 )
                 .see("members"),
