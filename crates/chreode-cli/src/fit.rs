@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig, RunFolder, TrainingCells};
-use chreode_cells::{Dataset, DatasetOptions, TimePoint, mean_and_sd};
+use chreode_cells::{Dataset, DatasetOptions, TimePoint, is_series_run, mean_and_sd};
 use chreode_model::NeuralSde;
 use chreode_train::{
     DeviceChoice, GrowthUse, Outcome, Placement, Snapshots, StopReason, TrainConfig, Trainer,
@@ -92,6 +92,7 @@ pub(crate) struct FitArgs {
 /// Fits a new run, or goes on with an old one.
 pub(crate) fn run(context: &Context, args: &FitArgs) -> anyhow::Result<()> {
     match (&args.resume, &args.data, &args.out) {
+        (Some(path), _, _) if is_series_run(path) => fit_series::resume(context, path, args.device.is_some()),
         (Some(path), _, _) => resume(context, path, args.device),
         (None, Some(data), Some(out)) => match &args.series.trajectory {
             Some(trajectory) => fit_series::run(context, args, data, out, trajectory),

@@ -1,4 +1,4 @@
-//! `chreode fit --trajectory`: learns a field from measured time series.
+//! `chreode fit --trajectory`: learns a field from measured time series, into a folder that is resumed as a run of cells is.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -6,16 +6,17 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use chreode_cells::run::{ExistingRun, Fingerprint, RunFolder};
-use chreode_cells::{SeriesColumns, SeriesData, SeriesResults, SeriesRunConfig, StagedFolder, series_page};
+use chreode_cells::run::{ExistingRun, Fingerprint, NewRun, RunError, RunFolder, read_metrics};
+use chreode_cells::{SeriesColumns, SeriesData, SeriesResults, SeriesRunConfig, series_page};
 use chreode_model::NeuralSde;
-use chreode_train::{SeriesConfig, SeriesLoss, fit_series};
+use chreode_train::{SeriesConfig, SeriesEvent, SeriesLoss, SeriesProgress, fit_series_from};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::Context;
-use crate::failure::bad_input;
+use crate::failure::{Interrupted, Stopped, bad_input};
 use crate::fit::FitArgs;
+use crate::training::start_log;
 use crate::{interrupt, values};
 
 /// What is made small at the observations.
@@ -86,7 +87,7 @@ pub(crate) fn run(
         hold_out: args.training.hold_out,
         ..defaults
     };
-    training.check()?;
+    training.check_for(&series.series)?;
     let (shift, scale) = series.series.moments();
     let model = args.model.of_series(shift, scale, series.series.mean_gap())?;
     let config = SeriesRunConfig {
@@ -98,7 +99,38 @@ pub(crate) fn run(
         columns,
         model,
         training,
+        until: args.series.until,
     };
+    let NewRun { folder: run, left } = config.create(out, existing)?;
+    context.console.warn_of_rest(left.as_deref());
+    start_log(run.lock()?);
+    learn(context, &run, &series, &config)
+}
+
+/// Goes on with a fit that was stopped.
+pub(crate) fn resume(context: &Context, path: &Path, names_device: bool) -> anyhow::Result<()> {
+    for (given, what) in [(context.seed.is_some(), "--seed"), (names_device, "--device")] {
+        if given {
+            return Err(bad_input(
+                format!("{what} is not for measured series that are resumed"),
+                format!("leave {what} out"),
+            ));
+        }
+    }
+    let (run, config) = SeriesRunConfig::open(path)?;
+    start_log(run.lock()?);
+    config.check_unchanged()?;
+    let series = SeriesData::load(&config.file, &config.columns)?;
+    learn(context, &run, &series, &config)
+}
+
+/// Learns from the last checkpoint on, or from the start, and writes what was learned.
+fn learn(
+    context: &Context,
+    run: &RunFolder,
+    series: &SeriesData,
+    config: &SeriesRunConfig,
+) -> anyhow::Result<()> {
     let field = NeuralSde::<f64>::new(config.model.clone()).context("the model cannot be built")?;
     context.console.note(&format!(
         "{} trajectories, {} observations of {} coordinates",
@@ -106,33 +138,70 @@ pub(crate) fn run(
         series.observations(),
         series.series.dim
     ));
+    let steps = config.training.warm_start + config.training.steps;
+    let (step, from) = match run.last_checkpoint()? {
+        Some((step, state)) => {
+            context.console.note(&format!("resuming at step {step} of {steps}"));
+            (step, Some(state))
+        }
+        None => (0, None),
+    };
+    let mut metrics = run.resume_metrics(step)?;
+    let mut told = Vec::new();
+    for line in read_metrics(&run.metrics())? {
+        let line = serde_json::from_value::<SeriesProgress>(line)
+            .map_err(|e| RunError::Damaged { path: run.metrics(), detail: e.to_string() })?;
+        told.push(line);
+    }
     let asked = interrupt::flag()?;
     let started = Instant::now();
-    let mut told = Vec::new();
-    let mut bar = context.console.progress("fitting", config.training.warm_start + config.training.steps);
+    let mut done = step;
+    let (mut failed, mut stopped): (Option<RunError>, bool) = (None, false);
+    let mut bar = context.console.progress("fitting", steps);
     let first = field.init(config.training.seed);
-    let fit = fit_series(&field, first, &series.series, &config.training, &mut |p| {
-        let held = p.hold_out.map_or_else(String::new, |h| format!("  held out {h:.4}"));
-        let stage = p.window.map_or_else(|| "warm start".to_owned(), |w| format!("windows of {w}"));
-        bar.update(p.step, &format!("{stage}  loss {:.4}{held}", p.loss), &json!({ "loss": p.loss }));
-        told.push(p.clone());
-        if asked.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
+    let fit =
+        fit_series_from(&field, first, &series.series, &config.training, from.as_deref(), &mut |event| {
+            if failed.is_some() {
+                return ControlFlow::Break(());
+            }
+            let kept = match event {
+                // What is broken off is judged as it is, which no fit that goes on will know.
+                SeriesEvent::Progress(_) if stopped => Ok(()),
+                SeriesEvent::Progress(p) => {
+                    let held = p.hold_out.map_or_else(String::new, |h| format!("  held out {h:.4}"));
+                    let stage =
+                        p.window.map_or_else(|| "warm start".to_owned(), |w| format!("windows of {w}"));
+                    let message = format!("{stage}  loss {:.4}{held}", p.loss);
+                    bar.update(p.step, &message, &json!({ "loss": p.loss }));
+                    told.push(p.clone());
+                    metrics.append(p)
+                }
+                SeriesEvent::State { step, bytes } => {
+                    done = step;
+                    metrics.sync().and_then(|()| run.save_checkpoint(step, bytes))
+                }
+            };
+            failed = kept.err();
+            stopped |= failed.is_some() || asked.load(Ordering::Relaxed);
+            if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
     drop(bar);
-    if asked.load(Ordering::Relaxed) {
-        context.console.warn("interrupted: the fit is written as far as it came");
+    if let Some(error) = failed {
+        let resume = resume_command(run);
+        return Err(anyhow::Error::from(error).context(Stopped { step: done, resume }));
     }
-    let results = SeriesResults::new(&series, &field, &fit, &told, args.series.until)
+    if stopped {
+        return Err(Interrupted { step: done, steps, resume: resume_command(run) }.into());
+    }
+    let fit = fit?;
+    metrics.sync()?;
+    let results = SeriesResults::new(series, &field, &fit, &told, config.until)
         .context("the learned field cannot be followed as far as asked")?;
+    let file = &config.file;
     let title =
-        data.file_name().map_or_else(|| data.display().to_string(), |n| n.to_string_lossy().into_owned());
-    let page = series_page(&title, &results);
-    let staged = StagedFolder::new(out)?;
-    config.save(staged.path())?;
-    results.save(staged.path())?;
-    page.write(staged.path().join("report.html"))?;
-    let left = staged.put_in_place()?;
-    context.console.warn_of_rest(left.as_deref());
+        file.file_name().map_or_else(|| file.display().to_string(), |n| n.to_string_lossy().into_owned());
+    results.save(run.path())?;
+    series_page(&title, &results).write(run.path().join("report.html"))?;
     let seconds = started.elapsed().as_secs_f64();
     let held =
         fit.hold_out.map_or_else(String::new, |h| format!(", {h:.4} at the {} held out", fit.held_out.len()));
@@ -140,11 +209,16 @@ pub(crate) fn run(
         "loss {:.4}{held} after {} updates and {seconds:.1} s; model, curves and report.html are in {}",
         fit.loss,
         fit.step,
-        out.display()
+        run.path().display()
     );
     let value = json!({
-        "out": out, "loss": fit.loss, "hold_out": fit.hold_out, "residual": fit.residual, "step": fit.step, "seconds": seconds,
+        "out": run.path(), "loss": fit.loss, "hold_out": fit.hold_out, "residual": fit.residual, "step": fit.step,
+        "seconds": seconds,
     });
     context.console.result(&text, "fitted", value);
     Ok(())
+}
+
+fn resume_command(run: &RunFolder) -> String {
+    format!("chreode fit --resume {}", run.path().display())
 }

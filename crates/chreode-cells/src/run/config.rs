@@ -60,17 +60,7 @@ impl DataConfig {
     /// # Errors
     /// [`RunError::DataChanged`], [`DataError::Read`](crate::DataError::Read).
     pub fn check_unchanged(&self) -> Result<(), RunError> {
-        let found = Fingerprint::of(&self.file)?;
-        if found == self.fingerprint {
-            return Ok(());
-        }
-        Err(RunError::DataChanged {
-            path: self.file.clone(),
-            found_bytes: found.bytes,
-            found_crc32: found.crc32,
-            expected_bytes: self.fingerprint.bytes,
-            expected_crc32: self.fingerprint.crc32.clone(),
-        })
+        self.fingerprint.check(&self.file)
     }
 }
 

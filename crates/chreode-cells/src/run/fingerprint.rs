@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::RunError;
 use crate::error::DataError;
 
 /// Length and CRC-32 of a file.
@@ -18,6 +19,24 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
+    /// Whether the file is still what it was when this was taken.
+    ///
+    /// # Errors
+    /// [`RunError::DataChanged`], [`DataError::Read`].
+    pub(crate) fn check(&self, path: &Path) -> Result<(), RunError> {
+        let found = Self::of(path)?;
+        if found == *self {
+            return Ok(());
+        }
+        Err(RunError::DataChanged {
+            path: path.to_owned(),
+            found_bytes: found.bytes,
+            found_crc32: found.crc32,
+            expected_bytes: self.bytes,
+            expected_crc32: self.crc32.clone(),
+        })
+    }
+
     /// Reads the whole file once.
     ///
     /// # Errors

@@ -96,13 +96,21 @@ impl RunFolder {
         config: &RunConfig,
         fill: impl FnOnce(&RunFolder) -> Result<(), RunError>,
     ) -> Result<NewRun, RunError> {
+        Self::make(path, existing, |new| config.save(&new.path).and_then(|()| fill(new)))
+    }
+
+    /// Makes a folder of any kind with log and checkpoints.
+    pub(crate) fn make(
+        path: &Path,
+        existing: ExistingRun,
+        fill: impl FnOnce(&RunFolder) -> Result<(), RunError>,
+    ) -> Result<NewRun, RunError> {
         Self::check_free(path, existing)?;
         let staged = StagedFolder::new(path)?;
         let new = Self { path: staged.path().to_owned() };
         std::fs::create_dir(new.checkpoints()).map_err(|source| write_error(path, source))?;
-        config
-            .save(&new.path)
-            .and_then(|()| new.open_log().map(drop))
+        new.open_log()
+            .map(drop)
             .and_then(|()| fill(&new))
             .map_err(|error| at_its_place(error, &new.path, path))?;
         let left = staged.put_in_place()?;
@@ -119,7 +127,7 @@ impl RunFolder {
     }
 
     /// The folder at a path, whatever is there.
-    pub(super) fn at(path: PathBuf) -> Self {
+    pub(crate) fn at(path: PathBuf) -> Self {
         Self { path }
     }
 

@@ -3,11 +3,15 @@
 //! ```text
 //! config.toml         everything needed to repeat the fit
 //! model.safetensors   the field
+//! checkpoints/        the last two states of the fit
+//! log                 what was said and when
 //! starts.csv          the start state of each trajectory
 //! predictions.csv     each trajectory on a fine grid, and beyond the data if that was asked for
 //! residuals.csv       measured and predicted at the observations, and which were held out
 //! metrics.jsonl       the losses as the fit went
 //! ```
+//!
+//! Configuration, log, metrics and checkpoints are those of a run of cells, and so is how a fit that was stopped goes on.
 
 use std::io::Write;
 use std::path::Path;
@@ -21,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::{SeriesColumns, SeriesData};
 use crate::atomic::{write_atomically, write_bytes_atomically};
 use crate::error::DataError;
-use crate::run::{Fingerprint, RunError};
+use crate::run::{ExistingRun, Fingerprint, NewRun, RunError, RunFolder};
 
 /// The settings of a fit of measured series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,11 +47,14 @@ pub struct SeriesRunConfig {
     pub model: ModelConfig,
     /// How it was learned.
     pub training: SeriesConfig,
+    /// Until when curves go on beyond the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<f64>,
 }
 
 impl SeriesRunConfig {
-    /// The format that this version writes.
-    pub const FORMAT: u32 = 1;
+    /// The format that this version writes and reads. Since 2 a fit can go on from its checkpoints.
+    pub const FORMAT: u32 = 2;
     /// What [`kind`](Self::kind) says.
     pub const KIND: &'static str = "series";
 }
@@ -126,7 +133,7 @@ impl<'a> SeriesResults<'a> {
         Ok(Self { data, field, fit, progress, predictions })
     }
 
-    /// Writes everything but the configuration and the page.
+    /// Writes everything but the configuration, the metrics and the page.
     ///
     /// # Errors
     /// [`RunError::Model`], [`DataError::Write`].
@@ -173,14 +180,55 @@ impl<'a> SeriesResults<'a> {
             }
             Ok(())
         })?;
-        let path = folder.join("metrics.jsonl");
-        let lines = self.progress.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
-        let lines = lines.map_err(|e| DataError::Write { path: path.clone(), source: e.into() })?;
-        Ok(write_bytes_atomically(&path, (lines.join("\n") + "\n").as_bytes())?)
+        Ok(())
     }
 }
 
 impl SeriesRunConfig {
+    /// Makes the folder of a new fit, in one piece.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn create(&self, path: &Path, existing: ExistingRun) -> Result<NewRun, RunError> {
+        RunFolder::make(path, existing, |new| self.save(new.path()))
+    }
+
+    /// Opens the folder of a fit, with its settings.
+    ///
+    /// # Errors
+    /// [`RunError::OtherFormat`], [`RunError::Damaged`], [`DataError::Read`].
+    pub fn open(path: &Path) -> Result<(RunFolder, Self), RunError> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+            #[serde(default)]
+            chreode: String,
+        }
+        let file = path.join("config.toml");
+        let text = std::fs::read_to_string(&file)
+            .map_err(|source| DataError::Read { path: file.clone(), source })?;
+        let damaged = |e: toml::de::Error| RunError::Damaged { path: file.clone(), detail: e.to_string() };
+        // The format first: another version may have other fields.
+        let version: Version = toml::from_str(&text).map_err(damaged)?;
+        if version.format != Self::FORMAT {
+            return Err(RunError::OtherFormat {
+                path: path.to_owned(),
+                found: version.format,
+                written_by: version.chreode,
+                expected: Self::FORMAT,
+            });
+        }
+        Ok((RunFolder::at(path.to_owned()), toml::from_str(&text).map_err(damaged)?))
+    }
+
+    /// Whether the file of the series is still what it was.
+    ///
+    /// # Errors
+    /// [`RunError::DataChanged`], [`DataError::Read`].
+    pub fn check_unchanged(&self) -> Result<(), RunError> {
+        self.fingerprint.check(&self.file)
+    }
+
     /// Writes `config.toml` into a folder.
     ///
     /// # Errors
