@@ -230,14 +230,14 @@ mod tests {
     use chreode_cells::run::RunError;
     use chreode_train::{StopReason, TrainError};
 
-    fn trained(best_loss: f64) -> anyhow::Result<Outcome> {
-        Ok(Outcome {
+    fn trained(best_loss: f64) -> Outcome {
+        Outcome {
             reason: StopReason::Finished,
             step: 9,
             best_step: 8,
             best_loss: Some(best_loss),
             seconds: 1.0,
-        })
+        }
     }
 
     fn stopped(error: impl Into<anyhow::Error>) -> anyhow::Result<Outcome> {
@@ -254,13 +254,13 @@ mod tests {
 
     #[test]
     fn a_member_that_fails_is_set_aside() {
-        let (outcomes, members) = judged(vec![trained(0.1), diverged(), trained(0.2)]).unwrap();
+        let (outcomes, members) = judged(vec![Ok(trained(0.1)), diverged(), Ok(trained(0.2))]).unwrap();
         assert_eq!((outcomes.len(), members.kept()), (2, vec![0, 2]));
         let failed = &members.members[1];
         assert_eq!((failed.seed, failed.steps, failed.best_loss), (8, 4, None));
         assert!(failed.failed.as_ref().is_some_and(|why| why.contains("after step 4")), "{failed:?}");
         // Of too few the error is that of the first that failed, with its hint.
-        let error = judged(vec![diverged(), trained(0.1), diverged()]).unwrap_err();
+        let error = judged(vec![diverged(), Ok(trained(0.1)), diverged()]).unwrap_err();
         assert!(message(&error).starts_with("1 of 3 members"), "{}", message(&error));
         assert!(error.downcast_ref::<Stopped>().is_some() && error.chain().any(hints::is_of_training));
     }
@@ -270,9 +270,12 @@ mod tests {
         let full = || stopped(RunError::NoModel { path: "here".into() });
         let halted = || Err(Interrupted { step: 3, steps: 9, resume: String::new() }.into());
         // The member that met it, not one that was halted for it or failed on its own.
-        let error = judged(vec![halted(), diverged(), full(), trained(0.1)]).unwrap_err();
-        assert!(error.chain().any(|e| e.is::<RunError>()), "{error:?}");
-        let error = judged(vec![trained(0.1), diverged(), halted()]).unwrap_err();
+        let error = judged(vec![halted(), diverged(), full(), Ok(trained(0.1))]).unwrap_err();
+        assert!(
+            error.chain().any(|e| matches!(e.downcast_ref(), Some(RunError::NoModel { .. }))),
+            "{error:?}"
+        );
+        let error = judged(vec![Ok(trained(0.1)), diverged(), halted()]).unwrap_err();
         assert!(error.is::<Interrupted>(), "{error:?}");
     }
 }

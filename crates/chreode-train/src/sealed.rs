@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 /// # Errors
 /// [`CheckpointError::Damaged`] if it cannot be encoded, which no state that was seen has caused.
 pub(crate) fn seal(
-    magic: &[u8; 8],
+    magic: [u8; 8],
     format: u32,
     content: &impl Serialize,
 ) -> Result<Vec<u8>, CheckpointError> {
@@ -29,13 +29,13 @@ pub(crate) fn seal(
 /// # Errors
 /// [`CheckpointError::Damaged`] and [`CheckpointError::Format`].
 pub(crate) fn unseal<S: DeserializeOwned>(
-    magic: &[u8; 8],
+    magic: [u8; 8],
     format: u32,
     bytes: &[u8],
 ) -> Result<S, CheckpointError> {
     let damaged = |what| CheckpointError::Damaged { what };
     let (found, rest) = bytes.split_first_chunk::<8>().ok_or(damaged("too short"))?;
-    if found != magic {
+    if *found != magic {
         return Err(damaged("it does not begin as one"));
     }
     let (found, rest) = rest.split_first_chunk::<4>().ok_or(damaged("too short"))?;

@@ -9,7 +9,7 @@ use crate::optim::{Optimiser, OptimiserConfig};
 use crate::sealed::{seal, unseal};
 use serde::{Deserialize, Serialize};
 
-const MAGIC: &[u8; 8] = b"chreodeS";
+const MAGIC: [u8; 8] = *b"chreodeS";
 const FORMAT: u32 = 1;
 
 /// What tells one fit from another.

@@ -8,7 +8,7 @@ use crate::sealed::{seal, unseal};
 use chreode_core::Real;
 use serde::{Deserialize, Serialize};
 
-const MAGIC: &[u8; 8] = b"chreodeT";
+const MAGIC: [u8; 8] = *b"chreodeT";
 const FORMAT: u32 = 2;
 
 /// What tells one run from another.
