@@ -362,7 +362,7 @@ fn fits_and_intervals_are_those_of_least_squares() {
     let options = FitOptions { starts: 5, from_nominal: true, ..FitOptions::default() };
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let mut fits = pool.install(|| fit(&objective, &options, &|_, _| {}));
+        let mut fits = pool.install(|| fit(&objective, &options, &AtomicBool::new(false), &|_, _| {}));
         fits.seconds = 0.0;
         fits.fits.iter_mut().for_each(|fit| fit.seconds = 0.0);
         fits
@@ -372,11 +372,17 @@ fn fits_and_intervals_are_those_of_least_squares() {
     assert_eq!((fits.fits.len(), fits.near_best(1e-6)), (6, 6));
     let best = &fits.best().unwrap().minimum;
     assert!((best.x[0] - 3.0).abs() < 1e-5 && (best.x[1] - 1.45).abs() < 1e-5, "{best:?}");
-    let by_bfgs = fit(&objective, &FitOptions { method: FitMethod::Lbfgs, ..options.clone() }, &|_, _| {});
+    let by_bfgs = fit(
+        &objective,
+        &FitOptions { method: FitMethod::Lbfgs, ..options.clone() },
+        &AtomicBool::new(false),
+        &|_, _| {},
+    );
     assert!((by_bfgs.best().unwrap().minimum.value - best.value).abs() < 1e-5);
 
     // Variances: 0.25 / 10, and 1 / Σ t² = 1 / 285; the upper bound of b is nearer than its interval's end.
-    let profiles = profile(&objective, &best.x, &[0, 1, 2], &ProfileOptions::default(), &|| {});
+    let profiles =
+        profile(&objective, &best.x, &[0, 1, 2], &ProfileOptions::default(), &AtomicBool::new(false), &|| {});
     let z = 1.959_963_984_540_054;
     let closed = |end: End| if let End::Closed(x) = end { x } else { f64::NAN };
     for (end, expected) in
@@ -395,22 +401,21 @@ fn fits_and_intervals_are_those_of_least_squares() {
     }
 }
 
-static STOP: AtomicBool = AtomicBool::new(false);
-
 /// Who asks to stop when the second of many starts has ended keeps these, and gets no profile.
 #[test]
 fn what_is_cancelled_is_counted_apart() {
+    let stop = AtomicBool::new(false);
     let folder = tempfile::tempdir().unwrap();
     let objective = line(folder.path());
-    let options = FitOptions { starts: 2000, draws: 5, cancel: Some(&STOP), ..FitOptions::default() };
-    let fits = fit(&objective, &options, &|done, _| STOP.store(done >= 2, Ordering::Relaxed));
+    let options = FitOptions { starts: 2000, draws: 5, ..FitOptions::default() };
+    let fits = fit(&objective, &options, &stop, &|done, _| stop.store(done >= 2, Ordering::Relaxed));
     let cut = fits.fits.iter().filter(|fit| fit.minimum.stopped == StoppedBy::Watcher).count();
     assert!((2..1000).contains(&fits.finished()), "{}", fits.finished());
     assert_eq!((fits.fits.len(), cut), (2000, 2000 - fits.finished()));
     let best = &fits.best().unwrap().minimum;
     assert!((best.x[0] - 3.0).abs() < 1e-5, "{best:?}");
-    let options = ProfileOptions { cancel: Some(&STOP), ..ProfileOptions::default() };
-    assert!(profile(&objective, &best.x, &[0, 1], &options, &|| {}).is_empty());
+    let options = ProfileOptions::default();
+    assert!(profile(&objective, &best.x, &[0, 1], &options, &stop, &|| {}).is_empty());
 }
 
 #[test]
@@ -452,8 +457,13 @@ fn starts_that_fail_are_drawn_again_or_said() {
     std::fs::write(&path, text).unwrap();
     let problem = Problem::open(&folder.path().join("problem.yaml"), Tolerances::default()).unwrap();
     let objective = Objective::new(problem).unwrap();
-    let fits = fit(&objective, &FitOptions { starts: 8, ..FitOptions::default() }, &|_, _| {});
+    let fits = fit(
+        &objective,
+        &FitOptions { starts: 8, ..FitOptions::default() },
+        &AtomicBool::new(false),
+        &|_, _| {},
+    );
     assert!(fits.fits.iter().all(|fit| fit.minimum.value.is_finite() && fit.start[0] > 0.0), "{fits:?}");
     let none = FitOptions { starts: 2, at_most: Some(std::time::Duration::ZERO), ..FitOptions::default() };
-    assert!(fit(&objective, &none, &|_, _| {}).best().is_none());
+    assert!(fit(&objective, &none, &AtomicBool::new(false), &|_, _| {}).best().is_none());
 }

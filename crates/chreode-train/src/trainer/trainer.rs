@@ -8,11 +8,12 @@ use super::plan::{PlannedSegment, plan, training_times};
 use super::state::{Best, Identity, Numbers, State};
 use crate::data::{Fnv, Snapshots};
 use crate::engine::{CpuEngine, Segment};
-use crate::matching::{Bridges, Descendants, Regression};
+use crate::gaussian::is_correlated;
+use crate::matching::{BridgeNoise, Bridges, Descendants, Regression};
 use crate::optim::{Optimiser, ParamAverage, clip_global_norm};
 use crate::split::Split;
 use crate::{CheckpointError, CloudLoss, Model, NoGrowth, TrainError};
-use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, NoiseKind, Real, sub_seed};
+use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, Real, sub_seed};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,12 +96,18 @@ where
         let inverse_scale = inverse_scales(&data, &split, &kept, config.standardise);
         let matching = match &config.matching {
             Some(settings) => {
-                let kind = model.sde.noise_kind();
-                if !matches!(kind, NoiseKind::Additive | NoiseKind::Separable | NoiseKind::Diagonal) {
-                    return off("matching", "is for a diagonal noise");
+                let (kind, growth, seed) = (model.sde.noise_kind(), config.growth, config.seed);
+                let refused = |route, why| Err(TrainError::NoiseForm { form: kind.name(), route, why });
+                let correlated = is_correlated(kind);
+                if kind.motions(data.dim) < data.dim {
+                    return refused("matching", "bridges have noise in every direction");
+                }
+                if correlated && settings.noise == BridgeNoise::Blur {
+                    let why = "bridges then have the same noise in every direction";
+                    return refused("matching with the noise of the blur", why);
                 }
                 let bridges =
-                    Bridges::new(&data, &split, &kept, &inverse_scale, config.growth, settings, config.seed)?;
+                    Bridges::new(&data, &split, &kept, &inverse_scale, growth, settings, correlated, seed)?;
                 let regression = Regression::new(&model, &bridges, config.batch);
                 Some((bridges, regression))
             }
