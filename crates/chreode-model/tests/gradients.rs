@@ -110,7 +110,8 @@ fn adjoints_of_parameters_are_added_and_of_states_set() {
             assert!((2.0 * a - b).abs() <= 1e-14 * (1.0 + b.abs()));
         }
         let mut y3 = y2;
-        sde.diffusion_vjp(0.0, &y, &p, &[0.0; 2], &mut y3, &mut p2).unwrap();
+        let none = vec![0.0; sde.noise_kind().values(2)];
+        sde.diffusion_vjp(0.0, &y, &p, &none, &mut y3, &mut p2).unwrap();
         assert_eq!(y2, y3, "a diffusion adjoint of zero leaves the state's as it was");
     }
 }
