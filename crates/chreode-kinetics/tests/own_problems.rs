@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chreode_kinetics::{
-    End, FitMethod, FitOptions, Objective, Problem, ProfileOptions, Tolerances, fit, fit_page, profile,
+    End, FitMethod, FitOptions, Objective, Problem, ProfileOptions, Tolerances, elsewhere, fit, fit_page,
+    profile,
 };
 use chreode_train::StoppedBy;
 
@@ -416,6 +417,40 @@ fn what_is_cancelled_is_counted_apart() {
     assert!((best.x[0] - 3.0).abs() < 1e-5, "{best:?}");
     let options = ProfileOptions::default();
     assert!(profile(&objective, &best.x, &[0, 1], &options, &stop, &|| {}).is_empty());
+}
+
+/// What another integrator finds, here the exact states, makes the simulation and the gradient of the objective.
+#[test]
+fn runs_are_handed_to_other_integrators() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut objective = line(folder.path());
+    let x = [2.0, 0.7, 0.1];
+    let tasks = elsewhere::tasks(&mut objective, &x).unwrap();
+    let [task] = &tasks[..] else { panic!("one condition, {} runs", tasks.len()) };
+    assert_eq!((task.times.len(), task.times[9], task.y0.len(), task.stops.len()), (10, 9.0, 1, 0));
+    let states: Vec<Vec<f64>> = task.times.iter().map(|t| vec![x[1] * t]).collect();
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-6 * b.abs() + 1e-9;
+    let found = elsewhere::observe(&mut objective, &x, &tasks, std::slice::from_ref(&states));
+    let ours = objective.simulate(&x).unwrap();
+    assert!(found.values.iter().zip(&ours.values).all(|(a, b)| close(*a, *b)), "{found:?} {ours:?}");
+    let pull = elsewhere::pull(&objective, &x, task, &states);
+    let mut exact = vec![0.0; 3];
+    let value = objective.gradient(&x, &mut exact).unwrap();
+    assert!(close(pull.value, value), "{} {value}", pull.value);
+    let (np, b) = (task.p.len(), objective.problem().model().param_ids().position(|id| id == "b").unwrap());
+    let mut gradient = pull.gradient.clone();
+    for (k, &j) in task.directions.iter().enumerate() {
+        let q = &task.q[k * np..(k + 1) * np];
+        gradient[j] += q.iter().zip(&pull.params).map(|(q, bar)| q * bar).sum::<f64>();
+        // The state is b t.
+        gradient[j] += task.times.iter().zip(&pull.states).map(|(t, bar)| t * q[b] * bar[0]).sum::<f64>();
+    }
+    assert!(gradient.iter().zip(&exact).all(|(a, b)| close(*a, *b)), "{gradient:?} {exact:?}");
+    assert!(exact[0].abs() > 1.0 && exact[1].abs() > 1.0);
+    let code = elsewhere::field_code(&objective);
+    assert!(
+        ["field", "jacobian", "derivatives"].iter().all(|name| code.source.contains(&format!(" {name}(")))
+    );
 }
 
 #[test]
