@@ -20,7 +20,7 @@ fn check(name: &str) {
     let nominal = objective.nominal();
     let nominal = objective.value(&nominal).unwrap();
     let fits = fit(&objective, &FitOptions::default(), &AtomicBool::new(false), &|done, best| {
-        println!("{name} {done}: {best:.5}")
+        println!("{name} {done}: {best:.5}");
     });
     let best = &fits.best().unwrap().minimum;
     let gradients: usize = fits.fits.iter().map(|fit| fit.minimum.gradients).sum();
