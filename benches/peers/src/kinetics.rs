@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use chreode_kinetics::{FieldCode, Objective, Problem, Task, Tolerances};
+use chreode_kinetics::elsewhere::{self, FieldCode, Task};
+use chreode_kinetics::{Objective, Problem, Tolerances};
 
 use crate::clock::cpu_time;
 
@@ -95,10 +96,9 @@ impl Kinetic {
         let scales = observables.iter().map(|id| largest[id.as_str()]).collect();
         // Absolute tolerances in units of what is asked for.
         objective.set_tolerances(Tolerances { rtol: 1.0, atol: 1.0 }, None);
-        let tasks = objective
-            .tasks(&x)
+        let tasks = elsewhere::tasks(&mut objective, &x)
             .ok_or("it has runs that are not smooth between times known before: left to ours")?;
-        let code = objective.field_code();
+        let code = elsewhere::field_code(&objective);
         let library = compile(&folder.join(name), &code.source)?;
         std::fs::write(folder.join(format!("{name}.json")), json(&tasks, &code))
             .map_err(|e| e.to_string())?;
@@ -178,7 +178,7 @@ impl Kinetic {
         use cvodes::Way;
         let sparse = solver.ends_with("KLU");
         let mut counts = [0; 3];
-        let tasks = self.objective.tasks(&self.x).ok_or("no such runs")?;
+        let tasks = elsewhere::tasks(&mut self.objective, &self.x).ok_or("no such runs")?;
         let mut gradient = vec![0.0; self.x.len()];
         let mut all = Vec::new();
         for task in &tasks {
@@ -195,14 +195,14 @@ impl Kinetic {
                 continue;
             }
             let states = solved.states();
-            let pull = self.objective.pull(&self.x, task, &states);
+            let pull = elsewhere::pull(&self.objective, &self.x, task, &states);
             gradient.iter_mut().zip(&pull.gradient).for_each(|(to, x)| *to += x);
             for (&j, x) in task.directions.iter().zip(solved.gradient(&pull)?) {
                 gradient[j] += x;
             }
         }
         let numbers = if mode == "simulate" {
-            let simulation = self.objective.observe_tasks(&self.x, &tasks, &all);
+            let simulation = elsewhere::observe(&mut self.objective, &self.x, &tasks, &all);
             self.scaled(&simulation.values)
         } else {
             gradient
@@ -217,7 +217,7 @@ impl Kinetic {
     fn observe(&mut self, numbers: &str) -> Result<Vec<f64>, String> {
         let numbers = numbers.split(' ').map(|x| x.parse().map_err(|_| format!("{x} is no number")));
         let numbers: Vec<f64> = numbers.collect::<Result<_, _>>()?;
-        let tasks = self.objective.tasks(&self.x).ok_or("no such runs")?;
+        let tasks = elsewhere::tasks(&mut self.objective, &self.x).ok_or("no such runs")?;
         let d = self.d();
         let mut rows = numbers.chunks_exact(d).map(<[f64]>::to_vec);
         let states: Vec<Vec<Vec<f64>>> =
@@ -226,7 +226,7 @@ impl Kinetic {
         if numbers.len() != expected * d {
             return Err(format!("{} numbers, not {}", numbers.len(), expected * d));
         }
-        let simulation = self.objective.observe_tasks(&self.x, &tasks, &states);
+        let simulation = elsewhere::observe(&mut self.objective, &self.x, &tasks, &states);
         Ok(self.scaled(&simulation.values))
     }
 }

@@ -211,6 +211,7 @@ impl Program {
     }
 
     fn read<V: Number>(&self, memory: &Replay<V>, dy: &mut [V]) {
+        assert_eq!(dy.len(), self.out.len(), "results of a program");
         for (dy, &i) in dy.iter_mut().zip(&self.out) {
             *dy = memory.values[i as usize];
         }

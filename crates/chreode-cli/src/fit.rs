@@ -188,7 +188,7 @@ pub(crate) fn prepare(
             options: absolute(options)?,
         },
         model: model.config(shift, scale, &times, gap, by_matching)?,
-        training: training.config(seed, gap, growth, model.of_time(by_matching), by_matching)?,
+        training: training.config(seed, gap, growth, model.has_noise_of_blur(), by_matching)?,
     };
     Ok((dataset, config))
 }

@@ -92,6 +92,8 @@ fn train(error: &TrainError) -> &'static str {
         TrainError::TooFewTimes { .. } => "leave out fewer times",
         TrainError::TooFewCells { .. } => "leave the time's cells out of the file, or add cells",
         TrainError::TooFewHeldOut { .. } => "change --hold-out, or hold out by cell",
+        TrainError::NoiseForm { .. } => "choose --route simulation, or another --diffusion",
+        TrainError::Covariance { .. } => "choose another --coupling-blur, or --diffusion diagonal",
         TrainError::Device { .. } => "continue the run with `chreode fit --resume` and --device cpu",
         TrainError::Path { .. }
         | TrainError::DevicePath { .. }
@@ -182,6 +184,7 @@ fn simulation(error: &SimulationError) -> &'static str {
         | SimulationError::NoiseRate { .. }
         | SimulationError::NoiseAmount { .. }
         | SimulationError::NoiseOption { .. } => "change that, or leave out --langevin",
+        SimulationError::NoiseSize { .. } => "give fewer --paths or --points",
         SimulationError::Delay { .. } | SimulationError::TooManyEvents { .. } => "correct the model's events",
         _ => "try other tolerances: --rtol, --atol",
     }

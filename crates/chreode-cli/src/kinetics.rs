@@ -111,6 +111,15 @@ pub(crate) fn run(context: &Context, args: &KineticsArgs) -> anyhow::Result<()> 
 }
 
 impl KineticsArgs {
+    /// Noisy paths have steps that follow from the state: no integrator takes part.
+    fn refuse_tolerances(&self) -> anyhow::Result<()> {
+        if self.rtol.is_none() && self.atol.is_none() {
+            return Ok(());
+        }
+        let hint = "leave them out; --longest-step bounds the steps";
+        Err(bad_input("--rtol and --atol have no effect on chemical noise", hint))
+    }
+
     /// The times at which a run is saved.
     fn times(&self) -> anyhow::Result<Vec<f64>> {
         let Some(until) = self.until else {
@@ -142,6 +151,7 @@ fn model(context: &Context, args: &KineticsArgs, tolerances: Tolerances) -> anyh
     let times = args.times()?;
     let model = Model::open(&args.input)?;
     if let Some(options) = args.noise.options(context.seed.unwrap_or(0)) {
+        args.refuse_tolerances()?;
         let mut simulator = Simulator::new(model, tolerances);
         let mut run = || Ok(simulator.langevin(&times, args.concentrations, &options)?);
         return args.noise.run(context, &args.out, &mut run);
@@ -244,6 +254,10 @@ fn noisy_problem(
         Some((before, id)) => (Some(before), id),
         None => (None, asked.as_str()),
     };
+    // What comes to rest before is integrated.
+    if condition.0.is_none() {
+        args.refuse_tolerances()?;
+    }
     let mut run = || Ok(problem.langevin(parameters, condition, &times, args.concentrations, options)?);
     args.noise.run(context, &args.out, &mut run)
 }

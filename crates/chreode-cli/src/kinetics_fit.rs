@@ -153,13 +153,13 @@ pub(crate) fn run(
     let at_nominal =
         if nominal.iter().all(|x| x.is_finite()) { objective.value(&nominal).ok() } else { None };
     let x = fit.minimum.x.clone();
-    let profile_options = ProfileOptions { cancel: Some(asked), ..ProfileOptions::default() };
+    let profile_options = ProfileOptions::default();
     let profiles = if chosen.is_empty() || starts_interrupted {
         Vec::new()
     } else {
         let progress = Mutex::new(context.console.progress("profiles", chosen.len() as u64));
         let done = AtomicU64::new(0);
-        profile(&objective, &x, &chosen, &profile_options, &|| {
+        profile(&objective, &x, &chosen, &profile_options, asked, &|| {
             let mut progress = progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             progress.update(done.fetch_add(1, Ordering::Relaxed) + 1, "", &json!({}));
         })
@@ -206,7 +206,7 @@ fn fit_one(
     context: &Context,
     args: &FitArgs,
     prepared: &Prepared,
-    asked: &'static AtomicBool,
+    asked: &AtomicBool,
 ) -> anyhow::Result<(Objective, Fits)> {
     let objective = Objective::new(prepared.fitted.clone())?;
     chosen(&objective, &args.profiles)?;
@@ -227,7 +227,6 @@ fn fit_one(
             Some(Method::Lbfgs) => FitMethod::Lbfgs,
         },
         at_most: args.seconds.map(Duration::from_secs_f64),
-        cancel: Some(asked),
         from_nominal: args.from_nominal,
         ..FitOptions::default()
     };
@@ -237,7 +236,7 @@ fn fit_one(
     options.stop.iterations = args.iterations.map_or(options.stop.iterations, |x| x as usize);
     let total = options.starts as u64 + u64::from(args.from_nominal);
     let progress = Mutex::new(context.console.progress("fits", total));
-    let fits = fit(&objective, &options, &|done, best| {
+    let fits = fit(&objective, &options, asked, &|done, best| {
         let mut progress = progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         progress.update(
             done as u64,

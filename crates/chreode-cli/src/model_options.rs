@@ -29,6 +29,12 @@ enum Diffusion {
     Diagonal,
     /// One value a coordinate, wherever the state is
     Constant,
+    /// One Brownian motion for all coordinates, of any sign in each: not with --route matching
+    Scalar,
+    /// The diagonal, and a few Brownian motions that drive all coordinates: correlated noise
+    LowRank,
+    /// A matrix of the state: noise of any covariance
+    General,
     /// Chemical Langevin noise, for a production drift
     Langevin,
 }
@@ -50,7 +56,10 @@ pub(crate) struct ModelArgs {
     /// Form of the diffusion
     #[arg(long, value_enum, default_value = "diagonal")]
     diffusion: Diffusion,
-    /// Widths of the hidden layers of a diagonal diffusion [default: 32,32]
+    /// Common Brownian motions of a low-rank diffusion [default: 2]
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    diffusion_rank: Option<usize>,
+    /// Widths of the hidden layers of a diffusion that is a net [default: 32,32]
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = values::count)]
     diffusion_hidden: Vec<usize>,
     /// Size of the noise before training, in standard deviations of the state per root of --time-scale
@@ -116,6 +125,12 @@ impl ModelArgs {
         self.drift != Drift::Potential
     }
 
+    /// Whether bridges of matching have the noise of the blur: a drift of time can follow the couplings themselves, one of the state alone blurs
+    /// them; and noise that coordinates share can be learned from the spread of coupled cells alone.
+    pub(crate) fn has_noise_of_blur(&self) -> bool {
+        self.of_time(true) && !matches!(self.diffusion, Diffusion::LowRank | Diffusion::General)
+    }
+
     /// Whether drift and growth change with time.
     pub(crate) fn of_time(&self, by_matching: bool) -> bool {
         self.time_input.unwrap_or(by_matching && self.takes_time())
@@ -131,13 +146,22 @@ impl ModelArgs {
         by_matching: bool,
     ) -> anyhow::Result<ModelConfig> {
         let activation = self.activation.unwrap_or(Activation::Silu);
-        if self.diffusion != Diffusion::Diagonal && !self.diffusion_hidden.is_empty() {
+        if matches!(self.diffusion, Diffusion::Constant | Diffusion::Langevin)
+            && !self.diffusion_hidden.is_empty()
+        {
             return Err(bad_input(
-                "--diffusion-hidden is for a diagonal diffusion",
-                "leave it out, or choose --diffusion diagonal",
+                "--diffusion-hidden is for a diffusion that is a net",
+                "leave it out, or choose another --diffusion",
+            ));
+        }
+        if self.diffusion != Diffusion::LowRank && self.diffusion_rank.is_some() {
+            return Err(bad_input(
+                "--diffusion-rank is for a low-rank diffusion",
+                "leave it out, or choose --diffusion low-rank",
             ));
         }
         let or_small = |hidden: &[usize]| if hidden.is_empty() { vec![32, 32] } else { hidden.to_vec() };
+        let (hidden, initial_level) = (or_small(&self.diffusion_hidden), self.initial_noise);
         let config = ModelConfig {
             time_scale: self.time_scale.unwrap_or(gap),
             shift,
@@ -145,15 +169,15 @@ impl ModelArgs {
             times: self.of_time(by_matching).then(|| times.to_vec()),
             drift: self.drift_config(if by_matching { &[128, 128] } else { &[512, 512] }, activation),
             diffusion: match self.diffusion {
-                Diffusion::Diagonal => DiffusionConfig::Diagonal {
-                    hidden: or_small(&self.diffusion_hidden),
-                    activation,
-                    initial_level: self.initial_noise,
-                },
-                Diffusion::Constant => DiffusionConfig::Constant { initial_level: self.initial_noise },
-                Diffusion::Langevin => {
-                    DiffusionConfig::Langevin { initial_level: self.initial_noise, kappa: None, floor: 0.01 }
+                Diffusion::Diagonal => DiffusionConfig::Diagonal { hidden, activation, initial_level },
+                Diffusion::Constant => DiffusionConfig::Constant { initial_level },
+                Diffusion::Scalar => DiffusionConfig::Scalar { hidden, activation, initial_level },
+                Diffusion::LowRank => {
+                    let rank = self.diffusion_rank.unwrap_or(2);
+                    DiffusionConfig::LowRank { rank, hidden, activation, initial_level }
                 }
+                Diffusion::General => DiffusionConfig::General { hidden, activation, initial_level },
+                Diffusion::Langevin => DiffusionConfig::Langevin { initial_level, kappa: None, floor: 0.01 },
             },
             growth: self.learn_growth.then(|| GrowthConfig {
                 hidden: or_small(&self.growth_hidden),

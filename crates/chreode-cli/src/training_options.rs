@@ -83,7 +83,7 @@ pub(crate) struct TrainingArgs {
     #[arg(long, value_name = "N", default_value = "0")]
     finetune: u64,
     /// With --route matching, the entropic blur of the couplings, in squared units of the scaled state
-    /// [default: 0.1; with a drift of the state alone 0.6]
+    /// [default: 0.1; with a drift of the state alone, or a low-rank or general diffusion, 0.6]
     #[arg(long, value_name = "BLUR", value_parser = values::positive)]
     coupling_blur: Option<f64>,
     /// Distance between simulated and observed cells
@@ -201,7 +201,7 @@ impl TrainingArgs {
         seed: u64,
         gap: f64,
         growth: GrowthUse,
-        of_time: bool,
+        noise_of_blur: bool,
         by_matching: bool,
     ) -> anyhow::Result<TrainConfig> {
         let loss = self.loss_config()?;
@@ -216,9 +216,8 @@ impl TrainingArgs {
         let matching = match by_matching {
             true => {
                 let default = MatchingConfig::default();
-                // A drift of time can follow the couplings themselves; one of the state alone blurs them.
                 let (epsilon, noise) =
-                    if of_time { (0.1, BridgeNoise::Blur) } else { (default.epsilon, default.noise) };
+                    if noise_of_blur { (0.1, BridgeNoise::Blur) } else { (default.epsilon, default.noise) };
                 Some(MatchingConfig {
                     epsilon: self.coupling_blur.unwrap_or(epsilon),
                     noise,

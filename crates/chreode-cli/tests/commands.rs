@@ -419,6 +419,12 @@ fn negative_and_broken_expression_is_named() {
     refused(dir, &[&xy[..], &["--drift", "production"]].concat(), &["production", "`x`", "negative"]);
     refused(dir, &[&xy[..], &["--diffusion", "langevin"]].concat(), &["langevin", "production"]);
     refused(dir, &[&xy[..], &["--blur", "0.1"]].concat(), &["--blur", "sinkhorn"]);
+    refused(dir, &[&xy[..], &["--diffusion-rank", "3"]].concat(), &["--diffusion-rank", "low-rank"]);
+    refused(
+        dir,
+        &[&xy[..], &["--diffusion", "scalar"]].concat(),
+        &["scalar", "matching", "--route simulation"],
+    );
 }
 
 #[test]
@@ -441,6 +447,9 @@ fn every_model_and_loss_trains() {
         "--drift potential --activation softplus --loss sinkhorn --blur 0.1",
         "--drift production --diffusion langevin",
         "--diffusion constant --optimiser rmsprop --lr 1e-4 --paths start",
+        "--diffusion scalar --route simulation",
+        "--diffusion low-rank --diffusion-rank 1",
+        "--diffusion general --route simulation --learn-growth",
         "--learn-growth --growth-hidden 8 --growth-limit 1 --paths both --scale each --schedule cosine",
         "--holdout-by clone --hold-out 0.3 --leave-out day=1 --clip 0 --average 0 --scale off",
         "--hold-out 0 --initial-noise 0.1 --time-scale 2 --patience 3",
@@ -455,6 +464,18 @@ fn every_model_and_loss_trains() {
         });
         chreode(dir).args(base).args(options.split(' ')).args(small.flatten()).assert().success();
         assert!(models.insert(std::fs::read(dir.join(&run).join("model.safetensors")).unwrap()), "{options}");
+        if ["scalar", "low-rank", "general"].iter().any(|form| options.contains(form)) {
+            let fates = ["fate", &run, "amounts.csv", "--labels", "type", "--n", "5", "-o", "fates.csv"];
+            chreode(dir).args(fates).args(PATHS).assert().success();
+            let simulated = ["simulate", &run, "amounts.csv", "--n", "2", "-o", "sims.csv"];
+            chreode(dir).args(simulated).args(PATHS).assert().success();
+            let moved = ["perturb", &run, "amounts.csv", "--labels", "type", "--set", "x=+1", "--n", "5"];
+            chreode(dir).args(moved).args(["-o", "moved.csv"]).args(PATHS).assert().success();
+            for file in ["fates.csv", "sims.csv", "moved.csv"] {
+                std::fs::remove_file(dir.join(file)).unwrap();
+            }
+            chreode(dir).args(["report", &run, "--quiet"]).assert().success();
+        }
     }
 }
 

@@ -276,6 +276,15 @@ fn reactions_have_chemical_noise() {
         ("model.xml --until 1 --paths 3 -o new.csv", "--langevin"),
         ("model.xml --until 1 --langevin 5 --condition x -o new.csv", "--condition is for problems"),
         ("model.xml --until 1 --langevin 5 -o new.tsv", "noise is written as .csv"),
+        ("model.xml --until 1 --langevin 5 --rtol 1e-3 -o new.csv", "--rtol and --atol have no effect"),
+        (
+            "problem.yaml --simulate --until 1 --langevin 5 --atol 1e-3 -o new.csv",
+            "--rtol and --atol have no",
+        ),
+        (
+            "model.xml --until 1 --langevin 5 --paths 4000000000 -o new.csv",
+            "4000000000 paths, each of 303 numbers",
+        ),
         ("problem.yaml --langevin 5 -o new.csv", "--langevin is for simulations"),
         ("problem.yaml --simulate --langevin 5 -o new.csv", "give --until"),
         (

@@ -26,6 +26,17 @@ pub enum NoiseKind {
 }
 
 impl NoiseKind {
+    /// The structure in a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Additive => "additive",
+            Self::Separable => "separable",
+            Self::Diagonal => "diagonal",
+            Self::Scalar => "scalar",
+            Self::General { .. } => "general",
+        }
+    }
+
     /// Number of Brownian motions that drive one trajectory of `d` coordinates.
     pub fn motions(self, d: usize) -> usize {
         match self {
@@ -40,6 +51,23 @@ impl NoiseKind {
         match self {
             Self::General { motions } => d * motions,
             _ => d,
+        }
+    }
+
+    /// Sets `size`, `[n, d]`, to how much noise each coordinate has: the root of the diagonal of `g gᵀ`, from `g` as it is stored.
+    ///
+    /// # Panics
+    /// If `g` and `size` have not the same number of rows.
+    pub fn sizes<T: Real>(self, d: usize, g: &[T], size: &mut [T]) {
+        assert_eq!(g.len() * d, size.len() * self.values(d), "noise and its sizes");
+        match self {
+            Self::General { motions } => {
+                for (size, g) in size.iter_mut().zip(g.chunks_exact(motions)) {
+                    *size = g.iter().map(|&g| g * g).sum::<T>().sqrt();
+                }
+            }
+            Self::Scalar => size.iter_mut().zip(g).for_each(|(size, &g)| *size = g.abs()),
+            _ => size.copy_from_slice(g),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! whose name contains it. Without arguments it makes two rows from few starts, if `CHREODE_DATA` names a folder with `petab/`.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use chreode_kinetics::{
@@ -55,7 +56,12 @@ fn one(
     problem.fix_idle();
     let (mut fitted, mut held) = problem.split(|m| m.time > until);
     let objective = Objective::new(fitted.clone())?;
-    let fits = fit(&objective, &FitOptions { starts, seed, ..FitOptions::default() }, &|_, _| {});
+    let fits = fit(
+        &objective,
+        &FitOptions { starts, seed, ..FitOptions::default() },
+        &AtomicBool::new(false),
+        &|_, _| {},
+    );
     let Some(best) = fits.best() else { return Ok(None) };
     let p = objective.parameters(&best.minimum.x);
     let along = nets.along(&mut problem, &p, 0.0, &|m| m.time <= until)?;

@@ -179,6 +179,16 @@ pub enum SimulationError {
         /// What it is.
         got: f64,
     },
+    /// Paths that memory cannot hold.
+    #[error("{paths} paths, each of {values} numbers, are too many for memory: at most {most}")]
+    NoiseSize {
+        /// How many were asked for.
+        paths: usize,
+        /// The numbers of one: as many as it has columns, at each of its times.
+        values: usize,
+        /// How many could be.
+        most: usize,
+    },
     /// Times are not finite, or not ascending.
     #[error("times must be finite and ascend from {start}: got {t}")]
     Times {

@@ -42,8 +42,8 @@ pub use hybrid::{
 pub use math::MathError;
 pub use model::{Model, QuantityKind};
 pub use petab::{
-    Curve, Evaluation, FieldCode, Likelihood, Measurement, NoiseDistribution, Objective, ParameterRow,
-    PetabError, Prior, Problem, Pull, Scale, Simulation, Task, Transformation,
+    Curve, Evaluation, Likelihood, Measurement, NoiseDistribution, Objective, ParameterRow, PetabError,
+    Prior, Problem, Scale, Simulation, Transformation, elsewhere,
 };
 pub use sbml::SbmlError;
 pub use simulate::{LangevinOptions, LangevinRun, Simulator, Tolerances, Trajectory};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use chreode_kinetics::{
     FitOptions, HybridConfig, HybridRequest, NetOptions, Objective, Problem, Tolerances, fit,
@@ -30,7 +31,12 @@ fn a_net_fits_as_well_as_the_law_that_it_replaces() {
     let mut problem = Problem::open_hybrid(&path, tolerances, &nets, &options).unwrap();
     assert!(problem.fix_idle().is_empty()); // `k_phos` is in other laws too
     let objective = Objective::new(problem.clone()).unwrap();
-    let fits = fit(&objective, &FitOptions { starts: 15, ..FitOptions::default() }, &|_, _| {});
+    let fits = fit(
+        &objective,
+        &FitOptions { starts: 15, ..FitOptions::default() },
+        &AtomicBool::new(false),
+        &|_, _| {},
+    );
     let p = objective.parameters(&fits.best().unwrap().minimum.x);
     let simulation = problem.simulate(&p).unwrap();
     let likelihood = problem.likelihood(&simulation);

@@ -7,6 +7,7 @@ mod common;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use chreode_kinetics::{
     FitOptions, HybridConfig, HybridRequest, LangevinOptions, NetOptions, Objective, Part, Problem,
@@ -215,7 +216,12 @@ fn a_hidden_law_is_learned() {
         open(&path, &rate("turn"), &NetOptions { hidden: vec![4], ..NetOptions::default() });
     assert_eq!(problem.fix_idle(), ["vmax"]);
     let objective = Objective::new(problem.clone()).unwrap();
-    let fits = fit(&objective, &FitOptions { starts: 3, draws: 5, ..FitOptions::default() }, &|_, _| {});
+    let fits = fit(
+        &objective,
+        &FitOptions { starts: 3, draws: 5, ..FitOptions::default() },
+        &AtomicBool::new(false),
+        &|_, _| {},
+    );
     let p = objective.parameters(&fits.best().unwrap().minimum.x);
     let simulation = problem.simulate(&p).unwrap();
     let likelihood = problem.likelihood(&simulation);

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chreode_kinetics::{
-    End, FitMethod, FitOptions, Objective, Problem, ProfileOptions, Tolerances, fit, fit_page, profile,
+    End, FitMethod, FitOptions, Objective, Problem, ProfileOptions, Tolerances, elsewhere, fit, fit_page,
+    profile,
 };
 use chreode_train::StoppedBy;
 
@@ -362,7 +363,7 @@ fn fits_and_intervals_are_those_of_least_squares() {
     let options = FitOptions { starts: 5, from_nominal: true, ..FitOptions::default() };
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let mut fits = pool.install(|| fit(&objective, &options, &|_, _| {}));
+        let mut fits = pool.install(|| fit(&objective, &options, &AtomicBool::new(false), &|_, _| {}));
         fits.seconds = 0.0;
         fits.fits.iter_mut().for_each(|fit| fit.seconds = 0.0);
         fits
@@ -372,11 +373,17 @@ fn fits_and_intervals_are_those_of_least_squares() {
     assert_eq!((fits.fits.len(), fits.near_best(1e-6)), (6, 6));
     let best = &fits.best().unwrap().minimum;
     assert!((best.x[0] - 3.0).abs() < 1e-5 && (best.x[1] - 1.45).abs() < 1e-5, "{best:?}");
-    let by_bfgs = fit(&objective, &FitOptions { method: FitMethod::Lbfgs, ..options.clone() }, &|_, _| {});
+    let by_bfgs = fit(
+        &objective,
+        &FitOptions { method: FitMethod::Lbfgs, ..options.clone() },
+        &AtomicBool::new(false),
+        &|_, _| {},
+    );
     assert!((by_bfgs.best().unwrap().minimum.value - best.value).abs() < 1e-5);
 
     // Variances: 0.25 / 10, and 1 / Σ t² = 1 / 285; the upper bound of b is nearer than its interval's end.
-    let profiles = profile(&objective, &best.x, &[0, 1, 2], &ProfileOptions::default(), &|| {});
+    let profiles =
+        profile(&objective, &best.x, &[0, 1, 2], &ProfileOptions::default(), &AtomicBool::new(false), &|| {});
     let z = 1.959_963_984_540_054;
     let closed = |end: End| if let End::Closed(x) = end { x } else { f64::NAN };
     for (end, expected) in
@@ -395,22 +402,55 @@ fn fits_and_intervals_are_those_of_least_squares() {
     }
 }
 
-static STOP: AtomicBool = AtomicBool::new(false);
-
 /// Who asks to stop when the second of many starts has ended keeps these, and gets no profile.
 #[test]
 fn what_is_cancelled_is_counted_apart() {
+    let stop = AtomicBool::new(false);
     let folder = tempfile::tempdir().unwrap();
     let objective = line(folder.path());
-    let options = FitOptions { starts: 2000, draws: 5, cancel: Some(&STOP), ..FitOptions::default() };
-    let fits = fit(&objective, &options, &|done, _| STOP.store(done >= 2, Ordering::Relaxed));
+    let options = FitOptions { starts: 2000, draws: 5, ..FitOptions::default() };
+    let fits = fit(&objective, &options, &stop, &|done, _| stop.store(done >= 2, Ordering::Relaxed));
     let cut = fits.fits.iter().filter(|fit| fit.minimum.stopped == StoppedBy::Watcher).count();
     assert!((2..1000).contains(&fits.finished()), "{}", fits.finished());
     assert_eq!((fits.fits.len(), cut), (2000, 2000 - fits.finished()));
     let best = &fits.best().unwrap().minimum;
     assert!((best.x[0] - 3.0).abs() < 1e-5, "{best:?}");
-    let options = ProfileOptions { cancel: Some(&STOP), ..ProfileOptions::default() };
-    assert!(profile(&objective, &best.x, &[0, 1], &options, &|| {}).is_empty());
+    let options = ProfileOptions::default();
+    assert!(profile(&objective, &best.x, &[0, 1], &options, &stop, &|| {}).is_empty());
+}
+
+/// What another integrator finds, here the exact states, makes the simulation and the gradient of the objective.
+#[test]
+fn runs_are_handed_to_other_integrators() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut objective = line(folder.path());
+    let x = [2.0, 0.7, 0.1];
+    let tasks = elsewhere::tasks(&mut objective, &x).unwrap();
+    let [task] = &tasks[..] else { panic!("one condition, {} runs", tasks.len()) };
+    assert_eq!((task.times.len(), task.times[9], task.y0.len(), task.stops.len()), (10, 9.0, 1, 0));
+    let states: Vec<Vec<f64>> = task.times.iter().map(|t| vec![x[1] * t]).collect();
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-6 * b.abs() + 1e-9;
+    let found = elsewhere::observe(&mut objective, &x, &tasks, std::slice::from_ref(&states));
+    let ours = objective.simulate(&x).unwrap();
+    assert!(found.values.iter().zip(&ours.values).all(|(a, b)| close(*a, *b)), "{found:?} {ours:?}");
+    let pull = elsewhere::pull(&objective, &x, task, &states);
+    let mut exact = vec![0.0; 3];
+    let value = objective.gradient(&x, &mut exact).unwrap();
+    assert!(close(pull.value, value), "{} {value}", pull.value);
+    let (np, b) = (task.p.len(), objective.problem().model().param_ids().position(|id| id == "b").unwrap());
+    let mut gradient = pull.gradient.clone();
+    for (k, &j) in task.directions.iter().enumerate() {
+        let q = &task.q[k * np..(k + 1) * np];
+        gradient[j] += q.iter().zip(&pull.params).map(|(q, bar)| q * bar).sum::<f64>();
+        // The state is b t.
+        gradient[j] += task.times.iter().zip(&pull.states).map(|(t, bar)| t * q[b] * bar[0]).sum::<f64>();
+    }
+    assert!(gradient.iter().zip(&exact).all(|(a, b)| close(*a, *b)), "{gradient:?} {exact:?}");
+    assert!(exact[0].abs() > 1.0 && exact[1].abs() > 1.0);
+    let code = elsewhere::field_code(&objective);
+    assert!(
+        ["field", "jacobian", "derivatives"].iter().all(|name| code.source.contains(&format!(" {name}(")))
+    );
 }
 
 #[test]
@@ -452,8 +492,13 @@ fn starts_that_fail_are_drawn_again_or_said() {
     std::fs::write(&path, text).unwrap();
     let problem = Problem::open(&folder.path().join("problem.yaml"), Tolerances::default()).unwrap();
     let objective = Objective::new(problem).unwrap();
-    let fits = fit(&objective, &FitOptions { starts: 8, ..FitOptions::default() }, &|_, _| {});
+    let fits = fit(
+        &objective,
+        &FitOptions { starts: 8, ..FitOptions::default() },
+        &AtomicBool::new(false),
+        &|_, _| {},
+    );
     assert!(fits.fits.iter().all(|fit| fit.minimum.value.is_finite() && fit.start[0] > 0.0), "{fits:?}");
     let none = FitOptions { starts: 2, at_most: Some(std::time::Duration::ZERO), ..FitOptions::default() };
-    assert!(fit(&objective, &none, &|_, _| {}).best().is_none());
+    assert!(fit(&objective, &none, &AtomicBool::new(false), &|_, _| {}).best().is_none());
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use chreode_kinetics::{FitOptions, Objective, Problem, Tolerances, fit};
 
@@ -18,7 +19,9 @@ fn check(name: &str) {
     let mut objective = Objective::new(problem).unwrap();
     let nominal = objective.nominal();
     let nominal = objective.value(&nominal).unwrap();
-    let fits = fit(&objective, &FitOptions::default(), &|done, best| println!("{name} {done}: {best:.5}"));
+    let fits = fit(&objective, &FitOptions::default(), &AtomicBool::new(false), &|done, best| {
+        println!("{name} {done}: {best:.5}");
+    });
     let best = &fits.best().unwrap().minimum;
     let gradients: usize = fits.fits.iter().map(|fit| fit.minimum.gradients).sum();
     println!(

@@ -85,9 +85,10 @@ impl Default for DriftConfig {
     }
 }
 
-/// The diffusion: diagonal and positive, in state per square root of time.
+/// The diffusion, in state per square root of time: for each coordinate a positive number, unless it says otherwise.
 ///
-/// `initial_level` sets the size before training: about `initial_level · scale / sqrt(time_scale)`.
+/// `initial_level` sets the size before training: about `initial_level · scale / sqrt(time_scale)`. Nets see the standardised state `x̂`, and
+/// their outputs are in units of `scale/sqrt(time_scale)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum DiffusionConfig {
@@ -109,6 +110,45 @@ pub enum DiffusionConfig {
         #[serde(default = "half")]
         initial_level: f64,
     },
+    /// One Brownian motion for all coordinates, `g = scale/sqrt(time_scale) · net(x̂)`, of any sign in each.
+    Scalar {
+        /// Widths of the hidden layers.
+        #[serde(default = "small_hidden")]
+        hidden: Vec<usize>,
+        /// Activation of the hidden layers.
+        #[serde(default = "silu", with = "activation_name")]
+        activation: Activation,
+        /// Size before training.
+        #[serde(default = "half")]
+        initial_level: f64,
+    },
+    /// A positive number a coordinate as in the diagonal form, and beside it `rank` Brownian motions that drive all coordinates, of any sign
+    /// in each: noise that is correlated along a few directions.
+    LowRank {
+        /// Number of common motions.
+        rank: usize,
+        /// Widths of the hidden layers.
+        #[serde(default = "small_hidden")]
+        hidden: Vec<usize>,
+        /// Activation of the hidden layers.
+        #[serde(default = "silu", with = "activation_name")]
+        activation: Activation,
+        /// Size of the diagonal before training; the common motions start near zero.
+        #[serde(default = "half")]
+        initial_level: f64,
+    },
+    /// A matrix of any signs, one Brownian motion a coordinate, `g = scale/sqrt(time_scale) · net(x̂)` row by row: noise of any covariance.
+    General {
+        /// Widths of the hidden layers.
+        #[serde(default = "small_hidden")]
+        hidden: Vec<usize>,
+        /// Activation of the hidden layers.
+        #[serde(default = "silu", with = "activation_name")]
+        activation: Activation,
+        /// Size before training, of a multiple of the identity.
+        #[serde(default = "half")]
+        initial_level: f64,
+    },
     /// Chemical Langevin noise of a production drift, with `P_i = v_i sigmoid(net_i)`:
     /// `g_i² = s_i (P_i x_i/(x_i + κ_i) + δ_i x_i) + ε_i²`, with `s_i > 0` learned and `x_i` taken as zero where negative.
     ///
@@ -124,6 +164,43 @@ pub enum DiffusionConfig {
         #[serde(default = "hundredth")]
         floor: f64,
     },
+}
+
+impl DiffusionConfig {
+    /// The form in a word or two.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Diagonal { .. } => "diagonal",
+            Self::Constant { .. } => "constant",
+            Self::Scalar { .. } => "scalar",
+            Self::LowRank { .. } => "low-rank",
+            Self::General { .. } => "general",
+            Self::Langevin { .. } => "chemical Langevin",
+        }
+    }
+
+    /// Size before training.
+    pub fn initial_level(&self) -> f64 {
+        match self {
+            Self::Diagonal { initial_level, .. }
+            | Self::Constant { initial_level }
+            | Self::Scalar { initial_level, .. }
+            | Self::LowRank { initial_level, .. }
+            | Self::General { initial_level, .. }
+            | Self::Langevin { initial_level, .. } => *initial_level,
+        }
+    }
+
+    /// Hidden layers and their activation, if it is a net of its own.
+    pub fn net(&self) -> Option<(&[usize], Activation)> {
+        match self {
+            Self::Diagonal { hidden, activation, .. }
+            | Self::Scalar { hidden, activation, .. }
+            | Self::LowRank { hidden, activation, .. }
+            | Self::General { hidden, activation, .. } => Some((hidden, *activation)),
+            Self::Constant { .. } | Self::Langevin { .. } => None,
+        }
+    }
 }
 
 impl Default for DiffusionConfig {
@@ -211,24 +288,22 @@ impl ModelConfig {
         if self.drift.kind == DriftKind::Potential && self.drift.hidden.is_empty() {
             return Err(ConfigError::PotentialWithoutHidden);
         }
+        if let Some((hidden, _)) = self.diffusion.net() {
+            widths("diffusion.hidden", hidden)?;
+        }
+        positive("diffusion.initial_level", self.diffusion.initial_level())?;
         match &self.diffusion {
-            DiffusionConfig::Diagonal { hidden, initial_level, .. } => {
-                widths("diffusion.hidden", hidden)?;
-                positive("diffusion.initial_level", *initial_level)?;
-            }
-            DiffusionConfig::Constant { initial_level } => {
-                positive("diffusion.initial_level", *initial_level)?;
-            }
-            DiffusionConfig::Langevin { initial_level, kappa, floor } => {
+            DiffusionConfig::LowRank { rank, .. } => widths("diffusion.rank", &[*rank])?,
+            DiffusionConfig::Langevin { kappa, floor, .. } => {
                 if !production {
                     return Err(ConfigError::LangevinNeedsProduction { drift: self.drift.kind });
                 }
-                positive("diffusion.initial_level", *initial_level)?;
                 positive("diffusion.floor", *floor)?;
                 if let Some(kappa) = kappa {
                     elements("diffusion.kappa", kappa, self.dim(), is_positive, POSITIVE)?;
                 }
             }
+            _ => {}
         }
         if let Some(growth) = &self.growth {
             widths("growth.hidden", &growth.hidden)?;

@@ -15,28 +15,28 @@ pub(crate) enum Noise<T: Real> {
 
 impl<T: Real> Noise<T> {
     pub(crate) fn new(config: &ModelConfig) -> Self {
-        let net = |form, net, initial_level: f64| {
-            Self::Net(NoiseNet::new(&NoiseConfig {
-                shift: config.shift.clone(),
-                scale: config.scale.clone(),
-                time_scale: config.time_scale,
-                form,
-                net,
-                initial_level,
-            }))
-        };
-        match &config.diffusion {
-            DiffusionConfig::Diagonal { hidden, activation, initial_level } => {
-                let layers = NetConfig { hidden: hidden.clone(), activation: *activation };
-                net(NoiseForm::Diagonal, layers, *initial_level)
-            }
-            DiffusionConfig::Constant { initial_level } => {
-                net(NoiseForm::Constant, NetConfig::default(), *initial_level)
-            }
+        let form = match &config.diffusion {
             DiffusionConfig::Langevin { kappa, floor, .. } => {
-                Self::Langevin(Langevin::new(config, kappa.as_deref(), *floor))
+                return Self::Langevin(Langevin::new(config, kappa.as_deref(), *floor));
             }
-        }
+            DiffusionConfig::Constant { .. } => NoiseForm::Constant,
+            DiffusionConfig::Scalar { .. } => NoiseForm::Scalar,
+            DiffusionConfig::Diagonal { .. } => NoiseForm::Diagonal,
+            DiffusionConfig::LowRank { rank, .. } => NoiseForm::LowRank { rank: *rank },
+            DiffusionConfig::General { .. } => NoiseForm::General { motions: config.dim() },
+        };
+        let layers = config.diffusion.net();
+        Self::Net(NoiseNet::new(&NoiseConfig {
+            shift: config.shift.clone(),
+            scale: config.scale.clone(),
+            time_scale: config.time_scale,
+            form,
+            net: layers.map_or_else(NetConfig::default, |(hidden, activation)| NetConfig {
+                hidden: hidden.to_vec(),
+                activation,
+            }),
+            initial_level: config.diffusion.initial_level(),
+        }))
     }
 
     pub(crate) fn layout(&self, d: usize) -> ParamLayout {

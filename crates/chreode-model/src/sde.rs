@@ -13,14 +13,15 @@ use crate::init::Parts;
 use crate::mlp::TILE;
 use crate::{ConfigError, ModelConfig, ModelError};
 
-/// A neural SDE `dX = f(X) dt + g(X) dW` (Itô, diagonal noise) with an optional growth rate.
+/// A neural SDE `dX = f(X) dt + g(X) dW` (Itô) with an optional growth rate.
 ///
 /// Autonomous, where [`ModelConfig::times`] is not set: the time of a call then only enters error messages. Parameters are passed to every
 /// call in the order of [`Self::layout`]; the model holds scratch alone, so clone it once per worker. A row's bits depend
 /// on that row and the parameters only.
 ///
 /// # Units
-/// Drift in state per time, diffusion in state per square root of time, growth per time.
+/// Drift in state per time, diffusion in state per square root of time, growth per time. How diffusion is stored follows from its form:
+/// [`NoiseKind`].
 #[derive(Debug, Clone)]
 pub struct NeuralSde<T: Real> {
     config: ModelConfig,
@@ -155,8 +156,9 @@ impl<T: Real> NeuralSde<T> {
         for start in (0..y.len()).step_by(TILE * d) {
             let tile = start..(start + TILE * d).min(y.len());
             let (n, y) = (tile.len() / d, &y[tile.clone()]);
+            let noise_tile = self.noise_tile(&tile);
             let f = f.as_deref_mut().map(|f| &mut f[tile.clone()]);
-            let g = g.as_deref_mut().map(|g| &mut g[tile.clone()]);
+            let g = g.as_deref_mut().map(|g| &mut g[noise_tile]);
             let needs_drift = f.is_some() || matches!(self.noise, Noise::Langevin(_));
             if let (Drift::Production(drift), true) = (&mut self.drift, needs_drift) {
                 drift.forward_tile(n, y, drift_p);
@@ -210,9 +212,10 @@ impl<T: Real> NeuralSde<T> {
         let (drift_p, noise_p) = (&p[drift_range.clone()], &p[noise_range.clone()]);
         for start in (0..y.len()).step_by(TILE * d) {
             let tile = start..(start + TILE * d).min(y.len());
+            let noise_tile = self.noise_tile(&tile);
             let (n, y, y_bar) = (tile.len() / d, &y[tile.clone()], &mut y_bar[tile.clone()]);
             let f_bar = f_bar.map(|b| &b[tile.clone()]);
-            let g_bar = g_bar.map(|b| &b[tile.clone()]);
+            let g_bar = g_bar.map(|b| &b[noise_tile]);
             let noise_p_bar = &mut p_bar[noise_range.clone()];
             if let (Noise::Net(noise), Some(g_bar)) = (&mut self.noise, g_bar) {
                 noise.vjp_tile(n, y, noise_p, g_bar, y_bar, noise_p_bar);
@@ -256,6 +259,20 @@ impl<T: Real> NeuralSde<T> {
         }
         if p.len() != self.layout.len() {
             return Err(FieldError::Fatal { t, what: "the parameters are not those of this model" });
+        }
+        Ok(())
+    }
+
+    /// The values of the diffusion that belong to some whole rows of states.
+    fn noise_tile(&self, rows: &Range<usize>) -> Range<usize> {
+        let (d, values) = (self.config.dim(), self.noise.kind().values(self.config.dim()));
+        rows.start / d * values..rows.end / d * values
+    }
+
+    fn check_noise(&self, t: f64, y: &[T], p: &[T], g: &[T]) -> Result<(), FieldError> {
+        self.check(t, y, p, &[])?;
+        if g.len() != self.noise_tile(&(0..y.len())).len() {
+            return Err(FieldError::Fatal { t, what: "a slice of the diffusion is not as its kind says" });
         }
         Ok(())
     }
@@ -332,7 +349,7 @@ impl<T: Real> Diffusion<T> for NeuralSde<T> {
     }
 
     fn diffusion(&mut self, t: f64, y: &[T], p: &[T], g: &mut [T]) -> Result<(), FieldError> {
-        self.check(t, y, p, &[g.len()])?;
+        self.check_noise(t, y, p, g)?;
         self.forward(t, y, p, None, Some(g), None);
         Ok(())
     }
@@ -345,7 +362,8 @@ impl<T: Real> Diffusion<T> for NeuralSde<T> {
         f: &mut [T],
         g: &mut [T],
     ) -> Result<(), FieldError> {
-        self.check(t, y, p, &[f.len(), g.len()])?;
+        self.check(t, y, p, &[f.len()])?;
+        self.check_noise(t, y, p, g)?;
         self.forward(t, y, p, Some(f), Some(g), None);
         Ok(())
     }
@@ -361,8 +379,8 @@ impl<T: Real> DiffusionVjp<T> for NeuralSde<T> {
         y_bar: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), FieldError> {
-        self.check(t, y, p, &[g_bar.len(), y_bar.len()])?;
-        self.check(t, y, p_bar, &[])?;
+        self.check(t, y, p, &[y_bar.len()])?;
+        self.check_noise(t, y, p_bar, g_bar)?;
         self.backward(t, y, p, None, Some(g_bar), y_bar, p_bar, None);
         Ok(())
     }
@@ -377,8 +395,8 @@ impl<T: Real> DiffusionVjp<T> for NeuralSde<T> {
         y_bar: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), FieldError> {
-        self.check(t, y, p, &[f_bar.len(), g_bar.len(), y_bar.len()])?;
-        self.check(t, y, p_bar, &[])?;
+        self.check(t, y, p, &[f_bar.len(), y_bar.len()])?;
+        self.check_noise(t, y, p_bar, g_bar)?;
         y_bar.fill(T::ZERO);
         self.backward(t, y, p, Some(f_bar), Some(g_bar), y_bar, p_bar, None);
         Ok(())

@@ -18,7 +18,7 @@ struct Probe {
 
 impl Probe {
     fn value(&self, sde: &mut NeuralSde<f64>, y: &[f64], p: &[f64]) -> f64 {
-        let (mut f, mut g, mut r) = (vec![0.0; y.len()], vec![0.0; y.len()], vec![0.0; self.r.len()]);
+        let (mut f, mut g, mut r) = (vec![0.0; y.len()], vec![0.0; self.g.len()], vec![0.0; self.r.len()]);
         sde.eval(0.0, y, p, &mut f).unwrap();
         sde.diffusion(0.0, y, p, &mut g).unwrap();
         sde.growth(0.0, y, p, &mut r).unwrap();
@@ -52,7 +52,7 @@ fn check_model(config: &ModelConfig, seed: u64) {
     let mut y = uniform("y", seed, n * d, 0.05..1.5);
     let probe = Probe {
         f: uniform("f_bar", seed, n * d, -1.0..1.0),
-        g: uniform("g_bar", seed, n * d, -1.0..1.0),
+        g: uniform("g_bar", seed, n * sde.noise_kind().values(d), -1.0..1.0),
         r: uniform("r_bar", seed, n, -1.0..1.0),
     };
     let (mut y_bar, mut p_bar) = (vec![9.0; n * d], vec![0.0; p.len()]);
@@ -65,7 +65,7 @@ fn check_model(config: &ModelConfig, seed: u64) {
     for (a, b) in y_bar.iter().zip(&y_fused).chain(p_bar.iter().zip(&p_fused)) {
         assert!((a - b).abs() <= 1e-13 * (1.0 + a.abs()), "fused {b}, separate {a}: {config:?}");
     }
-    let (mut f, mut g) = (vec![0.0; n * d], vec![0.0; n * d]);
+    let (mut f, mut g) = (vec![0.0; n * d], vec![0.0; probe.g.len()]);
     let (mut f_fused, mut g_fused) = (f.clone(), g.clone());
     sde.eval(0.0, &y, &p, &mut f).unwrap();
     sde.diffusion(0.0, &y, &p, &mut g).unwrap();
@@ -110,7 +110,8 @@ fn adjoints_of_parameters_are_added_and_of_states_set() {
             assert!((2.0 * a - b).abs() <= 1e-14 * (1.0 + b.abs()));
         }
         let mut y3 = y2;
-        sde.diffusion_vjp(0.0, &y, &p, &[0.0; 2], &mut y3, &mut p2).unwrap();
+        let none = vec![0.0; sde.noise_kind().values(2)];
+        sde.diffusion_vjp(0.0, &y, &p, &none, &mut y3, &mut p2).unwrap();
         assert_eq!(y2, y3, "a diffusion adjoint of zero leaves the state's as it was");
     }
 }

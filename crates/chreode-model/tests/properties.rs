@@ -39,9 +39,14 @@ proptest! {
             let mut sde = NeuralSde::<f64>::new(config).unwrap();
             let mut p = sde.init(seed);
             p.iter_mut().zip(uniform("shake", seed, 10_000, -1.0..1.0)).for_each(|(p, e)| *p += e);
-            let (mut g, mut rate) = (vec![0.0; 6], vec![0.0; 2]);
+            let kind = sde.noise_kind();
+            let (mut g, mut size, mut rate) = (vec![0.0; 2 * kind.values(3)], vec![0.0; 6], vec![0.0; 2]);
             sde.diffusion(0.0, &y, &p, &mut g).unwrap();
-            prop_assert!(g.iter().all(|&g| g > 0.0 && g.is_finite()));
+            kind.sizes(3, &g, &mut size);
+            prop_assert!(size.iter().all(|&g| g > 0.0 && g.is_finite()));
+            // Values of any sign are those of motions that all coordinates share.
+            let signed = matches!(kind, NoiseKind::Scalar | NoiseKind::General { .. });
+            prop_assert!(signed || g == size);
             sde.growth(0.0, &y, &p, &mut rate).unwrap();
             prop_assert!(rate.iter().all(|r| r.abs() <= 1.5 / 2.5));
         }
@@ -57,14 +62,16 @@ proptest! {
             let mut sde = NeuralSde::<f32>::new(config).unwrap();
             let p = sde.init(seed);
             let y: Vec<f32> = uniform("y", seed, 3 * n, 0.0..2.0).into_iter().map(|x| x as f32).collect();
-            let (mut f, mut g, mut rate) = (vec![0.0; 3 * n], vec![0.0; 3 * n], vec![0.0; n]);
+            let values = sde.noise_kind().values(3);
+            let (mut f, mut g, mut rate) = (vec![0.0; 3 * n], vec![0.0; values * n], vec![0.0; n]);
             sde.drift_and_diffusion(0.0, &y, &p, &mut f, &mut g).unwrap();
             sde.growth(0.0, &y, &p, &mut rate).unwrap();
-            let (mut f1, mut g1, mut rate1) = ([0.0; 3], [0.0; 3], [0.0]);
+            let (mut f1, mut g1, mut rate1) = ([0.0; 3], vec![0.0; values], [0.0]);
             let row = 3 * r..3 * r + 3;
             sde.drift_and_diffusion(0.0, &y[row.clone()], &p, &mut f1, &mut g1).unwrap();
             sde.growth(0.0, &y[row.clone()], &p, &mut rate1).unwrap();
-            prop_assert_eq!((&f[row.clone()], &g[row], rate[r]), (&f1[..], &g1[..], rate1[0]));
+            let g = &g[values * r..values * (r + 1)];
+            prop_assert_eq!((&f[row], g, rate[r]), (&f1[..], &g1[..], rate1[0]));
         }
     }
 }
@@ -75,8 +82,10 @@ fn models_start_at_rest_with_noise_of_the_chosen_size() {
         let mut sde = NeuralSde::<f64>::new(config.clone()).unwrap();
         let p = sde.init(3);
         assert_eq!(p.len(), sde.n_params());
-        let (mut f, mut g) = ([0.0; 3], [0.0; 3]);
-        sde.drift_and_diffusion(0.0, &config.shift, &p, &mut f, &mut g).unwrap();
+        let kind = sde.noise_kind();
+        let (mut f, mut all, mut g) = ([0.0; 3], vec![0.0; kind.values(3)], [0.0; 3]);
+        sde.drift_and_diffusion(0.0, &config.shift, &p, &mut f, &mut all).unwrap();
+        kind.sizes(3, &all, &mut g);
         for i in 0..3 {
             let speed = f[i].abs() * config.time_scale / config.scale[i];
             assert!(speed < 0.5, "{speed}: {config:?}");

@@ -144,6 +144,22 @@ pub enum TrainError {
         /// Iterations done.
         iterations: usize,
     },
+    /// A structure of the noise that a way of training cannot learn.
+    #[error("{form} noise cannot be learned by {route}: {why}")]
+    NoiseForm {
+        /// The structure.
+        form: &'static str,
+        /// The way of training.
+        route: &'static str,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The covariance of the cells to which one is coupled could not be taken apart.
+    #[error("the covariance of coupled cells: {source}")]
+    Covariance {
+        /// What happened.
+        source: chreode_linalg::LinalgError,
+    },
     /// The model has no value at a point of a bridge, or its loss is not finite.
     #[error("step {step}: matching: {source}; try a smaller `learning_rate`")]
     Matching {

@@ -22,6 +22,7 @@ mod data;
 mod engine;
 mod error;
 mod evaluate;
+mod gaussian;
 mod likelihood;
 mod loss;
 mod matching;

@@ -4,6 +4,7 @@
 mod common;
 
 use chreode_core::{BrownianIncrements, VectorField};
+use chreode_model::{DiffusionConfig, NeuralSde};
 use chreode_solve::TimeGrid;
 use chreode_testkit::check_gradient;
 use chreode_train::{Cloud, CloudBar, CloudLoss, CpuEngine, LossConfig, Model, Segment, SinkhornConfig};
@@ -20,7 +21,17 @@ fn segments() -> Vec<Segment> {
 
 /// Loss over all targets, and its gradient if asked for.
 fn total(loss: &LossConfig, growth: bool, p: &[f64], gradient: bool) -> (f64, Vec<f64>) {
-    let model: Model<_, _> = common::neural::<f64>(growth).into();
+    total_of(common::neural::<f64>(growth), loss, growth, p, gradient)
+}
+
+fn total_of(
+    sde: NeuralSde<f64>,
+    loss: &LossConfig,
+    growth: bool,
+    p: &[f64],
+    gradient: bool,
+) -> (f64, Vec<f64>) {
+    let model: Model<_, _> = sde.into();
     let mut engine = CpuEngine::new(&model, segments());
     let noise = BrownianIncrements::new(11);
     let data = common::snapshots::<f64>(&[0.0, 0.5, 1.1], 160, 3);
@@ -62,6 +73,22 @@ fn gradient_of_the_whole_loss() {
             let (_, p_bar) = total(&loss, growth, &p, true);
             assert!(p_bar.iter().filter(|g| **g != 0.0).count() > p.len() * 9 / 10);
             check_gradient("p", &p_bar, &p, 1e-6, |p| total(&loss, growth, p, false).0).unwrap();
+        }
+    });
+}
+
+#[test]
+fn gradients_go_through_noise_of_every_form() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let loss = LossConfig::default();
+    pool.install(|| {
+        for noise in common::noises().into_iter().chain([DiffusionConfig::Constant { initial_level: 0.4 }]) {
+            let sde = common::neural_with::<f64>(noise);
+            let p = sde.init(5);
+            let (_, p_bar) = total_of(sde.clone(), &loss, false, &p, true);
+            let value = |p: &[f64]| total_of(sde.clone(), &loss, false, p, false).0;
+            check_gradient("p", &p_bar, &p, 1e-6, value).unwrap();
+            assert!(p_bar.iter().all(|g| *g != 0.0), "{p_bar:?}");
         }
     });
 }

@@ -139,6 +139,88 @@ fn matching_recovers_a_relaxation() {
     assert!(cosine > 0.95, "{cosine}");
 }
 
+/// Cells of two narrow clones spread with correlated noise: the covariance of what each is coupled to becomes that of the noise.
+#[test]
+fn matching_recovers_correlated_noise() {
+    let (n, span) = (1500, 2.0);
+    let root = [[0.5, 0.0], [0.4, 0.2]];
+    let normal = |seed: u64| {
+        let mut z = vec![0.0_f64; 2 * n];
+        BrownianIncrements::new(seed).fill(0, 0, 2, 1.0, &mut z);
+        z
+    };
+    let centre = |i: usize| if i.is_multiple_of(2) { -4.0 } else { 4.0 };
+    let rows = |f: &dyn Fn(usize, &[f64]) -> [f64; 2], seed| -> Vec<f32> {
+        normal(seed).chunks_exact(2).enumerate().flat_map(|(i, z)| f(i, z)).map(|x| x as f32).collect()
+    };
+    let start = rows(&|i, z| [centre(i) + 0.01 * z[0], 0.01 * z[1]], 1);
+    let end = rows(
+        &|i, z| {
+            let by = f64::sqrt(span);
+            [centre(i) + by * root[0][0] * z[0], by * (root[1][0] * z[0] + root[1][1] * z[1])]
+        },
+        2,
+    );
+    let data = Snapshots {
+        dim: 2,
+        times: vec![0.0, span],
+        states: vec![start, end],
+        growth: vec![],
+        groups: vec![],
+    };
+    for noise in common::noises().into_iter().skip(2) {
+        let name = noise.name();
+        let mut sde = common::neural_with::<f32>(noise);
+        let settings = TrainConfig {
+            hold_out: 0.0,
+            standardise: Standardise::Off,
+            schedule: Schedule::Cosine { warm_up: 0, over: 600, floor: 0.01 },
+            matching: Some(MatchingConfig { epsilon: 2.0, cells: 1500, ..MatchingConfig::default() }),
+            ..config(600)
+        };
+        let mut trainer = Trainer::new(sde.clone(), sde.init(1), data.clone(), settings).unwrap();
+        trainer.run(&mut NoObserver, &AtomicBool::new(false)).unwrap();
+        for y in [[-4.0_f32, 0.0], [4.1, 0.3]] {
+            let motions = sde.noise_kind().motions(2);
+            let mut g = vec![0.0; 2 * motions];
+            sde.diffusion(0.0, &y, trainer.params(), &mut g).unwrap();
+            let covariance = |i: usize, j: usize| -> f32 {
+                (0..motions).map(|m| g[i * motions + m] * g[j * motions + m]).sum()
+            };
+            for (i, j, truth) in [(0, 0, 0.25), (0, 1, 0.2), (1, 1, 0.2)] {
+                let found = covariance(i, j);
+                assert!(
+                    (found / truth - 1.0).abs() < 0.12,
+                    "{name} at {y:?}, {i} {j}: {found} and not {truth}"
+                );
+            }
+        }
+    }
+}
+
+/// One motion for two coordinates has no density, and bridges of the blur have no covariance.
+#[test]
+fn noise_that_bridges_cannot_show_is_refused() {
+    let refused = |noise, blur| {
+        let sde = common::neural_with::<f32>(noise);
+        let mut settings = config(10);
+        if blur {
+            settings.matching.as_mut().unwrap().noise = BridgeNoise::Blur;
+        }
+        let data = common::snapshots(&[0.0, 0.5, 1.0], 300, 1);
+        Trainer::new(sde.clone(), sde.init(1), data, settings).map(|_| ()).unwrap_err().to_string()
+    };
+    let [_, scalar, low_rank, general] = common::noises();
+    assert!(refused(scalar, false).starts_with("scalar noise cannot be learned by matching: "));
+    for noise in [low_rank, general] {
+        let said = refused(noise, true);
+        assert!(
+            said.starts_with("general noise cannot be learned by matching with the noise of the blur"),
+            "{said}"
+        );
+    }
+}
+
 /// Largest relative errors, over two gaps of unlike length between normal clouds, of covariance of start and end and of variance of the end.
 /// The clouds' variances `a²`, `b²` and the blur `ε` make a covariance of `√(a² b² + ε²/4) - ε/2` [JMPC20].
 fn errors_of_bridges(of_time: bool, noise: BridgeNoise) -> (f64, f64) {

@@ -256,3 +256,48 @@ fn increments_give_back_drift_and_noise() {
         assert!((noise[1] / 0.5 - 1.0).abs() < 0.08, "{}", noise[1]);
     }
 }
+
+/// Increments whose coordinates share noise, some of which were not measured; the covariance to 8 %.
+#[test]
+fn increments_recover_correlated_noise() {
+    let (h, n, truth) = (0.02, 200, [[0.25, -0.2], [-0.2, 0.2]]); // of [[0.5, 0], [-0.4, 0.2]]
+    let noise = BrownianIncrements::new(5);
+    let trajectories = (0..40_u32).map(|k| {
+        let mut dw = vec![0.0_f64; 2 * n];
+        noise.fill(u64::from(k), 0, 2, h, &mut dw);
+        let mut x = [f64::from(k % 5) * 0.4 - 0.8, 0.5];
+        let mut values = x.to_vec();
+        for (i, dw) in dw.chunks_exact(2).enumerate() {
+            x = [x[0] - x[0] * h + 0.5 * dw[0], x[1] - x[1] * h - 0.4 * dw[0] + 0.2 * dw[1]];
+            values.extend([x[0], if i % 7 == 3 { f64::NAN } else { x[1] }]);
+        }
+        Trajectory { times: (0..=n).map(|i| i as f64 * h).collect(), values }
+    });
+    let series = Series { dim: 2, trajectories: trajectories.collect() };
+    let (mean, spread) = series.moments();
+    let mut config = ModelConfig::new(mean, spread);
+    config.drift.hidden = vec![8];
+    let (hidden, activation, initial_level) = (vec![4], Activation::Silu, 0.5);
+    for diffusion in [
+        DiffusionConfig::LowRank { rank: 1, hidden: hidden.clone(), activation, initial_level },
+        DiffusionConfig::General { hidden, activation, initial_level },
+    ] {
+        let mut sde = NeuralSde::<f64>::new(ModelConfig { diffusion, ..config.clone() }).unwrap();
+        let options = IncrementsConfig { steps: 2000, learning_rate: 1e-2, ..Default::default() };
+        let fit = fit_increments(&sde, sde.init(1), &series, &options, &mut |_p| ControlFlow::Continue(()))
+            .unwrap();
+        assert!(fit.increments[2] > 1000); // those that start where a coordinate is missing
+        let motions = sde.noise_kind().motions(2);
+        let mut g = vec![0.0; 2 * motions];
+        sde.diffusion(0.0, &[0.0, 0.0], &fit.params, &mut g).unwrap();
+        for (i, j) in [(0, 0), (0, 1), (1, 1)] {
+            let found: f64 = (0..motions).map(|m| g[i * motions + m] * g[j * motions + m]).sum();
+            assert!((found / truth[i][j] - 1.0).abs() < 0.08, "{motions} motions, {i} {j}: {found}");
+        }
+    }
+    let diffusion = DiffusionConfig::Scalar { hidden: vec![4], activation, initial_level };
+    let sde = NeuralSde::<f64>::new(ModelConfig { diffusion, ..config }).unwrap();
+    let options = IncrementsConfig::default();
+    let refused = fit_increments(&sde, sde.init(1), &series, &options, &mut |_p| ControlFlow::Continue(()));
+    assert!(matches!(refused, Err(SeriesError::FewMotions { motions: 1, coordinates: 2 })));
+}

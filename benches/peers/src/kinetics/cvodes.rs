@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::path::Path;
 
-use chreode_kinetics::{FieldCode, Pull, Task};
+use chreode_kinetics::elsewhere::{FieldCode, Pull, Task};
 
 type ModelFn = unsafe extern "C" fn(f64, *const f64, *const f64, *mut f64);
 

@@ -253,12 +253,12 @@ impl<'a> Judge<'a> {
 
     fn settings_in_words(&self) -> Vec<(String, String)> {
         let (config, train) = (self.model.config(), self.fit.config());
-        let noise = match &config.diffusion {
-            DiffusionConfig::Diagonal { hidden, .. } => format!("diagonal, hidden layers {hidden:?}"),
-            DiffusionConfig::Constant { .. } => "constant".into(),
-            DiffusionConfig::Langevin { initial_level, .. } => {
+        let noise = match (&config.diffusion, config.diffusion.net()) {
+            (DiffusionConfig::Langevin { initial_level, .. }, _) => {
                 format!("chemical Langevin, one free scale a factor, started at {initial_level} × its spread")
             }
+            (other, Some((hidden, _))) => format!("{}, hidden layers {hidden:?}", other.name()),
+            (other, None) => other.name().into(),
         };
         let optimiser = match &train.optimiser {
             OptimiserConfig::Adam { weight_decay, .. } => format!("Adam, weight decay {weight_decay}"),
@@ -290,9 +290,12 @@ struct Progenitors {
 }
 
 fn fields(sde: &mut dyn Diffusion<f32>, p: &[f32], cells: &[f32]) -> Result<(Vec<f32>, Vec<f32>), DemoError> {
-    let (mut f, mut g) = (vec![0.0; cells.len()], vec![0.0; cells.len()]);
+    let (mut f, mut size) = (vec![0.0; cells.len()], vec![0.0; cells.len()]);
+    let kind = sde.noise_kind();
+    let mut g = vec![0.0; cells.len() / D * kind.values(D)];
     sde.drift_and_diffusion(0.0, cells, p, &mut f, &mut g).map_err(crate::AnalysisError::from)?;
-    Ok((f, g))
+    kind.sizes(D, &g, &mut size);
+    Ok((f, size))
 }
 
 fn fractions(true_ends: &[f32], model_ends: &[f32]) -> Vec<FateFraction> {

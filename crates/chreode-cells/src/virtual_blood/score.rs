@@ -55,7 +55,10 @@ pub fn field_score<T: Real>(
 ) -> Result<FieldScore, FieldError> {
     let zeros = || vec![T::ZERO; cells.len()];
     let (mut f, mut g, mut f_true, mut g_true) = (zeros(), zeros(), zeros(), zeros());
-    model.drift_and_diffusion(0.0, cells, p, &mut f, &mut g)?;
+    let kind = model.noise_kind();
+    let mut noise = vec![T::ZERO; cells.len() / D * kind.values(D)];
+    model.drift_and_diffusion(0.0, cells, p, &mut f, &mut noise)?;
+    kind.sizes(D, &noise, &mut g);
     VirtualBlood::wild_type().drift_and_diffusion(0.0, cells, &[], &mut f_true, &mut g_true)?;
     let dot = |a: &[T], b: &[T]| a.iter().zip(b).map(|(a, b)| a.f64() * b.f64()).sum::<f64>();
     let cosine = |a: &[T], b: &[T]| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(f64::MIN_POSITIVE);

@@ -134,6 +134,18 @@ fn models_without_kernels() {
         refused(ModelConfig { drift: production, ..config() }),
         Some(CudaEngineError::Unsupported { .. })
     ));
+    let (hidden, activation, initial_level) = (vec![4], Activation::Silu, 0.5);
+    for (diffusion, what) in [
+        (DiffusionConfig::Scalar { hidden: hidden.clone(), activation, initial_level }, "scalar noise"),
+        (
+            DiffusionConfig::LowRank { rank: 1, hidden: hidden.clone(), activation, initial_level },
+            "low-rank noise",
+        ),
+        (DiffusionConfig::General { hidden, activation, initial_level }, "general noise"),
+    ] {
+        let what = Some(CudaEngineError::Unsupported { what });
+        assert_eq!(refused(ModelConfig { diffusion, ..config() }), what);
+    }
     let what = Some(CudaEngineError::Unsupported { what: "a drift of time" });
     assert_eq!(refused(ModelConfig { times: Some(vec![0.0, 1.0]), ..config() }), what);
     let mut forced = NeuralSde::<f32>::new(config()).unwrap();

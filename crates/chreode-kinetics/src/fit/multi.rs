@@ -26,7 +26,7 @@ pub enum FitMethod {
 }
 
 /// What is asked of a fit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FitOptions {
     /// Number of random starts.
     pub starts: usize,
@@ -44,8 +44,6 @@ pub struct FitOptions {
     pub stop: StopRule,
     /// After so long no start is begun and no step taken. What is found then depends on how fast the machine is.
     pub at_most: Option<Duration>,
-    /// Once this is true no start is begun and no step taken: what was found until then is the result.
-    pub cancel: Option<&'static AtomicBool>,
     /// One more fit starts from the nominal parameters. It has the number 0 then.
     pub from_nominal: bool,
 }
@@ -60,22 +58,24 @@ impl Default for FitOptions {
             method: FitMethod::Auto,
             stop: StopRule { gradient: 1e-4, value: 1e-8, step: 1e-8, iterations: 500 },
             at_most: None,
-            cancel: None,
             from_nominal: false,
         }
     }
 }
 
-impl FitOptions {
-    /// Whether steps may still be taken in what began at `begun`.
-    pub(super) fn go_on(&self, begun: Instant) -> bool {
-        !cancelled(self.cancel) && self.at_most.is_none_or(|limit| begun.elapsed() < limit)
-    }
+/// Until when steps are taken.
+#[derive(Clone, Copy)]
+pub(super) struct Until<'a> {
+    begun: Instant,
+    at_most: Option<Duration>,
+    cancel: &'a AtomicBool,
 }
 
-/// Whether somebody asked to stop.
-pub(super) fn cancelled(cancel: Option<&AtomicBool>) -> bool {
-    cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+impl Until<'_> {
+    /// Whether steps may still be taken.
+    pub(super) fn go_on(self) -> bool {
+        !self.cancel.load(Ordering::Relaxed) && self.at_most.is_none_or(|limit| self.begun.elapsed() < limit)
+    }
 }
 
 /// One fit.
@@ -186,9 +186,16 @@ fn choose(objective: &Objective, method: FitMethod) -> (FitMethod, String) {
     }
 }
 
-/// Fits a problem from many starts. `tell(done, best)` hears of every fit that ends, from any thread.
-pub fn fit(objective: &Objective, options: &FitOptions, tell: &(dyn Fn(usize, f64) + Sync)) -> Fits {
+/// Fits a problem from many starts. `tell(done, best)` hears of every fit that ends, from any thread. Once `cancel` is true no start is begun
+/// and no step taken: what was found until then is the result.
+pub fn fit(
+    objective: &Objective,
+    options: &FitOptions,
+    cancel: &AtomicBool,
+    tell: &(dyn Fn(usize, f64) + Sync),
+) -> Fits {
     let begun = Instant::now();
+    let until = Until { begun, at_most: options.at_most, cancel };
     let (method, why) = choose(objective, options.method);
     let mut starts: Vec<(usize, Vec<Vec<f64>>)> = Vec::new();
     if options.from_nominal {
@@ -205,7 +212,7 @@ pub fn fit(objective: &Objective, options: &FitOptions, tell: &(dyn Fn(usize, f6
         .map_init(
             || objective.clone(),
             |objective, (number, points)| {
-                let fit = single(objective, method, options, number, &points, begun);
+                let fit = single(objective, method, options, number, &points, until);
                 // The lock is not poisoned: nobody panics while holding it.
                 let mut best = best.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 *best = best.min(fit.minimum.value);
@@ -215,9 +222,9 @@ pub fn fit(objective: &Objective, options: &FitOptions, tell: &(dyn Fn(usize, f6
         )
         .collect();
     fits.sort_by(|a, b| a.minimum.value.total_cmp(&b.minimum.value).then(a.number.cmp(&b.number)));
-    let unfinished = |best: &&mut Fit| best.minimum.stopped == StoppedBy::Iterations && options.go_on(begun);
+    let unfinished = |best: &&mut Fit| best.minimum.stopped == StoppedBy::Iterations && until.go_on();
     if let Some(best) = fits.first_mut().filter(unfinished) {
-        go_on(&mut objective.clone(), method, options, best, begun);
+        go_on(&mut objective.clone(), method, options, best, until);
     }
     Fits { fits, method, why, seconds: begun.elapsed().as_secs_f64() }
 }

@@ -5,12 +5,12 @@
 //! where the objective is higher than the best by half the quantile of χ² with one degree of freedom [RKM09]; a walk that comes to a
 //! bound before is open.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chreode_train::{Curved, StopRule, minimise_curved};
 use rayon::prelude::*;
 
-use super::multi::{Watched, cancelled};
+use super::multi::Watched;
 use crate::petab::Objective;
 
 /// What a step should raise the objective by, as a part of the threshold.
@@ -21,7 +21,7 @@ const LONGEST: f64 = 0.1;
 const SHORTEST: f64 = 1e-5;
 
 /// What is asked of profiles.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ProfileOptions {
     /// How much the objective may rise: half the quantile of χ² with one degree of freedom.
     pub threshold: f64,
@@ -29,8 +29,6 @@ pub struct ProfileOptions {
     pub steps: usize,
     /// When each fit of the other parameters stops.
     pub stop: StopRule,
-    /// Once this is true profiles that are not finished are left out.
-    pub cancel: Option<&'static AtomicBool>,
 }
 
 impl Default for ProfileOptions {
@@ -40,7 +38,6 @@ impl Default for ProfileOptions {
             threshold: 0.5 * 3.841_458_820_694_124,
             steps: 50,
             stop: StopRule { gradient: 1e-3, value: 1e-6, step: 1e-7, iterations: 50 },
-            cancel: None,
         }
     }
 }
@@ -80,12 +77,14 @@ pub struct Profile {
     pub better: Option<(f64, Vec<f64>)>,
 }
 
-/// Profiles of these parameters around the best fit `x`. `tell()` hears of every profile that ends, from any thread.
+/// Profiles of these parameters around the best fit `x`. `tell()` hears of every profile that ends, from any thread. Once `cancel` is true
+/// profiles that are not finished are left out.
 pub fn profile(
     objective: &Objective,
     x: &[f64],
     parameters: &[usize],
     options: &ProfileOptions,
+    cancel: &AtomicBool,
     tell: &(dyn Fn() + Sync),
 ) -> Vec<Profile> {
     let profiles: Vec<Option<Profile>> = parameters
@@ -94,7 +93,7 @@ pub fn profile(
         .map_init(
             || objective.clone(),
             |objective, &parameter| {
-                let profile = of_one(objective, x, parameter, options)?;
+                let profile = of_one(objective, x, parameter, options, cancel)?;
                 tell();
                 Some(profile)
             },
@@ -109,8 +108,9 @@ fn of_one(
     x: &[f64],
     parameter: usize,
     options: &ProfileOptions,
+    cancel: &AtomicBool,
 ) -> Option<Profile> {
-    if cancelled(options.cancel) {
+    if cancel.load(Ordering::Relaxed) {
         return None;
     }
     let (low, high) = objective.bounds();
@@ -154,8 +154,8 @@ fn of_one(
                     guess.iter_mut().zip(&at).zip(before).for_each(|((g, a), b)| *g += along * (a - b));
                 }
             }
-            let found = refit(&mut f, &guess, &at, parameter, to, (&low, &high), options);
-            if cancelled(options.cancel) {
+            let found = refit(&mut f, &guess, &at, parameter, to, (&low, &high), options, cancel);
+            if cancel.load(Ordering::Relaxed) {
                 return None;
             }
             taken += 1;
@@ -206,11 +206,12 @@ fn refit(
     to: f64,
     (low, high): (&[f64], &[f64]),
     options: &ProfileOptions,
+    cancel: &AtomicBool,
 ) -> chreode_train::Minimum {
     let (mut low, mut high) = (low.to_vec(), high.to_vec());
     (low[parameter], high[parameter]) = (to, to);
     let bounds = (&low[..], &high[..]);
-    let mut watch = |_: usize, _: f64| !cancelled(options.cancel);
+    let mut watch = |_: usize, _: f64| !cancel.load(Ordering::Relaxed);
     let found = minimise_curved(f, guess, bounds, &options.stop, &mut watch);
     if found.value.is_finite() {
         return found;

@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
 
-use super::multi::{Fit, FitMethod, FitOptions, Watched};
+use super::multi::{Fit, FitMethod, FitOptions, Until, Watched};
 use super::starts::{another, at};
 use crate::petab::Objective;
 use crate::simulate::Tolerances;
@@ -124,11 +124,11 @@ pub(super) fn single(
     options: &FitOptions,
     number: usize,
     points: &[Vec<f64>],
-    begun: Instant,
+    until: Until<'_>,
 ) -> Fit {
     let started = Instant::now();
     let (low, high) = objective.bounds();
-    let in_time = || options.go_on(begun);
+    let in_time = || until.go_on();
     let asked = objective.tolerances();
     let coarse = Tolerances { rtol: asked.rtol.max(COARSE.rtol), atol: asked.atol.max(COARSE.atol) };
     objective.set_tolerances(coarse, Some(MOST_STEPS));
@@ -200,11 +200,11 @@ pub(super) fn go_on(
     method: FitMethod,
     options: &FitOptions,
     fit: &mut Fit,
-    begun: Instant,
+    until: Until<'_>,
 ) {
     let started = Instant::now();
     let (low, high) = objective.bounds();
-    let in_time = || options.go_on(begun);
+    let in_time = || until.go_on();
     let asked = objective.tolerances();
     objective.set_tolerances(asked, Some(MOST_STEPS_AT_LAST));
     let (f, total) = (Watched { objective, failure: None }, fit.minimum.clone());

@@ -1,5 +1,5 @@
-//! A problem for integrators of other projects: its formulas as C, its runs as initial value problems, and the objective from what they
-//! found. `cargo xtask bench-peers kinetics` puts them beside ours this way.
+//! A problem for integrators of other projects: its formulas as C ([`field_code`]), its runs as initial value problems ([`tasks`]), and the
+//! objective from what they found ([`observe`], [`pull`]). `cargo xtask bench-peers kinetics` puts them beside ours this way.
 
 use std::collections::BTreeMap;
 
@@ -54,75 +54,82 @@ pub struct Pull {
     pub params: Vec<f64>,
 }
 
-impl Objective {
-    /// The right-hand side as C.
-    pub fn field_code(&self) -> FieldCode {
-        let (field, jacobian) = self.problem.simulator.recorded();
-        let (pattern, derivatives) = self.derivatives.recorded();
-        let parts = [field.c_code("field"), jacobian.c_code("jacobian"), derivatives.c_code("derivatives")];
-        FieldCode { source: parts.concat(), pattern: pattern.clone() }
-    }
+/// The right-hand side as C.
+pub fn field_code(objective: &Objective) -> FieldCode {
+    let (field, jacobian) = objective.problem.simulator.recorded();
+    let (pattern, derivatives) = objective.derivatives.recorded();
+    let parts = [field.c_code("field"), jacobian.c_code("jacobian"), derivatives.c_code("derivatives")];
+    FieldCode { source: parts.concat(), pattern: pattern.clone() }
+}
 
-    /// The runs at these estimated parameters; none where a run is not smooth between times known before: with events, formulas
-    /// that jump where the state or an estimated parameter says so, a condition before, or states at rest that are measured.
-    ///
-    /// # Panics
-    /// If there are not as many parameters as are estimated.
-    pub fn tasks(&mut self, x: &[f64]) -> Option<Vec<Task>> {
-        let parameters = self.parameters(x);
-        let mut runs: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (i, (link, m)) in self.problem.links.iter().zip(&self.problem.measurements).enumerate() {
-            if link.before.is_some() || m.time == f64::INFINITY {
-                return None;
-            }
-            runs.entry(link.condition).or_default().push(i);
+/// The runs at these estimated parameters; none where a run is not smooth between times known before: with events, formulas
+/// that jump where the state or an estimated parameter says so, a condition before, or states at rest that are measured.
+///
+/// # Panics
+/// If there are not as many parameters as are estimated.
+pub fn tasks(objective: &mut Objective, x: &[f64]) -> Option<Vec<Task>> {
+    let parameters = objective.parameters(x);
+    let mut runs: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (i, (link, m)) in objective.problem.links.iter().zip(&objective.problem.measurements).enumerate() {
+        if link.before.is_some() || m.time == f64::INFINITY {
+            return None;
         }
-        let tasks = runs.into_iter().map(|(condition, measured)| {
-            let (directions, start) = self.start(condition, &parameters, None).active();
-            let time = |i: usize| self.problem.measurements[i].time;
-            let mut times: Vec<f64> = measured.iter().map(|&i| time(i)).collect();
-            times.sort_by(f64::total_cmp);
-            times.dedup();
-            let place = |i: usize| times.partition_point(|&t| t < time(i));
-            let measured = measured.into_iter().map(|i| (i, place(i))).collect();
-            let simulator = &mut self.problem.simulator;
-            let atol = simulator.absolute_of_run(0.0, &start.y, &start.p, &times);
-            let (y0, p, s0, q) = (start.y, start.p, start.s, start.q);
-            let np = p.len();
-            let moves: Vec<bool> = (0..np).map(|k| q.iter().skip(k).step_by(np).any(|q| *q != 0.0)).collect();
-            let last = times.last().copied().unwrap_or(0.0);
-            let stops = simulator.stops((0.0, last), &p, &moves)?;
-            Some(Task { y0, p, directions, s0, q, stops, times, atol, measured })
-        });
-        tasks.collect()
+        runs.entry(link.condition).or_default().push(i);
     }
+    let tasks = runs.into_iter().map(|(condition, measured)| {
+        let (directions, start) = objective.start(condition, &parameters, None).active();
+        let time = |i: usize| objective.problem.measurements[i].time;
+        let mut times: Vec<f64> = measured.iter().map(|&i| time(i)).collect();
+        times.sort_by(f64::total_cmp);
+        times.dedup();
+        let place = |i: usize| times.partition_point(|&t| t < time(i));
+        let measured = measured.into_iter().map(|i| (i, place(i))).collect();
+        let simulator = &mut objective.problem.simulator;
+        let atol = simulator.absolute_of_run(0.0, &start.y, &start.p, &times);
+        let (y0, p, s0, q) = (start.y, start.p, start.s, start.q);
+        let np = p.len();
+        let moves: Vec<bool> = (0..np).map(|k| q.iter().skip(k).step_by(np).any(|q| *q != 0.0)).collect();
+        let last = times.last().copied().unwrap_or(0.0);
+        let stops = simulator.stops((0.0, last), &p, &moves)?;
+        Some(Task { y0, p, directions, s0, q, stops, times, atol, measured })
+    });
+    tasks.collect()
+}
 
-    /// The measurements as simulated by other means: of each task the states at its times, `[times]` of `[d]`.
-    ///
-    /// # Panics
-    /// If there are not as many parameters as are estimated, or not as many states as the tasks have times.
-    pub fn observe_tasks(&mut self, x: &[f64], tasks: &[Task], states: &[Vec<Vec<f64>>]) -> Simulation {
-        let mut moments = Moments::new(self.problem.measurements.len());
-        for (task, states) in tasks.iter().zip(states) {
-            let first = moments.add(states.iter().map(|y| (y.clone(), task.p.clone())));
-            task.measured.iter().for_each(|&(i, k)| moments.place(i, first + k));
-        }
-        let parameters = self.parameters(x);
-        self.problem.observe(&moments, &parameters)
+/// The measurements as simulated by other means: of each task the states at its times, `[times]` of `[d]`.
+///
+/// # Panics
+/// If there are not as many parameters as are estimated, or not as many states as the tasks have times.
+pub fn observe(objective: &mut Objective, x: &[f64], tasks: &[Task], states: &[Vec<Vec<f64>>]) -> Simulation {
+    assert_eq!(states.len(), tasks.len(), "states of every task");
+    let mut moments = Moments::new(objective.problem.measurements.len());
+    for (task, states) in tasks.iter().zip(states) {
+        task.check(states);
+        let first = moments.add(states.iter().map(|y| (y.clone(), task.p.clone())));
+        task.measured.iter().for_each(|&(i, k)| moments.place(i, first + k));
     }
+    let parameters = objective.parameters(x);
+    objective.problem.observe(&moments, &parameters)
+}
 
-    /// What a task adds to the objective, from its states at its times.
-    ///
-    /// # Panics
-    /// As [`observe_tasks`](Self::observe_tasks).
-    pub fn pull(&self, x: &[f64], task: &Task, states: &[Vec<f64>]) -> Pull {
-        let (n, parameters) = (self.n(), self.parameters(x));
-        let mut sum = Evaluation { value: 0.0, gradient: vec![0.0; n], curvature: Vec::new() };
-        let mut bars = vec![vec![0.0; task.y0.len()]; task.times.len()];
-        let mut params = vec![0.0; task.p.len()];
-        for &(i, k) in &task.measured {
-            self.add_bars(&parameters, i, (&states[k], &task.p), &mut bars[k], &mut params, &mut sum);
-        }
-        Pull { value: sum.value, gradient: sum.gradient, states: bars, params }
+/// What a task adds to the objective, from its states at its times.
+///
+/// # Panics
+/// As [`observe`].
+pub fn pull(objective: &Objective, x: &[f64], task: &Task, states: &[Vec<f64>]) -> Pull {
+    task.check(states);
+    let (n, parameters) = (objective.n(), objective.parameters(x));
+    let mut sum = Evaluation { value: 0.0, gradient: vec![0.0; n], curvature: Vec::new() };
+    let mut bars = vec![vec![0.0; task.y0.len()]; task.times.len()];
+    let mut params = vec![0.0; task.p.len()];
+    for &(i, k) in &task.measured {
+        objective.add_bars(&parameters, i, (&states[k], &task.p), &mut bars[k], &mut params, &mut sum);
+    }
+    Pull { value: sum.value, gradient: sum.gradient, states: bars, params }
+}
+
+impl Task {
+    fn check(&self, states: &[Vec<f64>]) {
+        assert_eq!(states.len(), self.times.len(), "states at every time of a task");
     }
 }

@@ -7,7 +7,7 @@
 mod adjoint;
 mod along;
 mod curves;
-mod elsewhere;
+pub mod elsewhere;
 mod error;
 mod gradient;
 mod idle;
@@ -23,7 +23,6 @@ mod tables;
 
 pub(crate) use along::{Path, Sizes};
 pub use curves::Curve;
-pub use elsewhere::{FieldCode, Pull, Task};
 pub use error::PetabError;
 pub use gradient::{Evaluation, Objective};
 pub use likelihood::Likelihood;

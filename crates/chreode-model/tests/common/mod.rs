@@ -21,6 +21,13 @@ pub(crate) fn all_kinds(d: usize, activation: Activation) -> Vec<ModelConfig> {
         (DriftKind::Production, vec![6, 5]),
     ] {
         let mut noises = vec![diagonal.clone(), constant.clone()];
+        if hidden.len() != 1 {
+            noises.extend([
+                DiffusionConfig::Scalar { hidden: vec![4], activation, initial_level: 0.4 },
+                DiffusionConfig::LowRank { rank: 2, hidden: vec![5], activation, initial_level: 0.4 },
+                DiffusionConfig::General { hidden: vec![5], activation, initial_level: 0.4 },
+            ]);
+        }
         if kind == DriftKind::Production {
             noises.extend([langevin(None), langevin(Some(vec![0.07; d]))]);
         }

@@ -7,9 +7,9 @@
 
 use super::{Engine, Failure};
 use crate::Model;
-use chreode_adjoint::{AdjointError, SdeAdjoint};
+use chreode_adjoint::{AdjointError, Checkpoints, SdeAdjoint};
 use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, Real};
-use chreode_solve::{TILE, TimeGrid};
+use chreode_solve::{SdeMethod, TILE, TimeGrid};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -88,9 +88,13 @@ where
         for (i, segment) in segments.iter().enumerate() {
             for start in (0..segment.rows).step_by(TILE) {
                 let rows = start..(start + TILE).min(segment.rows);
+                let (method, grid) = (SdeMethod::EulerMaruyama, &segment.grid);
+                let adjoint = SdeAdjoint::with_method(method, Checkpoints::All, rows.len(), &model.sde, grid);
+                // Noise that the method cannot treat is an error of the first pass.
+                let adjoint = adjoint.unwrap_or_else(|_| SdeAdjoint::new(rows.len(), d, grid));
                 tiles.push(Tile {
                     segment: i,
-                    adjoint: SdeAdjoint::new(rows.len(), d, &segment.grid).non_negative(model.non_negative),
+                    adjoint: adjoint.non_negative(model.non_negative),
                     start_bar: vec![T::ZERO; rows.len() * d],
                     rows,
                 });

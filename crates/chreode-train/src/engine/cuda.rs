@@ -75,8 +75,8 @@ impl CudaEngine {
     /// An engine for these segments on a device.
     ///
     /// # Errors
-    /// [`CudaEngineError::Unsupported`] for a potential or production drift or one of time, chemical Langevin noise, a quadratic activation or a
-    /// forcing;
+    /// [`CudaEngineError::Unsupported`] for a potential or production drift or one of time, noise that is neither diagonal nor constant, a
+    /// quadratic activation or a forcing;
     /// [`CudaEngineError::Segment`] with [`CudaError::DoesNotFit`], which says how many rows would fit.
     pub fn new(
         device: &Device,
@@ -334,6 +334,9 @@ fn ensemble_shape(model: &NeuralSde<f32>) -> Result<EnsembleShape, CudaEngineErr
         DiffusionConfig::Constant { .. } => {
             net(0, &[], d, chreode_linalg::Activation::Identity, drift.n_params())?
         }
+        DiffusionConfig::Scalar { .. } => return unsupported("scalar noise"),
+        DiffusionConfig::LowRank { .. } => return unsupported("low-rank noise"),
+        DiffusionConfig::General { .. } => return unsupported("general noise"),
         DiffusionConfig::Langevin { .. } => return unsupported("chemical Langevin noise"),
     };
     let growth = match &config.growth {

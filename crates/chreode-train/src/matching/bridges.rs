@@ -7,6 +7,7 @@ use crate::split::{Sampler, Split};
 use crate::trainer::{gather, scale};
 use crate::{GrowthUse, Snapshots, TrainError};
 use chreode_core::{Real, sub_seed};
+use chreode_linalg::{Cholesky, LinalgError, symmetric_eigen};
 use rand::{RngExt as _, SeedableRng};
 use rand_pcg::Pcg64;
 
@@ -14,6 +15,8 @@ use rand_pcg::Pcg64;
 const PAIRS: f64 = 16.0;
 /// Least variance of a bridge as part of the blur: the logarithm of the noise stays bounded.
 const LEAST: f64 = 1e-3;
+/// Coupled cells with a smaller part of a start cell's mass add nothing to a covariance.
+const LEAST_PART: f64 = 1e-9;
 
 /// Start and end of a bridge.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +38,10 @@ pub(crate) struct Gap<T> {
     /// Number of the first pair of each coupled start cell, which has one at least, `[sources]`.
     pub(crate) first: Vec<usize>,
     /// For each coupled start cell the variance of a bridge over the whole gap, `[sources, d]`, in squared units of the state.
+    /// Empty where coordinates have noise in common.
     pub(crate) variance: Vec<T>,
+    /// Where they have, Cholesky's factor of the covariance instead, its lower triangle row by row: `[sources, d (d + 1) / 2]`.
+    pub(crate) factor: Vec<T>,
     /// For each coupled start cell the logarithm of its descendants relative to the mean, `[sources]`.
     pub(crate) log_growth: Vec<T>,
     /// Largest residual of the couplings.
@@ -53,7 +59,8 @@ pub(crate) struct Bridges<T> {
 }
 
 impl<T: Real> Bridges<T> {
-    /// Couples the training cells of neighbouring times `kept`: a function of data, split, settings and seed.
+    /// Couples the training cells of neighbouring times `kept`: a function of data, split, settings and seed. With `correlated`, bridges have
+    /// the covariance of the cells to which their start is coupled.
     ///
     /// # Errors
     /// Those of [`Coupling::solve`].
@@ -64,13 +71,15 @@ impl<T: Real> Bridges<T> {
         inverse_scale: &[T],
         growth: GrowthUse,
         config: &MatchingConfig,
+        correlated: bool,
         seed: u64,
     ) -> Result<Self, TrainError> {
         let mut rng = Pcg64::seed_from_u64(sub_seed(seed, "couplings"));
         let gaps = kept
             .windows(2)
             .map(|times| {
-                gap(data, split, kept, [times[0], times[1]], inverse_scale, growth, config, &mut rng)
+                let times = [times[0], times[1]];
+                gap(data, split, kept, times, inverse_scale, growth, config, correlated, &mut rng)
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { gaps })
@@ -91,6 +100,7 @@ fn gap<T: Real>(
     inverse_scale: &[T],
     growth: GrowthUse,
     config: &MatchingConfig,
+    correlated: bool,
     rng: &mut Pcg64,
 ) -> Result<Gap<T>, TrainError> {
     let d = data.dim;
@@ -107,6 +117,7 @@ fn gap<T: Real>(
         pairs: Vec::new(),
         first: Vec::new(),
         variance: Vec::new(),
+        factor: Vec::new(),
         log_growth: Vec::new(),
         residual: 0.0,
         ends: Vec::new(),
@@ -116,6 +127,7 @@ fn gap<T: Real>(
     let mut states = sizes.map(|n| vec![T::ZERO; n * d]);
     let mut plan = vec![T::ZERO; sizes[1]];
     let (mut mean, mut square) = (vec![0.0; d], vec![0.0; d]);
+    let mut covariance = vec![0.0; d * d];
     for _ in 0..couplings {
         for k in 0..2 {
             samplers[k].draw(rng, &mut rows[k]);
@@ -162,14 +174,33 @@ fn gap<T: Real>(
                     }
                 }
             }
-            for k in 0..d {
+            if correlated {
+                covariance.fill(0.0);
+                for (p, y) in plan.iter().zip(states[1].chunks_exact(d)) {
+                    let p = p.f64() / mass;
+                    if p > LEAST_PART {
+                        for i in 0..d {
+                            let from = p * (y[i].f64() - mean[i]);
+                            for j in 0..=i {
+                                covariance[i * d + j] += from * (y[j].f64() - mean[j]);
+                            }
+                        }
+                    }
+                }
+                push_factor(&covariance, epsilon, inverse_scale, &mut gap.factor)
+                    .map_err(|source| TrainError::Covariance { source })?;
+            }
+            let variance = |k: usize| {
                 let variance = square[k] - mean[k] * mean[k];
                 let unit = inverse_scale[k].f64().powi(2);
                 let variance = match config.noise {
                     BridgeNoise::Spread => variance.clamp(LEAST * epsilon, epsilon),
                     BridgeNoise::Blur => epsilon,
                 };
-                gap.variance.push(T::c(variance / unit));
+                T::c(variance / unit)
+            };
+            if !correlated {
+                gap.variance.extend((0..d).map(variance));
             }
             let wanted = carry + PAIRS * mass * sizes[0] as f64;
             let count = wanted.floor().max(1.0);
@@ -187,4 +218,30 @@ fn gap<T: Real>(
         }
     }
     Ok(gap)
+}
+
+/// Appends the factor of a covariance of scaled states, `[d, d]`, in units of the state. Along each of its axes the variance is at most that
+/// of the blur, as a coordinate's is, and not zero.
+fn push_factor<T: Real>(
+    covariance: &[f64],
+    epsilon: f64,
+    inverse_scale: &[T],
+    factor: &mut Vec<T>,
+) -> Result<(), LinalgError> {
+    let d = inverse_scale.len();
+    let axes = symmetric_eigen(covariance, d)?;
+    let mut bounded = vec![0.0; d * d];
+    for i in 0..d {
+        for j in 0..=i {
+            let of = |(k, value): (usize, &f64)| {
+                value.clamp(LEAST * epsilon, epsilon) * axes.vectors[i * d + k] * axes.vectors[j * d + k]
+            };
+            bounded[i * d + j] = axes.values.iter().enumerate().map(of).sum();
+        }
+    }
+    let l = Cholesky::factor(&bounded, d)?;
+    for (i, scale) in inverse_scale.iter().enumerate() {
+        factor.extend((0..=i).map(|j| T::c(l.l(i, j) / scale.f64())));
+    }
+    Ok(())
 }

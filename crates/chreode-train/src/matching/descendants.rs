@@ -199,7 +199,7 @@ mod tests {
         let split = crate::Split { train: vec![rows(120), rows(120)], hold_out: vec![] };
         let config = crate::MatchingConfig { epsilon: 0.1, ..crate::MatchingConfig::default() };
         let growth = crate::GrowthUse::Learned;
-        let bridges = Bridges::new(&data, &split, &[0, 1], &[1.0], growth, &config, 5).unwrap();
+        let bridges = Bridges::new(&data, &split, &[0, 1], &[1.0], growth, &config, false, 5).unwrap();
         let mut drawn = Descendants::new(1, 401, 1);
         drawn.draw(&bridges, &data, &[1.0], &mut rand::SeedableRng::seed_from_u64(2));
         let drawn = drawn.of(0);

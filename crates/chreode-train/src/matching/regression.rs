@@ -2,11 +2,13 @@
 //!
 //! With `s` the part of the gap that has passed, the square of the drift's error has weight `(1 - s) span²` in units of the
 //! scaled state: the variance of its target grows as `s / (1 - s)`, so that what is weighted stays bounded. A target that is the mean of
-//! ends grows as `1 / √(1 - s)`, and its error has weight `√(1 - s)`: gradients stay bounded. The noise has the Gaussian quasi-likelihood of its variance, which is scale-free.
+//! ends grows as `1 / √(1 - s)`, and its error has weight `√(1 - s)`: gradients stay bounded. The noise has the Gaussian quasi-likelihood of its
+//! variance, or of its covariance where coordinates share motions (`gaussian.rs`), which is scale-free.
 
 use super::bridges::{Bridges, Gap};
 use super::descendants::count_error;
 use super::ends::Ends;
+use crate::gaussian::{Gaussian, SINGULAR};
 use crate::{Model, Snapshots, TermReport, TrainError};
 use chreode_core::{BrownianIncrements, DiffusionVjp, FieldError, GrowthVjp, Real};
 use rand::RngExt as _;
@@ -37,13 +39,14 @@ struct Job<T, S, G> {
     drift_target: Vec<T>,
     variance: Vec<T>,
     growth_target: Vec<T>,
-    /// Coupling of each row.
-    coupling: Vec<usize>,
+    /// Row of the gap's cells that each began at.
+    source: Vec<usize>,
     point: Vec<T>,
     scratch: Vec<T>,
     weight: Vec<T>,
     drift: Vec<T>,
     diffusion: Vec<T>,
+    gaussian: Gaussian,
     rate: Vec<T>,
     y_bar: Vec<T>,
     p_bar: Vec<T>,
@@ -66,7 +69,7 @@ where
 {
     /// Buffers for `rows` points on the bridges of each gap.
     pub(crate) fn new(model: &Model<S, G>, bridges: &Bridges<T>, rows: usize) -> Self {
-        let d = model.sde.dim();
+        let (d, values) = (model.sde.dim(), model.sde.noise_kind().values(model.sde.dim()));
         let mut jobs = Vec::new();
         for gap in 0..bridges.gaps.len() {
             for start in (0..rows).step_by(JOB) {
@@ -83,12 +86,13 @@ where
                     drift_target: wide(),
                     variance: wide(),
                     growth_target: vec![T::ZERO; n],
-                    coupling: vec![0; n],
+                    source: vec![0; n],
                     point: vec![T::ZERO; 2 * d],
                     scratch: vec![T::ZERO; 2 * bridges.gaps[gap].ends.first().map_or(0, Ends::len)],
                     weight: vec![T::ZERO; n],
                     drift: wide(),
-                    diffusion: wide(),
+                    diffusion: vec![T::ZERO; n * values],
+                    gaussian: Gaussian::default(),
                     rate: vec![T::ZERO; n],
                     y_bar: wide(),
                     p_bar: vec![T::ZERO; model.sde.n_params()],
@@ -115,7 +119,6 @@ where
         gradient: &mut [T],
         terms: &mut Vec<TermReport>,
     ) -> Result<f64, TrainError> {
-        let d = data.dim;
         for (k, job) in self.jobs.iter_mut().enumerate() {
             let trajectory = (step << 32) + (k * JOB) as u64;
             job.draw(bridges, data, non_negative, noise, trajectory, self.rows, rng);
@@ -126,7 +129,7 @@ where
             if !gap.ends.is_empty() {
                 job.aim_at_means(gap, inverse_scale);
             }
-            job.result = job.pull_back(d, inverse_scale, gap.span, share, params);
+            job.result = job.pull_back(gap, inverse_scale, share, params);
         });
         let mut sum = 0.0;
         terms.clear();
@@ -196,21 +199,28 @@ where
                 self.times[i / GROUP] = start + s * gap.span;
             }
             let row = |states: &'_ [T], k: usize, r: u32| states[r as usize * d + k];
+            let source = pair.source as usize;
             for k in 0..d {
                 let (x0, x1) = (row(starts, k, pair.start), row(ends, k, pair.end));
-                let variance = row(&gap.variance, k, pair.source);
-                let spread = (T::c(s * (1.0 - s)) * variance).sqrt();
-                let mut x = x0 + T::c(s) * (x1 - x0) + spread * self.noise[i * d + k];
+                let by = if gap.factor.is_empty() {
+                    let variance = row(&gap.variance, k, pair.source);
+                    self.variance[i * d + k] = variance * T::c(1.0 / gap.span);
+                    (T::c(s * (1.0 - s)) * variance).sqrt() * self.noise[i * d + k]
+                } else {
+                    let noise = &self.noise[i * d..=i * d + k];
+                    let sum = factor_row(&gap.factor, d, source, k).iter().zip(noise).map(|(&l, &z)| l * z);
+                    T::c((s * (1.0 - s)).sqrt()) * sum.sum::<T>()
+                };
+                let mut x = x0 + T::c(s) * (x1 - x0) + by;
                 if non_negative && x < T::ZERO {
                     x = T::ZERO;
                 }
                 self.states[i * d + k] = x;
                 // 1 - s is above zero: the weight takes one of its powers away.
                 self.drift_target[i * d + k] = (x1 - x) * T::c(1.0 / ((1.0 - s) * gap.span));
-                self.variance[i * d + k] = variance * T::c(1.0 / gap.span);
             }
-            self.growth_target[i] = gap.log_growth[pair.source as usize] * T::c(1.0 / gap.span);
-            self.coupling[i] = pair.source as usize / gap.sources;
+            self.growth_target[i] = gap.log_growth[source] * T::c(1.0 / gap.span);
+            self.source[i] = source;
             self.weight[i] = T::c(1.0 - s);
         }
     }
@@ -224,7 +234,7 @@ where
         {
             point.iter_mut().zip(x.iter().zip(inverse_scale)).for_each(|(p, (&x, &scale))| *p = x * scale);
             let left = self.weight[i].f64();
-            gap.ends[self.coupling[i]].mean(point, 1.0 - left, &mut self.scratch, mean);
+            gap.ends[self.source[i] / gap.sources].mean(point, 1.0 - left, &mut self.scratch, mean);
             let rate = T::c(1.0 / (left * gap.span));
             // Without the scatter of single ends later points may count for more.
             self.weight[i] = T::c(left.sqrt());
@@ -237,16 +247,18 @@ where
     /// Sets the gradient to the parameters; returns this job's part of the loss.
     fn pull_back(
         &mut self,
-        d: usize,
+        gap: &Gap<T>,
         inverse_scale: &[T],
-        span: f64,
         share: f64,
         params: &[T],
     ) -> Result<f64, FieldError> {
+        let (d, span) = (inverse_scale.len(), gap.span);
+        let values = self.diffusion.len() / self.weight.len();
         self.p_bar.fill(T::ZERO);
         for (k, &t) in self.times.iter().enumerate() {
             let at = rows_of(k, self.weight.len(), d);
-            let (f, g) = (&mut self.drift[at.clone()], &mut self.diffusion[at.clone()]);
+            let of_noise = rows_of(k, self.weight.len(), values);
+            let (f, g) = (&mut self.drift[at.clone()], &mut self.diffusion[of_noise]);
             self.sde.drift_and_diffusion(t, &self.states[at], params, f, g)?;
         }
         let mut loss = 0.0;
@@ -258,15 +270,24 @@ where
                 let error = (self.drift[at] - self.drift_target[at]).f64();
                 loss += factor * error * error;
                 self.drift[at] = T::c(2.0 * factor * error);
+                if !gap.factor.is_empty() {
+                    continue;
+                }
                 let (g, v) = (self.diffusion[at].f64().max(1e-12), self.variance[at].f64());
                 loss += share_each * (0.5 * v / (g * g) + g.ln() - 0.5 * v.ln() - 0.5);
                 self.diffusion[at] = T::c(share_each * (1.0 / g - v / (g * g * g)));
             }
         }
+        if !gap.factor.is_empty() {
+            for i in 0..self.weight.len() {
+                loss += share_each * self.covariance(gap, d, i, share_each)?;
+            }
+        }
         for (k, &t) in self.times.iter().enumerate() {
             let (at, one) = (rows_of(k, self.weight.len(), d), rows_of(k, self.weight.len(), 1));
             let (y, y_bar) = (&self.states[at.clone()], &mut self.y_bar[at.clone()]);
-            let (f_bar, g_bar) = (&self.drift[at.clone()], &self.diffusion[at]);
+            let of_noise = rows_of(k, self.weight.len(), values);
+            let (f_bar, g_bar) = (&self.drift[at], &self.diffusion[of_noise]);
             self.sde.drift_and_diffusion_vjp(t, y, params, f_bar, g_bar, y_bar, &mut self.p_bar)?;
             let Some(growth) = &mut self.growth else { continue };
             growth.growth(t, y, params, &mut self.rate[one.clone()])?;
@@ -280,9 +301,93 @@ where
         }
         Ok(loss)
     }
+
+    /// How far the covariance of the noise of row `i` is from that of its bridge, zero at best; sets the noise to its gradient, times `share`.
+    fn covariance(&mut self, gap: &Gap<T>, d: usize, i: usize, share: f64) -> Result<f64, FieldError> {
+        let values = self.diffusion.len() / self.weight.len();
+        let (motions, g) = (values / d, &mut self.diffusion[i * values..(i + 1) * values]);
+        let columns: Vec<f64> = (0..values).map(|at| g[at % d * motions + at / d].f64()).collect();
+        let mut moment = vec![0.0; d * d];
+        let (unit, mut ln_det) = (1.0 / gap.span.sqrt(), 0.0);
+        for k in 0..d {
+            let row = factor_row(&gap.factor, d, self.source[i], k);
+            row.iter().enumerate().for_each(|(j, l)| moment[j * d + k] = l.f64() * unit);
+            ln_det += moment[k * d + k].ln();
+        }
+        let value = self.gaussian.evaluate(d, &columns, &moment);
+        let value = value.ok_or(FieldError::Fatal { t: self.times[i / GROUP], what: SINGULAR })?;
+        for (at, &bar) in self.gaussian.g_bar.iter().enumerate() {
+            g[at % d * motions + at / d] = T::c(share * bar);
+        }
+        Ok(value - ln_det - 0.5 * d as f64)
+    }
+}
+
+/// Row `k` of the factor of a cell's covariance, up to its diagonal.
+fn factor_row<T>(factor: &[T], d: usize, source: usize, k: usize) -> &[T] {
+    let at = source * (d * (d + 1) / 2) + k * (k + 1) / 2;
+    &factor[at..=at + k]
 }
 
 /// Where the numbers of group `k` of `n` rows lie, `width` a row.
 fn rows_of(k: usize, n: usize, width: usize) -> std::ops::Range<usize> {
     k * GROUP * width..((k + 1) * GROUP).min(n) * width
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::split::Split;
+    use crate::{GrowthUse, MatchingConfig};
+    use chreode_core::Diffusion;
+    use chreode_model::{DiffusionConfig, ModelConfig, NeuralSde};
+    use chreode_testkit::check_gradient;
+    use rand::SeedableRng;
+
+    /// The loss of an update with noise of every form that bridges can show, against differences.
+    #[test]
+    fn gradients_are_those_of_differences() {
+        let wave = |n: usize, f: f64| (0..n).map(|i| (i as f64 * f + f).sin()).collect::<Vec<f64>>();
+        let (dim, n) = (3, 40);
+        let data = Snapshots {
+            dim,
+            times: vec![0.0, 0.5],
+            states: vec![wave(n * dim, 1.3), wave(n * dim, 0.7)],
+            growth: vec![],
+            groups: vec![],
+        };
+        let rows: Vec<u32> = (0..40).collect();
+        let split = Split { train: vec![rows.clone(), rows], hold_out: vec![] };
+        let inverse_scale = [1.0, 0.5, 2.0];
+        let (hidden, activation, initial_level) = (vec![4], chreode_linalg::Activation::Silu, 0.5);
+        for (diffusion, correlated) in [
+            (DiffusionConfig::Diagonal { hidden: hidden.clone(), activation, initial_level }, false),
+            (DiffusionConfig::LowRank { rank: 2, hidden: hidden.clone(), activation, initial_level }, true),
+            (DiffusionConfig::General { hidden, activation, initial_level }, true),
+        ] {
+            let mut config = ModelConfig { diffusion, ..ModelConfig::new(vec![0.0; 3], vec![1.0; 3]) };
+            config.drift.hidden = vec![5];
+            let sde = NeuralSde::<f64>::new(config).unwrap();
+            assert_eq!(crate::gaussian::is_correlated(sde.noise_kind()), correlated);
+            let p = sde.init(3);
+            let settings = MatchingConfig::default();
+            let growth = GrowthUse::None;
+            let bridges =
+                Bridges::new(&data, &split, &[0, 1], &inverse_scale, growth, &settings, correlated, 5)
+                    .unwrap();
+            let model = Model::from(sde);
+            let mut regression = Regression::new(&model, &bridges, 150);
+            let mut step = |p: &[f64], gradient: &mut [f64]| {
+                let (noise, mut rng) = (BrownianIncrements::new(2), Pcg64::seed_from_u64(4));
+                let at = (0, &mut rng);
+                regression
+                    .step(&bridges, &data, &inverse_scale, false, p, noise, at, gradient, &mut Vec::new())
+                    .unwrap()
+            };
+            let (mut gradient, mut rest) = (vec![0.0; p.len()], vec![0.0; p.len()]);
+            step(&p, &mut gradient);
+            check_gradient("p", &gradient, &p, 1e-6, |p| step(p, &mut rest)).unwrap();
+            assert!(gradient.iter().all(|g| *g != 0.0));
+        }
+    }
 }

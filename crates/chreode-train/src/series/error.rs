@@ -57,11 +57,11 @@ pub enum SeriesError {
         /// What happened last.
         source: AdjointError,
     },
-    /// The likelihood of increments is for one Brownian motion a coordinate.
+    /// Noise that leaves out a direction gives increments no likelihood.
     #[error(
-        "the noise has {motions} Brownian motions for {coordinates} coordinates; increments need diagonal noise"
+        "the noise has {motions} Brownian motions for {coordinates} coordinates; increments need as many"
     )]
-    NotDiagonal {
+    FewMotions {
         /// Brownian motions.
         motions: usize,
         /// Coordinates.

@@ -95,7 +95,7 @@ pub struct IncrementsFit<T> {
 /// Same bits on any number of threads.
 ///
 /// # Errors
-/// [`SeriesError::Data`], [`SeriesError::Setting`], [`SeriesError::Length`] and [`SeriesError::NotDiagonal`] before anything runs;
+/// [`SeriesError::Data`], [`SeriesError::Setting`], [`SeriesError::Length`] and [`SeriesError::FewMotions`] before anything runs;
 /// [`SeriesError::Field`] and [`SeriesError::NotFinite`] with the update.
 pub fn fit_increments<T, S>(
     sde: &S,
@@ -119,8 +119,8 @@ where
         }
     }
     let noise = sde.noise_kind();
-    if noise.motions(d) != d || noise.values(d) != d {
-        return Err(SeriesError::NotDiagonal { motions: noise.motions(d), coordinates: d });
+    if noise.motions(d) < d {
+        return Err(SeriesError::FewMotions { motions: noise.motions(d), coordinates: d });
     }
     let (train, held_out, left) = pairs::<T>(series, config);
     if train.h.is_empty() {

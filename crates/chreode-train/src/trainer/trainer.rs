@@ -8,11 +8,12 @@ use super::plan::{PlannedSegment, plan, training_times};
 use super::state::{Best, Identity, Numbers, State};
 use crate::data::{Fnv, Snapshots};
 use crate::engine::{CpuEngine, Segment};
-use crate::matching::{Bridges, Descendants, Regression};
+use crate::gaussian::is_correlated;
+use crate::matching::{BridgeNoise, Bridges, Descendants, Regression};
 use crate::optim::{Optimiser, ParamAverage, clip_global_norm};
 use crate::split::Split;
 use crate::{CheckpointError, CloudLoss, Model, NoGrowth, TrainError};
-use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, NoiseKind, Real, sub_seed};
+use chreode_core::{BrownianIncrements, DiffusionVjp, GrowthVjp, Real, sub_seed};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,11 +125,16 @@ where
         let plan = plan(&data.times, &kept, &config)?;
         let split = Split::draw(&data, config.hold_out, config.hold_out_by, config.judge_seed())?;
         let inverse_scale = inverse_scales(&data, &split, &kept, config.standardise);
-        let kind = model.sde.noise_kind();
-        if config.matching.is_some()
-            && !matches!(kind, NoiseKind::Additive | NoiseKind::Separable | NoiseKind::Diagonal)
-        {
-            return off("matching", "is for a diagonal noise");
+        if let Some(settings) = &config.matching {
+            let kind = model.sde.noise_kind();
+            let refused = |route, why| Err(TrainError::NoiseForm { form: kind.name(), route, why });
+            if kind.motions(data.dim) < data.dim {
+                return refused("matching", "bridges have noise in every direction");
+            }
+            if is_correlated(kind) && settings.noise == BridgeNoise::Blur {
+                let why = "bridges then have the same noise in every direction";
+                return refused("matching with the noise of the blur", why);
+            }
         }
         let d = data.dim;
         let pass = |rows: &[Vec<u32>], paths: usize| -> Pass<T> {
@@ -200,6 +206,7 @@ where
             &self.inverse_scale,
             self.config.growth,
             settings,
+            is_correlated(self.model.sde.noise_kind()),
             self.config.seed,
         )?;
         let regression = Regression::new(&self.model, &bridges, self.config.batch);

@@ -129,6 +129,22 @@ pub fn neural<T: Real>(growth: bool) -> NeuralSde<T> {
     .unwrap()
 }
 
+/// [`neural`] with another noise, and no growth.
+pub fn neural_with<T: Real>(diffusion: DiffusionConfig) -> NeuralSde<T> {
+    NeuralSde::new(ModelConfig { diffusion, ..neural::<T>(false).config().clone() }).unwrap()
+}
+
+/// Noise of every form with a net of its own.
+pub fn noises() -> [DiffusionConfig; 4] {
+    let (hidden, activation, initial_level) = (vec![3], "silu".parse().unwrap(), 0.5);
+    [
+        DiffusionConfig::Diagonal { hidden: hidden.clone(), activation, initial_level },
+        DiffusionConfig::Scalar { hidden: hidden.clone(), activation, initial_level },
+        DiffusionConfig::LowRank { rank: 1, hidden: hidden.clone(), activation, initial_level },
+        DiffusionConfig::General { hidden, activation, initial_level },
+    ]
+}
+
 /// Every entry of a gradient at `x` is within `close` of the central difference, with steps of `relative * |x_i|`.
 pub fn check_slopes(
     what: &str,

@@ -48,13 +48,16 @@
 //! estimated, on the parameters' scales. It has exact derivatives, and [`fit`](crate::kinetics::fit()) and
 //! [`profile`](crate::kinetics::profile()) use them.
 //! ```no_run
+//! use std::sync::atomic::AtomicBool;
+//!
 //! use chreode::kinetics::{FitOptions, Objective, Problem, ProfileOptions, Tolerances, fit, profile};
 //!
 //! let tolerances = Tolerances { rtol: 1e-7, atol: 1e-11 };
 //! let objective = Objective::new(Problem::open("problem.yaml".as_ref(), tolerances)?)?;
-//! let fits = fit(&objective, &FitOptions::default(), &|done, best| println!("{done}: {best}"));
+//! let stop = AtomicBool::new(false); // who sets it gets what was found until then
+//! let fits = fit(&objective, &FitOptions::default(), &stop, &|done, best| println!("{done}: {best}"));
 //! if let Some(best) = fits.best() {
-//!     let profiles = profile(&objective, &best.minimum.x, &[0, 1], &ProfileOptions::default(), &|| {});
+//!     let profiles = profile(&objective, &best.minimum.x, &[0, 1], &ProfileOptions::default(), &stop, &|| {});
 //!     println!("{:?}", profiles[0].ends); // of the 95 % interval of the first parameter
 //! }
 //! # Ok::<(), chreode::kinetics::KineticsError>(())

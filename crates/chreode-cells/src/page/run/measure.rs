@@ -37,7 +37,7 @@ pub struct CellFields {
     pub rows: Vec<usize>,
     /// Drift there, `[m, d]`, in state per time.
     pub drift: Vec<f32>,
-    /// Diffusion there, `[m, d]`, in state per square root of time.
+    /// Size of the noise of each coordinate there, `[m, d]`, in state per square root of time.
     pub diffusion: Vec<f32>,
     /// Growth rates there, `[m]`, per time, if the model has growth.
     pub growth: Option<Vec<f32>>,
@@ -58,7 +58,8 @@ impl CellFields {
         let rows = drawn(&all, FIELD_CELLS, sub_seed(seed, "report fields"));
         let states = states_of(cells, &rows);
         let (mut drift, mut diffusion) = (vec![0.0; states.len()], vec![0.0; states.len()]);
-        let mut model = model.clone();
+        let (kind, mut model) = (model.noise_kind(), model.clone());
+        let mut noise = vec![0.0; rows.len() * kind.values(cells.dim)];
         let mut net = model.growth_net();
         let mut growth = net.as_ref().map(|_| vec![0.0; rows.len()]);
         // Cells of one time that stand behind one another in one call: the fields may be of time.
@@ -66,8 +67,9 @@ impl CellFields {
         for same in rows.chunk_by(|&a, &b| cells.times[a] == cells.times[b]) {
             let (t, end) = (cells.times[same[0]], begin + same.len());
             let at = begin * d..end * d;
-            let (f, g) = (&mut drift[at.clone()], &mut diffusion[at.clone()]);
+            let (f, g) = (&mut drift[at.clone()], &mut noise[..same.len() * kind.values(d)]);
             model.drift_and_diffusion(t, &states[at.clone()], p, f, g)?;
+            kind.sizes(d, g, &mut diffusion[at.clone()]);
             if let (Some(net), Some(growth)) = (&mut net, &mut growth) {
                 net.growth(t, &states[at], p, &mut growth[begin..end])?;
             }

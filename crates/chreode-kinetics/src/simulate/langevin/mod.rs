@@ -28,6 +28,9 @@ use crate::model::{Formulas, Location, Reading, Start, Symbol};
 /// Steps are at most this part of a run where formulas have time, unless something else is asked for.
 const TIMED: f64 = 1e-3;
 
+/// What all paths have at all times may take so much memory.
+const MOST_BYTES: usize = 16 << 30;
+
 /// What is asked of runs with chemical Langevin noise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LangevinOptions {
@@ -48,7 +51,7 @@ impl Simulator {
     ///
     /// # Errors
     /// [`SimulationError`]: events, rate rules, conversion factors and computed stoichiometries by name; rates and amounts that are
-    /// negative; options that are not positive; what [`trajectory`](Self::trajectory) says of starts and times.
+    /// negative; options that are not positive; paths that memory cannot hold; what [`trajectory`](Self::trajectory) says of starts and times.
     pub fn langevin(
         &mut self,
         times: &[f64],
@@ -104,21 +107,28 @@ impl Simulator {
         let readings: Vec<Reading> = shown.iter().map(reading).chain(rates).collect();
         let width = readings.len();
         let read = Recorded::new(&Formulas { model, readings, n_extra: 0 });
+        let of_path = times.len() * width;
+        let total = options.paths.checked_mul(of_path).filter(|n| *n <= MOST_BYTES / size_of::<f64>());
+        let Some(total) = total else {
+            let (paths, most) = (options.paths, MOST_BYTES / size_of::<f64>() / of_path);
+            return Err(SimulationError::NoiseSize { paths, values: of_path, most });
+        };
+        let mut values = vec![0.0; total];
         let begin = || (Path::new(model, channels.clone(), options, longest), read.clone());
-        let one = |(path, read): &mut (Path<'_>, Recorded), number: usize| {
-            let mut values = Vec::with_capacity(times.len() * width);
-            let stepped = path
-                .run(number as u64, start, times, &mut |t, y| values.extend(read.values(t, y, &start.p)))?;
-            Ok((values, stepped))
+        let one = |(path, read): &mut (Path<'_>, Recorded), (number, values): (usize, &mut [f64])| {
+            let mut rows = values.chunks_exact_mut(width);
+            path.run(number as u64, start, times, &mut |t, y| {
+                if let Some(row) = rows.next() {
+                    read.eval(t, y, &start.p, row);
+                }
+            })
         };
         // All paths end before an error is looked for, so that it is always that of the first path that has one.
-        let done: Vec<Result<(Vec<f64>, Stepped), SimulationError>> =
-            (0..options.paths).into_par_iter().map_init(begin, one).collect();
-        let (mut values, mut all) =
-            (Vec::with_capacity(options.paths * times.len() * width), Stepped::default());
-        for path in done {
-            let (path, stepped) = path?;
-            values.extend(path);
+        let done: Vec<Result<Stepped, SimulationError>> =
+            values.par_chunks_mut(of_path.max(1)).enumerate().map_init(begin, one).collect();
+        let mut all = Stepped::default();
+        for stepped in done {
+            let stepped = stepped?;
             all.steps += stepped.steps;
             all.cut += stepped.cut;
         }
