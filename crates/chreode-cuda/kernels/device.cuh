@@ -11,7 +11,7 @@
 #define BLOCKS_AT_ONCE 1
 #define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE)
 // Kernels that are compiled for every VARIANT, or for those without a large tile, with the variant's name behind their own.
-#define VARIANT_KERNEL KERNEL
+#define VARIANT_KERNEL extern "C" __global__ void __launch_bounds__(NET_THREADS, BLOCKS_AT_ONCE)
 #define PRECISION_KERNEL KERNEL
 #define DEVICE_MEMBER inline __device__ __attribute__((always_inline))
 #define DEVICE static inline __device__ __attribute__((always_inline))
@@ -41,6 +41,11 @@ DEVICE unsigned high_product(unsigned a, unsigned b) { return ((unsigned long lo
 DEVICE float bits_to_float(unsigned v) { return __builtin_bit_cast(float, v); }
 DEVICE unsigned float_to_bits(float v) { return __builtin_bit_cast(unsigned, v); }
 DEVICE float fused(float a, float b, float c) { return __nvvm_fma_rn_f(a, b, c); }
+// 1 / v for v from 1 to 4, within a unit of rounding: no case to look after, so that several go on side by side.
+DEVICE float reciprocal(float v) {
+    const float r = __nvvm_rcp_approx_ftz_f(v);
+    return fused(fused(-v, r, 1.0f), r, r);
+}
 DEVICE float root(float v) { return __nvvm_sqrt_rn_f(v); }
 
 struct __attribute__((aligned(8))) Two { unsigned x, y; };

@@ -80,6 +80,11 @@ impl Module<'_> {
         self.variant.map_or_else(|| kernel.name.clone(), |v| with_variant(&kernel.name, v))
     }
 
+    /// Whether its blocks have a large tile.
+    pub(super) fn large(&self) -> bool {
+        self.variant.is_some_and(|v| v.name.ends_with(LARGE))
+    }
+
     /// Flags of the compiler: the variant's number, and the names of the kernels.
     pub(super) fn flags(&self) -> Vec<String> {
         let Some(variant) = self.variant else { return Vec::new() };
