@@ -12,7 +12,7 @@
 constexpr int PRECISION = VARIANT == VARIANT_F32 ? PRECISION_F32 : VARIANT == VARIANT_TF32 || VARIANT == VARIANT_TF32_LARGE ? PRECISION_TF32 : PRECISION_BF16;
 constexpr bool LARGE = VARIANT == VARIANT_TF32_LARGE || VARIANT == VARIANT_BF16_LARGE;
 // Threads of a block, and its warps.
-constexpr int NET_THREADS = LARGE ? LARGE_THREADS : THREADS, NET_WARPS = NET_THREADS / 32;
+constexpr int NET_THREADS = PRECISION == PRECISION_F32 ? THREADS : ROUNDED_THREADS, NET_WARPS = NET_THREADS / 32;
 
 // Asked for again wherever it is used: what follows from it shall hold no register while products run.
 DEVICE int own_thread() { return opaque(thread_index()); }
@@ -67,29 +67,28 @@ DEVICE void split(float v, unsigned &high, unsigned &low) {
     low = float_to_bits(v - top);
 }
 
-// What a lane multiplies of sixteen rows in a stage, in the order of `multiply_add`: two numbers of row g and two of row g + 8, in bfloat16 four. In f32
-// in parts that TF32 holds.
+// What a lane multiplies of sixteen rows in a stage, in the order of `multiply_add`; in f32 in parts that TF32 holds. In bfloat16 k and k + 4 are neighbours
+// to the units, as they are in packed weights.
 struct Factors {
     unsigned high[4], low[4];
-    // From those of row g; to be rounded in TF32 if `raw`.
-    DEVICE_MEMBER void load(const float *a, int ld, bool raw) {
-        const Pair above = *(const Pair *)a, below = *(const Pair *)(a + 8 * ld);
+    // From the lane's address of the first row and input; to be rounded in TF32 if `raw`.
+    DEVICE_MEMBER void load(unsigned at, bool raw) {
+        unsigned v[4];
+        load_matrices(v, at);
         if (PRECISION == PRECISION_BF16) {
-            const Pair above_on = *(const Pair *)(a + 8), below_on = *(const Pair *)(a + 8 * ld + 8);
-            high[0] = pair_bf16(above.x, above.y);
-            high[1] = pair_bf16(below.x, below.y);
-            high[2] = pair_bf16(above_on.x, above_on.y);
-            high[3] = pair_bf16(below_on.x, below_on.y);
+            unsigned on[4];
+            load_matrices(on, at + 8 * sizeof(float));
+            high[0] = pair_bf16(bits_to_float(v[0]), bits_to_float(v[2]));
+            high[1] = pair_bf16(bits_to_float(v[1]), bits_to_float(v[3]));
+            high[2] = pair_bf16(bits_to_float(on[0]), bits_to_float(on[2]));
+            high[3] = pair_bf16(bits_to_float(on[1]), bits_to_float(on[3]));
             return;
         }
-        set(0, above.x, raw);
-        set(1, below.x, raw);
-        set(2, above.y, raw);
-        set(3, below.y, raw);
-    }
-    DEVICE_MEMBER void set(int at, float v, bool raw) {
-        if (PRECISION == PRECISION_F32) split(v, high[at], low[at]);
-        else high[at] = float_to_bits(raw ? rounded(v) : v);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            if (PRECISION == PRECISION_F32) split(bits_to_float(v[i]), high[i], low[i]);
+            else high[i] = raw ? float_to_bits(rounded(bits_to_float(v[i]))) : v[i];
+        }
     }
 };
 
@@ -105,7 +104,7 @@ DEVICE void columns_of_warp(const float *a, int given_ld, int stages, const floa
     float sum[SIXTEENS][EIGHTS][4] = {};
     const int step = eights * 32;
     const Two *weights = (const Two *)packed + (eight * 32 + lane);
-    a += g * ld + 2 * t;
+    unsigned at = shared_address(a + lane % 16 * ld + lane / 16 * 4);
     Two b[DEPTH][EIGHTS] = {};
 #pragma unroll
     for (int u = 0; u < DEPTH; ++u) {
@@ -122,7 +121,7 @@ DEVICE void columns_of_warp(const float *a, int given_ld, int stages, const floa
             if ((DEPTH > STAGE / INNER) && s >= stages) break;
             Factors own[SIXTEENS];
 #pragma unroll
-            for (int m = 0; m < SIXTEENS; ++m) own[m].load(a + 16 * m * ld, ld, BACK);
+            for (int m = 0; m < SIXTEENS; ++m) own[m].load(at + 16 * m * ld * (int)sizeof(float), BACK);
 #pragma unroll
             for (int j = 0; j < EIGHTS; ++j) {
                 const Two w = b[u][j];
@@ -148,7 +147,7 @@ DEVICE void columns_of_warp(const float *a, int given_ld, int stages, const floa
                     }
                 }
             }
-            a += INNER;
+            at += INNER * sizeof(float);
             if (s + 1 + DEPTH < stages) weights += step;
         }
     }
@@ -181,7 +180,7 @@ DEVICE void rows_of_block(const float *a, int ld, int inner, int outs, const flo
         else columns_of_warp<SIXTEENS, 4, BACK>(a, ld, stages, packed, eights, eight, count, out);
     } else {
         // As many as the registers hold beside what a kernel keeps.
-        constexpr int MOST = SIXTEENS == 1 ? 8 : 4;
+        constexpr int MOST = SIXTEENS == 1 && NET_WARPS == 8 ? 8 : 4;
 #pragma unroll 1
         for (int eight = own.eight; eight < own.last; eight += MOST) {
             const int count = smaller_int(own.last - eight, MOST);

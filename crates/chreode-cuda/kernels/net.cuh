@@ -28,11 +28,11 @@ DEVICE long long packed_offset(const Net *net, int layer) {
     return offset;
 }
 
-// Of a product with `outs` outputs, weight (column, k) is number packed_place(..) of its layer: [k / 8][column][k % 8], so that what a warp
-// multiplies in a stage lies together. In bfloat16 a stage has sixteen inputs, and what a lane multiplies, k and k + 1, k + 8 and k + 9, is one.
+// Of a product with `outs` outputs, weight (column, k) is number packed_place(..) of its layer: [k / 8][column][k % 4][k / 4 % 2], so that what a warp
+// multiplies in a stage lies together, and what a lane does. In bfloat16 a stage has sixteen inputs.
 DEVICE long long packed_place(int precision, int outs, int column, int k) {
-    if (precision != PRECISION_BF16) return ((long long)(k / 8) * padded(outs) + column) * 8 + k % 8;
-    return ((long long)(k / 16) * padded(outs) + column) * 16 + k % 8 / 2 * 4 + k % 16 / 8 * 2 + k % 2;
+    const int stage = precision == PRECISION_BF16 ? 16 : 8;
+    return ((long long)(k / stage) * padded(outs) + column) * stage + k % 4 * (stage / 4) + k % stage / 4;
 }
 
 // Packs a net's weights by the blocks of a grid, for the forward pass or `transposed` for the way back, rounded as its products round

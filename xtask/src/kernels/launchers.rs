@@ -80,7 +80,7 @@ fn shared(sources: &[Source]) -> Result<String> {
     writeln!(out, "pub(crate) const KERNELS: &[(&str, usize, usize)] = &[")?;
     for (number, module) in copies.iter().enumerate() {
         for kernel in &module.source.kernels {
-            let threads = if module.large() { "LARGE_THREADS" } else { "THREADS" };
+            let threads = module.threads();
             writeln!(out, "(\"{}\", {number}, {threads}),", module.kernel(kernel))?;
         }
     }

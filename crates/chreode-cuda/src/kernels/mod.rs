@@ -28,7 +28,7 @@ pub(crate) use rosenbrock::rosenbrock_ensemble;
 pub(crate) use sinkhorn::{softmin_rows, transport_rows, weighted_potential};
 pub(crate) use tsit5::tsit5_ensemble;
 
-// Threads of a block, but of those with a large tile.
+// Threads of a block.
 pub(crate) const THREADS: usize = 256;
 
 // Layers of a net.
@@ -41,15 +41,16 @@ pub(crate) const PRECISION_TF32: usize = 1;
 
 pub(crate) const PRECISION_BF16: usize = 2;
 
-// Rows of the largest tile, whose layers give their outputs in the place of their inputs, their widest layer, the distance of two rows of
-// activations, and threads of a block.
+// Threads of a block of these, but in f32, where so many registers as a thread then has are too few.
+pub(crate) const ROUNDED_THREADS: usize = 512;
+
+// Rows of the largest tile, whose layers give their outputs in the place of their inputs, their widest layer, and the distance of two rows of
+// activations.
 pub(crate) const LARGE_TILE: usize = 64;
 
 pub(crate) const LARGE_TILE_WIDTH: usize = 512;
 
-pub(crate) const LARGE_LD: usize = 520;
-
-pub(crate) const LARGE_THREADS: usize = 512;
+pub(crate) const LARGE_LD: usize = 516;
 
 // Weights behind a net's last that are read beside those of a few columns, and not used.
 pub(crate) const PACKED_SLACK: usize = 448;
@@ -154,23 +155,23 @@ pub(crate) enum Kernel {
 pub(crate) const KERNELS: &[(&str, usize, usize)] = &[
     ("energy_rows", 0, THREADS),
     ("em_forward_f32", 1, THREADS),
-    ("em_forward_tf32", 2, THREADS),
-    ("em_forward_bf16", 3, THREADS),
-    ("em_forward_tf32_large", 4, LARGE_THREADS),
-    ("em_forward_bf16_large", 5, LARGE_THREADS),
+    ("em_forward_tf32", 2, ROUNDED_THREADS),
+    ("em_forward_bf16", 3, ROUNDED_THREADS),
+    ("em_forward_tf32_large", 4, ROUNDED_THREADS),
+    ("em_forward_bf16_large", 5, ROUNDED_THREADS),
     ("em_backward_f32", 6, THREADS),
-    ("em_backward_tf32", 7, THREADS),
-    ("em_backward_bf16", 8, THREADS),
+    ("em_backward_tf32", 7, ROUNDED_THREADS),
+    ("em_backward_bf16", 8, ROUNDED_THREADS),
     ("layer_gradient", 9, THREADS),
     ("add_slabs", 9, THREADS),
     ("mlp_forward_f32", 10, THREADS),
-    ("mlp_forward_tf32", 11, THREADS),
-    ("mlp_forward_bf16", 12, THREADS),
-    ("mlp_forward_tf32_large", 13, LARGE_THREADS),
-    ("mlp_forward_bf16_large", 14, LARGE_THREADS),
+    ("mlp_forward_tf32", 11, ROUNDED_THREADS),
+    ("mlp_forward_bf16", 12, ROUNDED_THREADS),
+    ("mlp_forward_tf32_large", 13, ROUNDED_THREADS),
+    ("mlp_forward_bf16_large", 14, ROUNDED_THREADS),
     ("mlp_backward_f32", 15, THREADS),
-    ("mlp_backward_tf32", 16, THREADS),
-    ("mlp_backward_bf16", 17, THREADS),
+    ("mlp_backward_tf32", 16, ROUNDED_THREADS),
+    ("mlp_backward_bf16", 17, ROUNDED_THREADS),
     ("nearest_of_split", 18, THREADS),
     ("merge_nearest", 18, THREADS),
     ("brownian_increments", 19, THREADS),

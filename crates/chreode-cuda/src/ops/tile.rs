@@ -14,7 +14,7 @@ const FLOAT: usize = size_of::<f32>();
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tile {
     pub(crate) rows: usize,
-    /// Distance of two rows of activations in shared memory: an odd multiple of 8, so that four rows share no bank.
+    /// Distance of two rows of activations in shared memory: an odd multiple of 4, so that eight rows share no bank.
     pub(crate) ld: usize,
     pub(crate) grid: Grid,
 }
@@ -27,7 +27,7 @@ impl Tile {
     /// # Errors
     /// [`CudaError::TooLarge`] if not even the smallest tile fits.
     pub(crate) fn new(info: &DeviceInfo, n: usize, widest: usize, extra: usize) -> Result<Self, CudaError> {
-        let ld = widest.next_multiple_of(STAGE) + STAGE / 2;
+        let ld = widest.next_multiple_of(STAGE) + STAGE / 4;
         let shared = |rows: usize| FLOAT * (2 * rows * ld + rows * extra);
         let fits = |&&rows: &&usize| shared(rows) <= info.shared_memory;
         let enough = |&&rows: &&usize| n.div_ceil(rows) >= info.multiprocessors;
