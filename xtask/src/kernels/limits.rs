@@ -6,9 +6,33 @@ use std::fmt::Write as _;
 
 /// Compute capabilities: A100, H100, B200.
 pub(super) const DEVICES: [Device; 3] = [
-    Device { architecture: "sm_80", name: "A100", shared: 164, f32: 19.5, tf32: 156.0, bf16: 312.0, memory: 2.04 },
-    Device { architecture: "sm_90", name: "H100", shared: 228, f32: 67.0, tf32: 495.0, bf16: 989.0, memory: 3.35 },
-    Device { architecture: "sm_100", name: "B200", shared: 228, f32: 80.0, tf32: 1100.0, bf16: 2250.0, memory: 8.0 },
+    Device {
+        architecture: "sm_80",
+        name: "A100",
+        shared: 164,
+        f32: 19.5,
+        tf32: 156.0,
+        bf16: 312.0,
+        memory: 2.04,
+    },
+    Device {
+        architecture: "sm_90",
+        name: "H100",
+        shared: 228,
+        f32: 67.0,
+        tf32: 495.0,
+        bf16: 989.0,
+        memory: 3.35,
+    },
+    Device {
+        architecture: "sm_100",
+        name: "B200",
+        shared: 228,
+        f32: 80.0,
+        tf32: 1100.0,
+        bf16: 2250.0,
+        memory: 8.0,
+    },
 ];
 
 /// A generation, by one of its devices.
@@ -96,8 +120,20 @@ const WORKS: &[(&str, &str, Units, f64, f64)] = &[
     ("em_forward_bf16_large", "100,000 cells, 400 steps", Units::Bf16, 1e5 * 400.0 * NET, 1e5 * 600.0),
     ("em_forward_f32", "2,048 cells, 40 steps", Units::ThreeTf32, 2048.0 * 40.0 * NET, 2048.0 * 600.0),
     ("em_forward_tf32", "2,048 cells, 40 steps", Units::Tf32, 2048.0 * 40.0 * NET, 2048.0 * 600.0),
-    ("em_backward_f32", "2,048 cells, 40 steps", Units::ThreeTf32, 2048.0 * 40.0 * 2.0 * NET, 2048.0 * 40.0 * KEPT),
-    ("em_backward_tf32", "2,048 cells, 40 steps", Units::Tf32, 2048.0 * 40.0 * 2.0 * NET, 2048.0 * 40.0 * KEPT),
+    (
+        "em_backward_f32",
+        "2,048 cells, 40 steps",
+        Units::ThreeTf32,
+        2048.0 * 40.0 * 2.0 * NET,
+        2048.0 * 40.0 * KEPT,
+    ),
+    (
+        "em_backward_tf32",
+        "2,048 cells, 40 steps",
+        Units::Tf32,
+        2048.0 * 40.0 * 2.0 * NET,
+        2048.0 * 40.0 * KEPT,
+    ),
     ("layer_gradient", "2,048 cells, 40 steps", Units::F32, 2048.0 * 40.0 * NET, 2048.0 * 40.0 * KEPT),
     ("softmin_rows", "2,048 by 2,048 points", Units::F32, 2048.0 * 2048.0 * 175.0, 2.0 * 2048.0 * 200.0),
     ("transport_rows", "2,048 by 2,048 points", Units::F32, 2048.0 * 2048.0 * 325.0, 4.0 * 2048.0 * 200.0),
@@ -116,7 +152,8 @@ pub(super) fn roofline() -> String {
     table += "\n|---|---|---|---|---|---|---|\n";
     for &(kernel, size, units, operations, bytes) in WORKS {
         // Writing to a String cannot fail.
-        let _ = write!(table, "| `{kernel}` | {size} | {:.3} TFLOP | {:.3} GB |", operations / 1e12, bytes / 1e9);
+        let _ =
+            write!(table, "| `{kernel}` | {size} | {:.3} TFLOP | {:.3} GB |", operations / 1e12, bytes / 1e9);
         for device in &DEVICES {
             let _ = write!(table, " {} |", told(least(units, operations, bytes, device)));
         }

@@ -64,7 +64,8 @@ pub(crate) fn run() -> Result<bool> {
             }
         }
     }
-    table += "\nThe least time that a work could take, by the peak of the units that do it or of the memory:\n\n";
+    table +=
+        "\nThe least time that a work could take, by the peak of the units that do it or of the memory:\n\n";
     table += &roofline();
     print!("{table}");
     let path = workspace.root.join(PAGE);
