@@ -64,26 +64,35 @@ for part in $parts; do
         rm -f "$out/cells.csv" "$out/told.txt"
         ;;
     sanitize)
-        # Random shapes many times over take minutes under the tools: these tests touch every kernel but those of noise and optimisers.
-        few="ensemble::little_memory ensemble::rows_do_not network::lorenz clouds::sinkhorn_divergence clouds::neighbours_that engine::training_steps mlp::"
+        # Random shapes many times over take minutes under the tools: these tests touch every kernel but those of noise and optimisers. The tools run side by
+        # side; racecheck is slower by far.
+        few="ensemble::little_memory ensemble::rows_do_not network::lorenz clouds::sinkhorn_divergence clouds::neighbours_that engine::training_steps mlp::rounded mlp::large mlp::many mlp::gradient"
         for tool in memcheck synccheck; do
             # shellcheck disable=SC2086
-            within 45 sanitizer.txt compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/parity" --test-threads=1 $few
+            within 90 "sanitizer-$tool.txt" compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/parity" --test-threads=1 $few &
         done
-        # Slower by far: each test by itself.
-        for test in ensemble::rows_do_not mlp::gradient_against network::lorenz clouds::sinkhorn_divergence clouds::neighbours_that; do
-            within 40 sanitizer.txt compute-sanitizer --tool racecheck --error-exitcode 9 "$here/parity" --test-threads=1 "$test"
+        for test in ensemble::little_memory ensemble::rows_do_not mlp::gradient_against mlp::large_tiles network::lorenz clouds::sinkhorn_divergence clouds::neighbours_that; do
+            within 90 "sanitizer-racecheck-$(echo "$test" | tr -d :).txt" compute-sanitizer --tool racecheck --error-exitcode 9 "$here/parity" --test-threads=1 "$test" &
         done
+        wait
+        cat "$out"/sanitizer-*.txt >"$out/sanitizer.txt" && rm -f "$out"/sanitizer-*.txt
         ;;
     times) within 120 ours.csv "$here/gpu_times" ;;
     peers) within 240 peers.csv "$python" "$here/peers.py" ;;
     profile)
-        for kernel in em_forward_f32 em_backward_f32 layer_gradient softmin_rows transport_rows; do
-            within 40 profile.txt ncu --clock-control none --set full --kernel-name-base function -k "$kernel" --launch-count 1 \
-                "$here/gpu_times" --once training-step
-        done
-        within 40 profile.txt ncu --clock-control none --set full --kernel-name-base function -k nearest_of_split --launch-count 1 \
-            "$here/gpu_times" --once neighbours
+        # Kernels, and the case and size (a part of the whole) that run them.
+        while read -r kernel case part_of; do
+            within 40 profile.txt env CHREODE_GPU_SHRINK="$part_of" ncu --clock-control none --set full --kernel-name-base function -k "$kernel" --launch-count 1 \
+                "$here/gpu_times" --once "$case" </dev/null
+        done <<-'END'
+	em_forward_tf32_large paths-drift-100000 5
+	em_forward_f32 training-step 1
+	em_backward_f32 training-step 1
+	layer_gradient training-step 1
+	softmin_rows training-step 1
+	transport_rows training-step 1
+	nearest_of_split neighbours 1
+	END
         ;;
     esac
     echo "$part: $(($(date +%s) - begun)) s" >>"$out/device.txt"

@@ -196,9 +196,9 @@ fn row(line: &str) -> Option<[&str; 5]> {
     cells[2..].iter().all(|c| c.parse::<f64>().is_ok()).then_some(cells)
 }
 
-/// Each tool of the sanitizer with its verdict.
+/// Each tool of the sanitizer with its verdict, and the tests that it was given together with those of the same verdict.
 fn tools(text: &str) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = Vec::new();
+    let mut found: Vec<(String, String, Vec<&str>)> = Vec::new();
     let mut verdict = String::new();
     for line in text.lines() {
         if let Some((_, summary)) = line.split_once("SUMMARY: ") {
@@ -211,12 +211,14 @@ fn tools(text: &str) -> Vec<(String, String)> {
                 "124" => "stopped by its time limit".into(),
                 other => format!("exit status {other}, {}", std::mem::take(&mut verdict)),
             };
-            let tests: Vec<&str> =
-                command.split_whitespace().skip_while(|w| *w != "--test-threads=1").skip(1).collect();
-            found.push((format!("{tool} ({})", tests.join(", ")), said));
+            let tests = command.split_whitespace().skip_while(|w| *w != "--test-threads=1").skip(1);
+            match found.iter_mut().find(|(t, s, _)| t == tool && *s == said) {
+                Some((.., all)) => all.extend(tests),
+                None => found.push((tool.to_owned(), said, tests.collect())),
+            }
         }
     }
-    found
+    found.into_iter().map(|(tool, said, tests)| (format!("{tool} ({})", tests.join(", ")), said)).collect()
 }
 
 /// What a fit by the program came to: the device with its seconds and last losses.
@@ -298,7 +300,7 @@ mod tests {
     fn a_run_is_told() {
         let device = "2026-01-02\nH100, 580, 81559 MiB, 1980 MHz\ntest: 3 s\n";
         let tests = "test a::b ... FAILED\nstates: off by 3e-5, 2e-5 is allowed\ntest result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        let sanitizer = "========= ERROR SUMMARY: 0 errors\nexit status 0: compute-sanitizer --tool memcheck parity --test-threads=1 a:: b\nexit status 124: compute-sanitizer --tool racecheck parity --test-threads=1 c\n";
+        let sanitizer = "========= ERROR SUMMARY: 0 errors\nexit status 0: compute-sanitizer --tool memcheck parity --test-threads=1 a::\n========= ERROR SUMMARY: 0 errors\nexit status 0: compute-sanitizer --tool memcheck parity --test-threads=1 b\nexit status 124: compute-sanitizer --tool racecheck parity --test-threads=1 c\n";
         let ours = "device: H100\npaths,chreode,2.0,0.1,0.5\n";
         let peers = "device: H100, PyTorch 2\npaths,PyTorch,3.0,0.2,0.5\nno row\n";
         let fit = "fit: cpu\ntold: 12 s\ntold: loss 0.5\nnothing\nfit: cuda\ntold: 3 s\n";

@@ -43,6 +43,7 @@ DEVICE float shuffle_xor(float v, int mask) { return bits_to_float(shuffle(float
 DEVICE unsigned ballot(bool v) { return standin_ballot(v); }
 DEVICE int lowest_bit(unsigned v) { return __builtin_ctz(v); }
 DEVICE float fused(float a, float b, float c) { return std::fma(a, b, c); }
+DEVICE float reciprocal(float v) { return 1.0f / v; }
 DEVICE float root(float v) { return std::sqrt(v); }
 DEVICE int opaque(int v) { return v; }
 
@@ -53,6 +54,9 @@ DEVICE float floor_of(float v) { return std::floor(v); }
 DEVICE float logarithm_of(float v) { return std::log(v); }
 DEVICE float power_of(float x, float p) { return x < 0.0f ? NAN : std::pow(x, p); }
 
+struct alignas(8) Pair {
+    float x, y;
+};
 struct alignas(16) Four {
     float x, y, z, w;
 };

@@ -11,8 +11,8 @@
 #define BLOCKS_AT_ONCE 1
 #define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE)
 // Kernels that are compiled for every VARIANT, or for those without a large tile, with the variant's name behind their own.
-#define VARIANT_KERNEL KERNEL
-#define PRECISION_KERNEL KERNEL
+#define VARIANT_KERNEL extern "C" __global__ void __launch_bounds__(NET_THREADS, BLOCKS_AT_ONCE)
+#define PRECISION_KERNEL VARIANT_KERNEL
 #define DEVICE_MEMBER inline __device__ __attribute__((always_inline))
 #define DEVICE static inline __device__ __attribute__((always_inline))
 
@@ -41,6 +41,11 @@ DEVICE unsigned high_product(unsigned a, unsigned b) { return ((unsigned long lo
 DEVICE float bits_to_float(unsigned v) { return __builtin_bit_cast(float, v); }
 DEVICE unsigned float_to_bits(float v) { return __builtin_bit_cast(unsigned, v); }
 DEVICE float fused(float a, float b, float c) { return __nvvm_fma_rn_f(a, b, c); }
+// 1 / v for v from 1 to 4, within a unit of rounding: no case to look after, so that several go on side by side.
+DEVICE float reciprocal(float v) {
+    const float r = __nvvm_rcp_approx_ftz_f(v);
+    return fused(fused(-v, r, 1.0f), r, r);
+}
 DEVICE float root(float v) { return __nvvm_sqrt_rn_f(v); }
 
 struct __attribute__((aligned(8))) Two { unsigned x, y; };
@@ -54,6 +59,18 @@ DEVICE void multiply_add(float c[4], const unsigned a[4], unsigned b0, unsigned 
     asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// The address of shared memory that `load_matrices` takes, in bytes.
+DEVICE unsigned shared_address(const float *p) {
+    unsigned at;
+    asm("{ .reg .u64 p; cvta.to.shared.u64 p, %1; cvt.u32.u64 %0, p; }" : "=r"(at) : "l"(p));
+    return at;
+}
+
+// a [16][8] of a warp as `multiply_add` takes it, from rows in shared memory: lane l gives the address of a[l % 16][4 (l / 16)], a multiple of 16 bytes.
+DEVICE void load_matrices(unsigned a[4], unsigned at) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3]) : "r"(at));
 }
 
 // The same for a [16][16] and b [16][8] in bfloat16, two in a word, the first in the lower half: a[g][k], a[g + 8][k], a[g][k + 8], a[g + 8][k + 8]

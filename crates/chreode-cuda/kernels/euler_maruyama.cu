@@ -11,12 +11,14 @@
 VARIANT_KERNEL em_forward(const Sde *sde, int rows, int ld, int n, int steps, int path_steps, const float *p, const float *packed, const float *units,
                   const float *lengths, const int *observe, unsigned key0, unsigned key1, unsigned long long trajectory, const float *start, float *observed,
                   float *log_weights, float *path, int *failed) {
+    rows = rows_of_tile(rows);
+    ld = distance_of_rows(ld);
     float *a = shared_memory(), *b = other_tile(a, rows, ld);
     {
         const Rows own = own_rows(n, rows);
         const int d = dim_of(sde);
         float *x = state_tile(0, rows, ld, d), *weight = state_tile(3, rows, ld, d);
-        for (int i = own_thread(); i < rows * d; i += THREADS) x[i] = i < own.existing * d ? start[(long long)own.first * d + i] : 0.0f;
+        for (int i = own_thread(); i < rows * d; i += NET_THREADS) x[i] = i < own.existing * d ? start[(long long)own.first * d + i] : 0.0f;
         if (own_thread() < rows) weight[own_thread()] = 0.0f;
         if (own_thread() < own.existing) failed[own.first + own_thread()] = -1;
         barrier();
@@ -27,20 +29,20 @@ VARIANT_KERNEL em_forward(const Sde *sde, int rows, int ld, int n, int steps, in
             const Rows own = own_rows(n, rows);
             const int d = dim_of(sde);
             const float *x = state_tile(0, rows, ld, d);
-            for (int i = own_thread(); i < own.existing * d; i += THREADS) path[((long long)k * n + own.first) * d + i] = x[i];
+            for (int i = own_thread(); i < own.existing * d; i += NET_THREADS) path[((long long)k * n + own.first) * d + i] = x[i];
         }
 #pragma unroll 1
         for (int which = DRIFT; which <= GROWTH; ++which) {
             const Net *net = net_of(sde, which);
             if (net->layers == 0) continue;
-            standardise(sde, state_tile(0, rows, ld, dim_of(sde)), units, rows, own_rows(n, rows).existing, a, ld);
+            standardise<false>(sde, state_tile(0, rows, ld, dim_of(sde)), units, rows, own_rows(n, rows).existing, a, ld);
             const float *out = net_forward<false>(net, net->layers, p, packed + packed_of(sde, which), rows, a, b, ld, Kept{});
             const int d = dim_of(sde), existing = own_rows(n, rows).existing;
             float *f = state_tile(1, rows, ld, d), *g = state_tile(2, rows, ld, d), *weight = state_tile(3, rows, ld, d);
             if (which == DRIFT)
-                for (int i = own_thread(); i < existing * d; i += THREADS) f[i] = units[2 * d + i % d] * out[i / d * ld + i % d];
+                for (int i = own_thread(); i < existing * d; i += NET_THREADS) f[i] = units[2 * d + i % d] * out[i / d * ld + i % d];
             else if (which == NOISE)
-                for (int i = own_thread(); i < existing * d; i += THREADS) g[i] = units[3 * d + i % d] * softplus(out[i / d * ld + i % d]);
+                for (int i = own_thread(); i < existing * d; i += NET_THREADS) g[i] = units[3 * d + i % d] * softplus(out[i / d * ld + i % d]);
             else if (own_thread() < existing)
                 weight[own_thread()] += sde->growth_unit * hyperbolic_tangent(out[own_thread() * ld]) * lengths[k];
             barrier();
@@ -50,7 +52,7 @@ VARIANT_KERNEL em_forward(const Sde *sde, int rows, int ld, int n, int steps, in
         float *x = state_tile(0, rows, ld, d);
         const float *f = state_tile(1, rows, ld, d), *g = state_tile(2, rows, ld, d), *weight = state_tile(3, rows, ld, d);
         const float h = lengths[k], root_h = lengths[steps + k];
-        for (int i = own_thread(); i < own.existing * blocks; i += THREADS) {
+        for (int i = own_thread(); i < own.existing * blocks; i += NET_THREADS) {
             const int r = i / blocks, block = i % blocks;
             float z[4];
             normals(block, k, trajectory + own.first + r, key0, key1, z);
@@ -64,12 +66,13 @@ VARIANT_KERNEL em_forward(const Sde *sde, int rows, int ld, int n, int steps, in
         if (own_thread() < own.existing) {
             const int r = own_thread();
             bool good = finite(weight[r]);
-            for (int c = 0; c < d; ++c) good = good && finite(x[r * d + c]);
+#pragma unroll 8
+            for (int c = 0; c < d; ++c) good &= finite(x[r * d + c]);
             if (!good && failed[own.first + r] < 0) failed[own.first + r] = k;
         }
         const int seen = observe[k];
         if (seen >= 0) {
-            for (int i = own_thread(); i < own.existing * d; i += THREADS) observed[((long long)seen * n + own.first) * d + i] = x[i];
+            for (int i = own_thread(); i < own.existing * d; i += NET_THREADS) observed[((long long)seen * n + own.first) * d + i] = x[i];
             if (own_thread() < own.existing) log_weights[(long long)seen * n + own.first + own_thread()] = weight[own_thread()];
         }
     }

@@ -20,10 +20,12 @@ DEVICE int dim_of(const Sde *sde) { return opaque(sde->d); }
 // Tile `number` of d columns, behind those of activations.
 DEVICE float *state_tile(int number, int rows, int ld, int d) { return shared_memory() + (LARGE ? 1 : 2) * rows * ld + number * rows * d; }
 
+// Inputs of a net, for products alone unless KEEP.
+template <bool KEEP>
 DEVICE void standardise(const Sde *sde, const float *x, const float *units, int rows, int existing, float *a, int ld) {
     const int d = dim_of(sde), columns = padded(d);
-    for (int i = own_thread(); i < rows * columns; i += THREADS) {
+    for (int i = own_thread(); i < rows * columns; i += NET_THREADS) {
         const int r = i / columns, c = i % columns;
-        a[r * ld + c] = r < existing && c < d ? (x[r * d + c] - units[c]) * units[d + c] : 0.0f;
+        a[r * ld + c] = r < existing && c < d ? for_product<KEEP>((x[r * d + c] - units[c]) * units[d + c]) : 0.0f;
     }
 }

@@ -14,7 +14,7 @@ PRECISION_KERNEL em_backward(const Sde *sde, int rows, int ld, int n, int steps,
         const Rows own = own_rows(n, rows);
         const int d = dim_of(sde);
         float *total = state_tile(1, rows, ld, d);
-        for (int i = own_thread(); i < rows * d; i += THREADS) total[i] = i < own.existing * d ? lambda[(long long)own.first * d + i] : 0.0f;
+        for (int i = own_thread(); i < rows * d; i += NET_THREADS) total[i] = i < own.existing * d ? lambda[(long long)own.first * d + i] : 0.0f;
     }
 #pragma unroll 1
     for (int k = last - 1; k >= begin; --k) {
@@ -22,7 +22,7 @@ PRECISION_KERNEL em_backward(const Sde *sde, int rows, int ld, int n, int steps,
             const Rows own = own_rows(n, rows);
             const int d = dim_of(sde), seen = observe[k];
             float *l = state_tile(0, rows, ld, d), *total = state_tile(1, rows, ld, d);
-            for (int i = own_thread(); i < own.existing * d; i += THREADS) {
+            for (int i = own_thread(); i < own.existing * d; i += NET_THREADS) {
                 l[i] = total[i] + (seen >= 0 ? state_bar[((long long)seen * n + own.first) * d + i] : 0.0f);
                 total[i] = l[i];
             }
@@ -37,7 +37,7 @@ PRECISION_KERNEL em_backward(const Sde *sde, int rows, int ld, int n, int steps,
                 const Rows own = own_rows(n, rows);
                 const Net *net = net_of(sde, which);
                 const Kept tile = {which == DRIFT ? drift : which == NOISE ? noise : growth, (last - begin) * n, (k - begin) * n + own.first, own.existing};
-                standardise(sde, path + ((long long)k * n + own.first) * dim_of(sde), units, rows, own.existing, a, ld);
+                standardise<true>(sde, path + ((long long)k * n + own.first) * dim_of(sde), units, rows, own.existing, a, ld);
                 // What the drift's last layer gives is not needed.
                 out = net_forward<true>(net, which == DRIFT ? net->layers - 1 : net->layers, p, packed + packed_of(sde, which), rows, a, b, ld, tile);
             }
@@ -47,14 +47,14 @@ PRECISION_KERNEL em_backward(const Sde *sde, int rows, int ld, int n, int steps,
                 const float *l = state_tile(0, rows, ld, d);
                 if (which == DRIFT) {
                     // The adjoint of the outputs is unit h lambda.
-                    for (int i = own_thread(); i < rows * padded(d); i += THREADS) {
+                    for (int i = own_thread(); i < rows * padded(d); i += NET_THREADS) {
                         const int r = i / padded(d), c = i % padded(d);
                         out[r * ld + c] = r < own.existing && c < d ? units[2 * d + c] * (lengths[k] * l[r * d + c]) : 0.0f;
                     }
                 } else if (which == NOISE) {
                     // That of g is lambda dw, and that of its net's outputs has the slope of softplus.
                     const float root_h = lengths[steps + k];
-                    for (int i = own_thread(); i < rows * blocks; i += THREADS) {
+                    for (int i = own_thread(); i < rows * blocks; i += NET_THREADS) {
                         const int r = i / blocks, block = i % blocks;
                         float z[4] = {};
                         if (r < own.existing) normals(block, k, trajectory + own.first + r, key0, key1, z);
@@ -77,7 +77,7 @@ PRECISION_KERNEL em_backward(const Sde *sde, int rows, int ld, int n, int steps,
             if (net_of(sde, opaque(which))->width[0] > 0) {
                 const int d = dim_of(sde), existing = own_rows(n, rows).existing;
                 float *total = state_tile(1, rows, ld, d);
-                for (int i = own_thread(); i < existing * d; i += THREADS) total[i] += bar[i / d * ld + i % d] * units[d + i % d];
+                for (int i = own_thread(); i < existing * d; i += NET_THREADS) total[i] += bar[i / d * ld + i % d] * units[d + i % d];
             }
             barrier();
         }
@@ -85,5 +85,5 @@ PRECISION_KERNEL em_backward(const Sde *sde, int rows, int ld, int n, int steps,
     const Rows own = own_rows(n, rows);
     const int d = dim_of(sde);
     const float *total = state_tile(1, rows, ld, d);
-    for (int i = own_thread(); i < own.existing * d; i += THREADS) lambda[(long long)own.first * d + i] = total[i];
+    for (int i = own_thread(); i < own.existing * d; i += NET_THREADS) lambda[(long long)own.first * d + i] = total[i];
 }

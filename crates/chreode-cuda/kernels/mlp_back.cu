@@ -8,9 +8,9 @@ PRECISION_KERNEL mlp_backward(const Net *net, int rows, int ld, int n, const flo
     const int inputs = net->width[0], outputs = net->width[net->layers];
     const int first = block_index() * rows, existing = smaller_int(n - first, rows);
     const Kept tile = {kept, n, first, existing};
-    load_rows(x + (long long)first * inputs, rows, existing, inputs, a, ld);
+    load_rows<true>(x + (long long)first * inputs, rows, existing, inputs, a, ld);
     net_forward<true>(net, net->layers - 1, p, packed, rows, a, b, ld, tile);
-    load_rows(y_bar + (long long)first * outputs, rows, existing, outputs, a, ld);
+    load_rows<true>(y_bar + (long long)first * outputs, rows, existing, outputs, a, ld);
     const float *bar = net_backward(net, back, rows, a, b, ld, tile);
     store_rows(bar, ld, existing, inputs, x_bar + (long long)first * inputs);
 }

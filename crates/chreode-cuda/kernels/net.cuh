@@ -28,9 +28,12 @@ DEVICE long long packed_offset(const Net *net, int layer) {
     return offset;
 }
 
-// Of a product with `outs` outputs, weight (column, k) is number packed_place(..) of its layer: [k / 16][column][k % 16], so that what a warp
-// multiplies in a stage lies together.
-DEVICE long long packed_place(int outs, int column, int k) { return ((long long)(k / STAGE) * padded(outs) + column) * STAGE + k % STAGE; }
+// Of a product with `outs` outputs, weight (column, k) is number packed_place(..) of its layer: [k / 8][column][k % 4][k / 4 % 2], so that what a warp
+// multiplies in a stage lies together, and what a lane does. In bfloat16 a stage has sixteen inputs.
+DEVICE long long packed_place(int precision, int outs, int column, int k) {
+    const int stage = precision == PRECISION_BF16 ? 16 : 8;
+    return ((long long)(k / stage) * padded(outs) + column) * stage + k % 4 * (stage / 4) + k % stage / 4;
+}
 
 // Packs a net's weights by the blocks of a grid, for the forward pass or `transposed` for the way back, rounded as its products round
 // them. In bfloat16 they take the first half of a layer's room.
@@ -39,13 +42,14 @@ DEVICE void pack(const Net *net, int precision, int transposed, const float *p, 
     for (int l = 0; l < net->layers; ++l) {
         const int inner = net->width[l], outs = net->width[l + 1];
         const int k_width = transposed ? outs : inner, columns = transposed ? inner : outs;
-        const int per_stage = padded(columns) * STAGE, all = padded(k_width) * padded(columns);
+        const int all = padded(k_width) * padded(columns);
         for (int i = block_index() * THREADS + thread_index(); i < all; i += block_count() * THREADS) {
-            const int column = i % per_stage / STAGE, k = i / per_stage * STAGE + i % STAGE;
+            const int column = i / 8 % padded(columns), k = i / 8 / padded(columns) * 8 + i % 8;
+            const long long at = packed_place(precision, columns, column, k);
             const int in = transposed ? column : k, out = transposed ? k : column;
             const float w = in < inner && out < outs ? p[offset + (long long)out * inner + in] : 0.0f;
-            if (precision == PRECISION_BF16) ((unsigned short *)packed)[i] = (unsigned short)(float_to_bits(rounded_bf16(w)) >> 16);
-            else packed[i] = precision == PRECISION_TF32 ? rounded(w) : w;
+            if (precision == PRECISION_BF16) ((unsigned short *)packed)[at] = (unsigned short)(float_to_bits(rounded_bf16(w)) >> 16);
+            else packed[at] = precision == PRECISION_TF32 ? rounded(w) : w;
         }
         packed += all;
         offset += (long long)outs * (inner + 1);

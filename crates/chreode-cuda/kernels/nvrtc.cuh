@@ -15,6 +15,7 @@ DEVICE float *shared_memory() { return dynamic_shared; }
 DEVICE float bits_to_float(unsigned v) { return __uint_as_float(v); }
 DEVICE unsigned float_to_bits(float v) { return __float_as_uint(v); }
 DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+DEVICE float reciprocal(float v) { return 1.0f / v; }
 DEVICE float root(float v) { return __fsqrt_rn(v); }
 
 // Of generated kernels alone.

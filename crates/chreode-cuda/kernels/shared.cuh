@@ -2,7 +2,7 @@
 // (`src/kernels.rs`): only `constexpr int`, and structures of int, float, arrays of them and structures above.
 #pragma once
 
-// Threads of every block.
+// Threads of a block.
 constexpr int THREADS = 256;
 // Layers of a net.
 constexpr int MAX_LAYERS = 8;
@@ -16,12 +16,16 @@ constexpr int VARIANT_TF32 = 1;
 constexpr int VARIANT_BF16 = 2;
 constexpr int VARIANT_TF32_LARGE = 3;
 constexpr int VARIANT_BF16_LARGE = 4;
-// Rows of the largest tile, whose layers give their outputs in the place of their inputs, and their widest layer.
+// Threads of a block of these, but in f32, where so many registers as a thread then has are too few.
+constexpr int ROUNDED_THREADS = 512;
+// Rows of the largest tile, whose layers give their outputs in the place of their inputs, their widest layer, and the distance of two rows of
+// activations.
 constexpr int LARGE_TILE = 64;
 constexpr int LARGE_TILE_WIDTH = 512;
+constexpr int LARGE_LD = 516;
 // Weights behind a net's last that are read beside those of a few columns, and not used.
-constexpr int PACKED_SLACK = 384;
-// Widths of layers are padded to a multiple of it with zeros: inputs that a warp multiplies at a time.
+constexpr int PACKED_SLACK = 448;
+// Widths of layers are padded to a multiple of it with zeros.
 constexpr int STAGE = 16;
 // Rows and columns of the tile of a layer's gradient that a block owns, and rows that it stages.
 constexpr int GRADIENT_TILE = 64;

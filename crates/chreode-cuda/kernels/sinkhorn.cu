@@ -72,12 +72,10 @@ KERNEL softmin_rows(int cost, int d, int n, int m, int average, float epsilon, c
 #pragma unroll
             for (int r = 0; r < 2; ++r) {
                 const float v = (potential - cost_of(cost, square[r][j])) * scale;
-                if (v > top[r]) {
-                    sum[r] = sum[r] * exponential(top[r] - v) + 1.0f;
-                    top[r] = v;
-                } else {
-                    sum[r] += exponential(v - top[r]);
-                }
+                const bool rises = v > top[r];
+                const float e = exponential_falling(-magnitude(v - top[r]));
+                sum[r] = rises ? fused(sum[r], e, 1.0f) : sum[r] + e;
+                top[r] = rises ? v : top[r];
             }
         }
     }
@@ -86,7 +84,7 @@ KERNEL softmin_rows(int cost, int d, int n, int m, int average, float epsilon, c
         float most = top[r];
 #pragma unroll
         for (int mask = 1; mask < 32; mask *= 2) most = larger(most, shuffle_xor(most, mask));
-        float all = sum[r] * exponential(top[r] - most);
+        float all = sum[r] * exponential_falling(top[r] - most);
 #pragma unroll
         for (int mask = 1; mask < 32; mask *= 2) all += shuffle_xor(all, mask);
         const int row = thread_index() / 32 * 2 + r;

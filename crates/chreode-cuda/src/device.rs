@@ -140,7 +140,7 @@ impl Device {
 
     /// The function of a kernel, whose module is loaded at the first call.
     fn function(&self, kernel: Kernel) -> Result<sys::CUfunction, CudaError> {
-        let (name, module_number) = KERNELS[kernel as usize];
+        let (name, module_number, _) = KERNELS[kernel as usize];
         // What a panicking thread left is still a list of handles.
         let mut loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(function) = loaded.functions[kernel as usize] {
@@ -243,7 +243,7 @@ impl OwnKernel {
         arguments: &mut [*mut std::ffi::c_void],
     ) -> Result<(), CudaError> {
         // SAFETY: the caller's promise.
-        unsafe { stream.launch_function(self.function, GENERATED, grid, arguments) }
+        unsafe { stream.launch_function(self.function, GENERATED, THREADS, grid, arguments) }
     }
 }
 
@@ -374,8 +374,9 @@ impl Stream {
     ) -> Result<(), CudaError> {
         self.device().enter()?;
         let function = self.device().function(kernel)?;
+        let (name, _, threads) = KERNELS[kernel as usize];
         // SAFETY: the caller's promise.
-        unsafe { self.launch_function(function, KERNELS[kernel as usize].0, grid, arguments) }
+        unsafe { self.launch_function(function, name, threads, grid, arguments) }
     }
 
     /// Puts a function of this device on the stream.
@@ -386,6 +387,7 @@ impl Stream {
         &self,
         function: sys::CUfunction,
         name: &'static str,
+        threads: usize,
         grid: Grid,
         arguments: &mut [*mut std::ffi::c_void],
     ) -> Result<(), CudaError> {
@@ -398,7 +400,7 @@ impl Stream {
             result::launch_kernel(
                 function,
                 (x, y, 1),
-                (THREADS as u32, 1, 1),
+                (threads as u32, 1, 1),
                 grid.shared as u32,
                 self.inner.raw,
                 arguments,

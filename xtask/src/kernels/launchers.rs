@@ -76,11 +76,12 @@ fn shared(sources: &[Source]) -> Result<String> {
             writeln!(out, "{},", camel(&module.kernel(kernel)))?;
         }
     }
-    writeln!(out, "}}\n\n/// Name of each kernel, and the number of its module.")?;
-    writeln!(out, "pub(crate) const KERNELS: &[(&str, usize)] = &[")?;
+    writeln!(out, "}}\n\n/// Name of each kernel, the number of its module, and threads of a block.")?;
+    writeln!(out, "pub(crate) const KERNELS: &[(&str, usize, usize)] = &[")?;
     for (number, module) in copies.iter().enumerate() {
         for kernel in &module.source.kernels {
-            writeln!(out, "(\"{}\", {number}),", module.kernel(kernel))?;
+            let threads = module.threads();
+            writeln!(out, "(\"{}\", {number}, {threads}),", module.kernel(kernel))?;
         }
     }
     writeln!(out, "];\n\n/// Name and PTX of each module.\npub(crate) const MODULES: &[(&str, &str)] = &[")?;
@@ -249,7 +250,7 @@ mod tests {
             "x.must_be_of(stream, \"x\")?;",
             "let y = y.address();",
             "Kernel::ScaleAll",
-            "(\"scale_all\", 0),",
+            "(\"scale_all\", 0, THREADS),",
             "include_str!(\"../../kernels/ptx/scale.ptx\")",
             "pub(crate) use scale::{scale_all};",
             "use super::{Kernel};",

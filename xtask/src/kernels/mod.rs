@@ -1,9 +1,10 @@
 //! CUDA kernels: PTX and typed launchers from the `.cu` sources, and whether the committed ones are those of the sources.
 //!
 //! `parse` reads what the sources share with the host, `launchers` writes it in Rust, `record` says of what the committed files were
-//! made, `report` asks NVIDIA's assembler about registers and instructions.
+//! made, `report` asks NVIDIA's assembler about registers and instructions, `limits` says what follows.
 
 mod launchers;
+mod limits;
 mod parse;
 mod record;
 mod report;

@@ -65,6 +65,8 @@ const MARKS: [(&str, Copies); 3] = [
 /// How numbers of variants begin, and how those with a large tile end.
 pub(super) const VARIANT: &str = "VARIANT_";
 const LARGE: &str = "_LARGE";
+/// The variant whose blocks have as many threads as those of other kernels.
+const UNROUNDED: &str = "VARIANT_F32";
 
 /// What is compiled by itself: a file, or a file for one variant.
 #[derive(Debug, Clone)]
@@ -78,6 +80,11 @@ impl Module<'_> {
     /// The name of one of the file's kernels.
     pub(super) fn kernel(&self, kernel: &Item) -> String {
         self.variant.map_or_else(|| kernel.name.clone(), |v| with_variant(&kernel.name, v))
+    }
+
+    /// The number of threads of its blocks, by name.
+    pub(super) fn threads(&self) -> &'static str {
+        if self.variant.is_some_and(|v| v.name != UNROUNDED) { "ROUNDED_THREADS" } else { "THREADS" }
     }
 
     /// Flags of the compiler: the variant's number, and the names of the kernels.
@@ -292,6 +299,7 @@ mod tests {
         let stems: Vec<&str> = all.iter().map(|m| m.stem.as_str()).collect();
         assert_eq!(stems, ["a", "b_f32", "c_f32", "c_f32_large"]);
         assert!(all[0].flags().is_empty());
+        assert_eq!([0, 1, 3].map(|i| all[i].threads()), ["THREADS", "THREADS", "ROUNDED_THREADS"]);
         assert_eq!(all[3].flags(), ["-DVARIANT=1", "-Dc=c_f32_large"]);
         assert!(Source::parse("d.cu", "KERNEL d(int n) {\n}\nVARIANT_KERNEL e(int n) {\n}\n").is_err());
     }

@@ -1,4 +1,4 @@
-//! What NVIDIA's assembler makes of the PTX: registers, spills, instructions, occupancy. Static counts: no loop is weighed.
+//! What NVIDIA's assembler makes of the PTX: registers, spills, instructions, and with `limits` occupancy and least times. Static counts: no loop is weighed.
 //!
 //! The assembler and disassembler come from Python wheels, into an environment in the target folder. Nothing of theirs is run on a GPU,
 //! and nothing that they make is run on a processor.
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::DIR;
+use super::limits::{DEVICES, occupancy, roofline, shared};
 use super::parse::{Module, modules};
 use crate::ci::run::{passes, system};
 use crate::workspace::Workspace;
@@ -17,8 +18,6 @@ use crate::workspace::Workspace;
 /// Versions that were tried together.
 const WHEELS: &[&str] =
     &["nvidia-cuda-nvcc==13.0.88", "nvidia-cuda-cuobjdump==13.5.37", "nvidia-cuda-nvdisasm==13.5.37"];
-/// Compute capabilities: A100, H100, B200.
-const ARCHITECTURES: &[&str] = &["sm_80", "sm_90", "sm_100"];
 /// The page, and the lines between which the table stands.
 const PAGE: &str = "docs/GPU.md";
 const BEGIN: &str = "<!-- kernels report: begin -->";
@@ -43,27 +42,31 @@ pub(crate) fn run() -> Result<bool> {
         return Ok(false);
     };
     let mut table = String::from(
-        "| kernel | architecture | registers | spilled bytes | blocks per multiprocessor (registers) | occupancy | FFMA | HMMA | LDS | instructions |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n",
+        "| kernel | architecture | registers | spilled bytes | shared memory | blocks per multiprocessor | occupancy | FFMA | HMMA | LDS | instructions |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     let mut clean = true;
     let out = workspace.target.join("kernels");
     std::fs::create_dir_all(&out)?;
     for module in modules(&super::sources(&workspace.root)?) {
-        for architecture in ARCHITECTURES {
+        for device in &DEVICES {
+            let architecture = device.architecture;
             for (kernel, row) in assemble(&bin, &workspace.root, &module, architecture, &out)? {
                 clean &= row.spilled == 0;
                 let Row { registers, spilled, ffma, hmma, lds, instructions } = row;
-                let blocks = blocks(registers);
+                let (blocks, occupied) = occupancy(&kernel, registers, device);
+                let room = shared(&kernel);
                 // Writing to a String cannot fail.
                 let _ = writeln!(
                     table,
-                    "| `{kernel}` | {architecture} | {registers} | {spilled} | {blocks} | {} % | {ffma} | {hmma} | {lds} | {instructions} |",
-                    occupancy(blocks)
+                    "| `{kernel}` | {architecture} | {registers} | {spilled} | {room} | {blocks} | {occupied} % | {ffma} | {hmma} | {lds} | {instructions} |"
                 );
             }
         }
     }
+    table +=
+        "\nThe least time that a work could take, by the peak of the units that do it or of the memory:\n\n";
+    table += &roofline();
     print!("{table}");
     let path = workspace.root.join(PAGE);
     let page = std::fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
@@ -74,21 +77,6 @@ pub(crate) fn run() -> Result<bool> {
         println!("report: a kernel spills registers");
     }
     Ok(clean)
-}
-
-/// Blocks of 256 threads that the 65,536 registers of a multiprocessor allow, and its 64 warps; all shared memory is asked for by launches, and
-/// not in it.
-fn blocks(registers: u32) -> u32 {
-    let per_warp = (32 * registers).next_multiple_of(256);
-    (65536 / (per_warp * 8).max(1)).min(WARPS / 8)
-}
-
-/// Warps of a multiprocessor.
-const WARPS: u32 = 64;
-
-/// Of the warps that a multiprocessor can hold, those of so many blocks, in percent.
-fn occupancy(blocks: u32) -> f64 {
-    f64::from(blocks * 8) / f64::from(WARPS) * 100.0
 }
 
 /// The folder with `ptxas`, `cuobjdump` and `nvdisasm`; none if they cannot be had.
@@ -203,11 +191,5 @@ mod tests {
         count(code, &mut rows);
         let want = Row { registers: 40, spilled: 16, ffma: 1, hmma: 0, lds: 1, instructions: 3 };
         assert_eq!(rows.get("em"), Some(&want));
-    }
-
-    #[test]
-    fn registers_limit_blocks() {
-        assert_eq!([32, 64, 128, 168, 255].map(blocks), [8, 4, 2, 1, 1]);
-        assert_eq!([1, 8].map(occupancy), [12.5, 100.0]);
     }
 }

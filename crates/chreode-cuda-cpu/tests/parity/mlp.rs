@@ -107,7 +107,7 @@ fn rounded_factors() {
 fn large_tiles() {
     let Some(lab) = lab() else { return };
     let n = 128 * lab.stream.device().info().multiprocessors + 5;
-    for widths in [vec![3, 40, 2], vec![7, 300, 512, 1]] {
+    for widths in [vec![3, 40, 2], vec![7, 300, 512, 1], vec![20, 100, 200, 70]] {
         let shape = NetShape { widths, activation: Activation::Silu, offset: 0 };
         let (d, last) = (shape.inputs(), shape.outputs());
         let p: Vec<f32> = numbers(1, shape.n_params()).iter().map(|z| 0.3 * z).collect();
@@ -122,7 +122,7 @@ fn large_tiles() {
                 y.to_vec().unwrap()
             };
             let mut all = Vec::new();
-            for precision in [Precision::Tf32, Precision::Bf16] {
+            for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
                 all.extend([0..n, 0..20, n - 70..n].map(|rows| values(rows, precision)));
             }
             all

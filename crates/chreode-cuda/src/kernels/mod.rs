@@ -28,7 +28,7 @@ pub(crate) use rosenbrock::rosenbrock_ensemble;
 pub(crate) use sinkhorn::{softmin_rows, transport_rows, weighted_potential};
 pub(crate) use tsit5::tsit5_ensemble;
 
-// Threads of every block.
+// Threads of a block.
 pub(crate) const THREADS: usize = 256;
 
 // Layers of a net.
@@ -41,15 +41,21 @@ pub(crate) const PRECISION_TF32: usize = 1;
 
 pub(crate) const PRECISION_BF16: usize = 2;
 
-// Rows of the largest tile, whose layers give their outputs in the place of their inputs, and their widest layer.
+// Threads of a block of these, but in f32, where so many registers as a thread then has are too few.
+pub(crate) const ROUNDED_THREADS: usize = 512;
+
+// Rows of the largest tile, whose layers give their outputs in the place of their inputs, their widest layer, and the distance of two rows of
+// activations.
 pub(crate) const LARGE_TILE: usize = 64;
 
 pub(crate) const LARGE_TILE_WIDTH: usize = 512;
 
-// Weights behind a net's last that are read beside those of a few columns, and not used.
-pub(crate) const PACKED_SLACK: usize = 384;
+pub(crate) const LARGE_LD: usize = 516;
 
-// Widths of layers are padded to a multiple of it with zeros: inputs that a warp multiplies at a time.
+// Weights behind a net's last that are read beside those of a few columns, and not used.
+pub(crate) const PACKED_SLACK: usize = 448;
+
+// Widths of layers are padded to a multiple of it with zeros.
 pub(crate) const STAGE: usize = 16;
 
 // Rows and columns of the tile of a layer's gradient that a block owns, and rows that it stages.
@@ -145,40 +151,40 @@ pub(crate) enum Kernel {
     Tsit5Ensemble,
 }
 
-/// Name of each kernel, and the number of its module.
-pub(crate) const KERNELS: &[(&str, usize)] = &[
-    ("energy_rows", 0),
-    ("em_forward_f32", 1),
-    ("em_forward_tf32", 2),
-    ("em_forward_bf16", 3),
-    ("em_forward_tf32_large", 4),
-    ("em_forward_bf16_large", 5),
-    ("em_backward_f32", 6),
-    ("em_backward_tf32", 7),
-    ("em_backward_bf16", 8),
-    ("layer_gradient", 9),
-    ("add_slabs", 9),
-    ("mlp_forward_f32", 10),
-    ("mlp_forward_tf32", 11),
-    ("mlp_forward_bf16", 12),
-    ("mlp_forward_tf32_large", 13),
-    ("mlp_forward_bf16_large", 14),
-    ("mlp_backward_f32", 15),
-    ("mlp_backward_tf32", 16),
-    ("mlp_backward_bf16", 17),
-    ("nearest_of_split", 18),
-    ("merge_nearest", 18),
-    ("brownian_increments", 19),
-    ("philox_words", 19),
-    ("adam", 20),
-    ("rmsprop", 20),
-    ("pack_net", 21),
-    ("pack_sde", 21),
-    ("rosenbrock_ensemble", 22),
-    ("softmin_rows", 23),
-    ("transport_rows", 23),
-    ("weighted_potential", 23),
-    ("tsit5_ensemble", 24),
+/// Name of each kernel, the number of its module, and threads of a block.
+pub(crate) const KERNELS: &[(&str, usize, usize)] = &[
+    ("energy_rows", 0, THREADS),
+    ("em_forward_f32", 1, THREADS),
+    ("em_forward_tf32", 2, ROUNDED_THREADS),
+    ("em_forward_bf16", 3, ROUNDED_THREADS),
+    ("em_forward_tf32_large", 4, ROUNDED_THREADS),
+    ("em_forward_bf16_large", 5, ROUNDED_THREADS),
+    ("em_backward_f32", 6, THREADS),
+    ("em_backward_tf32", 7, ROUNDED_THREADS),
+    ("em_backward_bf16", 8, ROUNDED_THREADS),
+    ("layer_gradient", 9, THREADS),
+    ("add_slabs", 9, THREADS),
+    ("mlp_forward_f32", 10, THREADS),
+    ("mlp_forward_tf32", 11, ROUNDED_THREADS),
+    ("mlp_forward_bf16", 12, ROUNDED_THREADS),
+    ("mlp_forward_tf32_large", 13, ROUNDED_THREADS),
+    ("mlp_forward_bf16_large", 14, ROUNDED_THREADS),
+    ("mlp_backward_f32", 15, THREADS),
+    ("mlp_backward_tf32", 16, ROUNDED_THREADS),
+    ("mlp_backward_bf16", 17, ROUNDED_THREADS),
+    ("nearest_of_split", 18, THREADS),
+    ("merge_nearest", 18, THREADS),
+    ("brownian_increments", 19, THREADS),
+    ("philox_words", 19, THREADS),
+    ("adam", 20, THREADS),
+    ("rmsprop", 20, THREADS),
+    ("pack_net", 21, THREADS),
+    ("pack_sde", 21, THREADS),
+    ("rosenbrock_ensemble", 22, THREADS),
+    ("softmin_rows", 23, THREADS),
+    ("transport_rows", 23, THREADS),
+    ("weighted_potential", 23, THREADS),
+    ("tsit5_ensemble", 24, THREADS),
 ];
 
 /// Name and PTX of each module.

@@ -4,7 +4,7 @@ use super::net::Precision;
 use crate::CudaError;
 use crate::device::{DeviceInfo, Grid};
 use crate::error::int;
-use crate::kernels::{LARGE_TILE, LARGE_TILE_WIDTH, STAGE, Variant};
+use crate::kernels::{LARGE_LD, LARGE_TILE, LARGE_TILE_WIDTH, STAGE, Variant};
 
 /// Rows that the kernels can do, most first.
 const ROWS: [usize; 2] = [32, 16];
@@ -14,7 +14,7 @@ const FLOAT: usize = size_of::<f32>();
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tile {
     pub(crate) rows: usize,
-    /// Distance of two rows of activations in shared memory: an odd multiple of 16, so that two rows share no bank.
+    /// Distance of two rows of activations in shared memory: an odd multiple of 4, so that eight rows share no bank.
     pub(crate) ld: usize,
     pub(crate) grid: Grid,
 }
@@ -27,7 +27,7 @@ impl Tile {
     /// # Errors
     /// [`CudaError::TooLarge`] if not even the smallest tile fits.
     pub(crate) fn new(info: &DeviceInfo, n: usize, widest: usize, extra: usize) -> Result<Self, CudaError> {
-        let ld = (widest.div_ceil(STAGE) | 1) * STAGE;
+        let ld = widest.next_multiple_of(STAGE) + STAGE / 4;
         let shared = |rows: usize| FLOAT * (2 * rows * ld + rows * extra);
         let fits = |&&rows: &&usize| shared(rows) <= info.shared_memory;
         let enough = |&&rows: &&usize| n.div_ceil(rows) >= info.multiprocessors;
@@ -57,11 +57,11 @@ impl Tiles {
     /// As [`Tile::new`].
     pub(crate) fn new(info: &DeviceInfo, n: usize, widest: usize, extra: usize) -> Result<Self, CudaError> {
         let small = Tile::new(info, n, widest, extra)?;
-        let shared = FLOAT * LARGE_TILE * (small.ld + extra); // activations lie in one tile
+        let shared = FLOAT * LARGE_TILE * (LARGE_LD + extra); // activations lie in one tile
         let many = n >= 2 * LARGE_TILE * info.multiprocessors;
         let large = (many && widest <= LARGE_TILE_WIDTH && shared <= info.shared_memory).then(|| {
             let blocks = n.div_ceil(LARGE_TILE) as u32; // fewer than those of `small`
-            Tile { rows: LARGE_TILE, ld: small.ld, grid: Grid { blocks: (blocks, 1), shared } }
+            Tile { rows: LARGE_TILE, ld: LARGE_LD, grid: Grid { blocks: (blocks, 1), shared } }
         });
         Ok(Self { small, large })
     }
@@ -97,6 +97,7 @@ mod tests {
         assert_eq!(rows(h100, 2 * 64 * 132, 512, Precision::Bf16), (Variant::Bf16Large, 64));
         assert_eq!(rows(h100, 2 * 64 * 132 - 1, 512, Precision::Bf16), (Variant::Bf16, 32));
         assert_eq!(rows(h100, 100_000, 512, Precision::F32), (Variant::F32, 32));
+        assert_eq!(rows(h100, 100_000, 20, Precision::Tf32), (Variant::Tf32Large, 64));
         assert_eq!(rows(h100, 100_000, 513, Precision::Tf32), (Variant::Tf32, 32));
         assert_eq!(rows(a100, 100_000, 512, Precision::Tf32), (Variant::Tf32, 32));
     }
