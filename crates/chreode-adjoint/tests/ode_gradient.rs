@@ -79,8 +79,13 @@ fn frozen(
     erk.start(f, span.0, &y, p).unwrap();
     for &(t, t_end) in steps {
         erk.step(f, t, t_end, &y, p, SolveOptions::default().tolerance).unwrap();
+        erk.prepare_dense(f, t, t_end, &y, p).unwrap();
+        let theta = |at: f64| (at - t) / (t_end - t);
+        while let Some(&save) = at.get(states.len()).filter(|&&save| theta(save) < 1.0) {
+            states.push(erk.dense(theta(save), t_end - t, &y).to_vec());
+        }
         erk.accept(&mut y);
-        if t_end == at[states.len()] {
+        if at.get(states.len()) == Some(&t_end) {
             states.push(y.clone());
         }
     }

@@ -2,12 +2,12 @@
 //!
 //! The forward run records when its steps began and ended, and some of the states between them. The reverse
 //! sweep takes steps again to come to the states between, and differentiates step by step.
-//! Nothing is interpolated: steps end where the solution is observed.
+//! Observations inside a step are those of its dense output, where the method has one that can be pulled back; else steps end there.
 //! Not here: how one step is taken again and differentiated (`method`, and a file for each family), the time loop
 //! (`chreode-solve`), stochastic equations (`euler_maruyama`), which states are kept (`checkpoint`).
 
 use chreode_core::{FieldError, Real, Vjp};
-use chreode_solve::{SolveOptions, Stats, solve_events};
+use chreode_solve::{SolveOptions, Stats, StepSize, solve_events};
 
 use super::event::{EventVjp, watch};
 use super::method::{OdeMethod, StepAdjoint};
@@ -20,8 +20,11 @@ use crate::error::{check_finite, check_len};
 ///
 /// [`forward`](Self::forward) solves and records, [`backward`](Self::backward) returns the gradient of any
 /// function of the states at the saved times. It is the exact gradient of the computed solution, for the steps
-/// that were taken: it does not differentiate the choice of the step sizes. Steps end at the saved times, so the
-/// adjoint state jumps there and no derivative of a dense output is needed.
+/// that were taken: it does not differentiate the choice of the step sizes.
+///
+/// The adjoint state jumps at the saved times. Explicit methods with adaptive steps need not stop for them, as [`chreode_solve::solve`] does not:
+/// the state there is that of their dense output, which is pulled back to the stages. Fixed steps, implicit methods, runs that
+/// watch for events, and those with [`land_on_saves`](SolveOptions::land_on_saves), end a step there.
 ///
 /// # Implicit methods
 /// Each step of the forward run is solved to rounding, from what Newton's iteration of the method found to a part of the tolerance, and is
@@ -155,8 +158,8 @@ impl<T: Real> OdeAdjoint<T> {
         self.method.keep_evaluations(bytes);
     }
 
-    /// Solves as [`chreode_solve::solve`] does, and records. `save(i, t, y)` is called at every saved time; steps
-    /// land on them whatever the options say.
+    /// Solves as [`chreode_solve::solve`] does, and records. `save(i, t, y)` is called at every saved time. Unless the method is explicit and its steps
+    /// adaptive, they land on them whatever the options say.
     ///
     /// # Errors
     /// Those of [`chreode_solve::solve`]; there is then nothing to go backward through.
@@ -189,7 +192,9 @@ impl<T: Real> OdeAdjoint<T> {
         save: &mut dyn FnMut(usize, f64, &[T]),
     ) -> Result<Stats, AdjointError> {
         self.complete = false;
-        let options = SolveOptions { land_on_saves: true, ..*options };
+        let adaptive = matches!(options.step, StepSize::Adaptive { .. });
+        let stays_free = adaptive && events.is_empty() && self.method.interpolates();
+        let options = SolveOptions { land_on_saves: options.land_on_saves || !stays_free, ..*options };
         let known = options.known_steps(span).filter(|_| events.is_empty());
         let known = known.and_then(|steps| usize::try_from(steps).ok());
         self.tape.begin(known, events.len());
@@ -378,6 +383,21 @@ impl<T: Real> OdeAdjoint<T> {
             self.y_next.copy_from_slice(&self.y[..self.nd]);
             self.go_to(f, step, p)?;
             let taken = self.tape.step(step);
+            let from =
+                (0..saves).rev().take_while(|&i| self.tape.inside(step, i).is_some()).last().unwrap_or(saves);
+            if from < saves {
+                let (tape, ends) = (&self.tape, (&self.y[..self.nd], &self.y_next[..]));
+                let inside = |i| tape.inside(step, i).map(|theta| (theta, state_bar[i]));
+                self.method.inside(f, taken, p, ends, &mut (from..saves).filter_map(inside), a, p_bar)?;
+                if let Some(time_bar) = &mut time_bar {
+                    for (i, (theta, bar)) in (from..saves).zip((from..saves).filter_map(inside)) {
+                        let y = self.method.state_inside(f, taken, p, ends.0, theta)?;
+                        f.eval(self.tape.saved[i].1, y, p, &mut self.lambda)?;
+                        time_bar[i] = dot(bar, &self.lambda);
+                    }
+                }
+                saves = from;
+            }
             self.method.back(f, taken, p, &self.y, &self.y_next, a, p_bar)?;
             check_finite(a, self.dim, 0, taken.t)?;
         }
@@ -439,7 +459,7 @@ impl<T: Real> OdeAdjoint<T> {
         time_bar: &mut Option<&mut [T]>,
     ) -> Result<(), FieldError> {
         while *saves > 0 && self.tape.saved[*saves - 1].0 == steps {
-            *saves -= 1;
+            *saves -= 1; // none is inside the next step: those were met before
             let bar = state_bar[*saves];
             for (a, &bar) in a.iter_mut().zip(bar) {
                 *a += bar;

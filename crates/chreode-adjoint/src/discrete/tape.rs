@@ -82,6 +82,15 @@ impl<T: Real> Tape<T> {
         self.event_states.clear();
     }
 
+    /// Where inside `step` the state was saved as number `save`, as a part of its length; `None` if not there.
+    pub(super) fn inside(&self, step: usize, save: usize) -> Option<f64> {
+        let (before, at) = self.saved[save];
+        let &(t, t_end) = self.steps.get(step).filter(|_| before == step)?;
+        let theta = (at - t) / (t_end - t);
+        // At its start, or before a discontinuity there, which moves time on by some last digits.
+        (theta > 0.0).then_some(theta)
+    }
+
     pub(super) fn step(&self, i: usize) -> Taken {
         let (t, t_end) = self.steps[i];
         let (from, to) = if i > 0 { self.steps[i - 1] } else { (t, f64::NAN) };
