@@ -60,6 +60,9 @@ pub enum AdjointError {
         /// Which method.
         what: &'static str,
     },
+    /// Observations inside of steps were asked for, of a method whose dense output is not differentiated.
+    #[error("no derivative of this method's dense output: steps must end at the saved times")]
+    NotInterpolated,
     /// A backward pass was asked for, but the last forward pass failed or there was none.
     #[error("backward pass without a completed forward pass")]
     NoForwardPass,

@@ -46,6 +46,7 @@ pub struct BatchAdjoint<T, F> {
     method: OdeMethod,
     field: F,
     bytes: usize,
+    interpolates: bool,
     /// At most as many as threads have worked at the same time.
     idle: Mutex<Vec<Worker<T, F>>>,
     groups: Vec<Group<T>>,
@@ -83,7 +84,21 @@ impl<T: Real, F: Vjp<T> + Clone + Send + Sync> BatchAdjoint<T, F> {
     /// For this field, clones of which the threads use. `bytes`, shared by all threads, may be taken by evaluations that are kept; every
     /// state of the tiles in work is stored beside.
     pub fn new(method: impl Into<OdeMethod>, field: F, bytes: usize) -> Self {
-        Self { method: method.into(), field, bytes, idle: Mutex::new(Vec::new()), groups: Vec::new() }
+        let (idle, groups) = (Mutex::new(Vec::new()), Vec::new());
+        Self { method: method.into(), field, bytes, interpolates: false, idle, groups }
+    }
+
+    /// Takes the states at saved times from the method's dense output, as [`OdeAdjoint::interpolate_saves`].
+    ///
+    /// # Errors
+    /// [`AdjointError::NotInterpolated`].
+    ///
+    /// # Panics
+    /// As [`gradient`](Self::gradient).
+    pub fn interpolate_saves(mut self) -> Result<Self, AdjointError> {
+        OdeAdjoint::<T>::new(self.method, 0, self.field.dim()).interpolate_saves()?;
+        self.interpolates = true;
+        Ok(self)
     }
 
     /// Solves for the trajectories `y`, `[n, d]`, from their starts to their ends, as [`OdeAdjoint::forward`] does; sets `y0_bar`,
@@ -115,7 +130,7 @@ impl<T: Real, F: Vjp<T> + Clone + Send + Sync> BatchAdjoint<T, F> {
         self.groups
             .resize_with(groups, || Group { p_bar: Vec::new(), run: Err(AdjointError::NoForwardPass) });
         let threads = rayon::current_num_threads().min(groups).max(1);
-        let job = Job { p, span, options, loss, d, bytes: self.bytes / threads };
+        let job = Job { p, span, options, loss, d, bytes: self.bytes / threads, interpolates: self.interpolates };
         let (idle, method, field) = (&self.idle, self.method, &self.field);
         let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
         let states = y.par_chunks_mut(rows_per_group * d).zip(y0_bar.par_chunks_mut(rows_per_group * d));
@@ -174,6 +189,7 @@ struct Job<'a, T> {
     loss: &'a BatchLoss<'a, T>,
     d: usize,
     bytes: usize,
+    interpolates: bool,
 }
 
 impl<T: Real, F: Vjp<T>> Worker<T, F> {
@@ -193,6 +209,9 @@ impl<T: Real, F: Vjp<T>> Worker<T, F> {
             (self.rows, self.adjoint) = (rows, OdeAdjoint::new(method, rows, job.d));
         }
         self.adjoint.keep_evaluations(job.bytes);
+        if job.interpolates {
+            self.adjoint.interpolate_saves()?;
+        }
         self.bars.clear();
         let (bars, mut loss) = (&mut self.bars, 0.0);
         let mut save = |i: usize, _t: f64, y: &[T]| {

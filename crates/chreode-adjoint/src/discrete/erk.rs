@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use chreode_core::{Real, Tolerance, Vjp};
-use chreode_solve::{Erk, ErkTableau, Rhs, SolveError, Stats, Stepper};
+use chreode_solve::{DenseOutput, Erk, ErkTableau, Rhs, SolveError, Stats, Stepper};
 
 use super::keep::{KeepingField, KeepingSteps, Kept};
 use super::method::{Run, StepAdjoint};
@@ -19,6 +19,10 @@ pub(super) struct ErkAdjoint<T> {
     inputs: Vec<T>,
     input_bar: Vec<T>,
     lambda: Vec<T>,
+    /// What observations inside of the step owe to its stages, to the derivative at its end, and to the state at its start; whether there
+    /// are any.
+    observed: Vec<T>,
+    observes: bool,
     kept: Kept<T>,
 }
 
@@ -34,6 +38,8 @@ impl<T: Real> ErkAdjoint<T> {
             inputs: zeros(stages),
             input_bar: zeros(stages),
             lambda: zeros(1),
+            observed: Vec::new(),
+            observes: false,
             // A step that is not kept takes the slots of its stages.
             kept: Kept::new(stages - usize::from(tableau.fsal), stages, nd),
         }
@@ -58,6 +64,21 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
         run(&mut Rhs::Field(&mut f), &mut steps)
     }
 
+    fn interpolates(&self) -> bool {
+        matches!(self.erk.tableau().dense, DenseOutput::Weights(_))
+    }
+
+    fn observe(&mut self, theta: f64, h: f64, bar: &[T]) {
+        let DenseOutput::Weights(rows) = self.erk.tableau().dense else { return };
+        self.observed.resize((rows.len() + 1) * self.nd, T::ZERO);
+        self.observes = true;
+        // y(θ) = y + h Σ_i b_i(θ) k_i
+        let weights = rows.iter().map(|row| h * theta * row.iter().rfold(0.0, |sum, c| sum * theta + c));
+        for (sums, weight) in self.observed.chunks_exact_mut(self.nd).zip(weights.chain([1.0])) {
+            let weight = T::c(weight);
+            sums.iter_mut().zip(bar).for_each(|(sum, &bar)| *sum += weight * bar);
+        }
+    }
     fn keep_evaluations(&mut self, bytes: usize) {
         self.kept.limit(bytes);
     }
@@ -86,7 +107,7 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
         Taken { number, t, t_end, .. }: Taken,
         p: &[T],
         y: &[T],
-        _y_end: &[T],
+        y_end: &[T],
         a: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
@@ -94,6 +115,12 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
         // The last stage of an FSAL method belongs to the next step.
         let stages = m.stages() - usize::from(m.fsal);
         let row = |i: usize| i * nd..(i + 1) * nd;
+        let observes = std::mem::take(&mut self.observes);
+        if observes {
+            // The derivative at the end, which belongs to the dense output alone.
+            f.vjp(t_end, y_end, p, &self.observed[row(stages)], &mut self.lambda, p_bar)?;
+            a.iter_mut().zip(&self.lambda).for_each(|(a, &bar)| *a += bar);
+        }
         let kept = self.kept.step(number);
         if kept.is_none() {
             for i in 0..stages {
@@ -118,6 +145,9 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
                 }
             }
             self.lambda.iter_mut().for_each(|l| *l *= T::c(h));
+            if observes {
+                self.lambda.iter_mut().zip(&self.observed[row(i)]).for_each(|(l, &bar)| *l += bar);
+            }
             let time = m.stage_time(i, t, t_end);
             let (input, bar) = (&inputs[row(i)], &mut self.input_bar[row(i)]);
             if i + 1 < stages || kept.is_some() {
@@ -130,6 +160,10 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
             for (a, &bar) in a.iter_mut().zip(&self.input_bar[row(i)]) {
                 *a += bar;
             }
+        }
+        if observes {
+            a.iter_mut().zip(&self.observed[row(stages + 1)]).for_each(|(a, &bar)| *a += bar);
+            self.observed.fill(T::ZERO);
         }
         Ok(())
     }

@@ -113,6 +113,14 @@ pub(super) trait StepAdjoint<T: Real>: std::fmt::Debug + Send {
     /// Lets runs keep evaluations in so many bytes, if the method can.
     fn keep_evaluations(&mut self, _bytes: usize) {}
 
+    /// Whether observations inside of a step can be pulled back: where dense output is a sum of the stages.
+    fn interpolates(&self) -> bool {
+        false
+    }
+
+    /// An observation with this gradient at a place of the step of length `h` that goes back next.
+    fn observe(&mut self, _theta: f64, _h: f64, _bar: &[T]) {}
+
     /// Values that the method remembers beside a state, which taking steps again from there needs.
     fn memory(&self) -> usize {
         0
