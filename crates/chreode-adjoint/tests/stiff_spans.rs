@@ -104,6 +104,7 @@ fn check(spans: &[(&str, f64)], methods: &[OdeMethod], tolerance: f64) {
                 let most = match problem.name {
                     "van der Pol 1e3" => 1e-5,
                     "van der Pol 1e6" => 5e-4,
+                    "E5" => 1e-5, // of twenty orders of magnitude
                     _ if rosenbrock => 1e-7,
                     _ => 1e-8,
                 };
@@ -124,16 +125,16 @@ fn whole_spans() {
         ("OREGO", 360.0),
         ("van der Pol 1e3", 2.0),
         ("van der Pol 1e6", 2.0),
-        ("E5", 1e7), // further on, rounding breaks what is conserved by more than what is left
+        ("E5", 1e3), // further on, rounding breaks what is conserved by more than what is left
         ("POLLU", 60.0),
     ];
     check(&spans, &[Bdf, Radau5, (&KENCARP4).into(), (&RODAS5P).into(), Radau9, Radau13, Radau], 1e-4);
 }
 
-/// Where steps are solved again on the way back, from a guess of their own, there may be another solution beside that of the forward run, whose end
-/// differs in the last of eight digits and whose stages do not look alike: of these runs the second has such a step.
+/// Where the Jacobian changes by orders of magnitude, a factorisation held from another step may say that nothing is left to correct: the
+/// second and other runs of these go over such a step.
 #[test]
-fn solutions_side_by_side() {
+fn factorisations_of_other_steps() {
     let mut rng = Pcg64::seed_from_u64(12);
     let mut oregonator = problems(&[("OREGO", 360.0)], OdeMethod::Radau5).remove(0);
     for _ in 0..12 {

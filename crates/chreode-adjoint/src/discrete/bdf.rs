@@ -15,7 +15,7 @@
 use chreode_core::{Real, Vjp};
 use chreode_solve::{BackwardDifferences, Bdf, SolveError, Stats, Stepper};
 
-use super::implicit::exact::{ExactSteps, Room, check_end, check_same_end};
+use super::implicit::exact::{ExactSteps, Room, check_end};
 use super::implicit::field::Rows;
 use super::implicit::stages::StageEquations;
 use super::method::{Run, StepAdjoint};
@@ -194,7 +194,7 @@ impl<T: Real> StepAdjoint<T> for BdfAdjoint<T> {
         } else {
             let steps = &mut self.steps;
             let solved = steps.take(f, step, p, y, memory, Some(y_end));
-            let solved = solved.and_then(|()| check_same_end(step, &steps.end, y_end, steps.d));
+            let solved = solved.and_then(|()| check_end(step, &steps.end, y_end, steps.d));
             if let (Err(_), Some(again)) = (&solved, &mut self.again) {
                 // There are several solutions: as the forward run did.
                 again.take(f, step, p, y, memory, None)?;

@@ -3,7 +3,7 @@
 use chreode_core::{Real, Vjp};
 use chreode_solve::{Esdirk, EsdirkTableau, SolveError, Stats, Stepper};
 
-use super::implicit::exact::{ExactSteps, Room, check_end, check_same_end};
+use super::implicit::exact::{ExactSteps, Room, check_end};
 use super::implicit::field::Rows;
 use super::implicit::kept::KeptStages;
 use super::implicit::stages::StageEquations;
@@ -282,11 +282,12 @@ impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
         } else {
             let steps = &mut self.steps;
             let solved = steps.stages(f, step, p, y, Some(y_end));
-            let solved = solved.and_then(|()| check_same_end(step, steps.end(), y_end, steps.d));
+            let solved = solved.and_then(|()| check_end(step, steps.end(), y_end, steps.d));
             if let (Err(_), Some(again)) = (&solved, &mut self.again) {
                 // There are several solutions: as the forward run did.
                 again.anew(f, step, p, y)?;
                 steps.inputs.copy_from_slice(&again.inputs);
+                steps.equations.forget(); // Jacobians of where it went astray
                 check_end(step, steps.end(), y_end, steps.d)?;
             } else {
                 solved?;

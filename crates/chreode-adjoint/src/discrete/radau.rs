@@ -3,7 +3,7 @@
 use chreode_core::{Real, Vjp};
 use chreode_solve::{RadauTableau, SolveError, Stats, Stepper};
 
-use super::implicit::exact::{ExactSteps, Room, check_end, check_same_end};
+use super::implicit::exact::{ExactSteps, Room, check_end};
 use super::implicit::field::Rows;
 use super::implicit::kept::KeptStages;
 use super::implicit::stages::StageEquations;
@@ -201,10 +201,11 @@ impl<T: Real, S: Stepper<T>> RadauAdjoint<T, S> {
             if retry {
                 m.guess_line(y, y_end); // the other one was bad, perhaps outside of the field's domain
             }
-            let solved = m.stages(f, step, p, y).and_then(|()| check_same_end(step, m.end(), y_end, m.d));
+            let solved = m.stages(f, step, p, y).and_then(|()| check_end(step, m.end(), y_end, m.d));
             if solved.is_ok() {
                 return Ok(());
             }
+            m.equations.forget(); // Jacobians of where it went astray
         }
         // There are several solutions: as the forward run did.
         if let Some(again) = self.again.get_mut(order) {

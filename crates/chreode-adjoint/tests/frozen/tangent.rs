@@ -198,8 +198,26 @@ impl<'a> Tangents<'a> {
         let (s, d, h) = (m.c.len(), y.len(), t_end - t);
         let times: Vec<f64> = m.c.iter().map(|&c| if c == 1.0 { t_end } else { t + c * h }).collect();
         let a: Vec<f64> = collocation(m.c).iter().map(|a| h * a).collect();
-        let guess = (0..s * d).map(|at| m.c[at % s] * (y_end[at / s] - y[at / s])).collect();
-        let (z, jacobians, slopes) = self.stages(&a, &times, y, guess);
+        // There may be several solutions: that which ends nearest, from the line between both ends, the start and the end.
+        let ends: [fn(f64) -> f64; 3] = [|c| c, |_| 0.0, |_| 1.0];
+        let (mut best, mut found) = (f64::INFINITY, None);
+        for along in ends {
+            let guess = (0..s * d).map(|at| along(m.c[at % s]) * (y_end[at / s] - y[at / s])).collect();
+            let (z, jacobians, slopes) = self.stages(&a, &times, y, guess);
+            let off = |k: usize| {
+                let end = y[k] + z[k * s + s - 1];
+                (end - y_end[k]).abs() / y_end[k].abs().max(1e-200)
+            };
+            let off = (0..d).map(off).fold(0.0, f64::max);
+            if off < best {
+                (best, found) = (off, Some((z, jacobians, slopes)));
+            }
+            if best < 1e-10 {
+                break;
+            }
+        }
+        let (z, jacobians, slopes) = found.unwrap();
+        self.factored(1.0, &a, &jacobians);
         for direction in directions {
             let moved: Vec<Vec<f64>> = (0..s)
                 .map(|j| {

@@ -58,34 +58,11 @@ pub(in crate::discrete) fn check_end<T: Real>(
     y_end: &[T],
     d: usize,
 ) -> Result<(), AdjointError> {
-    // Far above what rounding leaves.
-    check_end_within(step, end, y_end, d, T::EPSILON.f64().powf(0.25))
-}
-
-/// The same of a step that was solved from a guess of its own: two solutions may lie side by side where the flow contracts, with stages and
-/// derivatives far apart. What is not the same to half of all digits is to be solved as the forward run did.
-///
-/// # Errors
-/// As [`check_end`].
-pub(in crate::discrete) fn check_same_end<T: Real>(
-    step: Taken,
-    end: &[T],
-    y_end: &[T],
-    d: usize,
-) -> Result<(), AdjointError> {
-    check_end_within(step, end, y_end, d, T::EPSILON.f64().sqrt())
-}
-
-fn check_end_within<T: Real>(
-    step: Taken,
-    end: &[T],
-    y_end: &[T],
-    d: usize,
-    most: f64,
-) -> Result<(), AdjointError> {
     if step.cut {
         return Ok(());
     }
+    // Far above what rounding leaves, and far below what tells two solutions apart.
+    let most = T::EPSILON.f64().powf(0.25);
     for (row, (end, y_end)) in end.chunks_exact(d.max(1)).zip(y_end.chunks_exact(d.max(1))).enumerate() {
         let largest = y_end.iter().fold(T::ZERO, |most, v| most.max(v.abs()));
         let floor = largest.f64() * most * most;
