@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use chreode_autodiff::{Auto, Dual, Program, Tape};
 use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Sparsity, VectorField, Vjp};
 use chreode_testkit::{
-    Brusselator, BrusselatorLine, Differentiable, Duffing, E5, Hires, Lorenz, LotkaVolterra, Orego, Pollu, Rational,
-    RingModulator, Robertson, Scaffold, Stiff, StiffField, StiffModel, Toggle, VanDerPol, corpus, stiff_corpus,
+    Brusselator, BrusselatorLine, Differentiable, Duffing, E5, Hires, Lorenz, LotkaVolterra, Orego, Pollu,
+    Rational, RingModulator, Robertson, Scaffold, Stiff, StiffField, StiffModel, Toggle, VanDerPol, corpus,
+    stiff_corpus,
 };
 use criterion::{BenchmarkGroup, Criterion, criterion_group, measurement::WallTime};
 
@@ -133,10 +134,8 @@ where
     print!("| {name} |");
     let mut most = 0.0_f64;
     for which in 0..PRODUCTS.len() {
-        let [hand, ours] = fastest(&mut [
-            product(by_hand, which, 0.5, y, p),
-            product(auto, which, 0.5, y, p),
-        ]);
+        let [hand, ours] =
+            fastest(&mut [product(by_hand, which, 0.5, y, p), product(auto, which, 0.5, y, p)]);
         most = most.max(ours / hand);
         print!(" {:.2} ({:.1}) |", ours / hand, 1e9 * hand);
     }

@@ -163,7 +163,9 @@ fn continuous(method: ContinuousMethod, by: Maker, tolerance: f64, y0: &[f64], p
     let without = (*y0_bar, std::mem::replace(&mut p_bar, vec![0.0; 4]));
     let back = &mut *back;
     let start = adjoint
-        .backward_events_with_times(&mut f, p, &events, back, &options, &bars, end_bar, y0_bar, &mut p_bar, times)
+        .backward_events_with_times(
+            &mut f, p, &events, back, &options, &bars, end_bar, y0_bar, &mut p_bar, times,
+        )
         .unwrap();
     assert_eq!((*y0_bar, &p_bar), (without.0, &without.1));
     [&y0_bar[..], &p_bar, &[start], &times[..]].concat()
@@ -382,15 +384,28 @@ fn resets_at_a_discontinuity_continuously() {
             adjoint.forward_events(rhs, p, &mut y, (0.0, 2.0), ahead, &saving, &events, nothing).unwrap();
             let without =
                 adjoint.backward(&mut f, p, &mut back, &options, &bars, &mut [0.0; 2], &mut [0.0; 4]);
-            assert!(
-                matches!(without, Err(AdjointError::ShapeMismatch { what: "events", expected: 1, got: 0 }))
-            );
+            assert!(matches!(
+                without,
+                Err(AdjointError::ShapeMismatch { what: "events", expected: 1, got: 0 })
+            ));
             let (mut y0_bar, mut p_bar) = ([0.0; 2], [0.0; 4]);
             adjoint
-                .backward_events(&mut f, p, &events, &mut back, &options, &bars, end_bar, &mut y0_bar, &mut p_bar)
+                .backward_events(
+                    &mut f,
+                    p,
+                    &events,
+                    &mut back,
+                    &options,
+                    &bars,
+                    end_bar,
+                    &mut y0_bar,
+                    &mut p_bar,
+                )
                 .unwrap();
-            compare("start", &y0_bar, &y_exact, 1e-8).unwrap_or_else(|e| panic!("{method:?} {terminal}: {e}"));
-            compare("parameters", &p_bar, &p_exact, 1e-8).unwrap_or_else(|e| panic!("{method:?} {terminal}: {e}"));
+            compare("start", &y0_bar, &y_exact, 1e-8)
+                .unwrap_or_else(|e| panic!("{method:?} {terminal}: {e}"));
+            compare("parameters", &p_bar, &p_exact, 1e-8)
+                .unwrap_or_else(|e| panic!("{method:?} {terminal}: {e}"));
         }
     }
 }

@@ -6,7 +6,8 @@
 use chreode_adjoint::{AdjointError, Checkpoints, OdeAdjoint, OdeMethod};
 use chreode_core::{FieldError, VectorField, Vjp};
 use chreode_solve::{
-    ALL_ERK, BOSH3, DOP853, DOPRI5, Erk, ErkTableau, RK4, Rhs, SolveError, SolveOptions, Stepper, TSIT5, VERN7, solve,
+    ALL_ERK, BOSH3, DOP853, DOPRI5, Erk, ErkTableau, RK4, Rhs, SolveError, SolveOptions, Stepper, TSIT5,
+    VERN7, solve,
 };
 use chreode_testkit::{
     Case, Differentiable, Lorenz, LotkaVolterra, SmoothField, central_difference_by, compare, corpus,
@@ -469,7 +470,8 @@ fn interpolated_saves() {
     let span = (0.0, 2.0);
     let at: Vec<f64> = (0..=40).map(|i| 0.05 * f64::from(i)).collect();
     let options = SolveOptions { save_at: &at, ..SolveOptions::tolerance(1e-5, 1e-5) };
-    let value = |i: usize, y: &[f64]| y.iter().zip(1..).map(|(y, k)| (f64::from(k) + i as f64 * 0.1) * y.sin()).sum();
+    let value =
+        |i: usize, y: &[f64]| y.iter().zip(1..).map(|(y, k)| (f64::from(k) + i as f64 * 0.1) * y.sin()).sum();
     let bar = |i: usize, y: &[f64]| -> Vec<f64> {
         y.iter().zip(1..).map(|(y, k)| (f64::from(k) + i as f64 * 0.1) * y.cos()).collect()
     };
@@ -485,7 +487,8 @@ fn interpolated_saves() {
                 let save = &mut |i: usize, _: f64, y: &[f64]| bars.push(bar(i, y));
                 adjoint.forward(f, &case.p, &mut y, span, &options, save).unwrap();
                 let bars: Vec<&[f64]> = bars.iter().map(Vec::as_slice).collect();
-                let (mut y0_bar, mut p_bar, mut times) = (vec![0.0; d], vec![0.0; case.p.len()], vec![0.0; at.len()]);
+                let (mut y0_bar, mut p_bar, mut times) =
+                    (vec![0.0; d], vec![0.0; case.p.len()], vec![0.0; at.len()]);
                 adjoint.backward(f, &case.p, &bars, &mut y0_bar, &mut p_bar).unwrap();
                 let first = (y0_bar.clone(), std::mem::replace(&mut p_bar, vec![0.0; case.p.len()]));
                 let start = adjoint
@@ -528,11 +531,16 @@ fn interpolated_saves() {
             };
             let by_y0 = central_difference_by(&case.y0, 1e-4, |y0| again(y0, &case.p));
             let by_p = central_difference_by(&case.p, 1e-4, |p| again(&case.y0, p));
-            compare("y0", &y0_bar, &by_y0, 1e-8).unwrap_or_else(|e| panic!("{} {}: {e}", case.name, method.name));
-            compare("p", &p_bar, &by_p, 1e-8).unwrap_or_else(|e| panic!("{} {}: {e}", case.name, method.name));
+            compare("y0", &y0_bar, &by_y0, 1e-8)
+                .unwrap_or_else(|e| panic!("{} {}: {e}", case.name, method.name));
+            compare("p", &p_bar, &by_p, 1e-8)
+                .unwrap_or_else(|e| panic!("{} {}: {e}", case.name, method.name));
         }
     }
     // Dense output with stages of its own is not differentiated.
     assert_eq!(OdeAdjoint::<f64>::new(&VERN7, 1, 2).interpolate_saves(), Err(AdjointError::NotInterpolated));
-    assert_eq!(OdeAdjoint::<f64>::new(OdeMethod::Radau5, 1, 2).interpolate_saves(), Err(AdjointError::NotInterpolated));
+    assert_eq!(
+        OdeAdjoint::<f64>::new(OdeMethod::Radau5, 1, 2).interpolate_saves(),
+        Err(AdjointError::NotInterpolated)
+    );
 }

@@ -119,7 +119,8 @@ impl Program {
         let out: Vec<u32> = out.iter().map(|&i| place[i as usize]).collect();
         let first = first_constant + constants.len();
         let (ordered, n_fixed) = schedule(&steps, first, 0..1 + d);
-        let mut program = Self { d, np, constants, steps, n_fixed, n_values, n_masks, out, ..Self::default() };
+        let mut program =
+            Self { d, np, constants, steps, n_fixed, n_values, n_masks, out, ..Self::default() };
         program.find_runs(&ordered, first);
         program
     }

@@ -5,7 +5,10 @@
 //! they are not, results are the same and branches remain: loops over the eight are written out, so that nothing has to be unrolled
 //! first.
 
-#![allow(clippy::manual_map, reason = "a closure might be inlined too late for the compiler to see the zeros")]
+#![allow(
+    clippy::manual_map,
+    reason = "a closure might be inlined too late for the compiler to see the zeros"
+)]
 
 use std::array::from_fn;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -43,7 +46,12 @@ macro_rules! each {
 /// Does something for all `k` below `n`, which is not more than eight.
 macro_rules! below {
     ($k:ident, $n:expr, $e:expr) => {
-        let _: [(); MOST] = each!($k, if $k < $n { $e });
+        let _: [(); MOST] = each!(
+            $k,
+            if $k < $n {
+                $e
+            }
+        );
     };
 }
 
@@ -362,12 +370,7 @@ impl<D: Dynamics, T: Real> Kernel for SmallBatch<'_, D, T> {
             let (from_y, from_lambda) = (&from_y[..LANES * d], &from_lambda[..LANES * d]);
             let column = |from: &[T], j: usize| Lanes(from_fn(|l| from[l * d + j].f64()));
             let by_parameter = |k: usize| Known::moved(Lanes::c(p[k].f64()), MOST - 1 - k, one);
-            let dy = run(
-                model,
-                Lanes::c(self.t),
-                |j| Known::moved(column(from_y, j), j, one),
-                by_parameter,
-            );
+            let dy = run(model, Lanes::c(self.t), |j| Known::moved(column(from_y, j), j, one), by_parameter);
             let bars = pulled(d, &dy, |i| column(from_lambda, i));
             below!(j, d, {
                 let bar = value(bars[j]);

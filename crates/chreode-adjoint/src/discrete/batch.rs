@@ -130,7 +130,8 @@ impl<T: Real, F: Vjp<T> + Clone + Send + Sync> BatchAdjoint<T, F> {
         self.groups
             .resize_with(groups, || Group { p_bar: Vec::new(), run: Err(AdjointError::NoForwardPass) });
         let threads = rayon::current_num_threads().min(groups).max(1);
-        let job = Job { p, span, options, loss, d, bytes: self.bytes / threads, interpolates: self.interpolates };
+        let job =
+            Job { p, span, options, loss, d, bytes: self.bytes / threads, interpolates: self.interpolates };
         let (idle, method, field) = (&self.idle, self.method, &self.field);
         let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
         let states = y.par_chunks_mut(rows_per_group * d).zip(y0_bar.par_chunks_mut(rows_per_group * d));

@@ -131,9 +131,15 @@ impl<'a> Tangents<'a> {
     }
 
     /// The system of these Jacobians, factored.
-    pub(crate) fn factored(&mut self, shift: f64, a: &[f64], jacobians: &[Vec<f64>]) -> &mut StructuredLu<f64> {
+    pub(crate) fn factored(
+        &mut self,
+        shift: f64,
+        a: &[f64],
+        jacobians: &[Vec<f64>],
+    ) -> &mut StructuredLu<f64> {
         let columns = &self.columns;
-        let system = self.systems.entry(jacobians.len()).or_insert_with(|| System::new(columns, jacobians.len()));
+        let system =
+            self.systems.entry(jacobians.len()).or_insert_with(|| System::new(columns, jacobians.len()));
         system.factor(columns, shift, a, jacobians);
         &mut system.lu
     }
