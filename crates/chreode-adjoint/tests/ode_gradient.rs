@@ -478,7 +478,7 @@ fn interpolated_saves() {
     for method in [&TSIT5, &DOPRI5] {
         for mut case in corpus() {
             let (f, d) = (&mut *case.field, case.y0.len());
-            let mut run = |f: &mut dyn Differentiable<f64>, checkpoints, interpolated: bool| {
+            let run = |f: &mut dyn Differentiable<f64>, checkpoints, interpolated: bool| {
                 let mut adjoint = OdeAdjoint::with_checkpoints(method, 1, d, checkpoints).unwrap();
                 if interpolated {
                     adjoint.interpolate_saves().unwrap();
