@@ -27,7 +27,7 @@ const SWEPT: f64 = 3.0;
 const LONGEST: usize = 100_000;
 /// Operations of a program beyond which its values over vectors leave the nearest cache: one forward sweep a
 /// trajectory, if that is all it takes, is then faster.
-const LONG: usize = 50_000;
+const LONG: usize = 500;
 
 /// A model that was written once, as a [`VectorField`] with [`Jvp`], [`ParamJvp`], [`Jacobian`], [`Vjp`] and
 /// [`VjpTangent`], over states of `f32` or `f64`.
