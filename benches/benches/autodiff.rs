@@ -2,13 +2,16 @@
 //! three times as long, called through the same trait.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use chreode_autodiff::{Auto, Dual, Program, Tape};
-use chreode_core::{Dynamics, FieldError, Jacobian, Number, Sparsity, VectorField, Vjp};
+use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Sparsity, VectorField, Vjp};
 use chreode_testkit::{
-    Brusselator, BrusselatorLine, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, Toggle, corpus,
+    Brusselator, BrusselatorLine, Differentiable, Duffing, E5, Hires, Lorenz, LotkaVolterra, Orego, Pollu,
+    Rational, RingModulator, Robertson, Scaffold, Stiff, StiffField, StiffModel, Toggle, VanDerPol, corpus,
+    stiff_corpus,
 };
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
+use criterion::{BenchmarkGroup, Criterion, criterion_group, measurement::WallTime};
 
 /// Nested, for second derivatives.
 type Second = Dual<Dual<f64, 1>, 1>;
@@ -25,6 +28,13 @@ impl VectorField<f64> for ByHand {
         for (y, dy) in y.chunks_exact(self.dim()).zip(dy.chunks_exact_mut(self.dim())) {
             self.0.eval(t, y, p, dy);
         }
+        Ok(())
+    }
+}
+impl Jvp<f64> for ByHand {
+    fn jvp(&mut self, _t: f64, y: &[f64], p: &[f64], v: &[f64], jv: &mut [f64]) -> Result<(), FieldError> {
+        jv.fill(0.0);
+        self.0.jacobian(y, p, |i, j, value| jv[i] += value * v[j]);
         Ok(())
     }
 }
@@ -61,6 +71,124 @@ impl Vjp<f64> for ByHand {
     }
 }
 
+/// The products that are timed.
+const PRODUCTS: [&str; 5] = ["field", "Jv", "Jacobian", "VJP", "VJP of 64"];
+/// Rounds of each, of which the fastest counts, and about how long one takes.
+const ROUNDS: usize = 25;
+const ROUND: Duration = Duration::from_millis(1);
+
+/// Seconds of a call, in a round of so many.
+fn seconds(calls: u32, call: &mut dyn FnMut()) -> f64 {
+    let begin = Instant::now();
+    (0..calls).for_each(|_| call());
+    begin.elapsed().as_secs_f64() / f64::from(calls)
+}
+
+/// Seconds of the fastest of some rounds of both, in turn.
+fn fastest(calls: &mut [Box<dyn FnMut() + '_>; 2]) -> [f64; 2] {
+    let numbers = calls.each_mut().map(|call| {
+        let mut n = 1_u32;
+        while seconds(n, call) * f64::from(n) < ROUND.as_secs_f64() {
+            n *= 2;
+        }
+        n
+    });
+    let mut best = [f64::INFINITY; 2];
+    for _ in 0..ROUNDS {
+        for ((best, call), n) in best.iter_mut().zip(&mut *calls).zip(numbers) {
+            *best = best.min(seconds(n, call));
+        }
+    }
+    best
+}
+
+/// One of the [`PRODUCTS`] as something to call.
+fn product<'a, F: Jvp<f64> + Jacobian<f64> + Vjp<f64> + ?Sized>(
+    f: &'a mut F,
+    which: usize,
+    t: f64,
+    y: &'a [f64],
+    p: &'a [f64],
+) -> Box<dyn FnMut() + 'a> {
+    let (d, rows) = (y.len(), if which == 4 { 64 } else { 1 });
+    let y = y.repeat(rows);
+    let v: Vec<f64> = (0..y.len()).map(|i| 1.0 + (i % d) as f64).collect();
+    let (mut out, mut p_bar) = (vec![0.0; y.len()], vec![0.0; p.len()]);
+    let mut values = vec![0.0; f.sparsity().map_or(d * d, Sparsity::len)];
+    // A field of these models cannot fail.
+    match which {
+        0 => Box::new(move || drop(f.eval(t, black_box(&y), p, black_box(&mut out)))),
+        1 => Box::new(move || drop(f.jvp(t, black_box(&y), p, &v, black_box(&mut out)))),
+        2 => Box::new(move || drop(f.jacobian(t, black_box(&y), p, black_box(&mut values)))),
+        _ => Box::new(move || drop(f.vjp(t, black_box(&y), p, &v, black_box(&mut out), &mut p_bar))),
+    }
+}
+
+/// One line of the table: what each product takes from the generic function in units of that by hand, and nanoseconds of the latter;
+/// returns the largest.
+fn line<F, G>(name: &str, by_hand: &mut F, auto: &mut G, y: &[f64], p: &[f64]) -> f64
+where
+    F: Jvp<f64> + Jacobian<f64> + Vjp<f64> + ?Sized,
+    G: Jvp<f64> + Jacobian<f64> + Vjp<f64> + ?Sized,
+{
+    print!("| {name} |");
+    let mut most = 0.0_f64;
+    for which in 0..PRODUCTS.len() {
+        let [hand, ours] =
+            fastest(&mut [product(by_hand, which, 0.5, y, p), product(auto, which, 0.5, y, p)]);
+        most = most.max(ours / hand);
+        print!(" {:.2} ({:.1}) |", ours / hand, 1e9 * hand);
+    }
+    println!();
+    most
+}
+
+/// The same of a problem of the stiff corpus, without parameters.
+fn stiff<P: Stiff + Copy>(name: &str, problem: P, y: &[f64]) -> f64 {
+    line(name, &mut StiffField::new(problem), &mut Auto::<_>::new(StiffModel(problem)), y, &[])
+}
+
+/// Every product of every problem, by hand and from one function.
+fn table() {
+    println!("| time over that by hand (ns by hand) | {} |", PRODUCTS.join(" | "));
+    println!("|{}", "---|".repeat(1 + PRODUCTS.len()));
+    let mut most = 0.0_f64;
+    for mut case in corpus() {
+        let mut auto: Box<dyn Differentiable<f64>> = match case.name {
+            "rational" => Box::new(Auto::<_>::new(Rational)),
+            "Lotka-Volterra" => Box::new(Auto::<_>::new(LotkaVolterra)),
+            "Lorenz" => Box::new(Auto::<_>::new(Lorenz)),
+            "Brusselator" => Box::new(Auto::<_>::new(Brusselator)),
+            "Duffing" => Box::new(Auto::<_>::new(Duffing)),
+            _ => continue,
+        };
+        most = most.max(line(case.name, &mut *case.field, &mut *auto, &case.y0, &case.p));
+    }
+    let model = BrusselatorLine { points: 50 };
+    let mut auto: Auto<_> = Auto::new(model);
+    if let Some(sparsity) = auto.sparsity().cloned() {
+        let mut by_hand = ByHand(model, sparsity);
+        let (y, p) = (model.start(), [1.0, 3.0, 50.0]);
+        most = most.max(line("Brusselator, 50 points", &mut by_hand, &mut auto, &y, &p));
+    }
+    for case in stiff_corpus() {
+        let (name, y) = (case.name, &case.y0);
+        let of = match name {
+            "Robertson" => stiff(name, Robertson, y),
+            "HIRES" => stiff(name, Hires, y),
+            "OREGO" => stiff(name, Orego, y),
+            "van der Pol 1e3" => stiff(name, VanDerPol { eps: 1e-6 }, y),
+            "E5" => stiff(name, E5, y),
+            "POLLU" => stiff(name, Pollu, y),
+            "ring modulator" => stiff(name, RingModulator, y),
+            "scaffold" => stiff(name, Scaffold, y),
+            _ => continue,
+        };
+        most = most.max(of);
+    }
+    println!("\nthe most: {most:.2}");
+}
+
 /// Jacobian and pull-backs of one trajectory and of 64.
 fn field<F: Jacobian<f64> + Vjp<f64> + ?Sized>(
     group: &mut BenchmarkGroup<'_, WallTime>,
@@ -86,36 +214,8 @@ fn field<F: Jacobian<f64> + Vjp<f64> + ?Sized>(
 }
 
 fn settings(group: &mut BenchmarkGroup<'_, WallTime>) {
-    group.sample_size(20).warm_up_time(std::time::Duration::from_millis(300));
-    group.measurement_time(std::time::Duration::from_millis(700));
-}
-
-fn by_hand(c: &mut Criterion) {
-    for mut case in corpus() {
-        let mut group = c.benchmark_group(format!("autodiff/{}", case.name));
-        settings(&mut group);
-        field(&mut group, "by hand", &mut *case.field, &case.y0, &case.p);
-        let mut auto: Box<dyn Differentiable<f64>> = match case.name {
-            "rational" => Box::new(Auto::<_>::new(Rational)),
-            "Lotka-Volterra" => Box::new(Auto::<_>::new(LotkaVolterra)),
-            "Lorenz" => Box::new(Auto::<_>::new(Lorenz)),
-            "Brusselator" => Box::new(Auto::<_>::new(Brusselator)),
-            "Duffing" => Box::new(Auto::<_>::new(Duffing)),
-            _ => continue,
-        };
-        field(&mut group, "auto", &mut *auto, &case.y0, &case.p);
-        group.finish();
-    }
-    let line = BrusselatorLine { points: 50 };
-    let (y, p) = (line.start(), [1.0, 3.0, 50.0]);
-    let mut group = c.benchmark_group("autodiff/Brusselator line");
-    settings(&mut group);
-    let mut auto: Auto<_> = Auto::new(line);
-    if let Some(sparsity) = auto.sparsity().cloned() {
-        field(&mut group, "by hand", &mut ByHand(line, sparsity), &y, &p);
-    }
-    field(&mut group, "auto", &mut auto, &y, &p);
-    group.finish();
+    group.sample_size(20).warm_up_time(Duration::from_millis(300));
+    group.measurement_time(Duration::from_millis(700));
 }
 
 /// The other ways, on a model with powers, exponentials and branches.
@@ -144,5 +244,13 @@ fn routes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, by_hand, routes);
-criterion_main!(benches);
+criterion_group!(benches, routes);
+
+/// The table, then criterion's part; with a name of that as argument, it alone.
+fn main() {
+    if std::env::args().skip(1).all(|a| a == "--bench") {
+        table();
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

@@ -89,7 +89,7 @@ fn run<T: Real>(
     let (p, y0) = (of(&p), of(&y0));
     let targets: Vec<Vec<T>> = targets.iter().map(|t| of(t)).collect();
     let mut f = SquareMlp::<T>::new(shape).map_err(|e| e.to_string())?;
-    let options = SolveOptions { save_at: &TIMES, land_on_saves: true, ..options };
+    let options = SolveOptions { save_at: &TIMES, ..options };
     let some = |x: &[T], every: usize| x.iter().step_by(every).map(|x| x.f64()).collect::<Vec<_>>();
     let text = |e: &dyn std::fmt::Display| e.to_string();
     let clock = Clock::start();

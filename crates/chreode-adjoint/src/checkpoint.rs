@@ -181,6 +181,13 @@ impl<T: Real> Store<T> {
         all.then(|| &self.states[step * self.len..][..self.len])
     }
 
+    /// The state at the start of `step` of the last run, if that of every step was kept, dropped since or not: slots are in order, and a
+    /// sweep fills none.
+    pub(crate) fn in_order(&self, step: usize) -> Option<&[T]> {
+        let at = step * self.len;
+        if self.plan == Plan::Every(1) { self.states.get(at..at + self.len) } else { None }
+    }
+
     /// Makes those that were dropped since a run of `steps` steps be there again, if all were kept.
     pub(crate) fn rewind(&mut self, steps: usize) {
         if self.checkpoints == Checkpoints::All && steps > 0 {

@@ -2,11 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_adjoint::{AdjointError, Checkpoints, EventVjp, OdeAdjoint, OdeMethod};
+use chreode_adjoint::{
+    AdjointError, Checkpoints, ContinuousAdjoint, ContinuousMethod, EventVjp, OdeAdjoint, OdeMethod,
+};
 use chreode_core::Real;
-use chreode_solve::{Crossing, DOPRI5, KENCARP4, RODAS5P, SolveOptions, Stopped, TSIT5, VERN7};
+use chreode_solve::{
+    Crossing, DOPRI5, Erk, KENCARP4, RODAS5P, Radau5, Rhs, SolveOptions, Stepper, Stopped, TSIT5, VERN7,
+};
 use chreode_testkit::{Smooth, SmoothField, central_difference_by, compare};
 use proptest::prelude::*;
+
+use ContinuousMethod::{Backsolve, Gauss, Interpolating};
 
 /// A ball that falls with drag: height and speed; gravity, drag, what is left of the speed, slope of the floor in time.
 struct Ball;
@@ -128,6 +134,67 @@ proptest! {
             }
         }
     }
+}
+
+/// A method for `n` values.
+type Maker = fn(usize) -> Box<dyn Stepper<f64>>;
+
+/// The gradient of [`objective`] by the adjoint equation: in the start state, the parameters, the start time and the times of observation.
+fn continuous(method: ContinuousMethod, by: Maker, tolerance: f64, y0: &[f64], p: &[f64]) -> Vec<f64> {
+    let (mut f, ceiling) = (SmoothField(Ball), Ceiling(3.0));
+    let events: [&dyn EventVjp<f64>; 2] = [&Bounce, &ceiling];
+    let mut adjoint = ContinuousAdjoint::new(method, 1, 2, 4);
+    let options = SolveOptions::tolerance(tolerance, tolerance);
+    let saving = SolveOptions { save_at: &SAVES, ..options };
+    let (mut y, mut bars) = (y0.to_vec(), Vec::new());
+    let save = &mut |_: usize, _: f64, y: &[f64]| bars.push([y[0].cos() + y[1], y[0]]);
+    let rhs = &mut Rhs::Field(&mut f);
+    let stats =
+        adjoint.forward_events(rhs, p, &mut y, (0.0, 9.0), &mut *by(2), &saving, &events, save).unwrap();
+    let Stopped::Event { index: 1, t } = stats.stopped else { panic!("{stats:?}") };
+    let bars: Vec<&[f64]> = bars.iter().map(|b| &b[..]).collect();
+    let end_bar = (&[0.7, 0.2][..], 0.5 * (0.5 * t).cos());
+    let mut back = by(adjoint.backward_len());
+    let (mut y0_bar, mut p_bar, mut time_bar) = ([0.0; 2], vec![0.0; 4], [f64::NAN; 3]);
+    let (y0_bar, times) = (&mut y0_bar, &mut time_bar);
+    adjoint
+        .backward_events(&mut f, p, &events, &mut *back, &options, &bars, end_bar, y0_bar, &mut p_bar)
+        .unwrap();
+    let without = (*y0_bar, std::mem::replace(&mut p_bar, vec![0.0; 4]));
+    let back = &mut *back;
+    let start = adjoint
+        .backward_events_with_times(
+            &mut f, p, &events, back, &options, &bars, end_bar, y0_bar, &mut p_bar, times,
+        )
+        .unwrap();
+    assert_eq!((*y0_bar, &p_bar), (without.0, &without.1));
+    [&y0_bar[..], &p_bar, &[start], &times[..]].concat()
+}
+
+/// Continuous adjoints jump at events as the discrete one does: over three decades of the tolerance (below, the order of Radau's dense
+/// output shows), the error from the gradient of a tight
+/// run stays below a constant times it.
+#[test]
+fn continuous_adjoints() {
+    let x = [4.0, 0.5, 9.81, 0.002, 0.75, 0.1];
+    let exact = objective(&VERN7, Checkpoints::All, &x[..2], &x[2..]).1;
+    let vern7: Maker = |n| Box::new(Erk::new(&VERN7, 1, n));
+    let tsit5: Maker = |n| Box::new(Erk::new(&TSIT5, 1, n));
+    let radau5: Maker = |n| Box::new(Radau5::new(1, n));
+    let tight = continuous(Interpolating, vern7, 1e-12, &x[..2], &x[2..]);
+    let scale = exact.iter().fold(0.0_f64, |s, v| s.max(v.abs()));
+    for (name, by) in [("Vern7", vern7), ("Tsit5", tsit5), ("Radau5", radau5)] {
+        for method in [Interpolating, Gauss, Backsolve] {
+            let errors = [1e-5, 1e-6, 1e-7, 1e-8].map(|tolerance| {
+                let given = continuous(method, by, tolerance, &x[..2], &x[2..]);
+                let off = given[..6].iter().zip(&exact).chain(given[6..].iter().zip(&tight[6..]));
+                off.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / scale / tolerance
+            });
+            println!("{method:?} {name}: error / tolerance {errors:.2?}");
+            assert!(errors.iter().all(|&e| e < 10.0), "{method:?} {name}: {errors:?}");
+        }
+    }
+    compare("gradient", &tight[..6], &exact, 1e-8).unwrap();
 }
 
 /// Gradients with respect to the start time and the times of observation, which lie before, between and after the bounces.
@@ -288,5 +355,57 @@ fn resets_at_a_discontinuity() {
         };
         let differences = central_difference_by(&x, 1e-4, |x| run(x).0);
         compare("gradient", &run(&x).1, &differences, 1e-6).unwrap();
+    }
+}
+
+/// The same of continuous adjoints, also where the state is observed at the discontinuity, which is before the reset.
+#[test]
+fn resets_at_a_discontinuity_continuously() {
+    let x = [4.0, 0.5, 9.81, 0.002, 0.75, 0.1];
+    for terminal in [false, true] {
+        let events: [&dyn EventVjp<f64>; 1] = [&Switch { terminal }];
+        let options = SolveOptions::tolerance(1e-12, 1e-12);
+        let saving = SolveOptions { save_at: &[0.7, 1.0, 1.5], discontinuities: &[1.0], ..options };
+        let end_bar = (&[0.7, 0.2][..], 0.3);
+        let (y0, p, mut f) = (&x[..2], &x[2..], SmoothField(Ball));
+        let mut bars = Vec::new();
+        let save = &mut |_: usize, _: f64, y: &[f64]| bars.push([y[0].cos() + y[1], y[0]]);
+        let mut discrete = OdeAdjoint::new(&VERN7, 1, 2);
+        let mut y = y0.to_vec();
+        discrete.forward_events(&mut f, p, &mut y, (0.0, 2.0), &saving, &events, save).unwrap();
+        let bars: Vec<&[f64]> = bars.iter().map(|b| &b[..]).collect();
+        let (mut y_exact, mut p_exact) = ([0.0; 2], [0.0; 4]);
+        discrete.backward_events(&mut f, p, &events, &bars, end_bar, &mut y_exact, &mut p_exact).unwrap();
+        for method in [Interpolating, Gauss, Backsolve] {
+            let mut adjoint = ContinuousAdjoint::new(method, 1, 2, 4);
+            let (mut y, mut back) = (y0.to_vec(), Erk::new(&VERN7, 1, adjoint.backward_len()));
+            let (rhs, ahead) = (&mut Rhs::Field(&mut f), &mut Erk::new(&VERN7, 1, 2));
+            let nothing = &mut |_: usize, _: f64, _: &[f64]| {};
+            adjoint.forward_events(rhs, p, &mut y, (0.0, 2.0), ahead, &saving, &events, nothing).unwrap();
+            let without =
+                adjoint.backward(&mut f, p, &mut back, &options, &bars, &mut [0.0; 2], &mut [0.0; 4]);
+            assert!(matches!(
+                without,
+                Err(AdjointError::ShapeMismatch { what: "events", expected: 1, got: 0 })
+            ));
+            let (mut y0_bar, mut p_bar) = ([0.0; 2], [0.0; 4]);
+            adjoint
+                .backward_events(
+                    &mut f,
+                    p,
+                    &events,
+                    &mut back,
+                    &options,
+                    &bars,
+                    end_bar,
+                    &mut y0_bar,
+                    &mut p_bar,
+                )
+                .unwrap();
+            compare("start", &y0_bar, &y_exact, 1e-8)
+                .unwrap_or_else(|e| panic!("{method:?} {terminal}: {e}"));
+            compare("parameters", &p_bar, &p_exact, 1e-8)
+                .unwrap_or_else(|e| panic!("{method:?} {terminal}: {e}"));
+        }
     }
 }

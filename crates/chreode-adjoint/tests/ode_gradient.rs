@@ -6,7 +6,8 @@
 use chreode_adjoint::{AdjointError, Checkpoints, OdeAdjoint};
 use chreode_core::{FieldError, VectorField, Vjp};
 use chreode_solve::{
-    ALL_ERK, BOSH3, DOP853, Erk, ErkTableau, RK4, Rhs, SolveError, SolveOptions, Stepper, TSIT5, VERN7, solve,
+    ALL_ERK, BOSH3, DOP853, DOPRI5, Erk, ErkTableau, RK4, Rhs, SolveError, SolveOptions, Stepper, TSIT5,
+    VERN7, solve,
 };
 use chreode_testkit::{
     Case, Differentiable, Lorenz, LotkaVolterra, SmoothField, central_difference_by, compare, corpus,
@@ -79,8 +80,13 @@ fn frozen(
     erk.start(f, span.0, &y, p).unwrap();
     for &(t, t_end) in steps {
         erk.step(f, t, t_end, &y, p, SolveOptions::default().tolerance).unwrap();
+        erk.prepare_dense(f, t, t_end, &y, p).unwrap();
+        let theta = |at: f64| (at - t) / (t_end - t);
+        while let Some(&save) = at.get(states.len()).filter(|&&save| theta(save) < 1.0) {
+            states.push(erk.dense(theta(save), t_end - t, &y).to_vec());
+        }
         erk.accept(&mut y);
-        if t_end == at[states.len()] {
+        if at.get(states.len()) == Some(&t_end) {
             states.push(y.clone());
         }
     }
@@ -461,4 +467,78 @@ fn empty_span() {
     let (mut y0_bar, mut p_bar) = ([9.0; 2], [0.0; 4]);
     let none = adjoint.backward(&mut f, &p, &[&[3.0, 4.0]], &mut y0_bar, &mut p_bar);
     assert_eq!(none, Err(AdjointError::NoForwardPass));
+}
+
+/// States inside of steps, from the dense output: the gradient is that of the frozen steps and their interpolants, with any checkpoints.
+#[test]
+fn interpolated_saves() {
+    let span = (0.0, 2.0);
+    let at: Vec<f64> = (0..=40).map(|i| 0.05 * f64::from(i)).collect();
+    let options = SolveOptions { save_at: &at, ..SolveOptions::tolerance(1e-5, 1e-5) };
+    let value =
+        |i: usize, y: &[f64]| y.iter().zip(1..).map(|(y, k)| (f64::from(k) + i as f64 * 0.1) * y.sin()).sum();
+    let bar = |i: usize, y: &[f64]| -> Vec<f64> {
+        y.iter().zip(1..).map(|(y, k)| (f64::from(k) + i as f64 * 0.1) * y.cos()).collect()
+    };
+    for method in [&TSIT5, &DOPRI5, &VERN7, &DOP853] {
+        for mut case in corpus() {
+            let (f, d) = (&mut *case.field, case.y0.len());
+            let run = |f: &mut dyn Differentiable<f64>, checkpoints, interpolated: bool| {
+                let mut adjoint = OdeAdjoint::with_checkpoints(method, 1, d, checkpoints).unwrap();
+                let options = SolveOptions { land_on_saves: !interpolated, ..options };
+                let (mut y, mut bars) = (case.y0.clone(), Vec::new());
+                let save = &mut |i: usize, _: f64, y: &[f64]| bars.push(bar(i, y));
+                adjoint.forward(f, &case.p, &mut y, span, &options, save).unwrap();
+                let bars: Vec<&[f64]> = bars.iter().map(Vec::as_slice).collect();
+                let (mut y0_bar, mut p_bar, mut times) =
+                    (vec![0.0; d], vec![0.0; case.p.len()], vec![0.0; at.len()]);
+                adjoint.backward(f, &case.p, &bars, &mut y0_bar, &mut p_bar).unwrap();
+                let first = (y0_bar.clone(), std::mem::replace(&mut p_bar, vec![0.0; case.p.len()]));
+                let start = adjoint
+                    .backward_with_times(f, &case.p, &bars, &mut y0_bar, &mut p_bar, &mut times)
+                    .unwrap();
+                assert_eq!((y0_bar, p_bar), first);
+                times.push(start);
+                (first, adjoint.steps().to_vec(), times)
+            };
+            let ((y0_bar, p_bar), steps, times) = run(f, Checkpoints::All, true);
+            let (landed, landed_steps, landed_times) = run(f, Checkpoints::All, false);
+            let (few, many) = (steps.len(), landed_steps.len());
+            assert!(few + 5 < many && many >= 40, "{} {few} {many}", case.name);
+            for states in [1, 3] {
+                assert_eq!(run(f, Checkpoints::States(states), true).0, (y0_bar.clone(), p_bar.clone()));
+            }
+            // Both are gradients of nearly the same states.
+            compare("y0", &y0_bar, &landed.0, 1e-2).unwrap();
+            compare("times", &times, &landed_times, 1e-2).unwrap();
+            let mut again = |y0: &[f64], p: &[f64]| {
+                let mut erk = Erk::new(method, 1, d);
+                let (mut y, mut sum, mut next) = (y0.to_vec(), value(0, y0), 1);
+                let f = &mut Rhs::Field(&mut *f);
+                erk.start(f, span.0, &y, p).unwrap();
+                for &(t, t_end) in &steps {
+                    erk.step(f, t, t_end, &y, p, options.tolerance).unwrap();
+                    erk.prepare_dense(f, t, t_end, &y, p).unwrap();
+                    while next < at.len() && at[next] < t_end {
+                        let h = t_end - t;
+                        sum += value(next, erk.dense((at[next] - t) / h, h, &y));
+                        next += 1;
+                    }
+                    erk.accept(&mut y);
+                    if next < at.len() && at[next] == t_end {
+                        sum += value(next, &y);
+                        next += 1;
+                    }
+                }
+                assert_eq!(next, at.len());
+                sum
+            };
+            let by_y0 = central_difference_by(&case.y0, 1e-4, |y0| again(y0, &case.p));
+            let by_p = central_difference_by(&case.p, 1e-4, |p| again(&case.y0, p));
+            compare("y0", &y0_bar, &by_y0, 1e-8)
+                .unwrap_or_else(|e| panic!("{} {}: {e}", case.name, method.name));
+            compare("p", &p_bar, &by_p, 1e-8)
+                .unwrap_or_else(|e| panic!("{} {}: {e}", case.name, method.name));
+        }
+    }
 }

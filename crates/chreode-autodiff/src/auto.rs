@@ -11,6 +11,7 @@ use crate::Dual;
 use crate::batch::{BatchVjp, LANES};
 use crate::program::{Program, Replay};
 use crate::scratch::Slot;
+use crate::small::{self, SmallBatch};
 use crate::sweep::{Memory, Plan, Read, Sweep};
 use crate::tangent::TangentMemory;
 
@@ -20,6 +21,10 @@ const LEAST_SPARSE: usize = 16;
 const MOST_FILLED: f64 = 0.25;
 /// Most forward sweeps that a pull-back of one trajectory takes before the recorded program is faster.
 const MOST_SWEEPS: usize = 2;
+/// About what an operation takes in a sweep, in units of one that is replayed alone.
+const SWEPT: f64 = 3.0;
+/// Most operations of a model whose Jacobian is recorded.
+const LONGEST: usize = 100_000;
 /// Operations of a program beyond which its values over vectors leave the nearest cache: one forward sweep a
 /// trajectory, if that is all it takes, is then faster.
 const LONG: usize = 500;
@@ -28,9 +33,11 @@ const LONG: usize = 500;
 /// [`VjpTangent`], over states of `f32` or `f64`.
 ///
 /// * Evaluations run the model on the states' own type, derivatives on `f64` whatever the states are.
-/// * The Jacobian comes from forward sweeps over eight directions each. From 16 coordinates on, if at most a quarter
+/// * Models of up to eight states and parameters and 64 operations have all derivatives from numbers that carry eight of them, and of
+///   each whether it is zero: where sizes and loops are constants, what is compiled is what one would write by hand.
+/// * Of others the Jacobian comes from forward sweeps over eight directions each. From 16 coordinates on, if at most a quarter
 ///   of its entries may differ from zero, it is sparse (see [`Jacobian::sparsity`]), and columns that share no row
-///   share a direction.
+///   share a direction. Where that would take more time than the entries themselves, these are recorded as a program.
 /// * Pull-backs of one trajectory take such sweeps where two suffice, else the recorded program backward; those of
 ///   eight trajectories or more replay the program over vectors, unless it is long and one sweep does it.
 /// * Products in many directions at one state take eight a sweep. Derivatives of pull-backs replay the program over
@@ -63,10 +70,14 @@ const LONG: usize = 500;
 pub struct Auto<D, T = f64> {
     pub(crate) model: D,
     pub(crate) program: Program,
+    /// Whether it is so small that its derivatives are computed without work space.
+    small: bool,
     /// None if the Jacobian is dense.
     sparsity: Option<Sparsity>,
     jacobian: Plan,
     jacobian_memory: Memory,
+    /// The entries of a sparse Jacobian as a program, where that is faster.
+    entries: Option<(Program, Replay<f64>)>,
     /// None if the program is faster.
     pull: Option<(Plan, Memory)>,
     batch_scratch: Slot,
@@ -88,12 +99,22 @@ impl<D: Dynamics, T: Real> Auto<D, T> {
         let sparse = d >= LEAST_SPARSE && pattern.len() as f64 <= MOST_FILLED * (d * d) as f64;
         let jacobian =
             if sparse { Plan::sparse(&pattern, &Coloring::of_columns(&pattern)) } else { Plan::dense(d) };
+        // Where one sweep does it there is no need to look.
+        let swept = (jacobian.len() * program.len()) as f64;
+        let entries = (sparse && jacobian.len() > 1 && program.len() <= LONGEST)
+            .then(|| Program::record_jacobian(&model).1)
+            .filter(|entries| (entries.len() as f64) < SWEPT * swept);
         let everything = program.sparsity_with_params();
         let pull = Plan::pull(&everything, &Coloring::of_columns(&everything));
         Self {
+            small: small::fits(d, np, program.len()),
             sparsity: sparse.then_some(pattern),
             jacobian_memory: Memory::new(&jacobian, program.len(), d, np),
             jacobian,
+            entries: entries.map(|entries| {
+                let replay = entries.replay();
+                (entries, replay)
+            }),
             pull: (pull.len() <= MOST_SWEEPS).then(|| {
                 let memory = Memory::new(&pull, program.len(), d, np);
                 (pull, memory)
@@ -147,7 +168,11 @@ impl<D: Dynamics, T: Real> VectorField<T> for Auto<D, T> {
 
 impl<D: Dynamics, T: Real> Jvp<T> for Auto<D, T> {
     fn jvp(&mut self, t: f64, y: &[T], p: &[T], v: &[T], jv: &mut [T]) -> Result<(), FieldError> {
-        self.directed(t, y, p, v, &[], jv);
+        if self.small {
+            small::jvp(&self.model, t, y, p, v, jv);
+        } else {
+            self.directed(t, y, p, v, &[], jv);
+        }
         Ok(())
     }
 }
@@ -187,6 +212,21 @@ impl<D: Dynamics, T: Real> Jacobian<T> for Auto<D, T> {
         let (d, np) = (self.program.d, self.program.np);
         let expected = self.sparsity.as_ref().map_or(d * d, Sparsity::len);
         assert_eq!(values.len(), expected, "values of a Jacobian (that of its sparsity, if it has one)");
+        if self.small {
+            small::jacobian(&self.model, t, y, p, values);
+            return Ok(());
+        }
+        if let Some((entries, replay)) = &mut self.entries {
+            replay.values[0] = t;
+            for (to, from) in replay.values[1..].iter_mut().zip(y[..d].iter().chain(&p[..np])) {
+                *to = from.f64();
+            }
+            entries.forward(replay);
+            for (value, &i) in values.iter_mut().zip(&entries.out) {
+                *value = T::c(replay.values[i as usize]);
+            }
+            return Ok(());
+        }
         let read = match &self.sparsity {
             None => Read::Dense(values),
             Some(_) => Read::Sparse(values),
@@ -216,6 +256,18 @@ impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
             return Ok(());
         }
         let (p, p_bar) = (&p[..np], &mut p_bar[..np]);
+        if self.small {
+            let model = &self.model;
+            if y.len() < LANES * d {
+                let rows = y.chunks_exact(d).zip(lambda.chunks_exact(d));
+                for ((y, lambda), y_bar) in rows.zip(y_bar.chunks_exact_mut(d)) {
+                    small::vjp(model, t, y, p, lambda, y_bar, p_bar);
+                }
+            } else {
+                dispatch(SmallBatch { model, t, y, p, lambda, y_bar, p_bar });
+            }
+            return Ok(());
+        }
         let swept = self.program.len() > LONG && self.pull.as_ref().is_some_and(|(plan, _)| plan.len() == 1);
         if y.len() >= LANES * d && !swept {
             let (program, scratch) = (&self.program, &mut self.batch_scratch);

@@ -22,6 +22,7 @@ mod program;
 mod schedule;
 mod scratch;
 mod sde;
+mod small;
 mod sweep;
 mod tangent;
 mod var;

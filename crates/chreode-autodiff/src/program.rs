@@ -1,5 +1,7 @@
 //! A model as a list of operations: recorded once, then replayed on any number type, forward and backward.
 
+use std::mem::discriminant;
+
 use chreode_core::{Number, Sparsity};
 
 use crate::dual::power;
@@ -11,16 +13,19 @@ use crate::schedule::schedule;
 ///
 /// It holds what the model did with the fields that it had: after a change of a field that loops or branches depend
 /// on, record again. Comparisons carry no dependence; both sides of a selection do.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Program {
     pub(crate) d: usize,
     pub(crate) np: usize,
     /// Values: time, states, parameters, these constants, and then what operations give.
     pub(crate) constants: Vec<f64>,
-    /// Operands and results are places among the values, or among the masks.
+    /// In the order of the recording. Operands and results are places among the values, or among the masks.
     pub(crate) steps: Vec<Step>,
-    /// The same in the order of replaying; the first `n_fixed` are of parameters and constants alone.
-    replayed: Vec<Step>,
+    /// The steps in the order of replaying, by the operands of each, in runs of one kind; the first `fixed_runs`, of `n_fixed` steps, are
+    /// of parameters and constants alone.
+    operands: Vec<[u32; 3]>,
+    runs: Vec<Run>,
+    fixed_runs: usize,
     n_fixed: usize,
     pub(crate) n_values: usize,
     pub(crate) n_masks: usize,
@@ -33,6 +38,15 @@ pub struct Program {
 pub(crate) struct Step {
     pub(crate) op: Op,
     pub(crate) to: u32,
+}
+
+/// Steps of one kind in a row, none of which needs the result of another: these lie side by side from `to` on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Run {
+    op: Op,
+    from: usize,
+    len: usize,
+    to: usize,
 }
 
 /// Memory for replaying a [`Program`] on numbers of one type.
@@ -98,11 +112,57 @@ impl Program {
             };
             place[i] = *next as u32; // not more than the graph has nodes, which are counted in 32 bits
             *next += 1;
-            steps.push(Step { op: renumbered(*op, &place), to: place[i] });
+            let mut needs = [0; 3];
+            needs.iter_mut().zip(operands(*op)).for_each(|(to, a)| *to = place[a as usize]);
+            steps.push(Step { op: with_operands(*op, needs), to: place[i] });
         }
-        let out = out.iter().map(|&i| place[i as usize]).collect();
-        let (replayed, n_fixed) = schedule(&steps, first_constant + constants.len(), 0..1 + d);
-        Self { d, np, constants, steps, replayed, n_fixed, n_values, n_masks, out }
+        let out: Vec<u32> = out.iter().map(|&i| place[i as usize]).collect();
+        let first = first_constant + constants.len();
+        let (ordered, n_fixed) = schedule(&steps, first, 0..1 + d);
+        let mut program =
+            Self { d, np, constants, steps, n_fixed, n_values, n_masks, out, ..Self::default() };
+        program.find_runs(&ordered, first);
+        program
+    }
+
+    /// Finds runs in the steps as they are replayed, and gives results places in this order.
+    fn find_runs(&mut self, ordered: &[Step], first: usize) {
+        // By the places so far.
+        let mut value: Vec<u32> = (0..self.n_values as u32).collect();
+        let mut mask = vec![0_u32; self.n_masks];
+        let renamed = |op: Op, value: &[u32], mask: &[u32]| {
+            let mut places = [0; 3];
+            for (k, (to, old)) in places.iter_mut().zip(operands(op)).enumerate() {
+                *to = if k < mask_operands(op) { mask[old as usize] } else { value[old as usize] };
+            }
+            places
+        };
+        let (mut values, mut masks) = (first as u32, 0);
+        for (s, step) in ordered.iter().enumerate() {
+            let op = step.op;
+            let needed = renamed(op, &value, &mask);
+            let (next, of) = if is_mask(op) { (&mut masks, &mut mask) } else { (&mut values, &mut value) };
+            of[step.to as usize] = *next;
+            // A step that needs the result of one of the same run begins another.
+            let goes_on = self.runs.last_mut().filter(|run| {
+                let needs = |k: usize| (k < mask_operands(op)) == is_mask(op) && needed[k] as usize >= run.to;
+                let needs_run = (0..operands(op).count()).any(needs);
+                s != self.n_fixed && discriminant(&run.op) == discriminant(&op) && !needs_run
+            });
+            match goes_on {
+                Some(run) => run.len += 1,
+                None => self.runs.push(Run { op, from: s, len: 1, to: *next as usize }),
+            }
+            *next += 1;
+            self.operands.push(needed);
+        }
+        self.fixed_runs = self.runs.iter().take_while(|run| run.from < self.n_fixed).count();
+        for step in &mut self.steps {
+            step.op = with_operands(step.op, renamed(step.op, &value, &mask));
+            let of = if is_mask(step.op) { &mask } else { &value };
+            step.to = of[step.to as usize];
+        }
+        self.out.iter_mut().for_each(|out| *out = value[*out as usize]);
     }
 
     /// Number of states.
@@ -121,8 +181,8 @@ impl Program {
     }
 
     #[cfg(test)]
-    pub(crate) fn replayed(&self) -> &[Step] {
-        &self.replayed
+    pub(crate) fn runs(&self) -> usize {
+        self.runs.len()
     }
 
     /// Number of operations of parameters and constants alone.
@@ -206,7 +266,7 @@ impl Program {
     pub fn eval_again<V: Number>(&self, memory: &mut Replay<V>, t: V, y: &[V], dy: &mut [V]) {
         memory.values[0] = t;
         memory.values[1..=self.d].copy_from_slice(y);
-        Self::replay_steps(&self.replayed[self.n_fixed..], memory);
+        self.replay_runs(&self.runs[self.fixed_runs..], memory);
         self.read(memory, dy);
     }
 
@@ -259,36 +319,64 @@ impl Program {
     /// All values, from those of time, states and parameters.
     #[inline(always)]
     pub(crate) fn forward<V: Number>(&self, memory: &mut Replay<V>) {
-        Self::replay_steps(&self.replayed, memory);
+        self.replay_runs(&self.runs, memory);
     }
 
     #[inline(always)]
-    fn replay_steps<V: Number>(steps: &[Step], memory: &mut Replay<V>) {
+    fn replay_runs<V: Number>(&self, runs: &[Run], memory: &mut Replay<V>) {
         let Replay { values, masks, .. } = memory;
-        for step in steps {
-            let v = |i: u32| values[i as usize];
-            let m = |i: u32| masks[i as usize];
-            let to = step.to as usize;
-            // Each arm stores by itself: one store after the match would send every value through memory twice.
-            match step.op {
-                Op::Neg(a) => values[to] = -v(a),
-                Op::Add(a, b) => values[to] = v(a) + v(b),
-                Op::Sub(a, b) => values[to] = v(a) - v(b),
-                Op::Mul(a, b) => values[to] = v(a) * v(b),
-                Op::Div(a, b) => values[to] = v(a) / v(b),
-                Op::Powf(a, b) => values[to] = v(a).powf(v(b)),
-                Op::Exp(a) => values[to] = v(a).exp(),
-                Op::Ln(a) => values[to] = v(a).ln(),
-                Op::Sqrt(a) => values[to] = v(a).sqrt(),
-                Op::Sin(a) => values[to] = v(a).sin(),
-                Op::Cos(a) => values[to] = v(a).cos(),
-                Op::Tanh(a) => values[to] = v(a).tanh(),
-                Op::Floor(a) => values[to] = v(a).floor(),
-                Op::Select(k, a, b) => values[to] = V::select(m(k), v(a), v(b)),
-                Op::Lt(a, b) => masks[to] = v(a).lt(v(b)),
-                Op::And(a, b) => masks[to] = m(a) & m(b),
-                Op::Or(a, b) => masks[to] = m(a) | m(b),
-                Op::Not(a) => masks[to] = !m(a),
+        for run in runs {
+            let operands = &self.operands[run.from..run.from + run.len];
+            // Results of values, all of which lie before them.
+            macro_rules! results {
+                (|$a:ident| $x:expr) => {
+                    results!(|$a, _b| $x)
+                };
+                (|$a:ident, $b:ident| $x:expr) => {{
+                    let (before, results) = values.split_at_mut(run.to);
+                    for (to, operands) in results[..run.len].iter_mut().zip(operands) {
+                        let ($a, $b) = (before[operands[0] as usize], before[operands[1] as usize]);
+                        *to = $x;
+                    }
+                }};
+            }
+            // Masks of masks.
+            macro_rules! masks {
+                (|$a:ident, $b:ident| $x:expr) => {
+                    for (i, operands) in operands.iter().enumerate() {
+                        let ($a, $b) = (masks[operands[0] as usize], masks[operands[1] as usize]);
+                        masks[run.to + i] = $x;
+                    }
+                };
+            }
+            match run.op {
+                Op::Neg(_) => results!(|a| -a),
+                Op::Add(..) => results!(|a, b| a + b),
+                Op::Sub(..) => results!(|a, b| a - b),
+                Op::Mul(..) => results!(|a, b| a * b),
+                Op::Div(..) => results!(|a, b| a / b),
+                Op::Powf(..) => results!(|a, b| a.powf(b)),
+                Op::Exp(_) => results!(|a| a.exp()),
+                Op::Ln(_) => results!(|a| a.ln()),
+                Op::Sqrt(_) => results!(|a| a.sqrt()),
+                Op::Sin(_) => results!(|a| a.sin()),
+                Op::Cos(_) => results!(|a| a.cos()),
+                Op::Tanh(_) => results!(|a| a.tanh()),
+                Op::Floor(_) => results!(|a| a.floor()),
+                Op::Select(..) => {
+                    let (before, results) = values.split_at_mut(run.to);
+                    for (to, &[m, a, b]) in results[..run.len].iter_mut().zip(operands) {
+                        *to = V::select(masks[m as usize], before[a as usize], before[b as usize]);
+                    }
+                }
+                Op::Lt(..) => {
+                    for (to, &[a, b, _]) in masks[run.to..run.to + run.len].iter_mut().zip(operands) {
+                        *to = values[a as usize].lt(values[b as usize]);
+                    }
+                }
+                Op::And(..) => masks!(|a, b| a & b),
+                Op::Or(..) => masks!(|a, b| a | b),
+                Op::Not(_) => masks!(|a, _b| !a),
                 Op::Const(_) | Op::Time | Op::State(_) | Op::Param(_) => {} // never a step
             }
         }
@@ -298,56 +386,63 @@ impl Program {
     #[inline(always)]
     pub(crate) fn backward<V: Number>(&self, memory: &mut Replay<V>) {
         let Replay { values, masks, bars } = memory;
-        // What the result of a step owes to one of its operands.
-        macro_rules! owe {
-            ($i:expr, $x:expr) => {{
-                let x = $x;
-                bars[$i as usize] += x;
-            }};
-        }
-        for step in self.replayed.iter().rev() {
-            let v = |i: u32| values[i as usize];
-            let to = step.to;
-            match step.op {
-                Op::Neg(a) => owe!(a, -bars[to as usize]),
-                Op::Add(a, b) => {
-                    owe!(a, bars[to as usize]);
-                    owe!(b, bars[to as usize]);
+        for run in self.runs.iter().rev().filter(|run| !is_mask(run.op)) {
+            let operands = &self.operands[run.from..run.from + run.len];
+            let (before, own) = bars.split_at_mut(run.to);
+            let results = &values[run.to..run.to + run.len];
+            let steps = own[..run.len].iter().zip(results).zip(operands).rev();
+            // What the results of steps owe to their operands.
+            macro_rules! owed {
+                (|$a:ident, $v:ident, $bar:ident| $x:expr) => {
+                    for ((&$bar, &$v), operands) in steps {
+                        let a = operands[0] as usize;
+                        let $a = values[a];
+                        before[a] += $x;
+                    }
+                };
+                (|$a:ident, $b:ident, $v:ident, $bar:ident| $x:expr, $y:expr) => {
+                    for ((&$bar, &$v), operands) in steps {
+                        let (a, b) = (operands[0] as usize, operands[1] as usize);
+                        let ($a, $b) = (values[a], values[b]);
+                        before[a] += $x;
+                        before[b] += $y;
+                    }
+                };
+            }
+            match run.op {
+                Op::Neg(_) => owed!(|_a, _v, bar| -bar),
+                Op::Add(..) => owed!(|_a, _b, _v, bar| bar, bar),
+                Op::Sub(..) => owed!(|_a, _b, _v, bar| bar, -bar),
+                Op::Mul(..) => owed!(|a, b, _v, bar| bar * b, bar * a),
+                Op::Div(..) => {
+                    for ((&bar, &v), &[a, b, _]) in steps {
+                        let q = bar / values[b as usize];
+                        before[a as usize] += q;
+                        before[b as usize] += -(q * v);
+                    }
                 }
-                Op::Sub(a, b) => {
-                    owe!(a, bars[to as usize]);
-                    owe!(b, -bars[to as usize]);
+                Op::Powf(..) => {
+                    for ((&bar, &v), &[a, b, _]) in steps {
+                        let (by_base, by_exponent) = power(values[a as usize], values[b as usize], v);
+                        before[a as usize] += bar * by_base;
+                        before[b as usize] += bar * by_exponent;
+                    }
                 }
-                Op::Mul(a, b) => {
-                    let bar = bars[to as usize];
-                    owe!(a, bar * v(b));
-                    owe!(b, bar * v(a));
+                Op::Exp(_) => owed!(|_a, v, bar| bar * v),
+                Op::Ln(_) => owed!(|a, _v, bar| bar / a),
+                Op::Sqrt(_) => owed!(|_a, v, bar| bar / (v + v)),
+                Op::Sin(_) => owed!(|a, _v, bar| bar * a.cos()),
+                Op::Cos(_) => owed!(|a, _v, bar| -(bar * a.sin())),
+                Op::Tanh(_) => owed!(|_a, v, bar| bar - bar * v * v),
+                Op::Select(..) => {
+                    let zero = V::c(0.0);
+                    for ((&bar, _), &[m, a, b]) in steps {
+                        let m = masks[m as usize];
+                        before[a as usize] += V::select(m, bar, zero);
+                        before[b as usize] += V::select(m, zero, bar);
+                    }
                 }
-                Op::Div(a, b) => {
-                    let q = bars[to as usize] / v(b);
-                    owe!(a, q);
-                    owe!(b, -(q * v(to)));
-                }
-                Op::Powf(a, b) => {
-                    let (bar, (by_base, by_exponent)) = (bars[to as usize], power(v(a), v(b), v(to)));
-                    owe!(a, bar * by_base);
-                    owe!(b, bar * by_exponent);
-                }
-                Op::Exp(a) => owe!(a, bars[to as usize] * v(to)),
-                Op::Ln(a) => owe!(a, bars[to as usize] / v(a)),
-                Op::Sqrt(a) => owe!(a, bars[to as usize] / (v(to) + v(to))),
-                Op::Sin(a) => owe!(a, bars[to as usize] * v(a).cos()),
-                Op::Cos(a) => owe!(a, -(bars[to as usize] * v(a).sin())),
-                Op::Tanh(a) => {
-                    let bar = bars[to as usize];
-                    owe!(a, bar - bar * v(to) * v(to));
-                }
-                Op::Select(k, a, b) => {
-                    let (m, bar, zero) = (masks[k as usize], bars[to as usize], V::c(0.0));
-                    owe!(a, V::select(m, bar, zero));
-                    owe!(b, V::select(m, zero, bar));
-                }
-                _ => {} // inputs, masks and what is flat
+                _ => {} // what is flat
             }
         }
     }
@@ -382,28 +477,36 @@ pub(crate) fn operands(op: Op) -> impl Iterator<Item = u32> {
     list.into_iter().take(n)
 }
 
-/// The same operation on places instead of node numbers.
-fn renumbered(op: Op, place: &[u32]) -> Op {
-    let at = |i: u32| place[i as usize];
+/// How many of the operands, which come first, are masks.
+pub(crate) fn mask_operands(op: Op) -> usize {
+    match op {
+        Op::Select(..) | Op::Not(_) => 1,
+        Op::And(..) | Op::Or(..) => 2,
+        _ => 0,
+    }
+}
+
+/// The same operation on other operands.
+fn with_operands(op: Op, [a, b, c]: [u32; 3]) -> Op {
     match op {
         Op::Const(_) | Op::Time | Op::State(_) | Op::Param(_) => op,
-        Op::Neg(a) => Op::Neg(at(a)),
-        Op::Add(a, b) => Op::Add(at(a), at(b)),
-        Op::Sub(a, b) => Op::Sub(at(a), at(b)),
-        Op::Mul(a, b) => Op::Mul(at(a), at(b)),
-        Op::Div(a, b) => Op::Div(at(a), at(b)),
-        Op::Powf(a, b) => Op::Powf(at(a), at(b)),
-        Op::Exp(a) => Op::Exp(at(a)),
-        Op::Ln(a) => Op::Ln(at(a)),
-        Op::Sqrt(a) => Op::Sqrt(at(a)),
-        Op::Sin(a) => Op::Sin(at(a)),
-        Op::Cos(a) => Op::Cos(at(a)),
-        Op::Tanh(a) => Op::Tanh(at(a)),
-        Op::Floor(a) => Op::Floor(at(a)),
-        Op::Select(m, a, b) => Op::Select(at(m), at(a), at(b)),
-        Op::Lt(a, b) => Op::Lt(at(a), at(b)),
-        Op::And(a, b) => Op::And(at(a), at(b)),
-        Op::Or(a, b) => Op::Or(at(a), at(b)),
-        Op::Not(a) => Op::Not(at(a)),
+        Op::Neg(_) => Op::Neg(a),
+        Op::Add(..) => Op::Add(a, b),
+        Op::Sub(..) => Op::Sub(a, b),
+        Op::Mul(..) => Op::Mul(a, b),
+        Op::Div(..) => Op::Div(a, b),
+        Op::Powf(..) => Op::Powf(a, b),
+        Op::Exp(_) => Op::Exp(a),
+        Op::Ln(_) => Op::Ln(a),
+        Op::Sqrt(_) => Op::Sqrt(a),
+        Op::Sin(_) => Op::Sin(a),
+        Op::Cos(_) => Op::Cos(a),
+        Op::Tanh(_) => Op::Tanh(a),
+        Op::Floor(_) => Op::Floor(a),
+        Op::Select(..) => Op::Select(a, b, c),
+        Op::Lt(..) => Op::Lt(a, b),
+        Op::And(..) => Op::And(a, b),
+        Op::Or(..) => Op::Or(a, b),
+        Op::Not(_) => Op::Not(a),
     }
 }

@@ -1,6 +1,6 @@
 //! Forward sweeps of dual numbers: four or eight directions of a coloured Jacobian at a time.
 
-use chreode_core::{Dynamics, Number, Real, Sparsity};
+use chreode_core::{Dynamics, Real, Sparsity};
 use chreode_linalg::{Coloring, Kernel, Tuned, dispatch};
 
 use crate::Dual;
@@ -38,11 +38,10 @@ struct Column {
     len: u32,
 }
 
-/// An entry that is number `k` of its pattern.
+/// An entry that is number `k` of its pattern, and where it lies among the directions of all rows.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    row: u32,
-    lane: u32,
+    place: u32,
     k: u32,
 }
 
@@ -75,8 +74,8 @@ impl Plan {
                 reading.alone.push(column);
             } else {
                 let first = pattern.col_starts()[j];
-                let entry =
-                    |(i, &row): (usize, &usize)| Entry { row: row as u32, lane, k: (first + i) as u32 };
+                let place = |row: usize| row as u32 * width as u32 + lane;
+                let entry = |(i, &row): (usize, &usize)| Entry { place: place(row), k: (first + i) as u32 };
                 reading.shared.push(column);
                 reading.entries.extend(rows.iter().enumerate().map(entry));
             }
@@ -125,13 +124,15 @@ pub(crate) struct Buffers<const W: usize, const ISA: u8> {
     y: Vec<V<W, ISA>>,
     p: Vec<V<W, ISA>>,
     dy: Vec<V<W, ISA>>,
+    /// The derivatives of the last one, `[d, W]`.
+    rows: Vec<[f64; W]>,
     seeded: usize,
 }
 
 impl<const W: usize, const ISA: u8> Buffers<W, ISA> {
     fn new(d: usize, np: usize) -> Self {
         let zeros = |len| vec![V::variable(Tuned(0.0), W); len];
-        Self { y: zeros(d), p: zeros(np), dy: zeros(d), seeded: usize::MAX }
+        Self { y: zeros(d), p: zeros(np), dy: zeros(d), rows: vec![[0.0; W]; d], seeded: usize::MAX }
     }
 
     /// Sets the directions.
@@ -227,18 +228,23 @@ impl<D: Dynamics, T: Real> Sweep<'_, D, T> {
                     }
                 }
                 Read::Sparse(values) => {
-                    let derivative = |e: &Entry| T::c(dy[e.row as usize].d[e.lane as usize % W].0);
+                    for (row, dy) in buffers.rows.iter_mut().zip(dy) {
+                        *row = dy.d.map(|x| x.0);
+                    }
+                    let rows = buffers.rows.as_flattened();
                     if self.plan.sweeps.len() == 1 {
                         for (value, e) in values.iter_mut().zip(&reading.entries) {
-                            *value = derivative(e);
+                            *value = T::c(rows[e.place as usize]);
                         }
                     } else {
                         for e in &reading.entries {
-                            values[e.k as usize] = derivative(e);
+                            values[e.k as usize] = T::c(rows[e.place as usize]);
                         }
                     }
                 }
-                Read::Pull { lambda, y_bar, p_bar } => reading.pull(dy, &lambda[..d], y_bar, p_bar),
+                Read::Pull { lambda, y_bar, p_bar } => {
+                    reading.pull(dy, &mut buffers.rows, &lambda[..d], y_bar, p_bar);
+                }
             }
         }
     }
@@ -250,38 +256,43 @@ impl Reading {
     fn pull<T: Real, const W: usize, const ISA: u8>(
         &self,
         dy: &[V<W, ISA>],
+        rows: &mut [[f64; W]],
         lambda: &[T],
         y_bar: &mut [T],
         p_bar: &mut [T],
     ) {
         let d = dy.len();
+        for ((row, dy), l) in rows.iter_mut().zip(dy).zip(lambda) {
+            let l = l.f64();
+            *row = dy.d.map(|x| x.0 * l);
+        }
         let mut add = |column: &Column, sum: f64| {
             let j = column.j as usize;
             let bar = if j < d { &mut y_bar[j] } else { &mut p_bar[j - d] };
             *bar += T::c(sum);
         };
         if !self.alone.is_empty() {
-            let mut sums = [Tuned::<ISA>(0.0); W];
-            for (dy, l) in dy.iter().zip(lambda) {
-                let l = Tuned(l.f64());
-                for k in 0..W {
-                    sums[k] = dy.d[k].mul_add(l, sums[k]);
+            // Four sums side by side: additions wait for each other.
+            let mut sums = [[0.0; W]; 4];
+            let (fours, rest) = rows.as_chunks::<4>();
+            for four in fours {
+                for (sums, row) in sums.iter_mut().zip(four) {
+                    sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
                 }
             }
+            for row in rest {
+                sums[0].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+            }
             for column in &self.alone {
-                add(column, sums[column.lane as usize % W].0);
+                let lane = column.lane as usize % W;
+                add(column, (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]));
             }
         }
-        let mut rest = self.entries.as_slice();
+        let (rows, mut rest) = (rows.as_flattened(), self.entries.as_slice());
         for column in &self.shared {
             let (entries, after) = rest.split_at(column.len as usize);
             rest = after;
-            let mut sum = Tuned::<ISA>(0.0);
-            for e in entries {
-                let row = e.row as usize;
-                sum = dy[row].d[e.lane as usize % W].mul_add(Tuned(lambda[row].f64()), sum);
-            }
-            add(column, sum.0);
+            add(column, entries.iter().map(|e| rows[e.place as usize]).sum());
         }
     }
 }

@@ -34,7 +34,7 @@ pub struct SolveOptions<'a> {
     /// Times to save the state at: strictly monotone in the run's direction, inside its span, ends included.
     pub save_at: &'a [f64],
     /// Whether steps end at the saved times. If not, states there come from dense output and the steps do not
-    /// depend on them. Gradients with jumps at observations need it.
+    /// depend on them.
     pub land_on_saves: bool,
     /// Times at which the field or its derivatives jump: strictly monotone in the run's direction, inside its span, ends
     /// included. Steps end there, no stage sees the other side, and the method starts anew.

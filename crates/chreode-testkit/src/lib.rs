@@ -37,6 +37,6 @@ pub use problems::stiff::ring_modulator::RingModulator;
 pub use problems::stiff::robertson::Robertson;
 pub use problems::stiff::scaffold::Scaffold;
 pub use problems::stiff::van_der_pol::VanDerPol;
-pub use problems::stiff::{Stiff, StiffCase, StiffField, stiff_corpus};
+pub use problems::stiff::{Stiff, StiffCase, StiffField, StiffModel, stiff_corpus};
 pub use problems::well_sde::WellSde;
 pub use problems::{corpus, nonstiff};

@@ -1,4 +1,4 @@
-//! Continuous adjoints: the adjoint equation, solved backward by any method with its own steps.
+//! Continuous adjoints: the adjoint equation, solved backward by any method with its own steps, with jumps at observations and events.
 //!
 //! The gradient is that of the solution, and has the error of two runs; that of the computed numbers is in `discrete`.
 
@@ -7,11 +7,14 @@ pub(crate) mod sde;
 mod track;
 
 use chreode_core::{FieldError, Real, Vjp};
-use chreode_solve::{Observer, Rhs, SolveOptions, Stats, StepRecord, Stepper, solve_observed};
+use chreode_solve::{
+    Observer, Rhs, SolveOptions, Stats, StepRecord, Stepper, Stopped, solve_events, solve_observed,
+};
 
 use crate::AdjointError;
 use crate::discrete::sweep::dot;
 use crate::error::{check_finite, check_len};
+use crate::event::{Ending, Endings, EventJump, EventVjp, watch};
 use field::AdjointField;
 use track::{Recording, Track};
 
@@ -71,6 +74,8 @@ pub struct ContinuousAdjoint<T> {
     saved: Vec<f64>,
     breaks: Vec<f64>,
     y_end: Vec<T>,
+    endings: Endings<T>,
+    jump: EventJump<T>,
     complete: bool,
     y: Vec<T>,
     lambda: Vec<T>,
@@ -87,18 +92,40 @@ const GAUSS: [(f64, f64); 5] = [
     (0.906_179_845_938_664, 0.236_926_885_056_189_08),
 ];
 
-/// Passes saved states on.
-struct Saves<'a, T> {
+/// Passes saved states on, and keeps what the backward run needs of them and of events.
+struct Watcher<'a, T> {
+    steps: usize,
     times: &'a mut Vec<f64>,
+    endings: &'a mut Endings<T>,
     save: &'a mut dyn FnMut(usize, f64, &[T]),
 }
 
-impl<T: Real> Observer<T> for Saves<'_, T> {
-    fn step(&mut self, _record: StepRecord<'_, T>) {}
+impl<T: Real> Observer<T> for Watcher<'_, T> {
+    fn step(&mut self, record: StepRecord<'_, T>) {
+        self.endings.begin_step(self.steps, record.y);
+        self.steps += 1;
+    }
     fn save(&mut self, i: usize, t: f64, y: &[T]) {
         self.times.push(t);
         (self.save)(i, t, y);
     }
+    fn event(&mut self, index: usize, t: f64, y: &[T]) {
+        // The step that it ends is told after it.
+        self.endings.end(Ending { step: self.steps, index, t, moves: true }, y);
+    }
+    fn event_at_jump(&mut self, index: usize, t: f64, y: &[T]) {
+        if let Some(step) = self.steps.checked_sub(1) {
+            self.endings.end(Ending { step, index, t, moves: false }, y);
+        }
+    }
+}
+
+/// Of a backward run nothing is looked at.
+struct Nobody;
+
+impl<T: Real> Observer<T> for Nobody {
+    fn step(&mut self, _record: StepRecord<'_, T>) {}
+    fn save(&mut self, _i: usize, _t: f64, _y: &[T]) {}
 }
 
 impl<T: Real> ContinuousAdjoint<T> {
@@ -118,6 +145,8 @@ impl<T: Real> ContinuousAdjoint<T> {
             saved: Vec::new(),
             breaks: Vec::new(),
             y_end: zeros(nd),
+            endings: Endings::new(nd),
+            jump: EventJump::new(nd),
             complete: false,
             y: zeros(nd),
             lambda: zeros(nd),
@@ -154,25 +183,55 @@ impl<T: Real> ContinuousAdjoint<T> {
         options: &SolveOptions<'_>,
         save: &mut dyn FnMut(usize, f64, &[T]),
     ) -> Result<Stats, AdjointError> {
+        self.forward_events(f, p, y, span, stepper, options, &[], save)
+    }
+
+    /// As [`forward`](Self::forward), and watches for events, as [`chreode_solve::solve_events`] does. The states before and after
+    /// each that resets or ends are kept, also for [`Backsolve`](ContinuousMethod::Backsolve), which goes on from there.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and [`AdjointError::EventsTogether`] for two at the same time: there is no derivative.
+    pub fn forward_events(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        p: &[T],
+        y: &mut [T],
+        span: (f64, f64),
+        stepper: &mut dyn Stepper<T>,
+        options: &SolveOptions<'_>,
+        events: &[&dyn EventVjp<T>],
+        save: &mut dyn FnMut(usize, f64, &[T]),
+    ) -> Result<Stats, AdjointError> {
         self.complete = false;
         if stepper.has_mass() {
             return Err(AdjointError::MassMatrix { what: "forward method" });
         }
         check_len("start states", y.len(), self.nd)?;
         check_len("parameters", p.len(), self.np)?;
-        self.track.clear();
         self.saved.clear();
         self.breaks.clear();
         self.breaks.extend(options.discontinuities.iter().rev());
-        let mut saves = Saves { times: &mut self.saved, save };
+        self.endings.begin(events);
+        let mut watched: Vec<_> = events.iter().map(|&e| watch(e)).collect();
+        let (times, endings) = (&mut self.saved, &mut self.endings);
+        let observer = &mut Watcher { steps: 0, times, endings, save };
         let stats = if self.method == ContinuousMethod::Backsolve {
-            solve_observed(f, p, y, span, stepper, options, &mut saves)?
+            solve_events(f, p, y, span, stepper, options, &mut watched, observer)?
         } else {
             let mut recording = Recording::new(stepper, &mut self.track);
-            solve_observed(f, p, y, span, &mut recording, options, &mut saves)?
+            let stats = solve_events(f, p, y, span, &mut recording, options, &mut watched, observer)?;
+            if let Stopped::Event { t, .. } = stats.stopped {
+                recording.cut(t);
+            }
+            stats
         };
+        if let Some(t) = self.endings.together {
+            return Err(AdjointError::EventsTogether { t });
+        }
+        self.endings.finish(y);
         self.y_end.copy_from_slice(y);
-        self.span = span;
+        let end = if let Stopped::Event { t, .. } = stats.stopped { t } else { span.1 };
+        self.span = (span.0, end);
         self.complete = true;
         Ok(stats)
     }
@@ -196,7 +255,7 @@ impl<T: Real> ContinuousAdjoint<T> {
         y0_bar: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
-        self.sweep(f, p, stepper, options, state_bar, y0_bar, p_bar, None)
+        self.sweep(f, p, &[], stepper, options, state_bar, None, y0_bar, p_bar, None)
     }
 
     /// As [`backward`](Self::backward); also sets `time_bar[i]` to the gradient with respect to the time `save_at[i]`,
@@ -215,10 +274,70 @@ impl<T: Real> ContinuousAdjoint<T> {
         p_bar: &mut [T],
         time_bar: &mut [T],
     ) -> Result<T, AdjointError> {
+        self.with_times(f, p, &[], stepper, options, state_bar, None, y0_bar, p_bar, time_bar)
+    }
+
+    /// As [`backward`](Self::backward), through the last [`forward_events`](Self::forward_events), which had the same events.
+    ///
+    /// `end_bar` is the gradient with respect to the end of the run: the state there, after any reset, and the time, which
+    /// counts if a terminal event ended it. The adjoint state jumps at each event that resets or ends, as in
+    /// [`OdeAdjoint::backward_events`](crate::OdeAdjoint::backward_events).
+    ///
+    /// # Errors
+    /// As [`backward`](Self::backward); the adjoint state is not finite where the root is tangent to zero.
+    pub fn backward_events(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        events: &[&dyn EventVjp<T>],
+        stepper: &mut dyn Stepper<T>,
+        options: &SolveOptions<'_>,
+        state_bar: &[&[T]],
+        end_bar: (&[T], T),
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        self.sweep(f, p, events, stepper, options, state_bar, Some(end_bar), y0_bar, p_bar, None)
+    }
+
+    /// As [`backward_events`](Self::backward_events), and tells the gradients with respect to times as
+    /// [`backward_with_times`](Self::backward_with_times): events keep to their own.
+    ///
+    /// # Errors
+    /// As [`backward_events`](Self::backward_events).
+    pub fn backward_events_with_times(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        events: &[&dyn EventVjp<T>],
+        stepper: &mut dyn Stepper<T>,
+        options: &SolveOptions<'_>,
+        state_bar: &[&[T]],
+        end_bar: (&[T], T),
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+        time_bar: &mut [T],
+    ) -> Result<T, AdjointError> {
+        self.with_times(f, p, events, stepper, options, state_bar, Some(end_bar), y0_bar, p_bar, time_bar)
+    }
+
+    fn with_times(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        events: &[&dyn EventVjp<T>],
+        stepper: &mut dyn Stepper<T>,
+        options: &SolveOptions<'_>,
+        state_bar: &[&[T]],
+        end_bar: Option<(&[T], T)>,
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+        time_bar: &mut [T],
+    ) -> Result<T, AdjointError> {
         if self.complete {
             check_len("time_bar", time_bar.len(), self.saved.len())?;
         }
-        self.sweep(f, p, stepper, options, state_bar, y0_bar, p_bar, Some(time_bar))?;
+        self.sweep(f, p, events, stepper, options, state_bar, end_bar, y0_bar, p_bar, Some(time_bar))?;
         self.slope(f, p, self.span.0)?;
         Ok(-dot(y0_bar, &self.y_bar))
     }
@@ -237,9 +356,11 @@ impl<T: Real> ContinuousAdjoint<T> {
         &mut self,
         f: &mut dyn Vjp<T>,
         p: &[T],
+        events: &[&dyn EventVjp<T>],
         stepper: &mut dyn Stepper<T>,
         options: &SolveOptions<'_>,
         state_bar: &[&[T]],
+        end_bar: Option<(&[T], T)>,
         y0_bar: &mut [T],
         p_bar: &mut [T],
         mut time_bar: Option<&mut [T]>,
@@ -251,6 +372,7 @@ impl<T: Real> ContinuousAdjoint<T> {
             return Err(AdjointError::MassMatrix { what: "backward method" });
         }
         check_len("state_bar (saved times)", state_bar.len(), self.saved.len())?;
+        check_len("events", events.len(), self.endings.watched)?;
         check_len("dimension of the field", f.dim(), self.d)?;
         check_len("parameters", p.len(), self.np)?;
         check_len("y0_bar", y0_bar.len(), self.nd)?;
@@ -262,8 +384,25 @@ impl<T: Real> ContinuousAdjoint<T> {
         // λ comes after the state, if that is solved, and before μ.
         let at = if self.method == ContinuousMethod::Backsolve { self.nd } else { 0 };
         self.z[..at].copy_from_slice(&self.y_end[..at]);
-        let (mut t, mut saves) = (self.span.1, state_bar.len());
+        let mut end_time_bar = T::ZERO;
+        if let Some((bar, time_bar)) = end_bar {
+            check_len("end_bar", bar.len(), self.nd)?;
+            check_finite(&[time_bar], 1, 0, self.span.1)?;
+            self.z[at..at + self.nd].copy_from_slice(bar);
+            end_time_bar = time_bar;
+        }
+        let sign = if self.span.1 >= self.span.0 { 1.0 } else { -1.0 };
+        let (mut t, mut saves, mut left) = (self.span.1, state_bar.len(), self.endings.len());
+        self.look_after_event(left, self.track.steps());
         loop {
+            if left > 0 && self.endings.get(left - 1).0.t == t {
+                left -= 1;
+                let ended @ (ending, before, _) = self.endings.get(left);
+                let lambda = &mut self.z[at..at + self.nd];
+                self.jump.pull_back(f, p, events[ending.index], ended, end_time_bar, lambda, p_bar)?;
+                self.z[..at].copy_from_slice(&before[..at]);
+                self.look_after_event(left, ending.step + 1);
+            }
             while saves > 0 && self.saved[saves - 1] == t {
                 saves -= 1;
                 let lambda = &mut self.z[at..at + self.nd];
@@ -277,7 +416,11 @@ impl<T: Real> ContinuousAdjoint<T> {
             if t == self.span.0 {
                 break;
             }
-            let to = if saves > 0 { self.saved[saves - 1] } else { self.span.0 };
+            let mut to = if saves > 0 { self.saved[saves - 1] } else { self.span.0 };
+            if left > 0 {
+                let event = self.endings.get(left - 1).0.t;
+                to = if sign * (event - to) > 0.0 { event } else { to };
+            }
             self.back(f, p, stepper, options, (t, to), p_bar)?;
             t = to;
         }
@@ -285,6 +428,12 @@ impl<T: Real> ContinuousAdjoint<T> {
         let mu = &self.z[at + self.nd..];
         p_bar.iter_mut().zip(mu).for_each(|(p_bar, &mu)| *p_bar += mu);
         Ok(())
+    }
+
+    /// Looks at the steps of the forward run before `end` that come after event number `left - 1`: of two states at its time, that after.
+    fn look_after_event(&mut self, left: usize, end: usize) {
+        let begin = left.checked_sub(1).map_or(0, |i| self.endings.get(i).0.step + 1);
+        self.track.look_at(begin..end);
     }
 
     /// Solves backward from one jump to the next.
@@ -301,8 +450,6 @@ impl<T: Real> ContinuousAdjoint<T> {
         let from = self.breaks.partition_point(|&b| sign * (b - span.0) < 0.0);
         let to = self.breaks.partition_point(|&b| sign * (b - span.1) <= 0.0);
         let options = SolveOptions { save_at: &[], discontinuities: &self.breaks[from..to], ..*options };
-        let mut nothing = |_: usize, _: f64, _: &[T]| {};
-        let mut observer = Saves { times: &mut Vec::new(), save: &mut nothing };
         let mut field = AdjointField {
             method: self.method,
             f: &mut *f,
@@ -314,13 +461,13 @@ impl<T: Real> ContinuousAdjoint<T> {
         };
         let rhs = &mut Rhs::Field(&mut field);
         if self.method != ContinuousMethod::Gauss {
-            solve_observed(rhs, p, &mut self.z, span, stepper, &options, &mut observer)?;
+            solve_observed(rhs, p, &mut self.z, span, stepper, &options, &mut Nobody)?;
             return Ok(());
         }
-        self.adjoint_track.clear();
         let mut recording = Recording::new(stepper, &mut self.adjoint_track);
-        solve_observed(rhs, p, &mut self.z, span, &mut recording, &options, &mut observer)?;
-        for (i, &(t, t_end)) in self.adjoint_track.pieces().iter().enumerate() {
+        solve_observed(rhs, p, &mut self.z, span, &mut recording, &options, &mut Nobody)?;
+        for i in 0..self.adjoint_track.steps() {
+            let (t, t_end) = self.adjoint_track.step(i);
             let h = t_end - t;
             for (x, weight) in GAUSS {
                 let theta = 0.5 + 0.5 * x;

@@ -1,5 +1,7 @@
 //! A run as one function of time: every step's dense output, whatever the method, as values at fixed places.
 
+use std::ops::Range;
+
 use chreode_core::{FieldError, Real, Tolerance};
 use chreode_solve::{Rhs, SolveError, StepFailure, Stepper, Work};
 
@@ -22,15 +24,25 @@ const THETA: [f64; NODES] = [
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Track<T> {
     len: usize,
-    /// Start and end of each step.
-    pieces: Vec<(f64, f64)>,
+    /// Start and end of each step, and how far it counts: less where an event cut it.
+    pieces: Vec<Piece>,
     /// `[steps, NODES, len]`.
     values: Vec<T>,
+    /// The steps that are looked at.
+    window: Range<usize>,
+}
+
+/// A step: it was made from one time to another, and is the run until a third.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    from: f64,
+    to: f64,
+    until: f64,
 }
 
 impl<T: Real> Track<T> {
     pub(crate) fn new(len: usize) -> Self {
-        Self { len, pieces: Vec::new(), values: Vec::new() }
+        Self { len, pieces: Vec::new(), values: Vec::new(), window: 0..0 }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -38,19 +50,30 @@ impl<T: Real> Track<T> {
         self.values.clear();
     }
 
-    /// Start and end of each step.
-    pub(crate) fn pieces(&self) -> &[(f64, f64)] {
-        &self.pieces
+    /// Number of steps.
+    pub(crate) fn steps(&self) -> usize {
+        self.pieces.len()
     }
 
-    /// Sets `out` to the state at `t`; between the numbers beside a discontinuity, to the nearest one of the step after it.
+    /// Start and end of a step.
+    pub(crate) fn step(&self, i: usize) -> (f64, f64) {
+        (self.pieces[i].from, self.pieces[i].to)
+    }
+
+    /// Looks at these steps alone: those between two events.
+    pub(crate) fn look_at(&mut self, window: Range<usize>) {
+        self.window = window;
+    }
+
+    /// Sets `out` to the state at `t` in the steps that are looked at; between the numbers beside a discontinuity, to the nearest one of the step after it.
     pub(crate) fn at(&self, t: f64, out: &mut [T]) {
-        let Some((&(first, _), &(_, last))) = self.pieces.first().zip(self.pieces.last()) else { return };
-        let sign = if last >= first { 1.0 } else { -1.0 };
-        let before = self.pieces.partition_point(|&(_, end)| sign * (end - t) < 0.0);
-        let i = before.min(self.pieces.len() - 1);
-        let (from, to) = self.pieces[i];
-        self.within(i, ((t - from) / (to - from)).clamp(0.0, 1.0), out);
+        let pieces = &self.pieces[self.window.clone()];
+        let Some((first, last)) = pieces.first().zip(pieces.last()) else { return };
+        let sign = if last.to >= first.from { 1.0 } else { -1.0 };
+        let before = pieces.partition_point(|piece| sign * (piece.until - t) < 0.0);
+        let i = before.min(pieces.len() - 1);
+        let Piece { from, to, .. } = pieces[i];
+        self.within(self.window.start + i, ((t - from) / (to - from)).clamp(0.0, 1.0), out);
     }
 
     /// Sets `out` to the state at a place of step `i`, by the barycentric formula [BT04].
@@ -79,14 +102,32 @@ impl<T: Real> Track<T> {
 pub(crate) struct Recording<'a, T> {
     pub(crate) inner: &'a mut dyn Stepper<T>,
     pub(crate) track: &'a mut Track<T>,
-    /// Start and end of the step that is proposed, and whether steps have fixed lengths.
-    step: (f64, f64),
+    /// Whether the last piece is of a step that is proposed, and whether steps have fixed lengths.
+    proposed: bool,
     fixed: bool,
 }
 
 impl<'a, T: Real> Recording<'a, T> {
     pub(crate) fn new(inner: &'a mut dyn Stepper<T>, track: &'a mut Track<T>) -> Self {
-        Self { inner, track, step: (0.0, 0.0), fixed: false }
+        track.clear();
+        Self { inner, track, proposed: false, fixed: false }
+    }
+
+    /// The run goes on from `t` or ends there: a step that was neither accepted nor rejected was cut there by an event.
+    pub(crate) fn cut(&mut self, t: f64) {
+        if std::mem::take(&mut self.proposed)
+            && let Some(piece) = self.track.pieces.last_mut()
+        {
+            piece.until = t;
+        }
+    }
+
+    /// Forgets the step that is proposed.
+    fn forget(&mut self) {
+        if std::mem::take(&mut self.proposed) {
+            self.track.pieces.pop();
+            self.track.values.truncate(self.track.pieces.len() * NODES * self.track.len);
+        }
     }
 }
 
@@ -132,6 +173,7 @@ impl<T: Real> Stepper<T> for Recording<'_, T> {
     }
 
     fn start(&mut self, f: &mut Rhs<'_, T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
+        self.cut(t);
         self.inner.start(f, t, y, p)
     }
 
@@ -157,9 +199,15 @@ impl<T: Real> Stepper<T> for Recording<'_, T> {
         tol: Tolerance<'_>,
     ) -> Result<f64, FieldError> {
         let err = self.inner.step(f, t, t_end, y, p, tol)?;
-        self.step = (t, t_end);
         if err <= 1.0 || self.fixed && err.is_finite() {
-            self.inner.prepare_dense(f, t, t_end, y, p)?; // it will be accepted
+            self.inner.prepare_dense(f, t, t_end, y, p)?; // it will be accepted, or cut by an event
+            self.proposed = true;
+            self.track.pieces.push(Piece { from: t, to: t_end, until: t_end });
+            self.track.values.extend_from_slice(y);
+            for theta in &THETA[1..NODES - 1] {
+                self.track.values.extend_from_slice(self.inner.dense(*theta, t_end - t, y));
+            }
+            self.track.values.extend_from_slice(self.inner.proposed());
         }
         Ok(err)
     }
@@ -173,17 +221,12 @@ impl<T: Real> Stepper<T> for Recording<'_, T> {
     }
 
     fn accept(&mut self, y: &mut [T]) {
-        let (t, t_end) = self.step;
-        self.track.pieces.push(self.step);
-        self.track.values.extend_from_slice(y);
-        for theta in &THETA[1..NODES - 1] {
-            self.track.values.extend_from_slice(self.inner.dense(*theta, t_end - t, y));
-        }
-        self.track.values.extend_from_slice(self.inner.proposed());
+        self.proposed = false;
         self.inner.accept(y);
     }
 
     fn reject(&mut self) {
+        self.forget();
         self.inner.reject();
     }
 
@@ -211,9 +254,10 @@ mod tests {
                 pieces = pieces.into_iter().rev().map(|(a, b)| (b, a)).collect();
             }
             for (a, b) in pieces {
-                track.pieces.push((a, b));
+                track.pieces.push(Piece { from: a, to: b, until: b });
                 track.values.extend(THETA.map(|x| value(a + x * (b - a))));
             }
+            track.look_at(0..3);
             for t in [t, 0.0, 0.3, 0.9, 1.0] {
                 let mut out = [f64::NAN];
                 track.at(t, &mut out);

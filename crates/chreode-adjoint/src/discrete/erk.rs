@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use chreode_core::{Real, Tolerance, Vjp};
-use chreode_solve::{Erk, ErkTableau, Rhs, SolveError, Stats, Stepper};
+use chreode_solve::{DenseOutput, Erk, ErkTableau, Rhs, SolveError, Stats, Stepper};
 
 use super::keep::{KeepingField, KeepingSteps, Kept};
 use super::method::{Run, StepAdjoint};
@@ -20,6 +20,9 @@ pub(super) struct ErkAdjoint<T> {
     input_bar: Vec<T>,
     lambda: Vec<T>,
     kept: Kept<T>,
+    /// What states inside the next step to go back through ask of its start and of its stages, `[1 + stages, n, d]`; whether there are any.
+    inside: Vec<T>,
+    any_inside: bool,
 }
 
 impl<T: Real> ErkAdjoint<T> {
@@ -36,6 +39,8 @@ impl<T: Real> ErkAdjoint<T> {
             lambda: zeros(1),
             // A step that is not kept takes the slots of its stages.
             kept: Kept::new(stages - usize::from(tableau.fsal), stages, nd),
+            inside: Vec::new(),
+            any_inside: false,
         }
     }
 }
@@ -60,6 +65,88 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
 
     fn keep_evaluations(&mut self, bytes: usize) {
         self.kept.limit(bytes);
+    }
+
+    fn interpolates(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self) {
+        self.any_inside = false; // whatever an error left
+    }
+
+    fn state_inside(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        p: &[T],
+        y: &[T],
+        theta: f64,
+    ) -> Result<&[T], AdjointError> {
+        let f = &mut Rhs::Field(f);
+        self.erk.start(f, step.t, y, p)?;
+        self.erk.step(f, step.t, step.t_end, y, p, Tolerance::default())?;
+        self.erk.prepare_dense(f, step.t, step.t_end, y, p)?;
+        Ok(self.erk.dense(theta, step.t_end - step.t, y))
+    }
+
+    fn inside(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        step: Taken,
+        p: &[T],
+        (y, y_end): (&[T], &[T]),
+        bars: &mut dyn Iterator<Item = (f64, &[T])>,
+        a: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        let (m, nd, h) = (self.erk.tableau(), self.nd, step.t_end - step.t);
+        let (rows, last) = (m.rows(), m.last_row());
+        // Of the start, and of each row of `k`, without `h`.
+        self.inside.clear();
+        self.inside.resize((1 + rows) * nd, T::ZERO);
+        self.any_inside = true;
+        let (start, of_rows) = self.inside.split_at_mut(nd);
+        for (theta, bar) in bars {
+            start.iter_mut().zip(bar).for_each(|(sum, &bar)| *sum += bar);
+            for (i, sums) in of_rows.chunks_exact_mut(nd).enumerate() {
+                let w = T::c(m.dense_weight(i, theta));
+                sums.iter_mut().zip(bar).for_each(|(sum, &bar)| *sum += w * bar);
+            }
+        }
+        let mut pull =
+            |f: &mut dyn Vjp<T>, t: f64, input: &[T], row: &[T], bar: &mut [T], p_bar: &mut [T]| {
+                self.lambda.iter_mut().zip(row).for_each(|(l, &x)| *l = T::c(h) * x);
+                f.vjp(t, input, p, &self.lambda, bar, p_bar)
+            };
+        if let DenseOutput::Extended { a: weights, c, .. } = m.dense {
+            let rhs = &mut Rhs::Field(f);
+            self.erk.start(rhs, step.t, y, p)?;
+            self.erk.step(rhs, step.t, step.t_end, y, p, Tolerance::default())?;
+            self.erk.prepare_dense(rhs, step.t, step.t_end, y, p)?;
+            let (input, bar) = self.input_bar.split_at_mut(nd);
+            for (i, (weights, c)) in weights.iter().zip(c).enumerate().rev() {
+                input.copy_from_slice(y);
+                for (&w, k) in weights.iter().zip(self.erk.rows().chunks_exact(nd)) {
+                    let w = T::c(w * h);
+                    input.iter_mut().zip(k).for_each(|(x, &k)| *x += w * k);
+                }
+                let (before, row) = of_rows.split_at_mut((last + 1 + i) * nd);
+                pull(f, step.t + c * h, input, &row[..nd], &mut bar[..nd], p_bar)?;
+                start.iter_mut().zip(&*bar).for_each(|(sum, &bar)| *sum += bar);
+                for (&w, sums) in weights.iter().zip(before.chunks_exact_mut(nd)) {
+                    let w = T::c(w);
+                    sums.iter_mut().zip(&*bar).for_each(|(sum, &bar)| *sum += w * bar);
+                }
+            }
+        }
+        let row = &of_rows[last * nd..][..nd];
+        if row.iter().any(|&x| x != T::ZERO) {
+            let bar = &mut self.input_bar[..nd];
+            pull(f, step.t_end, y_end, row, bar, p_bar)?;
+            a.iter_mut().zip(&*bar).for_each(|(a, &bar)| *a += bar);
+        }
+        Ok(())
     }
 
     fn again(
@@ -111,6 +198,10 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
             for (l, &a) in self.lambda.iter_mut().zip(&*a) {
                 *l = b * a;
             }
+            if self.any_inside {
+                let asked = &self.inside[(1 + i) * nd..][..nd];
+                self.lambda.iter_mut().zip(asked).for_each(|(l, &asked)| *l += asked);
+            }
             for j in i + 1..stages {
                 let w = T::c(m.a[j][i]);
                 for (l, &bar) in self.lambda.iter_mut().zip(&self.input_bar[row(j)]) {
@@ -130,6 +221,9 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
             for (a, &bar) in a.iter_mut().zip(&self.input_bar[row(i)]) {
                 *a += bar;
             }
+        }
+        if std::mem::take(&mut self.any_inside) {
+            a.iter_mut().zip(&self.inside[..nd]).for_each(|(a, &asked)| *a += asked);
         }
         Ok(())
     }

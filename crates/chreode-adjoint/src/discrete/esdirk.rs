@@ -287,6 +287,7 @@ impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
                 // There are several solutions: as the forward run did.
                 again.anew(f, step, p, y)?;
                 steps.inputs.copy_from_slice(&again.inputs);
+                steps.equations.forget(); // Jacobians of where it went astray
                 check_end(step, steps.end(), y_end, steps.d)?;
             } else {
                 solved?;

@@ -118,6 +118,11 @@ pub(super) trait StepAdjoint<T: Real>: std::fmt::Debug + Send {
         0
     }
 
+    /// Whether [`inside`](Self::inside) pulls back the states inside steps, which dense output gives.
+    fn interpolates(&self) -> bool {
+        false
+    }
+
     /// A reverse sweep begins.
     fn begin(&mut self) {}
 
@@ -131,6 +136,39 @@ pub(super) trait StepAdjoint<T: Real>: std::fmt::Debug + Send {
         p: &[T],
         y: &mut [T],
     ) -> Result<(), AdjointError>;
+
+    /// The state at `t + θ h` of a step from `y`.
+    ///
+    /// # Panics
+    /// If the method does not [interpolate](Self::interpolates).
+    fn state_inside(
+        &mut self,
+        _f: &mut dyn Vjp<T>,
+        _step: Taken,
+        _p: &[T],
+        _y: &[T],
+        _theta: f64,
+    ) -> Result<&[T], AdjointError> {
+        unreachable!("steps of a method without it end where the solution is observed")
+    }
+
+    /// Before [`back`](Self::back) of a step from `y` to `y_end`: the states at `t + θ h` inside it have gradients. Adds to `a`, the adjoint state at the
+    /// step's end, what they ask of it; [`back`](Self::back) adds the rest.
+    ///
+    /// # Panics
+    /// As [`state_inside`](Self::state_inside).
+    fn inside(
+        &mut self,
+        _f: &mut dyn Vjp<T>,
+        _step: Taken,
+        _p: &[T],
+        _ends: (&[T], &[T]),
+        _bars: &mut dyn Iterator<Item = (f64, &[T])>,
+        _a: &mut [T],
+        _p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        unreachable!("steps of a method without it end where the solution is observed")
+    }
 
     /// Pulls the adjoint state `a` back through a step from `y` to about `y_end`, and adds to `p_bar`. Behind `y` stands what the method
     /// remembers there, if that is kept.

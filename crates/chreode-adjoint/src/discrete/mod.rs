@@ -5,7 +5,6 @@ pub(crate) mod batch;
 mod bdf;
 mod erk;
 mod esdirk;
-pub(crate) mod event;
 mod implicit;
 mod keep;
 pub(crate) mod method;

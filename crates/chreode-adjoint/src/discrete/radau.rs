@@ -205,6 +205,7 @@ impl<T: Real, S: Stepper<T>> RadauAdjoint<T, S> {
             if solved.is_ok() {
                 return Ok(());
             }
+            m.equations.forget(); // Jacobians of where it went astray
         }
         // There are several solutions: as the forward run did.
         if let Some(again) = self.again.get_mut(order) {

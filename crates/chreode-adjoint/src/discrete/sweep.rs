@@ -2,26 +2,29 @@
 //!
 //! The forward run records when its steps began and ended, and some of the states between them. The reverse
 //! sweep takes steps again to come to the states between, and differentiates step by step.
-//! Nothing is interpolated: steps end where the solution is observed.
+//! Observations inside a step are those of its dense output, where the method has one that can be pulled back; else steps end there.
 //! Not here: how one step is taken again and differentiated (`method`, and a file for each family), the time loop
 //! (`chreode-solve`), stochastic equations (`euler_maruyama`), which states are kept (`checkpoint`).
 
 use chreode_core::{FieldError, Real, Vjp};
-use chreode_solve::{SolveOptions, Stats, solve_events};
+use chreode_solve::{SolveOptions, Stats, StepSize, solve_events};
 
-use super::event::{EventVjp, watch};
 use super::method::{OdeMethod, StepAdjoint};
 use super::tape::{Recorder, Tape};
 use crate::AdjointError;
 use crate::checkpoint::{Checkpoints, Store};
 use crate::error::{check_finite, check_len};
+use crate::event::{EventJump, EventVjp, watch};
 
 /// Gradients through a run of `n` trajectories of `d` coordinates by one of the methods of [`OdeMethod`].
 ///
 /// [`forward`](Self::forward) solves and records, [`backward`](Self::backward) returns the gradient of any
 /// function of the states at the saved times. It is the exact gradient of the computed solution, for the steps
-/// that were taken: it does not differentiate the choice of the step sizes. Steps end at the saved times, so the
-/// adjoint state jumps there and no derivative of a dense output is needed.
+/// that were taken: it does not differentiate the choice of the step sizes.
+///
+/// The adjoint state jumps at the saved times. Explicit methods with adaptive steps need not stop for them, as [`chreode_solve::solve`] does not:
+/// the state there is that of their dense output, which is pulled back to the stages. Fixed steps, implicit methods, runs that
+/// watch for events, and those with [`land_on_saves`](SolveOptions::land_on_saves), end a step there.
 ///
 /// # Implicit methods
 /// Each step of the forward run is solved to rounding, from what Newton's iteration of the method found to a part of the tolerance, and is
@@ -87,11 +90,7 @@ pub struct OdeAdjoint<T> {
     y_next: Vec<T>,
     y_end: Vec<T>,
     lambda: Vec<T>,
-    /// The field at an event, and the gradient of its root with respect to the state.
-    slope: Vec<T>,
-    root_bar: Vec<T>,
-    /// Gradient of a root with respect to the parameters.
-    p_root: Vec<T>,
+    jump: EventJump<T>,
 }
 
 impl<T: Real> OdeAdjoint<T> {
@@ -138,9 +137,7 @@ impl<T: Real> OdeAdjoint<T> {
             y_next: zeros(),
             y_end: zeros(),
             lambda: zeros(),
-            slope: zeros(),
-            root_bar: zeros(),
-            p_root: Vec::new(),
+            jump: EventJump::new(nd),
         })
     }
 
@@ -155,8 +152,8 @@ impl<T: Real> OdeAdjoint<T> {
         self.method.keep_evaluations(bytes);
     }
 
-    /// Solves as [`chreode_solve::solve`] does, and records. `save(i, t, y)` is called at every saved time; steps
-    /// land on them whatever the options say.
+    /// Solves as [`chreode_solve::solve`] does, and records. `save(i, t, y)` is called at every saved time. Unless the method is explicit and its steps
+    /// adaptive, they land on them whatever the options say.
     ///
     /// # Errors
     /// Those of [`chreode_solve::solve`]; there is then nothing to go backward through.
@@ -189,20 +186,21 @@ impl<T: Real> OdeAdjoint<T> {
         save: &mut dyn FnMut(usize, f64, &[T]),
     ) -> Result<Stats, AdjointError> {
         self.complete = false;
-        let options = SolveOptions { land_on_saves: true, ..*options };
+        let adaptive = matches!(options.step, StepSize::Adaptive { .. });
+        let stays_free = adaptive && events.is_empty() && self.method.interpolates();
+        let options = SolveOptions { land_on_saves: options.land_on_saves || !stays_free, ..*options };
         let known = options.known_steps(span).filter(|_| events.is_empty());
         let known = known.and_then(|steps| usize::try_from(steps).ok());
-        self.tape.begin(known, events.len());
-        let ends: Vec<bool> = events.iter().map(|e| e.terminal() || e.resets()).collect();
+        self.tape.begin(known, events);
         let mut watched: Vec<_> = events.iter().map(|&e| watch(e)).collect();
-        let mut recorder = Recorder { tape: &mut self.tape, save, ends: &ends, together: None };
+        let mut recorder = Recorder { tape: &mut self.tape, save };
         let stats = self.method.with_stepper(f, events.is_empty(), &mut |f, stepper| {
             solve_events(f, p, y, span, stepper, &options, &mut watched, &mut recorder)
         })?;
-        if let Some(t) = recorder.together {
+        if let Some(t) = self.tape.endings.together {
             return Err(AdjointError::EventsTogether { t });
         }
-        self.tape.after_event(y);
+        self.tape.endings.finish(y);
         self.y_end.copy_from_slice(y);
         self.complete = true;
         Ok(stats)
@@ -217,6 +215,13 @@ impl<T: Real> OdeAdjoint<T> {
     /// order tells it: one more than the number of stages of a Radau method. 0 for methods without an error estimate.
     pub fn error_orders(&self) -> &[u8] {
         &self.tape.orders
+    }
+
+    /// The state, `[n, d]`, at the start of a step of the last forward run, where that of every step is stored ([`Checkpoints::All`], or
+    /// every first).
+    pub fn state(&self, step: usize) -> Option<&[T]> {
+        let taken = step < self.tape.steps.len();
+        taken.then(|| self.tape.states.in_order(step)).flatten().map(|y| &y[..self.nd])
     }
 
     /// States that are stored now: those that the last forward run kept; after a backward one all or the start state.
@@ -348,7 +353,7 @@ impl<T: Real> OdeAdjoint<T> {
             return Err(AdjointError::NoForwardPass);
         }
         check_len("state_bar (saved times)", state_bar.len(), self.tape.saved.len())?;
-        check_len("events", events.len(), self.tape.events)?;
+        check_len("events", events.len(), self.tape.endings.watched)?;
         check_len("dimension of the field", f.dim(), self.dim)?;
         check_len("y0_bar", y0_bar.len(), self.nd)?;
         check_len("p_bar", p_bar.len(), p.len())?;
@@ -374,14 +379,29 @@ impl<T: Real> OdeAdjoint<T> {
         let mut saves = state_bar.len();
         for step in (0..self.tape.steps.len()).rev() {
             self.event_back(f, p, events, step, end_time_bar, a, p_bar)?;
-            self.jump(f, p, step + 1, &mut saves, state_bar, a, &mut time_bar)?;
+            self.observe(f, p, step + 1, &mut saves, state_bar, a, &mut time_bar)?;
             self.y_next.copy_from_slice(&self.y[..self.nd]);
             self.go_to(f, step, p)?;
             let taken = self.tape.step(step);
+            let from =
+                (0..saves).rev().take_while(|&i| self.tape.inside(step, i).is_some()).last().unwrap_or(saves);
+            if from < saves {
+                let (tape, ends) = (&self.tape, (&self.y[..self.nd], &self.y_next[..]));
+                let inside = |i| tape.inside(step, i).map(|theta| (theta, state_bar[i]));
+                self.method.inside(f, taken, p, ends, &mut (from..saves).filter_map(inside), a, p_bar)?;
+                if let Some(time_bar) = &mut time_bar {
+                    for (i, (theta, bar)) in (from..saves).zip((from..saves).filter_map(inside)) {
+                        let y = self.method.state_inside(f, taken, p, ends.0, theta)?;
+                        f.eval(self.tape.saved[i].1, y, p, &mut self.lambda)?;
+                        time_bar[i] = dot(bar, &self.lambda);
+                    }
+                }
+                saves = from;
+            }
             self.method.back(f, taken, p, &self.y, &self.y_next, a, p_bar)?;
             check_finite(a, self.dim, 0, taken.t)?;
         }
-        self.jump(f, p, 0, &mut saves, state_bar, a, &mut time_bar)?;
+        self.observe(f, p, 0, &mut saves, state_bar, a, &mut time_bar)?;
         self.tape.states.rewind(self.tape.steps.len());
         check_finite(a, self.dim, 0, self.tape.steps.first().map_or(f64::NAN, |s| s.0))
     }
@@ -397,38 +417,14 @@ impl<T: Real> OdeAdjoint<T> {
         a: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), FieldError> {
-        let Some((ending, before, after)) = self.tape.ending(step) else { return Ok(()) };
-        let (event, t) = (events[ending.index], ending.t);
-        if !ending.moves {
-            let _ = event.reset_vjp(t, before, p, a, &mut self.lambda, p_bar);
-            a.copy_from_slice(&self.lambda);
-            self.y[..self.nd].copy_from_slice(before);
-            return Ok(());
-        }
-        let (slope, root_bar) = (&mut self.slope, &mut self.root_bar);
-        self.p_root.resize(p.len(), T::ZERO);
-        // What a later time does: less of the flow after the event, more of that before it.
-        let mut later = if event.terminal() {
-            end_time_bar
-        } else {
-            f.eval(t, after, p, slope)?;
-            -dot(a, slope)
-        };
-        later += event.reset_vjp(t, before, p, a, &mut self.lambda, p_bar);
-        f.eval(t, before, p, slope)?;
-        later += dot(&self.lambda, slope);
-        let root_t = event.root_gradient(t, before, p, root_bar, &mut self.p_root);
-        let by = -later / (dot(root_bar, slope) + root_t);
-        for ((a, &bar), &root) in a.iter_mut().zip(&self.lambda).zip(&*root_bar) {
-            *a = bar + by * root;
-        }
-        p_bar.iter_mut().zip(&self.p_root).for_each(|(p_bar, &root)| *p_bar += by * root);
+        let Some(ended @ (ending, before, _)) = self.tape.endings.of(step) else { return Ok(()) };
+        self.jump.pull_back(f, p, events[ending.index], ended, end_time_bar, a, p_bar)?;
         self.y[..self.nd].copy_from_slice(before);
         Ok(())
     }
 
     /// Adds the gradients of the saves that were made after `steps` steps, where the state is `self.y`.
-    fn jump(
+    fn observe(
         &mut self,
         f: &mut dyn Vjp<T>,
         p: &[T],
@@ -439,7 +435,7 @@ impl<T: Real> OdeAdjoint<T> {
         time_bar: &mut Option<&mut [T]>,
     ) -> Result<(), FieldError> {
         while *saves > 0 && self.tape.saved[*saves - 1].0 == steps {
-            *saves -= 1;
+            *saves -= 1; // none is inside the next step: those were met before
             let bar = state_bar[*saves];
             for (a, &bar) in a.iter_mut().zip(bar) {
                 *a += bar;
@@ -487,7 +483,7 @@ impl<T: Real> OdeAdjoint<T> {
         p: &[T],
     ) -> Result<(), AdjointError> {
         for i in from..to {
-            if let Some((_, _, after)) = self.tape.ending(i) {
+            if let Some((_, _, after)) = self.tape.endings.of(i) {
                 self.y[..self.nd].copy_from_slice(after); // not by a step alone
                 *goes_on = false;
                 continue;

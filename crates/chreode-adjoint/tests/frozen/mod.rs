@@ -3,6 +3,9 @@
 
 #![allow(dead_code, reason = "not every test needs all")]
 
+pub(crate) mod ndf;
+pub(crate) mod tangent;
+
 use chreode_adjoint::{OdeAdjoint, OdeMethod};
 use chreode_core::LinearSolver;
 use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField, Vjp};

@@ -11,6 +11,7 @@ use pulp::{Arch, Simd, WithSimd};
 use super::tile::accumulate;
 use crate::simd::dispatch::register_bytes;
 use crate::simd::lane::{AlignedBuf, Lane, is_f32};
+use crate::simd::prefetch::prefetch;
 use crate::simd::transpose::transpose;
 
 /// Depth of a packed panel.
@@ -328,6 +329,12 @@ impl<T: Lane, const DISTANCE: bool> Product<'_, T, DISTANCE> {
         let &Place { i, j, cols, k0, start } = place;
         let (ref mut c, n) = self.c;
         let c = &mut c[i * n + j..];
+        // Rows of C are too far apart for the processor to guess the next ones: they come while this block is summed.
+        for r in MR..2 * MR {
+            if let Some(next) = c.get(r * n..r * n + cols) {
+                prefetch(next);
+            }
+        }
         let mut acc = [[T::splat(simd, T::ZERO); NV]; MR];
         match start {
             Start::PerColumn(bias) if k0 == 0 => {

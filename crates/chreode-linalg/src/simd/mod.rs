@@ -9,6 +9,7 @@ pub(crate) mod lane;
 pub(crate) mod lanes;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod masked;
+pub(crate) mod prefetch;
 pub(crate) mod rows;
 pub(crate) mod slices;
 pub(crate) mod transpose;

@@ -66,6 +66,12 @@ impl<T: Real> Erk<T> {
     pub fn tableau(&self) -> &'static ErkTableau {
         self.tableau
     }
+
+    /// Of the last step, `[rows, n, d]`: its stages, the derivative at its end (unless the last stage is it), and the stages of the
+    /// dense output, if [`prepare_dense`](Stepper::prepare_dense) made them.
+    pub fn rows(&self) -> &[T] {
+        &self.k
+    }
 }
 
 impl<T: Real> Erk<T> {

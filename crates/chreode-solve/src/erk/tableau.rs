@@ -3,6 +3,7 @@
 use chreode_core::Real;
 
 use super::combine::Gathered;
+use super::dense_output::dense_weight;
 
 /// Most stages, those of the dense output included: their weights are kept on the stack.
 pub(crate) const MAX_STAGES: usize = 32;
@@ -78,7 +79,7 @@ impl ErkTableau {
     }
 
     /// Row of the derivative at the step's end, after the stages; the last stage is it if FSAL.
-    pub(super) const fn last_row(&self) -> usize {
+    pub const fn last_row(&self) -> usize {
         self.stages() - self.fsal as usize
     }
 
@@ -87,8 +88,8 @@ impl ErkTableau {
         if let DenseOutput::Extended { a, .. } = self.dense { a } else { &[] }
     }
 
-    /// Rows of `k`: stages, the step's end, the stages of the dense output.
-    pub(super) const fn rows(&self) -> usize {
+    /// Number of rows of `k`: stages, the step's end, the stages of the dense output.
+    pub const fn rows(&self) -> usize {
         self.last_row() + 1 + self.dense_stages().len()
     }
 
@@ -124,6 +125,15 @@ impl ErkTableau {
     #[inline]
     pub fn stage_input<T: Real>(&self, i: usize, h: f64, y: &[T], k: &[T], input: &mut [T]) {
         Gathered::new(self.stage_weights(i).iter().copied()).terms().sum(Some(y), h, k, input);
+    }
+
+    /// Weight `b_i(θ)` of row `i` of [`rows`](Self::rows) in the state `y + h Σ_i b_i(θ) k_i` that dense output gives at `t + θ h`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn dense_weight(&self, i: usize, theta: f64) -> f64 {
+        assert!(i < self.rows(), "row {i} of {}", self.rows());
+        dense_weight(self, i, theta)
     }
 
     /// Whether there are at most 32 stages, those of the dense output included, shapes agree, rows of `a` sum to `c`,

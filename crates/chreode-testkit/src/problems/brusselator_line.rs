@@ -44,10 +44,6 @@ impl BrusselatorLine {
         case
     }
 
-    fn constants<T: Real>(self) -> Constants<T> {
-        (self.parameters().map(T::c), [1.0, 2.0, 3.0].map(T::c))
-    }
-
     #[inline(always)]
     fn rates<S: Ring>(self, y: &[S], ([a, b, alpha], [one, two, three]): Constants<S>, dy: &mut [S]) {
         let n = self.points;
@@ -141,11 +137,12 @@ impl Stiff for BrusselatorLine {
     fn dim(&self) -> usize {
         2 * self.points
     }
-    fn f<T: Real>(&self, _t: f64, y: &[T], dy: &mut [T]) {
-        self.rates(y, self.constants(), dy);
+    #[inline(always)]
+    fn f<S: Number>(&self, _t: S, y: &[S], dy: &mut [S]) {
+        self.rates(y, (self.parameters().map(S::c), [1.0, 2.0, 3.0].map(S::c)), dy);
     }
     fn jacobian<T: Real>(&self, _t: f64, y: &[T], put: impl FnMut(usize, usize, T)) {
-        self.entries(y, self.constants(), put);
+        self.entries(y, (self.parameters().map(T::c), [1.0, 2.0, 3.0].map(T::c)), put);
     }
 }
 

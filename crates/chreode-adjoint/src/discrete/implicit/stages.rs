@@ -133,8 +133,25 @@ impl<T: Real> StageEquations<T> {
     /// Solves for stages `inputs = base + Z`, `[s, n, d]`, from a first guess of them; sets `z` to `Z`.
     ///
     /// # Errors
-    /// The field's, and [`SolveError::Unsolved`].
+    /// The field's, and [`SolveError::Unsolved`]; Jacobians of where it went astray are forgotten.
     pub(in crate::discrete) fn solve(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        times: &[f64],
+        h: f64,
+        base: &[T],
+        p: &[T],
+        inputs: &mut [T],
+        z: &mut [T],
+    ) -> Result<(), AdjointError> {
+        let solved = self.iterate(f, times, h, base, p, inputs, z);
+        if solved.is_err() {
+            self.held = 0.0;
+        }
+        solved
+    }
+
+    fn iterate(
         &mut self,
         f: &mut dyn Vjp<T>,
         times: &[f64],
@@ -226,6 +243,8 @@ impl<T: Real> StageEquations<T> {
         mu.copy_from_slice(b);
         self.system.solve_transpose(mu);
         loop {
+            // A matrix held from elsewhere, where a Jacobian was larger by orders of magnitude, changes nothing however much is left.
+            let mut left = false;
             self.p_bar.fill(T::ZERO);
             for (j, residual) in self.residual.chunks_exact_mut(nd).enumerate() {
                 let row = j * nd..(j + 1) * nd;
@@ -240,6 +259,9 @@ impl<T: Real> StageEquations<T> {
                         *r -= w * mu;
                     }
                 }
+                let terms = b[j * nd..].iter().zip(&self.products[j * nd..]);
+                let most = T::c(eps.sqrt());
+                left |= residual.iter().zip(terms).any(|(r, (b, v))| r.abs() > most * b.abs().max(v.abs()));
             }
             self.system.solve_transpose(&mut self.residual);
             let size = dual(&self.residual, mu, inputs, self.d);
@@ -248,12 +270,13 @@ impl<T: Real> StageEquations<T> {
             for (mu, &change) in mu.iter_mut().zip(&self.residual) {
                 *mu += change;
             }
-            if size <= enough || rounding || !size.is_finite() {
+            let there = size <= enough && (factorisations > 0 || !left);
+            if there || rounding || !size.is_finite() {
                 p_bar.iter_mut().zip(&self.p_bar).for_each(|(sum, &p_bar)| *sum += p_bar);
                 return Ok(());
             }
             before = size;
-            if rate >= SLOW || rate.is_nan() || size > 0.1 {
+            if rate >= SLOW || rate.is_nan() || size > 0.1 || size <= enough {
                 if factorisations >= MOST_FACTORISATIONS {
                     return Err(unsolved(times, h, StepFailure::NewtonDiverged { iterations: 0, rate }));
                 }

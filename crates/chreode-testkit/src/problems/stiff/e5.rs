@@ -1,6 +1,6 @@
 //! Pyrolysis: concentrations over twenty orders of magnitude, times up to 1e13.
 
-use chreode_core::Real;
+use chreode_core::{Number, Real};
 
 use super::{Stiff, StiffCase};
 
@@ -27,9 +27,9 @@ impl Stiff for E5 {
     fn dim(&self) -> usize {
         4
     }
-    #[inline]
-    fn f<T: Real>(&self, _t: f64, y: &[T], dy: &mut [T]) {
-        let [a, b, c, e] = RATES.map(T::c);
+    #[inline(always)]
+    fn f<S: Number>(&self, _t: S, y: &[S], dy: &mut [S]) {
+        let [a, b, c, e] = RATES.map(S::c);
         let (slow, with_2, pair, last) = (a * y[0], b * y[0] * y[2], c * y[1] * y[2], e * y[3]);
         dy[0] = -slow - with_2;
         dy[1] = slow - pair;

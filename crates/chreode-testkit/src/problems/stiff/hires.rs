@@ -1,6 +1,6 @@
 //! A plant's photoreceptor: eight reacting species.
 
-use chreode_core::Real;
+use chreode_core::{Number, Real};
 
 use super::{Stiff, StiffCase};
 
@@ -51,16 +51,16 @@ impl Stiff for Hires {
     fn dim(&self) -> usize {
         8
     }
-    #[inline]
-    fn f<T: Real>(&self, _t: f64, y: &[T], dy: &mut [T]) {
+    #[inline(always)]
+    fn f<S: Number>(&self, _t: S, y: &[S], dy: &mut [S]) {
         let (y, dy) = (&y[..8], &mut dy[..8]);
-        dy.fill(T::ZERO);
+        dy.fill(S::c(0.0));
         for (i, j, rate) in LINEAR {
-            dy[i] += T::c(rate) * y[j];
+            dy[i] += S::c(rate) * y[j];
         }
-        let bound = T::c(280.0) * y[5] * y[7] - T::c(1.81) * y[6];
-        dy[0] += T::c(0.0007);
-        dy[5] -= T::c(280.0) * y[5] * y[7];
+        let bound = S::c(280.0) * y[5] * y[7] - S::c(1.81) * y[6];
+        dy[0] += S::c(0.0007);
+        dy[5] -= S::c(280.0) * y[5] * y[7];
         (dy[6], dy[7]) = (bound, -bound);
     }
     #[inline]

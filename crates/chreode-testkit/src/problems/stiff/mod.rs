@@ -15,14 +15,14 @@ pub(crate) mod robertson;
 pub(crate) mod scaffold;
 pub(crate) mod van_der_pol;
 
-use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField};
+use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Real, Sparsity, VectorField, Vjp};
 
 /// A stiff problem written once for every number type. It has no parameters.
 pub trait Stiff {
     /// Number of coordinates.
     fn dim(&self) -> usize;
     /// The derivative of one trajectory.
-    fn f<T: Real>(&self, t: f64, y: &[T], dy: &mut [T]);
+    fn f<S: Number>(&self, t: S, y: &[S], dy: &mut [S]);
     /// Hands `(row, column, ∂f_row/∂y_column)` to `put`, where it is not zero; what goes to the same place adds up. A
     /// [`sparse`](Self::SPARSE) problem hands each place once, column by column, rows ascending.
     fn jacobian<T: Real>(&self, t: f64, y: &[T], put: impl FnMut(usize, usize, T));
@@ -60,7 +60,7 @@ impl<T: Real, S: Stiff> VectorField<T> for StiffField<S> {
     fn eval(&mut self, t: f64, y: &[T], _p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         let d = self.problem.dim();
         for (y, dy) in y.chunks_exact(d).zip(dy.chunks_exact_mut(d)) {
-            self.problem.f(t, y, dy);
+            self.problem.f(T::Num::c(t), T::num(y), T::num_mut(dy));
         }
         Ok(())
     }
@@ -84,6 +84,56 @@ impl<T: Real, S: Stiff> Jacobian<T> for StiffField<S> {
             self.problem.jacobian(t, y, |i, j, x| values[i * d + j] += x);
         }
         Ok(())
+    }
+}
+
+impl<T: Real, S: Stiff> Jvp<T> for StiffField<S> {
+    fn jvp(&mut self, t: f64, y: &[T], _p: &[T], v: &[T], jv: &mut [T]) -> Result<(), FieldError> {
+        let d = self.problem.dim();
+        jv.fill(T::ZERO);
+        let rows = y.chunks_exact(d).zip(v.chunks_exact(d)).zip(jv.chunks_exact_mut(d));
+        for ((y, v), jv) in rows {
+            self.problem.jacobian(t, y, |i, j, x: T| jv[i] += x * v[j]);
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real, S: Stiff> Vjp<T> for StiffField<S> {
+    fn vjp(
+        &mut self,
+        t: f64,
+        y: &[T],
+        _p: &[T],
+        lambda: &[T],
+        y_bar: &mut [T],
+        _p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        let d = self.problem.dim();
+        y_bar.fill(T::ZERO);
+        let rows = y.chunks_exact(d).zip(lambda.chunks_exact(d)).zip(y_bar.chunks_exact_mut(d));
+        for ((y, lambda), y_bar) in rows {
+            self.problem.jacobian(t, y, |i, j, x: T| y_bar[j] += x * lambda[i]);
+        }
+        Ok(())
+    }
+
+    fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
+        Some(self)
+    }
+}
+
+/// The right-hand side of a [`Stiff`] problem alone, as a model that is written once.
+#[derive(Debug, Clone, Copy)]
+pub struct StiffModel<S>(pub S);
+
+impl<S: Stiff> Dynamics for StiffModel<S> {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+    #[inline(always)]
+    fn eval<N: Number>(&self, t: N, y: &[N], _p: &[N], dy: &mut [N]) {
+        self.0.f(t, y, dy);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A chemical oscillator with pulses four orders of magnitude high.
 
-use chreode_core::Real;
+use chreode_core::{Number, Real};
 
 use super::{Stiff, StiffCase};
 
@@ -19,11 +19,11 @@ impl Stiff for Orego {
     fn dim(&self) -> usize {
         3
     }
-    #[inline]
-    fn f<T: Real>(&self, _t: f64, y: &[T], dy: &mut [T]) {
-        dy[0] = T::c(77.27) * (y[1] + y[0] * (T::ONE - T::c(8.375e-6) * y[0] - y[1]));
-        dy[1] = (y[2] - (T::ONE + y[0]) * y[1]) / T::c(77.27);
-        dy[2] = T::c(0.161) * (y[0] - y[2]);
+    #[inline(always)]
+    fn f<S: Number>(&self, _t: S, y: &[S], dy: &mut [S]) {
+        dy[0] = S::c(77.27) * (y[1] + y[0] * (S::c(1.0) - S::c(8.375e-6) * y[0] - y[1]));
+        dy[1] = (y[2] - (S::c(1.0) + y[0]) * y[1]) / S::c(77.27);
+        dy[2] = S::c(0.161) * (y[0] - y[2]);
     }
     #[inline]
     fn jacobian<T: Real>(&self, _t: f64, y: &[T], mut put: impl FnMut(usize, usize, T)) {

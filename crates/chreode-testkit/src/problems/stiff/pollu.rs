@@ -1,6 +1,6 @@
 //! Air pollution: 25 reactions of 20 species.
 
-use chreode_core::Real;
+use chreode_core::{Number, Real};
 
 use super::{Stiff, StiffCase};
 
@@ -77,14 +77,14 @@ impl Stiff for Pollu {
     fn dim(&self) -> usize {
         20
     }
-    #[inline]
-    fn f<T: Real>(&self, _t: f64, y: &[T], dy: &mut [T]) {
+    #[inline(always)]
+    fn f<S: Number>(&self, _t: S, y: &[S], dy: &mut [S]) {
         let (y, dy) = (&y[..20], &mut dy[..20]);
-        dy.fill(T::ZERO);
+        dy.fill(S::c(0.0));
         for Reaction(k, reactants, changes) in &REACTIONS {
-            let rate = reactants.iter().fold(T::c(*k), |rate, &s| rate * y[s - 1]);
+            let rate = reactants.iter().fold(S::c(*k), |rate, &s| rate * y[s - 1]);
             for &(species, change) in *changes {
-                dy[species - 1] += T::c(change) * rate;
+                dy[species - 1] += S::c(change) * rate;
             }
         }
     }

@@ -1,6 +1,8 @@
 //! An electrical circuit that mixes two signals: stiff, driven, and oscillating fast.
 
-use chreode_core::Real;
+use std::f64::consts::PI;
+
+use chreode_core::{Number, Real};
 
 use super::{Stiff, StiffCase};
 
@@ -76,8 +78,9 @@ const DIODES: [Diode; 4] = [
     Diode([(2, -1.0), (5, -1.0), (6, 1.0)], 1.0, [(2, 1.0 / C_S), (5, 1.0 / C_S), (6, -1.0 / C_P)]),
 ];
 
-fn second_signal(t: f64) -> f64 {
-    2.0 * (2e4 * std::f64::consts::PI * t).sin()
+#[inline(always)]
+fn second_signal<S: Number>(t: S) -> S {
+    (t * (2e4 * PI)).sin() * 2.0
 }
 
 impl RingModulator {
@@ -110,19 +113,20 @@ impl Stiff for RingModulator {
     fn dim(&self) -> usize {
         15
     }
-    fn f<T: Real>(&self, t: f64, y: &[T], dy: &mut [T]) {
+    #[inline(always)]
+    fn f<S: Number>(&self, t: S, y: &[S], dy: &mut [S]) {
         let (y, dy) = (&y[..15], &mut dy[..15]);
-        dy.fill(T::ZERO);
+        dy.fill(S::c(0.0));
         for (i, j, a) in LINEAR {
-            dy[i] += T::c(a) * y[j];
+            dy[i] += S::c(a) * y[j];
         }
-        dy[13] += T::c(0.5 * (2e3 * std::f64::consts::PI * t).sin() / L_S1);
+        dy[13] += (t * (2e3 * PI)).sin() * 0.5 / L_S1;
         for Diode(voltage, of_signal, into) in &DIODES {
-            let driven = T::c(of_signal * second_signal(t));
-            let u = voltage.iter().fold(driven, |u, &(j, a)| u + T::c(a) * y[j]);
-            let current = T::c(GAMMA) * ((T::c(DELTA) * u).exp() - T::ONE);
+            let driven = second_signal(t) * *of_signal;
+            let u = voltage.iter().fold(driven, |u, &(j, a)| u + S::c(a) * y[j]);
+            let current = S::c(GAMMA) * ((S::c(DELTA) * u).exp() - S::c(1.0));
             for &(i, a) in into {
-                dy[i] += T::c(a) * current;
+                dy[i] += S::c(a) * current;
             }
         }
     }

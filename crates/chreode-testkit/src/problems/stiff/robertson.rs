@@ -1,6 +1,6 @@
 //! Three reactions whose rates differ by nine orders of magnitude.
 
-use chreode_core::Real;
+use chreode_core::{Number, Real};
 
 use super::{Stiff, StiffCase};
 
@@ -20,9 +20,9 @@ impl Stiff for Robertson {
     fn dim(&self) -> usize {
         3
     }
-    #[inline]
-    fn f<T: Real>(&self, _t: f64, y: &[T], dy: &mut [T]) {
-        let (slow, back, fast) = (T::c(0.04) * y[0], T::c(1e4) * y[1] * y[2], T::c(3e7) * y[1] * y[1]);
+    #[inline(always)]
+    fn f<S: Number>(&self, _t: S, y: &[S], dy: &mut [S]) {
+        let (slow, back, fast) = (S::c(0.04) * y[0], S::c(1e4) * y[1] * y[2], S::c(3e7) * y[1] * y[1]);
         (dy[0], dy[1], dy[2]) = (back - slow, slow - back - fast, fast);
     }
     #[inline]

@@ -1,6 +1,6 @@
 //! A protein that others bind to, in all combinations: large, with a Jacobian that no band and no dense matrix suits.
 
-use chreode_core::Real;
+use chreode_core::{Number, Real};
 
 use super::{Stiff, StiffCase};
 
@@ -40,9 +40,9 @@ fn state(complex: usize, site: usize) -> usize {
 }
 
 /// The rate constant of the modification at a site of a complex.
-fn modify<T: Real>(complex: usize, site: usize) -> T {
+fn modify(complex: usize, site: usize) -> f64 {
     let neighbour = state(complex, (site + SITES - 1) % SITES);
-    T::c(if neighbour == 2 { BESIDE * MODIFY[site] } else { MODIFY[site] })
+    if neighbour == 2 { BESIDE * MODIFY[site] } else { MODIFY[site] }
 }
 
 impl Scaffold {
@@ -61,22 +61,23 @@ impl Stiff for Scaffold {
         SPECIES
     }
 
-    fn f<T: Real>(&self, _t: f64, y: &[T], dy: &mut [T]) {
-        dy.fill(T::ZERO);
+    #[inline(always)]
+    fn f<S: Number>(&self, _t: S, y: &[S], dy: &mut [S]) {
+        dy.fill(S::c(0.0));
         for k in 0..SITES {
             let (step, free, modified) = (place(k), COMPLEXES + k, COMPLEXES + SITES + k);
             for empty in (0..COMPLEXES).filter(|&c| state(c, k) == 0) {
                 let (bound, done) = (empty + step, empty + 2 * step);
-                let on = T::c(BIND[k]) * y[empty] * y[free] - T::c(LEAVE[k]) * y[bound];
-                let turn = modify::<T>(empty, k) * y[bound];
-                let off = T::c(RELEASE[k]) * y[done] - T::c(REBIND[k]) * y[empty] * y[modified];
+                let on = S::c(BIND[k]) * y[empty] * y[free] - S::c(LEAVE[k]) * y[bound];
+                let turn = S::c(modify(empty, k)) * y[bound];
+                let off = S::c(RELEASE[k]) * y[done] - S::c(REBIND[k]) * y[empty] * y[modified];
                 dy[empty] += off - on;
                 dy[bound] += on - turn;
                 dy[done] += turn - off;
                 dy[free] -= on;
                 dy[modified] += off;
             }
-            let lost = T::c(LOSE[k]) * y[modified];
+            let lost = S::c(LOSE[k]) * y[modified];
             dy[free] += lost;
             dy[modified] -= lost;
         }
@@ -105,7 +106,7 @@ impl Stiff for Scaffold {
                         add(modified, -again);
                     }
                     1 => {
-                        let (leave, turn) = (T::c(LEAVE[k]), modify(c, k));
+                        let (leave, turn) = (T::c(LEAVE[k]), T::c(modify(c, k)));
                         own -= leave + turn;
                         add(c - step, leave);
                         add(c + step, turn);

@@ -1,6 +1,6 @@
 //! Relaxation oscillations: slow arcs and jumps.
 
-use chreode_core::Real;
+use chreode_core::{Number, Real};
 
 use super::{Stiff, StiffCase};
 
@@ -27,10 +27,10 @@ impl Stiff for VanDerPol {
     fn dim(&self) -> usize {
         2
     }
-    #[inline]
-    fn f<T: Real>(&self, _t: f64, y: &[T], dy: &mut [T]) {
+    #[inline(always)]
+    fn f<S: Number>(&self, _t: S, y: &[S], dy: &mut [S]) {
         dy[0] = y[1];
-        dy[1] = ((T::ONE - y[0] * y[0]) * y[1] - y[0]) / T::c(self.eps);
+        dy[1] = ((S::c(1.0) - y[0] * y[0]) * y[1] - y[0]) / S::c(self.eps);
     }
     #[inline]
     fn jacobian<T: Real>(&self, _t: f64, y: &[T], mut put: impl FnMut(usize, usize, T)) {
