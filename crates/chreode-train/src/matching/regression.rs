@@ -6,7 +6,7 @@
 
 use super::bridges::{Bridges, Gap};
 use super::descendants::count_error;
-use super::ends::Ends;
+use crate::coupling::Extension;
 use crate::{Model, Snapshots, TermReport, TrainError};
 use chreode_core::{BrownianIncrements, DiffusionVjp, FieldError, GrowthVjp, Real};
 use rand::RngExt as _;
@@ -85,7 +85,7 @@ where
                     growth_target: vec![T::ZERO; n],
                     coupling: vec![0; n],
                     point: vec![T::ZERO; 2 * d],
-                    scratch: vec![T::ZERO; 2 * bridges.gaps[gap].ends.first().map_or(0, Ends::len)],
+                    scratch: vec![T::ZERO; 2 * bridges.gaps[gap].ends.first().map_or(0, Extension::columns)],
                     weight: vec![T::ZERO; n],
                     drift: wide(),
                     diffusion: wide(),
