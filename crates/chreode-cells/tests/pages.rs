@@ -258,7 +258,7 @@ fn a_run_page_has_what_there_is() {
         let full = page_of(&run, Some(&run.labels), &trust);
         check(&full, &["cells", "dynamics", "fates", "perturbations", "training", "trust", "settings"]);
         assert!(full.contains("&lt;up&gt;") && !full.contains("<up>"));
-        assert!(full.contains("growth is not learned: ") && full.contains("-0.25 ± 0.50 standard deviations"));
+        assert!(full.contains("growth is not learned: ") && full.contains("explains -25.0 ± 50.0 %"));
         assert!(full.contains("do not determine drift and noise separately"), "always said");
     }
 }
