@@ -194,7 +194,8 @@ mod tests {
         assert!(floor[0].mean.abs() < 0.01 && unbalanced[0] < 0.1, "{floor:?} {unbalanced:?}");
         // The blur is that of a mean gap of the times trained on, here twice as long as the one bridged.
         let unequal = LeftOut { trained: &[0.0, 2.0, 8.0], ..left_out };
-        let distance = |left: LeftOut<'_>| left.distances(Reference::UnbalancedTransport, 0).unwrap().unwrap();
+        let distance =
+            |left: LeftOut<'_>| left.distances(Reference::UnbalancedTransport, 0).unwrap().unwrap();
         assert_eq!(distance(LeftOut { blur: 1.2, ..unequal }), unbalanced);
         assert_ne!(distance(unequal), unbalanced);
         let last = LeftOut { time: 2, before: 1, after: None, ..left_out };

@@ -274,7 +274,8 @@ mod tests {
             let text: Vec<&str> =
                 states[2].chunks(2).map(|x| if x[0] < 0.0 { "left" } else { "right" }).collect();
             let readout = LabelReadout::new(&states[2], 2, &Labels::from_text(&text), Some(5)).unwrap();
-            let data = Snapshots { dim: 2, times: vec![0.0, 1.0, 2.0], states, growth: vec![], groups: vec![] };
+            let data =
+                Snapshots { dim: 2, times: vec![0.0, 1.0, 2.0], states, growth: vec![], groups: vec![] };
             Self { data, readout }
         }
 
@@ -352,7 +353,8 @@ mod tests {
         let arms = Arms::new(150);
         let transport = arms.transport();
         assert!(transport.choose_blur().unwrap() < 0.4);
-        let two = Snapshots { times: vec![0.0, 1.0], states: arms.data.states[..2].to_vec(), ..arms.data.clone() };
+        let two =
+            Snapshots { times: vec![0.0, 1.0], states: arms.data.states[..2].to_vec(), ..arms.data.clone() };
         let two = TransportFates { data: &two, ..transport };
         assert_eq!(two.choose_blur().unwrap(), MatchingConfig::default().epsilon);
     }

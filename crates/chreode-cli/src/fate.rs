@@ -247,7 +247,8 @@ fn transported(
         seed: run.seed(context.seed),
     };
     let blur = fates.choose_blur()?;
-    let why = if data.times.len() > 2 { "chosen by the times between" } else { "no time between to choose it by" };
+    let why =
+        if data.times.len() > 2 { "chosen by the times between" } else { "no time between to choose it by" };
     context.console.note(&format!(
         "{} cells, coupled through the times {}; blur {blur} of the scaled state squared a gap, {why}",
         starts.len(),

@@ -134,8 +134,10 @@ impl ModelArgs {
 
     /// Refuses options of a growth net that cannot be there.
     pub(crate) fn without_growth(&self) -> anyhow::Result<()> {
-        let options =
-            [("--growth-hidden", !self.growth_hidden.is_empty()), ("--growth-limit", self.growth_limit.is_some())];
+        let options = [
+            ("--growth-hidden", !self.growth_hidden.is_empty()),
+            ("--growth-limit", self.growth_limit.is_some()),
+        ];
         match options.iter().find(|o| o.1) {
             Some((name, _)) => {
                 let what = format!("{name} is for growth that is learned, and none is");

@@ -74,7 +74,10 @@ fn growth_is_decided_by_the_times_between() {
         assert_eq!(learned(&fit("grown.csv", &format!("told{i}"), options).1), expected, "{options:?}");
     }
     let base = ["fit", "grown.csv", "--time", "day", "--state", "x,y", "-o", "none"];
-    for options in [&["--learn-growth=no", "--growth-hidden", "8"][..], &["--route", "simulation", "--growth-limit", "1"]] {
+    for options in [
+        &["--learn-growth=no", "--growth-hidden", "8"][..],
+        &["--route", "simulation", "--growth-limit", "1"],
+    ] {
         refused(dir, &[&base[..], options].concat(), &["growth that is learned"]);
     }
     // What is left out to judge by does not decide.

@@ -80,10 +80,7 @@ impl GrowthChoice {
 ///
 /// # Errors
 /// [`TrainError`] if data, settings or times do not fit; [`TrainError::Setting`] for settings without matching.
-pub fn choose_growth<T: Real>(
-    data: &Snapshots<T>,
-    config: &TrainConfig,
-) -> Result<GrowthChoice, TrainError> {
+pub fn choose_growth<T: Real>(data: &Snapshots<T>, config: &TrainConfig) -> Result<GrowthChoice, TrainError> {
     config.check()?;
     data.check()?;
     let Some(matching) = &config.matching else {
