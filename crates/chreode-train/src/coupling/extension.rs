@@ -36,7 +36,7 @@ impl<T: Real> Extension<T> {
     }
 
     /// Sets the first half of `scratch`, `[2 m]`, to the weights of the columns, the largest one, for the scaled state `x`, `[d]`, at the part
-    /// `s` below one of the gap; returns their sum, which is not finite only for a state too far away for the number type.
+    /// `s` below one of the gap; returns their sum. All are NaN for a state too far away for the number type.
     ///
     /// # Panics
     /// If `scratch` is not `[2 m]`.
@@ -55,6 +55,10 @@ impl<T: Real> Extension<T> {
         for (e, &g) in exponent.iter_mut().zip(&self.log_weights) {
             *e = factor * *e + g;
             top = if *e > top { *e } else { top };
+        }
+        if !top.is_finite() {
+            weight.fill(T::c(f64::NAN));
+            return T::c(f64::NAN);
         }
         // Below this a term adds nothing, and no exponential is subnormal.
         let least = T::c(-80.0);
