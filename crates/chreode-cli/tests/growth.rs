@@ -15,7 +15,7 @@ fn growth_is_decided_by_the_times_between() {
     let dir = dir.path();
     // The right side has a third of the cells, then half, then two thirds; in `level.csv` half always.
     let mut random = Uniform(3);
-    let mut files = [("grown.csv", [40, 60, 80]), ("level.csv", [60, 60, 60])].map(|(name, right)| {
+    let files = [("grown.csv", [40, 60, 80]), ("level.csv", [60, 60, 60])].map(|(name, right)| {
         let mut text = String::from("cell,day,x,y\n");
         for (day, right) in right.into_iter().enumerate() {
             for i in 0..120 {
@@ -27,7 +27,7 @@ fn growth_is_decided_by_the_times_between() {
         (name, text)
     });
     let two: String = files[0].1.lines().filter(|l| !l.contains(",1,")).map(|l| format!("{l}\n")).collect();
-    for (name, text) in files.iter_mut().chain([&mut ("two.csv", two)]) {
+    for (name, text) in files.iter().chain([&("two.csv", two)]) {
         std::fs::write(dir.join(name), text).unwrap();
     }
     let fit = |file: &str, run: &str, options: &[&str]| -> (String, toml::Table) {
