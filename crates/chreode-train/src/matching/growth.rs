@@ -34,7 +34,7 @@ pub struct GrowthChoice {
     /// Whether it is.
     pub learned: bool,
     /// The part of the energy distance to the cells of the inner times without growth by which they are nearer with it: mean over draws of cells, where each
-    /// inner time counts in units of the standard deviation between two samples of its cells.
+    /// inner time counts in units of the standard deviation between two samples of its cells, and misses one such unit at least.
     pub gain: f64,
     /// Its standard error, for other cells of the same times and for the draws.
     pub standard_error: f64,
@@ -143,8 +143,8 @@ pub fn choose_growth<T: Real>(data: &Snapshots<T>, config: &TrainConfig) -> Resu
             m / (n - m)
         };
         let others = kept.iter().map(part).fold(0.0, f64::max);
-        // Nothing is to explain where nothing is missed.
-        let missed = missed.max(f64::MIN_POSITIVE);
+        // Where no more is missed than between two samples there is nothing to explain.
+        let missed = f64::max(missed, choice.times.len() as f64);
         choice.gain = mean / missed;
         choice.standard_error = (variance * (others + 1.0 / DRAWS as f64)).sqrt() / missed;
         choice.learned = choice.gain > PART.max(ERRORS * choice.standard_error);
