@@ -6,18 +6,18 @@
 
 use chreode_core::sub_seed;
 use chreode_train::{
-    Cloud, CloudLoss, Comparison, Coupling, CouplingConfig, LossConfig, MatchingConfig, MmdConfig,
-    SamplingFloor, SinkhornConfig, Snapshots, Statistic, TrainError, sampling_floor,
+    Cloud, CloudLoss, Comparison, Coupling, CouplingConfig, LossConfig, MmdConfig, SamplingFloor,
+    SinkhornConfig, Snapshots, Statistic, TrainError, blur_over, sampling_floor,
 };
 use rand::{RngExt as _, SeedableRng};
 use rand_pcg::Pcg64;
 
-use crate::transport::{pick, unbalanced};
+use crate::transport::unbalanced;
 
 /// Names and losses of the distances, in the order in which they are told.
 pub const MEASURES: [&str; 3] = ["energy distance", "Sinkhorn divergence", "MMD"];
 
-/// Blur of the Sinkhorn divergence and of couplings that interpolate, as a part of the spread of a coordinate.
+/// Blur of the Sinkhorn divergence and of balanced couplings that interpolate, as a part of the spread of a coordinate.
 const BLUR: f64 = 0.1;
 
 /// The losses of [`MEASURES`].
@@ -65,6 +65,10 @@ pub struct LeftOut<'a> {
     pub before: usize,
     /// Number of the time after it that was trained on, if there is one.
     pub after: Option<usize>,
+    /// The times that were trained on, ascending.
+    pub trained: &'a [f64],
+    /// Blur of unbalanced couplings for a mean gap of those times: that of the fit.
+    pub blur: f64,
     /// One over the scale of each coordinate, `[d]`.
     pub inverse_scale: &'a [f32],
     /// Most cells of a cloud.
@@ -111,19 +115,13 @@ impl LeftOut<'_> {
             let end = self.drawn(after, &mut rng);
             let times = &self.data.times;
             let part = (times[self.time] - times[self.before]) / (times[after] - times[self.before]);
-            let coupling = couple(d, &x, &end, reference == Reference::UnbalancedTransport)?;
-            let n = x.len() / d;
-            let mut row = vec![0.0; end.len() / d];
-            for (i, x) in x.chunks_exact_mut(d).enumerate() {
-                coupling.row(i, &mut row);
-                let mass: f32 = row.iter().sum();
-                // Masses change at a constant rate along the way.
-                log_weights.push((part * f64::from((mass * n as f32).max(f32::MIN_POSITIVE)).ln()) as f32);
-                let j = pick(&row, rng.random::<f32>() * mass);
-                for (x, &e) in x.iter_mut().zip(&end[j * d..(j + 1) * d]) {
-                    *x += part as f32 * (e - *x);
-                }
-            }
+            let coupling = if reference == Reference::UnbalancedTransport {
+                let span = times[after] - times[self.before];
+                unbalanced(d, &x, &[], &end, blur_over(self.blur, span, self.trained))?
+            } else {
+                Coupling::solve(d, &x, &[], &end, &CouplingConfig::balanced(BLUR * BLUR))?
+            };
+            log_weights = coupling.between(d, &mut x, &end, part, 0.0, rng.random());
         }
         let mut found = [0.0; 3];
         for (value, loss) in found.iter_mut().zip(measures()) {
@@ -153,16 +151,6 @@ impl LeftOut<'_> {
     }
 }
 
-/// Balanced transport at a small blur, or the couplings of a fit by matching.
-fn couple(d: usize, x: &[f32], y: &[f32], is_unbalanced: bool) -> Result<Coupling<f32>, TrainError> {
-    if is_unbalanced {
-        return unbalanced(d, x, &[], y, MatchingConfig::default().epsilon);
-    }
-    let config =
-        CouplingConfig { epsilon: BLUR * BLUR, relaxation: f64::INFINITY, tolerance: 1e-3, iterations: 500 };
-    Coupling::solve(d, x, &[], y, &config)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +178,8 @@ mod tests {
             time: 1,
             before: 0,
             after: Some(2),
+            trained: &[0.0, 2.0],
+            blur: 0.6,
             inverse_scale: &[1.0, 1.0],
             cells: 300,
             seed: 1,
@@ -202,6 +192,12 @@ mod tests {
         }
         let floor = left_out.floor(10).unwrap();
         assert!(floor[0].mean.abs() < 0.01 && unbalanced[0] < 0.1, "{floor:?} {unbalanced:?}");
+        // The blur is that of a mean gap of the times trained on, here twice as long as the one bridged.
+        let unequal = LeftOut { trained: &[0.0, 2.0, 8.0], ..left_out };
+        let distance =
+            |left: LeftOut<'_>| left.distances(Reference::UnbalancedTransport, 0).unwrap().unwrap();
+        assert_eq!(distance(LeftOut { blur: 1.2, ..unequal }), unbalanced);
+        assert_ne!(distance(unequal), unbalanced);
         let last = LeftOut { time: 2, before: 1, after: None, ..left_out };
         assert_eq!(last.distances(Reference::Transport, 0).unwrap(), None);
     }

@@ -9,14 +9,17 @@
 //! h_last = V,    h_k(i) = n_k Σ_j π_k(i, j) h_{k+1}(j),
 //! ```
 //!
-//! so that cells with many descendants count for more, and its fates are `h(i)` over its sum. A cell that was not drawn takes the row that the
+//! so that cells with many descendants count for more, and its fates are `h(i)` over its sum. (Kept as that and the logarithm of the sum, which for
+//! an outlying cell may be below any number.) A cell that was not drawn takes the row that the
 //! column potentials `g` give it, `π(x, j) ∝ b_j exp((g_j - C(x, y_j)) / ε)`: the extension of the plan to all states
 //! [PNW21]. Memory and time grow with the drawn cells squared, and linearly with all others.
 //! Not here: the read-out (`fate`), couplings that predict a time (`leave_out`).
 
-use chreode_core::{Real, sub_seed};
-use chreode_train::{Cloud, CloudLoss, Coupling, CouplingConfig, LossConfig, MatchingConfig, TrainError};
-use rand::{RngExt as _, SeedableRng};
+use chreode_core::sub_seed;
+use chreode_train::{
+    Between, Coupling, CouplingConfig, Extension, MatchingConfig, Snapshots, TrainError, blur_over,
+};
+use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
 
@@ -29,6 +32,8 @@ const TRIED_CELLS: usize = 1024;
 const TRIES: u64 = 8;
 /// Rows of one task.
 const ROWS: usize = 64;
+/// Part of the largest weight in a row below which one adds nothing.
+const NOTHING: f32 = 1e-17;
 
 /// Why fates by transport could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -40,44 +45,65 @@ pub enum TransportError {
     /// The read-out failed.
     #[error(transparent)]
     Readout(#[from] AnalysisError),
+    /// A start cell is so far from the cells of the next time that distances overflow.
+    #[error("start cell number {cell}, from zero, is too far from all cells of the next time")]
+    TooFar {
+        /// Its row.
+        cell: usize,
+    },
 }
 
 /// The cells of the times from a start to an end, by which cells of the start are followed.
 #[derive(Debug, Clone, Copy)]
 pub struct TransportFates<'a> {
-    /// Number of coordinates.
-    pub dim: usize,
-    /// The times, ascending; two at least.
-    pub times: &'a [f64],
-    /// States of the cells of each time, `[n, d]`.
-    pub states: &'a [Vec<f32>],
-    /// Growth rates of the cells of each time, `[n]`, per time; empty for none known.
-    pub growth: &'a [Vec<f32>],
+    /// The cells; rates of growth, if there are any, weigh them.
+    pub data: &'a Snapshots<f32>,
     /// One over the scale of each coordinate, `[d]`.
     pub inverse_scale: &'a [f32],
     /// Seed of the cells that are drawn.
     pub seed: u64,
 }
 
+/// What becomes of some cells.
+struct Descendants {
+    /// Logarithm of their number of descendants, in units of any number, `[n]`: no cell has so few that its fates are lost.
+    log_mass: Vec<f32>,
+    /// Their descendants by label, `[n, labels]`; rows sum to one.
+    shares: Vec<f64>,
+}
+
 impl TransportFates<'_> {
-    /// The blur of a mean gap by which the cells of each time between two others are met best: they are coupled over that time, and the
-    /// Brownian bridges between coupled cells, whose noise is the blur, are compared with the cells that were seen there (energy
-    /// distance, over eight draws). Labels have no part in it. With two times only, [`MatchingConfig::epsilon`].
+    /// The blur of a mean gap by which the cells of each time between two others are met best: they are coupled over that time with open numbers of
+    /// descendants, and the Brownian bridges between coupled cells, whose noise is the blur, are compared with the cells that were seen there
+    /// ([`Between`], eight draws). Labels have no part in it. With two times only, [`MatchingConfig::epsilon`].
     ///
     /// # Errors
     /// [`TransportError::Coupling`] where a coupling or a comparison fails.
     pub fn choose_blur(&self) -> Result<f64, TransportError> {
-        if self.times.len() < 3 {
-            return Ok(MatchingConfig::default().epsilon);
+        let kept: Vec<usize> = (0..self.data.times.len()).collect();
+        let rows: Vec<Vec<u32>> = kept.iter().map(|&k| (0..self.data.cells(k) as u32).collect()).collect();
+        let default = MatchingConfig::default();
+        let between = Between {
+            data: self.data,
+            kept: &kept,
+            rows: &rows,
+            inverse_scale: self.inverse_scale,
+            relaxation: default.relaxation,
+            cells: TRIED_CELLS,
+            seed: self.seed,
+        };
+        if between.inner().is_empty() {
+            return Ok(default.epsilon);
         }
         let mut best = (f64::INFINITY, BLURS[0]);
         for blur in BLURS {
             let mut sum = 0.0;
-            for middle in 1..self.times.len() - 1 {
+            for at in between.inner() {
                 for draw in 0..TRIES {
-                    sum += self.missed(blur, middle, draw)?;
+                    sum += between.distances(at, blur, draw)?[1];
                 }
             }
+            // Distances are finite, or there is an error.
             if sum < best.0 {
                 best = (sum, blur);
             }
@@ -89,107 +115,60 @@ impl TransportFates<'_> {
     /// [`choose_blur`](Self::choose_blur)).
     ///
     /// # Errors
-    /// [`TransportError::Coupling`] where a coupling fails, those of the read-out.
+    /// [`TransportError::Coupling`] where a coupling fails, those of the read-out, [`TransportError::TooFar`].
     pub fn predict(&self, readout: &LabelReadout, start: &[f32], blur: f64) -> Result<Fates, TransportError> {
-        let (d, labels) = (self.dim, readout.names().len());
+        let (d, labels, data) = (self.data.dim, readout.names().len(), self.data);
         let config = MatchingConfig::default();
-        let most = self.states.iter().map(|s| s.len() / d).max().unwrap_or(0);
+        let times = data.times.len();
+        let most = (0..times).map(|k| data.cells(k)).max().unwrap_or(0);
         let draws = most.div_ceil(config.cells).clamp(1, config.couplings);
         let start = scaled(start, self.inverse_scale);
         let mut sum = vec![0.0; start.len() / d * labels];
         for draw in 0..draws as u64 {
             let mut rng = Pcg64::seed_from_u64(sub_seed(self.seed, "transport fates").wrapping_add(draw));
             let rows: Vec<Vec<usize>> =
-                self.states.iter().map(|s| drawn(s.len() / d, config.cells, &mut rng)).collect();
-            let last = self.states.len() - 1;
-            let mut ahead = readout.probabilities(&self.picked(last, &rows[last], false))?;
-            for gap in (0..last).rev() {
-                let (x, y) = (self.picked(gap, &rows[gap], true), self.picked(gap + 1, &rows[gap + 1], true));
-                let coupling = self.couple(blur, [gap, gap + 1], &rows[gap], &x, &y)?;
+                (0..times).map(|k| drawn(data.cells(k), config.cells, &mut rng)).collect();
+            let ends = self.picked(times - 1, &rows[times - 1]);
+            let mut ahead = Descendants {
+                log_mass: vec![0.0; rows[times - 1].len()],
+                shares: readout.probabilities(&ends)?,
+            };
+            for gap in (0..times - 1).rev() {
+                let picked = |time: usize| scaled(&self.picked(time, &rows[time]), self.inverse_scale);
+                let (x, y) = (picked(gap), picked(gap + 1));
+                let span = data.times[gap + 1] - data.times[gap];
+                let epsilon = blur_over(blur, span, &data.times);
+                let log_weights: Vec<f32> = match data.growth.get(gap) {
+                    Some(rates) => rows[gap].iter().map(|&row| span as f32 * rates[row]).collect(),
+                    None => Vec::new(),
+                };
+                let coupling = unbalanced(d, &x, &log_weights, &y, epsilon)?;
                 if gap == 0 {
-                    let found =
-                        extended(d, &coupling, &start, &y, self.blur_of(blur, [0, 1]), &ahead, labels);
+                    let found = extended(d, &coupling, &start, &y, epsilon, &ahead, labels);
                     sum.iter_mut().zip(&found).for_each(|(sum, f)| *sum += f);
                 } else {
                     ahead = descendants(&coupling, rows[gap].len(), &ahead, labels);
                 }
             }
         }
-        for row in sum.chunks_exact_mut(labels) {
+        for (cell, row) in sum.chunks_exact_mut(labels).enumerate() {
             let total: f64 = row.iter().sum();
+            if !total.is_finite() {
+                return Err(TransportError::TooFar { cell });
+            }
             row.iter_mut().for_each(|p| *p /= total);
         }
         Ok(Fates::of_readout(readout, sum))
     }
 
-    /// Energy distance of the cells of a time to bridges over it.
-    fn missed(&self, blur: f64, middle: usize, draw: u64) -> Result<f64, TransportError> {
-        let d = self.dim;
-        let mut rng = Pcg64::seed_from_u64(sub_seed(self.seed, "transport blur").wrapping_add(draw));
-        let ends = [middle - 1, middle + 1];
-        let mut at = |time: usize| {
-            let rows = drawn(self.states[time].len() / d, TRIED_CELLS, &mut rng);
-            let states = self.picked(time, &rows, true);
-            (rows, states)
-        };
-        let ((rows, mut x), (_, end), (_, seen)) = (at(ends[0]), at(ends[1]), at(middle));
-        let coupling = self.couple(blur, ends, &rows, &x, &end)?;
-        let span = self.times[ends[1]] - self.times[ends[0]];
-        let part = (self.times[middle] - self.times[ends[0]]) / span;
-        let spread = (part * (1.0 - part) * self.blur_of(blur, ends)).sqrt();
-        let mut plan = vec![0.0; end.len() / d];
-        let n = rows.len();
-        let mut log_weights = Vec::with_capacity(n);
-        for (i, x) in x.chunks_exact_mut(d).enumerate() {
-            coupling.row(i, &mut plan);
-            let mass: f32 = plan.iter().sum();
-            log_weights.push(part as f32 * (mass * n as f32).max(f32::MIN_POSITIVE).ln());
-            let j = pick(&plan, rng.random::<f32>() * mass);
-            for (x, &e) in x.iter_mut().zip(&end[j * d..(j + 1) * d]) {
-                *x += (part * f64::from(e - *x) + spread * f64::normal_pair(rng.random(), rng.random()).0)
-                    as f32;
-            }
-        }
-        let mut loss = CloudLoss::new(d, &LossConfig::default()).map_err(TrainError::from)?;
-        let value = loss.evaluate(Cloud::weighted(&x, &log_weights), Cloud::equal(&seen), None);
-        Ok(value.map_err(TrainError::from)?.value)
-    }
-
-    /// The blur between two times: noise grows with time.
-    fn blur_of(&self, blur: f64, [from, to]: [usize; 2]) -> f64 {
-        let last = self.times.len() - 1;
-        let mean_gap = (self.times[last] - self.times[0]) / last as f64;
-        blur * (self.times[to] - self.times[from]) / mean_gap
-    }
-
-    /// The unbalanced coupling of scaled `x`, cells `rows` of a time, with scaled `y` of another.
-    fn couple(
-        &self,
-        blur: f64,
-        times: [usize; 2],
-        rows: &[usize],
-        x: &[f32],
-        y: &[f32],
-    ) -> Result<Coupling<f32>, TrainError> {
-        let span = (self.times[times[1]] - self.times[times[0]]) as f32;
-        let log_weights: Vec<f32> = match self.growth.get(times[0]) {
-            Some(rates) => rows.iter().map(|&row| span * rates[row]).collect(),
-            None => Vec::new(),
-        };
-        unbalanced(self.dim, x, &log_weights, y, self.blur_of(blur, times))
-    }
-
     /// States of some cells of a time, `[rows, d]`.
-    fn picked(&self, time: usize, rows: &[usize], scale: bool) -> Vec<f32> {
-        let d = self.dim;
-        let states = &self.states[time];
-        let picked: Vec<f32> =
-            rows.iter().flat_map(|&row| &states[row * d..(row + 1) * d]).copied().collect();
-        if scale { self::scaled(&picked, self.inverse_scale) } else { picked }
+    fn picked(&self, time: usize, rows: &[usize]) -> Vec<f32> {
+        let (d, states) = (self.data.dim, &self.data.states[time]);
+        rows.iter().flat_map(|&row| &states[row * d..(row + 1) * d]).copied().collect()
     }
 }
 
-/// Couples as fits by matching do where growth is open: mass is as dear as the way that it saves.
+/// Couples as fits by matching do where cells grow.
 pub(crate) fn unbalanced(
     d: usize,
     x: &[f32],
@@ -197,26 +176,27 @@ pub(crate) fn unbalanced(
     y: &[f32],
     epsilon: f64,
 ) -> Result<Coupling<f32>, TrainError> {
-    let balanced = CouplingConfig { epsilon, relaxation: f64::INFINITY, tolerance: 1e-3, iterations: 500 };
-    let coupling = Coupling::solve(d, x, log_weights, y, &balanced)?;
-    let relaxation = MatchingConfig::default().relaxation * coupling.mean_cost(epsilon).max(1e-3 * epsilon);
-    Coupling::solve(d, x, log_weights, y, &CouplingConfig { relaxation, ..balanced })
+    let balanced = Coupling::solve(d, x, log_weights, y, &CouplingConfig::balanced(epsilon))?;
+    let open = CouplingConfig::open(&balanced, epsilon, MatchingConfig::default().relaxation);
+    Coupling::solve(d, x, log_weights, y, &open)
 }
 
-/// `h_k` of the drawn cells of a time, `[n, labels]`, from `ahead` of those of the next.
-fn descendants(coupling: &Coupling<f32>, n: usize, ahead: &[f64], labels: usize) -> Vec<f64> {
-    let mut out = vec![0.0; n * labels];
-    out.par_chunks_mut(ROWS * labels).enumerate().for_each(|(task, out)| {
-        let mut plan = vec![0.0; ahead.len() / labels];
-        for (i, out) in out.chunks_exact_mut(labels).enumerate() {
-            coupling.row(task * ROWS + i, &mut plan);
-            for (&p, ahead) in plan.iter().zip(ahead.chunks_exact(labels)) {
-                let p = n as f64 * f64::from(p);
-                out.iter_mut().zip(ahead).for_each(|(out, h)| *out += p * h);
-            }
+/// Those of the `n` drawn cells of a time, from those of the cells of the next.
+fn descendants(coupling: &Coupling<f32>, n: usize, ahead: &Descendants, labels: usize) -> Descendants {
+    let mut found = Descendants { log_mass: vec![0.0; n], shares: vec![0.0; n * labels] };
+    let tasks = found.shares.par_chunks_mut(ROWS * labels).zip(found.log_mass.par_chunks_mut(ROWS));
+    tasks.enumerate().for_each(|(task, (shares, log_mass))| {
+        let mut weight = vec![0.0; ahead.log_mass.len()];
+        for (i, (shares, log_mass)) in shares.chunks_exact_mut(labels).zip(log_mass).enumerate() {
+            coupling.log_row(task * ROWS + i, &mut weight);
+            weight.iter_mut().zip(&ahead.log_mass).for_each(|(w, mass)| *w += mass);
+            let top = weight.iter().fold(f32::NEG_INFINITY, |top, &w| top.max(w));
+            weight.iter_mut().for_each(|w| *w = (*w - top).exp());
+            *log_mass = top + weight.iter().sum::<f32>().ln();
+            share_out(&weight, &ahead.shares, shares);
         }
     });
-    out
+    found
 }
 
 /// Fates of any scaled states `x`, `[n, d]`, by the columns `y` of a coupling: `[n, labels]`, rows sum to one.
@@ -226,32 +206,34 @@ fn extended(
     x: &[f32],
     y: &[f32],
     epsilon: f64,
-    ahead: &[f64],
+    ahead: &Descendants,
     labels: usize,
 ) -> Vec<f64> {
-    let inverse = (0.5 / epsilon) as f32;
+    let potentials: Vec<f32> =
+        coupling.column_potentials().iter().zip(&ahead.log_mass).map(|(g, mass)| g + mass).collect();
+    let extension = Extension::new(d, y, &potentials, epsilon);
     let mut out = vec![0.0; x.len() / d * labels];
     out.par_chunks_mut(ROWS * labels).zip(x.par_chunks(ROWS * d)).for_each(|(out, x)| {
-        let mut exponent = vec![0.0_f32; y.len() / d];
+        let mut scratch = vec![0.0; 2 * potentials.len()];
         for (out, x) in out.chunks_exact_mut(labels).zip(x.chunks_exact(d)) {
-            let mut top = f32::NEG_INFINITY;
-            for ((e, y), &g) in exponent.iter_mut().zip(y.chunks_exact(d)).zip(coupling.column_potentials()) {
-                let squares: f32 = x.iter().zip(y).map(|(a, b)| (a - b) * (a - b)).sum();
-                *e = g - inverse * squares;
-                top = top.max(*e);
-            }
-            for (&e, ahead) in exponent.iter().zip(ahead.chunks_exact(labels)) {
-                // Below this a term adds nothing.
-                if e - top > -40.0 {
-                    let p = f64::from((e - top).exp());
-                    out.iter_mut().zip(ahead).for_each(|(out, h)| *out += p * h);
-                }
-            }
-            let total: f64 = out.iter().sum();
-            out.iter_mut().for_each(|p| *p /= total);
+            extension.weights(x, 0.0, &mut scratch);
+            share_out(&scratch[..potentials.len()], &ahead.shares, out);
         }
     });
     out
+}
+
+/// Sets `out`, `[labels]`, to the mean of `shares`, `[m, labels]`, by weights of which the largest is one.
+fn share_out(weights: &[f32], shares: &[f64], out: &mut [f64]) {
+    out.fill(0.0);
+    for (&w, shares) in weights.iter().zip(shares.chunks_exact(out.len())) {
+        // Not `>`: what is not a number must be seen.
+        if !(w < NOTHING) {
+            out.iter_mut().zip(shares).for_each(|(out, h)| *out += f64::from(w) * h);
+        }
+    }
+    let total: f64 = out.iter().sum();
+    out.iter_mut().for_each(|p| *p /= total);
 }
 
 /// At most `most` different numbers below `n`.
@@ -263,24 +245,16 @@ fn scaled(states: &[f32], inverse_scale: &[f32]) -> Vec<f32> {
     states.iter().zip(inverse_scale.iter().cycle()).map(|(x, s)| x * s).collect()
 }
 
-/// The column at which the running sum of a row passes `left`.
-pub(crate) fn pick(row: &[f32], mut left: f32) -> usize {
-    let passed = row.iter().position(|&p| {
-        left -= p;
-        left < 0.0
-    });
-    passed.unwrap_or(row.len() - 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Labels;
+    use chreode_core::Real as _;
+    use rand::RngExt as _;
 
     /// Times 0, 1, 2 of cells that go left or right and up; at time 2 the right ones are three times as many.
     struct Arms {
-        times: Vec<f64>,
-        states: Vec<Vec<f32>>,
+        data: Snapshots<f32>,
         readout: LabelReadout,
     }
 
@@ -300,18 +274,13 @@ mod tests {
             let text: Vec<&str> =
                 states[2].chunks(2).map(|x| if x[0] < 0.0 { "left" } else { "right" }).collect();
             let readout = LabelReadout::new(&states[2], 2, &Labels::from_text(&text), Some(5)).unwrap();
-            Self { times: vec![0.0, 1.0, 2.0], states, readout }
+            let data =
+                Snapshots { dim: 2, times: vec![0.0, 1.0, 2.0], states, growth: vec![], groups: vec![] };
+            Self { data, readout }
         }
 
         fn transport(&self) -> TransportFates<'_> {
-            TransportFates {
-                dim: 2,
-                times: &self.times,
-                states: &self.states,
-                growth: &[],
-                inverse_scale: &[0.5, 0.5],
-                seed: 4,
-            }
+            TransportFates { data: &self.data, inverse_scale: &[0.5, 0.5], seed: 4 }
         }
     }
 
@@ -334,21 +303,42 @@ mod tests {
     fn the_extension_is_the_plan_at_its_own_cells() {
         let arms = Arms::new(100);
         let transport = arms.transport();
-        let scaled = |k: usize| scaled(&arms.states[k], transport.inverse_scale);
+        let scaled = |k: usize| scaled(&arms.data.states[k], transport.inverse_scale);
         let (x, y) = (scaled(0), scaled(1));
         let coupling = unbalanced(2, &x, &[], &y, 0.1).unwrap();
-        let ahead: Vec<f64> = (0..y.len() / 2).flat_map(|j| [1.0 + (j % 3) as f64, (j % 5) as f64]).collect();
+        let m = y.len() / 2;
+        let shares = (0..m).flat_map(|j| [(j % 3) as f64 / 2.0, 1.0 - (j % 3) as f64 / 2.0]).collect();
+        let ahead = Descendants { log_mass: (0..m).map(|j| (j % 5) as f32).collect(), shares };
         let rows = descendants(&coupling, x.len() / 2, &ahead, 2);
         let all = extended(2, &coupling, &x, &y, 0.1, &ahead, 2);
-        for (row, other) in rows.chunks(2).zip(all.chunks(2)) {
-            assert!((row[0] / (row[0] + row[1]) - other[0]).abs() < 1e-4, "{row:?} {other:?}");
+        let mut plan = vec![0.0; m];
+        for (i, (row, other)) in rows.shares.chunks(2).zip(all.chunks(2)).enumerate() {
+            assert!((row[0] - other[0]).abs() < 1e-4, "{row:?} {other:?}");
+            coupling.row(i, &mut plan);
+            let mass: f32 = plan.iter().zip(&ahead.log_mass).map(|(p, mass)| p * mass.exp()).sum();
+            assert!((rows.log_mass[i] - mass.ln()).abs() < 1e-4, "{} {}", rows.log_mass[i], mass.ln());
         }
+    }
+
+    /// A cell far from all others has hardly a descendant; those that start beside it have fates nevertheless.
+    #[test]
+    fn outlying_cells_have_fates() {
+        let mut arms = Arms::new(60);
+        arms.data.states[1].extend([900.0, 900.0]);
+        let fates = arms.transport().predict(&arms.readout, &[890.0, 890.0, -1.0, 0.0], 0.05).unwrap();
+        for i in 0..2 {
+            assert!((fates.of(i).iter().sum::<f64>() - 1.0).abs() < 1e-12, "{fates:?}");
+        }
+        let far = arms.transport().predict(&arms.readout, &[-1.0, 0.0, 1e20, 0.0], 0.05);
+        assert!(matches!(far, Err(TransportError::TooFar { cell: 1 })), "{far:?}");
+        arms.data.states[1].extend([1e20, 0.0]);
+        assert!(matches!(arms.transport().choose_blur(), Err(TransportError::Coupling(_))));
     }
 
     #[test]
     fn bits_are_the_same_on_any_threads() {
         let arms = Arms::new(60);
-        let start = &arms.states[0];
+        let start = &arms.data.states[0];
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| arms.transport().predict(&arms.readout, start, 0.1).unwrap())
@@ -362,7 +352,9 @@ mod tests {
         let arms = Arms::new(150);
         let transport = arms.transport();
         assert!(transport.choose_blur().unwrap() < 0.4);
-        let two = TransportFates { times: &arms.times[..2], states: &arms.states[..2], ..transport };
+        let two =
+            Snapshots { times: vec![0.0, 1.0], states: arms.data.states[..2].to_vec(), ..arms.data.clone() };
+        let two = TransportFates { data: &two, ..transport };
         assert_eq!(two.choose_blur().unwrap(), MatchingConfig::default().epsilon);
     }
 }

@@ -159,6 +159,7 @@ impl Run {
             },
             model: ModelConfig::new(vec![0.0; dataset.dim()], vec![1.0; dataset.dim()]),
             training: TrainConfig::default(),
+            growth_choice: None,
         };
         let training = TrainingCells {
             growth: None,

@@ -14,7 +14,7 @@ use chreode_cells::{
 };
 use chreode_model::{DiffusionConfig, GrowthConfig, ModelConfig, NeuralSde};
 use chreode_report::ShapeError;
-use chreode_train::{LossConfig, SinkhornConfig};
+use chreode_train::{GrowthChoice, LossConfig, SinkhornConfig};
 use made_up::Sizes;
 use proptest::prelude::*;
 
@@ -211,6 +211,14 @@ fn page_with(
         .iter()
         .map(|f| ShiftView { name: "nothing".into(), genes: vec![gene.clone()], shifts: shifts(f, f) })
         .collect();
+    let choice = GrowthChoice {
+        learned: false,
+        gain: -0.25,
+        standard_error: 0.5,
+        times: vec![1.0],
+        without: vec![0.01],
+        with: vec![0.0125],
+    };
     let page = RunPage {
         data: "cells <1>.h5ad",
         time: "day",
@@ -231,6 +239,7 @@ fn page_with(
         shifts: &views,
         members: None,
         trust,
+        growth_choice: Some(&choice),
         settings: &[("Run".into(), vec![("seed".into(), "1".into())])],
     };
     run_page(&page).unwrap().render().unwrap()
@@ -249,6 +258,7 @@ fn a_run_page_has_what_there_is() {
         let full = page_of(&run, Some(&run.labels), &trust);
         check(&full, &["cells", "dynamics", "fates", "perturbations", "training", "trust", "settings"]);
         assert!(full.contains("&lt;up&gt;") && !full.contains("<up>"));
+        assert!(full.contains("growth is not learned: ") && full.contains("explains -25.0 ± 50.0 %"));
         assert!(full.contains("do not determine drift and noise separately"), "always said");
     }
 }

@@ -11,7 +11,7 @@ use chreode_cells::{
     ColumnSpace, DatasetOptions, GeneChange, GeneMove, ReadoutQuality, Shift, StateSource, StateSpace,
 };
 use chreode_model::{ModelConfig, NeuralSde};
-use chreode_train::TrainConfig;
+use chreode_train::{GrowthChoice, TrainConfig};
 
 fn model_config() -> ModelConfig {
     let mut config = ModelConfig::new(vec![0.1, -2.5e-3], vec![1.0 / 3.0, 7.0]);
@@ -36,6 +36,14 @@ fn config() -> RunConfig {
         },
         model: model_config(),
         training: TrainConfig { seed: 7, leave_out_times: vec![2.0], ..TrainConfig::default() },
+        growth_choice: Some(GrowthChoice {
+            learned: false,
+            gain: -0.25,
+            standard_error: 1e-3,
+            times: vec![2.0, 4.5],
+            without: vec![0.1, 0.01],
+            with: vec![0.125, 0.0],
+        }),
     }
 }
 

@@ -232,11 +232,18 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
     let first = trainer(&dataset, &config)?;
     let around = around(&first, left_out.value)?;
     let (data, scale) = (first.data().clone(), first.inverse_scale().to_vec());
+    let trained: Vec<f64> = (0..data.times.len())
+        .filter(|i| !first.left_out_times().contains(i))
+        .map(|i| data.times[i])
+        .collect();
+    let matching = config.training.matching.clone().unwrap_or_default();
     let left = LeftOut {
         data: &data,
         time: around.1,
         before: around.0,
         after: around.2,
+        trained: &trained,
+        blur: matching.epsilon,
         inverse_scale: &scale,
         cells: args.compared,
         seed: config.training.seed,

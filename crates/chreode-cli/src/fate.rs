@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use chreode_cells::run::{FateResult, TrainingCells};
 use chreode_cells::{Dataset, Fates, LabelReadout, Rollout, TransportFates, write_atomically};
 use chreode_core::sub_seed;
-use chreode_train::{GrowthUse, Standardise};
+use chreode_train::{GrowthUse, Snapshots, Standardise};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -232,25 +232,27 @@ fn transported(
         ));
     }
     let growth = dataset.growth.as_ref().filter(|_| training.growth == GrowthUse::Column);
-    let growth: Vec<Vec<f32>> = growth.map_or_else(Vec::new, |growth| {
-        points.iter().map(|p| p.rows.iter().map(|&row| growth[row] as f32).collect()).collect()
-    });
-    let times: Vec<f64> = points.iter().map(|p| p.time).collect();
-    let states: Vec<Vec<f32>> = points.iter().map(|p| dataset.states_of(&p.rows)).collect();
-    let fates = TransportFates {
+    let data = Snapshots {
         dim: dataset.dim(),
-        times: &times,
-        states: &states,
-        growth: &growth,
+        times: points.iter().map(|p| p.time).collect(),
+        states: points.iter().map(|p| dataset.states_of(&p.rows)).collect(),
+        growth: growth.map_or_else(Vec::new, |growth| {
+            points.iter().map(|p| p.rows.iter().map(|&row| growth[row] as f32).collect()).collect()
+        }),
+        groups: Vec::new(),
+    };
+    let fates = TransportFates {
+        data: &data,
         inverse_scale: &inverse_scale(training.standardise, &run.config.model.scale),
         seed: run.seed(context.seed),
     };
     let blur = fates.choose_blur()?;
-    let why = if times.len() > 2 { "chosen by the times between" } else { "no time between to choose it by" };
+    let why =
+        if data.times.len() > 2 { "chosen by the times between" } else { "no time between to choose it by" };
     context.console.note(&format!(
         "{} cells, coupled through the times {}; blur {blur} of the scaled state squared a gap, {why}",
         starts.len(),
-        times.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        data.times.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     ));
     Ok(fates.predict(readout, &starts.states, blur)?)
 }

@@ -7,7 +7,7 @@ use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig
 use chreode_cells::{Dataset, DatasetOptions, TimePoint, is_series_run, mean_and_sd};
 use chreode_model::NeuralSde;
 use chreode_train::{
-    DeviceChoice, GrowthUse, Outcome, Placement, Snapshots, StopReason, TrainConfig, Trainer,
+    DeviceChoice, GrowthUse, Outcome, Placement, Snapshots, StopReason, TrainConfig, Trainer, choose_growth,
 };
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::data_options::DataArgs;
 use crate::failure::bad_input;
 use crate::fit_series::{self, SeriesArgs};
 use crate::members::train_members;
-use crate::model_options::ModelArgs;
+use crate::model_options::{LearnGrowth, ModelArgs};
 use crate::training::{RunTrainer, start_log};
 use crate::training_options::TrainingArgs;
 use crate::values;
@@ -54,7 +54,7 @@ impl From<Device> for DeviceChoice {
 #[command(
     override_usage = "chreode fit [OPTIONS] <DATA> --time <COLUMN> --out <DIR>\n       chreode fit --resume <DIR>",
     after_help = "Examples:\n  chreode fit cells.h5ad --time day -o run/\n  \
-        chreode fit cells.csv.gz --time day --state spring_x,spring_y --learn-growth -o run/\n  \
+        chreode fit cells.csv.gz --time day --state spring_x,spring_y -o run/\n  \
         chreode fit series.csv --time t --trajectory id --state a,b,c -o run/\n  \
         chreode fit --resume run/"
 )]
@@ -167,16 +167,30 @@ pub(crate) fn prepare(
     };
     // A device is there to simulate.
     let by_matching = training.by_matching(model.takes_time() && !on_device);
-    let growth = match (&cells.growth, model.learn_growth) {
-        (Some(_), _) => GrowthUse::Column,
-        (None, true) => GrowthUse::Learned,
-        (None, false) => GrowthUse::None,
-    };
     if model.is_production() {
         check_amounts(&dataset)?;
     }
     let (shift, scale) = moments(&dataset, &kept);
     let times: Vec<f64> = kept.iter().map(|point| point.time).collect();
+    let mut training = training.config(seed, gap, model.has_noise_of_blur(), by_matching)?;
+    let growth_choice = match model.learn_growth {
+        LearnGrowth::Auto if by_matching && cells.growth.is_none() => {
+            Some(choose_growth(&snapshots(&dataset, &training), &training)?)
+        }
+        _ => None,
+    };
+    let asked = model.learn_growth == LearnGrowth::Yes;
+    training.growth = if cells.growth.is_some() {
+        GrowthUse::Column
+    } else if asked || growth_choice.as_ref().is_some_and(|choice| choice.learned) {
+        GrowthUse::Learned
+    } else {
+        GrowthUse::None
+    };
+    let learned = training.growth == GrowthUse::Learned;
+    if !learned && growth_choice.is_none() {
+        model.without_growth()?;
+    }
     let config = RunConfig {
         format: RunConfig::FORMAT,
         chreode: env!("CARGO_PKG_VERSION").to_owned(),
@@ -187,8 +201,9 @@ pub(crate) fn prepare(
             fingerprint: Fingerprint::of(data)?,
             options: absolute(options)?,
         },
-        model: model.config(shift, scale, &times, gap, by_matching)?,
-        training: training.config(seed, gap, growth, model.has_noise_of_blur(), by_matching)?,
+        model: model.config(shift, scale, &times, gap, by_matching, learned)?,
+        training,
+        growth_choice,
     };
     Ok((dataset, config))
 }
@@ -318,6 +333,9 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
         "drift {} by {route}, at most {} updates of {} cells a time, dt {}",
         config.model.drift.kind, config.training.steps, config.training.batch, config.training.dt
     ));
+    if let Some(choice) = &config.growth_choice {
+        console.note(&choice.told());
+    }
 }
 
 /// Says where paths are simulated, if that is not the processor by the user's wish.

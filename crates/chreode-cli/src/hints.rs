@@ -44,6 +44,7 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         match error {
             TransportError::Coupling(error) => train(error),
             TransportError::Readout(error) => analysis(error),
+            TransportError::TooFar { .. } => "leave the cell out with --cells, or look at its coordinates",
             _ => return None,
         }
     } else if let Some(error) = error.downcast_ref::<DemoError>() {

@@ -39,6 +39,17 @@ enum Diffusion {
     Langevin,
 }
 
+/// Whether growth is learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LearnGrowth {
+    /// If that predicts the cells of each time between others better, by transport between these: with --route matching, and three times
+    Auto,
+    /// It is
+    Yes,
+    /// It is not: all cells count the same
+    No,
+}
+
 /// What is learned.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
@@ -69,15 +80,15 @@ pub(crate) struct ModelArgs {
     /// are as there [default: with --route matching, unless the drift is a potential]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     time_input: Option<bool>,
-    /// Learn at which rate cells divide and die, as a net of the state
-    #[arg(long, conflicts_with = "growth")]
-    pub(crate) learn_growth: bool,
-    /// Widths of the hidden layers of the growth net [default: 32,32]
-    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = values::count,
-          requires = "learn_growth")]
+    /// Learn at which rate cells divide and die, as a net of the state; --learn-growth alone is yes
+    #[arg(long, value_enum, value_name = "WHETHER", num_args = 0..=1, require_equals = true, default_value = "auto",
+          default_missing_value = "yes", conflicts_with = "growth")]
+    pub(crate) learn_growth: LearnGrowth,
+    /// Widths of the hidden layers of the growth net, if growth is learned [default: 32,32]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = values::count)]
     growth_hidden: Vec<usize>,
     /// Largest rate of growth or death that can be learned, per --time-scale [default: 2]
-    #[arg(long, value_name = "X", value_parser = values::positive, requires = "learn_growth")]
+    #[arg(long, value_name = "X", value_parser = values::positive)]
     growth_limit: Option<f64>,
     /// Time in which cells typically move by one standard deviation [default: the mean gap between the times]
     #[arg(long, value_name = "TIME", value_parser = values::positive)]
@@ -136,7 +147,23 @@ impl ModelArgs {
         self.time_input.unwrap_or(by_matching && self.takes_time())
     }
 
-    /// The model of data with this mean and standard deviation a coordinate, observed at `times`, which are `gap` apart.
+    /// Refuses options of a growth net that cannot be there.
+    pub(crate) fn without_growth(&self) -> anyhow::Result<()> {
+        let options = [
+            ("--growth-hidden", !self.growth_hidden.is_empty()),
+            ("--growth-limit", self.growth_limit.is_some()),
+        ];
+        match options.iter().find(|o| o.1) {
+            Some((name, _)) => {
+                let what = format!("{name} is for growth that is learned, and none is");
+                Err(bad_input(what, "leave it out, or give --learn-growth"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The model of data with this mean and standard deviation a coordinate, observed at `times`, which are `gap` apart; with `growth` it learns
+    /// that too.
     pub(crate) fn config(
         &self,
         shift: Vec<f64>,
@@ -144,6 +171,7 @@ impl ModelArgs {
         times: &[f64],
         gap: f64,
         by_matching: bool,
+        growth: bool,
     ) -> anyhow::Result<ModelConfig> {
         let activation = self.activation.unwrap_or(Activation::Silu);
         if matches!(self.diffusion, Diffusion::Constant | Diffusion::Langevin)
@@ -179,7 +207,7 @@ impl ModelArgs {
                 Diffusion::General => DiffusionConfig::General { hidden, activation, initial_level },
                 Diffusion::Langevin => DiffusionConfig::Langevin { initial_level, kappa: None, floor: 0.01 },
             },
-            growth: self.learn_growth.then(|| GrowthConfig {
+            growth: growth.then(|| GrowthConfig {
                 hidden: or_small(&self.growth_hidden),
                 activation,
                 max_rate: self.growth_limit.unwrap_or(GrowthConfig::default().max_rate),

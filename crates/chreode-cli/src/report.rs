@@ -96,6 +96,7 @@ pub(crate) fn run(context: &Context, args: &ReportArgs) -> anyhow::Result<()> {
         shifts: &shifts,
         members: run.members.as_ref().map(|members| MembersView { members, spread }),
         trust: &trust,
+        growth_choice: run.config.growth_choice.as_ref(),
         settings: &settings(&run.config)?,
     })?;
     page.write(&args.out)?;

@@ -195,12 +195,11 @@ impl TrainingArgs {
         })
     }
 
-    /// The settings for data whose times are `gap` apart.
+    /// The settings for data whose times are `gap` apart, of cells that do not grow.
     pub(crate) fn config(
         &self,
         seed: u64,
         gap: f64,
-        growth: GrowthUse,
         noise_of_blur: bool,
         by_matching: bool,
     ) -> anyhow::Result<TrainConfig> {
@@ -262,7 +261,7 @@ impl TrainingArgs {
             },
             clip_norm: self.clip,
             average: self.average,
-            growth,
+            growth: GrowthUse::None,
             hold_out: self.hold_out,
             hold_out_by: if self.holdout_by.is_some() { HoldOutBy::Clone } else { HoldOutBy::Cell },
             leave_out_times: self.leave_out.iter().map(|t| t.value).collect(),

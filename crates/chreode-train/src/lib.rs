@@ -6,7 +6,8 @@
 //! * **Optimisers**: [`Optimiser`] (Adam, `AdamW`, `RMSprop`), [`clip_global_norm`], [`Schedule`], [`ParamAverage`];
 //!   [`minimise_curved`] (Levenberg-Marquardt) and [`minimise_smooth`] (BFGS) of deterministic functions within bounds.
 //! * **Couplings and matching**: [`Coupling`] of neighbouring times by unbalanced entropic transport;
-//!   [`MatchingConfig`] learns from bridges between coupled cells, without simulation.
+//!   [`MatchingConfig`] learns from bridges between coupled cells, without simulation; [`choose_growth`] decides by the times between others
+//!   whether growth is learned.
 //! * **Engine**: [`CpuEngine`] simulates many paths and pulls a loss's gradient back to the parameters; with the feature `cuda`,
 //!   `CudaEngine` does on a device; [`Trainer::place`] chooses by a [`DeviceChoice`].
 //! * **Trainer**: [`Trainer`] fits a [`Model`] to [`Snapshots`], with hold-out, early stopping and states that
@@ -33,7 +34,7 @@ mod series;
 mod split;
 mod trainer;
 
-pub use coupling::{Coupling, CouplingConfig};
+pub use coupling::{Coupling, CouplingConfig, Extension, blur_over};
 pub use data::Snapshots;
 pub use engine::{CpuEngine, DeviceChoice, EngineError, PlaceError, Placement, Segment};
 #[cfg(feature = "cuda")]
@@ -46,7 +47,7 @@ pub use loss::{
     SlicedWasserstein, Statistic, effective_sample_size, exact_transport, normalise_log_weights,
     normalise_log_weights_vjp, squared_error,
 };
-pub use matching::{BridgeNoise, MatchingConfig};
+pub use matching::{Between, BridgeNoise, GrowthChoice, MatchingConfig, choose_growth};
 pub use model::{Model, NoGrowth};
 pub use optim::{
     Curved, Minimum, Optimiser, OptimiserConfig, OptimiserError, ParamAverage, Schedule, Smooth, StopRule,

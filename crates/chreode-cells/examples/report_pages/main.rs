@@ -143,6 +143,7 @@ fn run(steps: u64) -> Result<chreode_report::Page, Failure> {
         shifts: &views,
         members: None,
         trust: &trust,
+        growth_choice: None,
         settings: &settings,
     })?)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chreode_model::ModelConfig;
-use chreode_train::{DeviceChoice, TrainConfig};
+use chreode_train::{DeviceChoice, GrowthChoice, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use super::error::read_error;
@@ -31,6 +31,9 @@ pub struct RunConfig {
     pub model: ModelConfig,
     /// How it is trained; its seed is the run's.
     pub training: TrainConfig,
+    /// Why growth is learned or not, if nobody said whether it should be; model and training follow it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth_choice: Option<GrowthChoice>,
 }
 
 fn one() -> usize {

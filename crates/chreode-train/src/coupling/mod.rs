@@ -3,7 +3,14 @@
 //! [`Coupling::solve`] minimises `Σ π C + ε KL(π | a bᵀ) + ρ KL(π 1 | a)` over plans `π` whose column sums are `b`, with
 //! `C = |x - y|² / 2` [Chizat, Peyré, Schmitzer & Vialard 2018, Math. Comp. 87, 2563]. Both potentials are updated in the
 //! log domain, while `ε` falls from the scale of the costs to its own. Rows are independent and columns too: the same
-//! bits for any number of threads. Not here: drawing the cells, and learning from the couplings (`matching`).
+//! bits for any number of threads.
+//! `extension.rs` has rows for states that were not coupled, `way.rs` the cells between the two times.
+//! Not here: drawing the cells, and learning from the couplings (`matching`).
+
+mod extension;
+mod way;
+
+pub use extension::Extension;
 
 use crate::TrainError;
 use chreode_core::Real;
@@ -21,6 +28,30 @@ pub struct CouplingConfig {
     pub tolerance: f64,
     /// Most iterations at the last `ε`.
     pub iterations: usize,
+}
+
+/// Least price of growth, in units of the blur: where nothing moves, mass has a price nevertheless.
+const LEAST_PRICE: f64 = 1e-3;
+
+impl CouplingConfig {
+    /// As fits by matching couple where cells do not grow: row sums are kept.
+    pub fn balanced(epsilon: f64) -> Self {
+        Self { epsilon, relaxation: f64::INFINITY, tolerance: 1e-3, iterations: 500 }
+    }
+
+    /// As they couple where cells grow. Growth is as dear as the way that it saves, whatever the units, the dimension and the gap: a row
+    /// sum has `price` times the mean cost of the balanced coupling of the same clouds.
+    pub fn open<T: Real>(balanced: &Coupling<T>, epsilon: f64, price: f64) -> Self {
+        let cost = balanced.mean_cost(epsilon).max(LEAST_PRICE * epsilon);
+        Self { relaxation: price * cost, ..Self::balanced(epsilon) }
+    }
+}
+
+/// The blur between two times that lie `span` apart, if it is `blur` for the mean gap of `times`, ascending and two at least: one diffusion
+/// for all.
+pub fn blur_over(blur: f64, span: f64, times: &[f64]) -> f64 {
+    let whole = times.last().zip(times.first()).map_or(f64::NAN, |(last, first)| last - first);
+    blur * span * times.len().saturating_sub(1) as f64 / whole
 }
 
 /// A solved coupling of `n` cells with `m`.
@@ -154,12 +185,6 @@ impl<T: Real> Coupling<T> {
         Ok(Self { rows: f, columns: g, costs, residual, iterations })
     }
 
-    /// For each column the logarithm of what the plan is proportional to, beside `exp(-C / ε)`, within a row, `[m]`: also in the row of a
-    /// state that was not coupled.
-    pub fn log_columns(&self) -> &[T] {
-        &self.columns
-    }
-
     /// Mean cost of what the plan moves, in units of the cost.
     pub fn mean_cost(&self, epsilon: f64) -> f64 {
         let m = self.columns.len();
@@ -186,11 +211,20 @@ impl<T: Real> Coupling<T> {
     /// # Panics
     /// If there is no such row or `plan` is not `[m]`.
     pub fn row(&self, i: usize, plan: &mut [T]) {
+        self.log_row(i, plan);
+        plan.iter_mut().for_each(|p| *p = p.exp());
+    }
+
+    /// Sets `plan`, `[m]`, to the logarithms of row `i` of the plan: finite also where the row's mass is below the number type's.
+    ///
+    /// # Panics
+    /// If there is no such row or `plan` is not `[m]`.
+    pub fn log_row(&self, i: usize, plan: &mut [T]) {
         let m = self.columns.len();
         let (costs, f) = (&self.costs[i * m..(i + 1) * m], self.rows[i]);
         assert_eq!(plan.len(), m, "a row of the plan has as many entries as there are columns");
         for ((p, &c), &g) in plan.iter_mut().zip(costs).zip(&self.columns) {
-            *p = (f + g - c).exp();
+            *p = f + g - c;
         }
     }
 }

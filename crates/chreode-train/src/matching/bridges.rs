@@ -1,8 +1,7 @@
 //! The pairs of cells that couplings join, drawn once.
 
-use super::ends::Ends;
 use super::{BridgeNoise, MatchingConfig};
-use crate::coupling::{Coupling, CouplingConfig};
+use crate::coupling::{Coupling, CouplingConfig, Extension, blur_over};
 use crate::split::{Sampler, Split};
 use crate::trainer::{gather, scale};
 use crate::{GrowthUse, Snapshots, TrainError};
@@ -47,7 +46,7 @@ pub(crate) struct Gap<T> {
     /// Largest residual of the couplings.
     pub(crate) residual: f64,
     /// Where bridges with the noise of the blur end, a coupling each; empty with other noise.
-    pub(crate) ends: Vec<Ends<T>>,
+    pub(crate) ends: Vec<Extension<T>>,
     /// Start cells of each coupling.
     pub(crate) sources: usize,
 }
@@ -86,12 +85,6 @@ impl<T: Real> Bridges<T> {
     }
 }
 
-/// The blur of a gap of this length: one diffusion for all, of which the mean gap has the blur of the settings.
-fn epsilon_of<T>(epsilon: f64, span: f64, data: &Snapshots<T>, kept: &[usize]) -> f64 {
-    let ends = [kept[0], kept[kept.len() - 1]].map(|k| data.times[k]);
-    epsilon * span * (kept.len() - 1) as f64 / (ends[1] - ends[0])
-}
-
 fn gap<T: Real>(
     data: &Snapshots<T>,
     split: &Split,
@@ -109,8 +102,9 @@ fn gap<T: Real>(
     let sizes = [0, 1].map(|k| samplers[k].len().min(config.cells));
     let all = samplers[0].len().max(samplers[1].len());
     let couplings = all.div_ceil(config.cells).min(config.couplings);
-    let epsilon = epsilon_of(config.epsilon, span, data, kept);
-    let mut solver = CouplingConfig { epsilon, relaxation: f64::INFINITY, tolerance: 1e-3, iterations: 500 };
+    let kept: Vec<f64> = kept.iter().map(|&k| data.times[k]).collect();
+    let epsilon = blur_over(config.epsilon, span, &kept);
+    let mut solver = CouplingConfig::balanced(epsilon);
     let mut gap = Gap {
         times,
         span,
@@ -144,14 +138,12 @@ fn gap<T: Real>(
             |solver: &CouplingConfig| Coupling::solve(d, &states[0], &log_weights, &states[1], solver);
         let mut coupling = solve(&solver)?;
         if growth != GrowthUse::None && solver.relaxation.is_infinite() {
-            // Growth is as dear as the way that it saves, whatever the units, the dimension and the gap.
-            let cost = coupling.mean_cost(epsilon).max(LEAST * epsilon);
-            solver.relaxation = config.relaxation * cost;
+            solver = CouplingConfig::open(&coupling, epsilon, config.relaxation);
             coupling = solve(&solver)?;
         }
         gap.residual = gap.residual.max(coupling.residual);
         if config.noise == BridgeNoise::Blur {
-            gap.ends.push(Ends::new(d, &states[1], coupling.log_columns(), epsilon));
+            gap.ends.push(Extension::new(d, &states[1], coupling.column_potentials(), epsilon));
         }
         // Stratified over rows and within them: every cell gets the pairs that its mass deserves, up to one, and one at least.
         let mut carry = rng.random::<f64>();

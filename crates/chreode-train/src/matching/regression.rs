@@ -7,7 +7,7 @@
 
 use super::bridges::{Bridges, Gap};
 use super::descendants::count_error;
-use super::ends::Ends;
+use crate::coupling::Extension;
 use crate::gaussian::{Gaussian, SINGULAR};
 use crate::{Model, Snapshots, TermReport, TrainError};
 use chreode_core::{BrownianIncrements, DiffusionVjp, FieldError, GrowthVjp, Real};
@@ -19,7 +19,7 @@ use rayon::prelude::*;
 const JOB: usize = 128;
 /// Part of a gap before which every point of a bridge lies.
 const LATEST: f64 = 1.0 - 1e-9;
-/// Rows of a job that share their time: a field is asked for one time at once.
+/// Rows of a job that share their time: a field is asked for one time at once. Groups as large as a tile of the nets were no faster.
 const GROUP: usize = 32;
 /// Parameters that are added up by one job.
 const REDUCE: usize = 4096;
@@ -88,7 +88,7 @@ where
                     growth_target: vec![T::ZERO; n],
                     source: vec![0; n],
                     point: vec![T::ZERO; 2 * d],
-                    scratch: vec![T::ZERO; 2 * bridges.gaps[gap].ends.first().map_or(0, Ends::len)],
+                    scratch: vec![T::ZERO; 2 * bridges.gaps[gap].ends.first().map_or(0, Extension::columns)],
                     weight: vec![T::ZERO; n],
                     drift: wide(),
                     diffusion: vec![T::ZERO; n * values],

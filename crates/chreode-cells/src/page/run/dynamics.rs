@@ -72,5 +72,8 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>, view: &View<'_>) -> 
             &map.labels(x, y).draw(),
         );
     }
+    if let Some(choice) = input.growth_choice {
+        s.text(format!("Whether there is growth was decided by the cells alone; {}.", choice.told()));
+    }
     Ok(())
 }

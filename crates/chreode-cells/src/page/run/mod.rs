@@ -12,7 +12,7 @@ mod rates;
 mod trust;
 
 use chreode_report::{ColourBy, Page, ShapeError, Status, Tile, count, number, percent};
-use chreode_train::LossConfig;
+use chreode_train::{GrowthChoice, LossConfig};
 use serde_json::Value;
 
 pub use measure::{CellFields, HoldOutDistance, Outside, RunTrust, TrustError, TrustSettings};
@@ -49,6 +49,8 @@ pub struct RunPage<'a> {
     pub members: Option<MembersView<'a>>,
     /// What tells whether the model can be trusted.
     pub trust: &'a RunTrust,
+    /// Why growth was learned or not, if that was for the program to decide.
+    pub growth_choice: Option<&'a GrowthChoice>,
     /// Settings in groups: title, then names and values.
     pub settings: &'a [(String, Vec<(String, String)>)],
 }

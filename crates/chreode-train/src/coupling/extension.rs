@@ -1,15 +1,15 @@
-//! Where the bridges of a coupling end, seen from a point on the way.
+//! Rows of a plan for states that were not coupled.
 //!
-//! With the noise of the blur, bridges through `x` at the part `s` of the gap end at `y_j` with chances in proportion to
-//! `exp(g_j / ε - |x - y_j|² / (2 ε (1 - s)))`, wherever they began [Leo14]. Their mean is what a drift net
-//! would learn from single ends, without the scatter of those.
+//! A state `x` is coupled with column `j` in proportion to `exp(g_j / ε - |x - y_j|² / (2 ε))` [PNW21]. On the way, at the part `s` of the gap,
+//! bridges with the noise of the blur that pass through `x` end at `y_j` in proportion to `exp(g_j / ε - |x - y_j|² / (2 ε (1 - s)))`,
+//! wherever they began [Leo14].
 
 use chreode_core::Real;
 use chreode_linalg::vexp;
 
-/// The end cells of one coupling and their potentials.
+/// The columns of a plan and their potentials: what its rows are made of.
 #[derive(Debug, Clone)]
-pub(crate) struct Ends<T> {
+pub struct Extension<T> {
     /// Scaled states, a coordinate after the other: `[d, m]`.
     states: Vec<T>,
     /// `g / ε` with the logarithm of the weights, `[m]`.
@@ -17,24 +17,33 @@ pub(crate) struct Ends<T> {
     epsilon: f64,
 }
 
-impl<T: Real> Ends<T> {
-    /// The ends `y`, `[m, d]`, scaled, with the column potentials of their coupling, `[m]`.
-    pub(crate) fn new(d: usize, y: &[T], log_weights: &[T], epsilon: f64) -> Self {
-        let m = log_weights.len();
+impl<T: Real> Extension<T> {
+    /// Of columns `y`, `[m, d]`, as they were coupled at the blur `epsilon`, with their potentials
+    /// ([`Coupling::column_potentials`](crate::Coupling::column_potentials)), `[m]`. What is added to a potential is the logarithm of a weight.
+    ///
+    /// # Panics
+    /// If `y` is not `[m, d]`.
+    pub fn new(d: usize, y: &[T], potentials: &[T], epsilon: f64) -> Self {
+        let m = potentials.len();
+        assert_eq!(y.len(), m * d, "a column has a state and a potential");
         let states = (0..d * m).map(|at| y[at % m * d + at / m]).collect();
-        Self { states, log_weights: log_weights.to_vec(), epsilon }
+        Self { states, log_weights: potentials.to_vec(), epsilon }
     }
 
-    /// Number of end cells.
-    pub(crate) fn len(&self) -> usize {
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
         self.log_weights.len()
     }
 
-    /// Sets `mean`, `[d]`, to where bridges through the scaled state `x` end on average, seen at the part `s` below one of the gap; `scratch`
-    /// is `[2 m]`.
-    pub(crate) fn mean(&self, x: &[T], s: f64, scratch: &mut [T], mean: &mut [T]) {
+    /// Sets the first half of `scratch`, `[2 m]`, to the weights of the columns, the largest one, for the scaled state `x`, `[d]`, at the part
+    /// `s` below one of the gap; returns their sum. All are NaN for a state too far away for the number type.
+    ///
+    /// # Panics
+    /// If `scratch` is not `[2 m]`.
+    pub fn weights(&self, x: &[T], s: f64, scratch: &mut [T]) -> T {
         let m = self.log_weights.len();
-        let (exponent, weight) = scratch.split_at_mut(m);
+        assert_eq!(scratch.len(), 2 * m, "weights and work space of the columns");
+        let (weight, exponent) = scratch.split_at_mut(m);
         exponent.fill(T::ZERO);
         for (&x, states) in x.iter().zip(self.states.chunks_exact(m)) {
             for (e, &y) in exponent.iter_mut().zip(states) {
@@ -47,6 +56,10 @@ impl<T: Real> Ends<T> {
             *e = factor * *e + g;
             top = if *e > top { *e } else { top };
         }
+        if !top.is_finite() {
+            weight.fill(T::c(f64::NAN));
+            return T::c(f64::NAN);
+        }
         // Below this a term adds nothing, and no exponential is subnormal.
         let least = T::c(-80.0);
         for e in exponent.iter_mut() {
@@ -54,9 +67,16 @@ impl<T: Real> Ends<T> {
             *e = if shifted < least { least } else { shifted };
         }
         vexp(exponent, weight);
-        let total: T = weight.iter().copied().sum();
+        weight.iter().copied().sum()
+    }
+
+    /// Sets `mean`, `[d]`, to where bridges through the scaled state `x` end on average, seen at the part `s` below one of the gap: what a
+    /// drift net would learn from single ends, without their scatter; `scratch` is `[2 m]`.
+    pub(crate) fn mean(&self, x: &[T], s: f64, scratch: &mut [T], mean: &mut [T]) {
+        let total = self.weights(x, s, scratch);
+        let m = self.log_weights.len();
         for (mean, states) in mean.iter_mut().zip(self.states.chunks_exact(m)) {
-            *mean = weight.iter().zip(states).map(|(&w, &y)| w * y).sum::<T>() / total;
+            *mean = scratch.iter().zip(states).map(|(&w, &y)| w * y).sum::<T>() / total;
         }
     }
 }
@@ -74,17 +94,17 @@ mod tests {
         let (x, y) = (wave(n * d, 1.3), wave(m * d, 0.7));
         let config = CouplingConfig { epsilon, relaxation: 0.5, tolerance: 1e-10, iterations: 10_000 };
         let coupling = Coupling::solve(d, &x, &wave(n, 0.4), &y, &config).unwrap();
-        let ends = Ends::new(d, &y, coupling.log_columns(), epsilon);
+        let extension = Extension::new(d, &y, coupling.column_potentials(), epsilon);
         let (mut row, mut mean, mut scratch) = (vec![0.0; m], [0.0; 2], vec![0.0; 2 * m]);
         for (i, x) in x.chunks_exact(d).enumerate() {
             coupling.row(i, &mut row);
             let mass: f64 = row.iter().sum();
-            ends.mean(x, 0.0, &mut scratch, &mut mean);
+            extension.mean(x, 0.0, &mut scratch, &mut mean);
             for k in 0..d {
                 let expected: f64 = row.iter().zip(y.chunks_exact(d)).map(|(p, y)| p * y[k] / mass).sum();
                 assert!((mean[k] - expected).abs() < 1e-12, "{i}: {} instead of {expected}", mean[k]);
             }
-            ends.mean(x, 1.0 - 1e-9, &mut scratch, &mut mean);
+            extension.mean(x, 1.0 - 1e-9, &mut scratch, &mut mean);
             let distance = |y: &[f64]| (y[0] - x[0]).hypot(y[1] - x[1]);
             let nearest = y.chunks_exact(d).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap();
             assert!((mean[0] - nearest[0]).hypot(mean[1] - nearest[1]) < 1e-9);
