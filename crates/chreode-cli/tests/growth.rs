@@ -26,7 +26,8 @@ fn growth_is_decided_by_the_times_between() {
         }
         (name, text)
     });
-    let two: String = files[0].1.lines().filter(|l| !l.contains(",1,")).map(|l| format!("{l}\n")).collect();
+    let two: Vec<&str> = files[0].1.lines().filter(|l| !l.contains(",1,")).collect();
+    let two = two.join("\n");
     for (name, text) in files.iter().chain([&("two.csv", two)]) {
         std::fs::write(dir.join(name), text).unwrap();
     }
