@@ -71,7 +71,7 @@ pub struct Auto<D, T = f64> {
     pub(crate) model: D,
     pub(crate) program: Program,
     /// Whether it is so small that its derivatives are computed without work space.
-    small: bool,
+    pub(crate) small: bool,
     /// None if the Jacobian is dense.
     sparsity: Option<Sparsity>,
     jacobian: Plan,
@@ -169,7 +169,7 @@ impl<D: Dynamics, T: Real> VectorField<T> for Auto<D, T> {
 impl<D: Dynamics, T: Real> Jvp<T> for Auto<D, T> {
     fn jvp(&mut self, t: f64, y: &[T], p: &[T], v: &[T], jv: &mut [T]) -> Result<(), FieldError> {
         if self.small {
-            small::jvp(&self.model, t, y, p, v, jv);
+            small::jvp(&self.model, t, y, p, v, |_| None, jv);
         } else {
             self.directed(t, y, p, v, &[], jv);
         }

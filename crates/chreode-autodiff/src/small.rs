@@ -302,13 +302,22 @@ pub(crate) fn jacobian<D: Dynamics, T: Real>(model: &D, t: f64, y: &[T], p: &[T]
     });
 }
 
-/// Sets `jv` to `∂f/∂y v` of each trajectory.
+/// Sets `jv` to `∂f/∂y v + ∂f/∂p q` of each trajectory, where `q(k)` is none for parameters that stay. Zeros have the bits of none.
 #[inline]
-pub(crate) fn jvp<D: Dynamics, T: Real>(model: &D, t: f64, y: &[T], p: &[T], v: &[T], jv: &mut [T]) {
+pub(crate) fn jvp<D: Dynamics, T: Real>(
+    model: &D,
+    t: f64,
+    y: &[T],
+    p: &[T],
+    v: &[T],
+    q: impl Fn(usize) -> Option<f64>,
+    jv: &mut [T],
+) {
     let d = model.dim();
     let p = &p[..model.n_params()];
+    let parameter = |k: usize| Known { v: p[k].f64(), d: each!(i, if i == 0 { q(k) } else { None }) };
     for ((y, v), jv) in y.chunks_exact(d).zip(v.chunks_exact(d)).zip(jv.chunks_exact_mut(d)) {
-        let dy = run(model, t, |j| Known::moved(y[j].f64(), 0, v[j].f64()), |k| Known::c(p[k].f64()));
+        let dy = run(model, t, |j| Known::moved(y[j].f64(), 0, v[j].f64()), parameter);
         below!(i, d, jv[i] = T::c(value(dy[i].d[0])));
     }
 }

@@ -8,7 +8,7 @@ use chreode_linalg::{Kernel, Tuned, dispatch};
 
 use crate::program::Replay;
 use crate::scratch::Slot;
-use crate::{Auto, Dual};
+use crate::{Auto, Dual, small};
 
 /// Directions in a sweep.
 const WIDE: usize = 8;
@@ -32,7 +32,12 @@ impl<D: Dynamics, T: Real> ParamJvp<T> for Auto<D, T> {
         let directions = v.len() / nd;
         if directions <= FEW {
             for (k, (v, jv)) in v.chunks_exact(nd).zip(jv.chunks_exact_mut(nd)).enumerate() {
-                self.directed(t, y, p, v, &q[k * np..(k + 1) * np], jv);
+                let q = &q[k * np..(k + 1) * np];
+                if self.small {
+                    small::jvp(&self.model, t, y, p, v, |k| Some(q[k].f64()), jv);
+                } else {
+                    self.directed(t, y, p, v, q, jv);
+                }
             }
             return Ok(());
         }
