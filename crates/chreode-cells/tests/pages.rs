@@ -12,6 +12,7 @@ use chreode_cells::{
     LabelReadout, Labels, LossCurves, Outside, Rollout, RunPage, RunTrust, ShiftView, TrustSettings,
     demo_page, run_page, shifts,
 };
+use chreode_linalg::Activation;
 use chreode_model::{DiffusionConfig, GrowthConfig, ModelConfig, NeuralSde};
 use chreode_report::ShapeError;
 use chreode_train::{GrowthChoice, LossConfig, SinkhornConfig};
@@ -261,6 +262,31 @@ fn a_run_page_has_what_there_is() {
         assert!(full.contains("growth is not learned: ") && full.contains("explains -25.0 ± 50.0 %"));
         assert!(full.contains("do not determine drift and noise separately"), "always said");
     }
+}
+
+/// Noise of the state has a map; a map of noise that is the same everywhere would show rounding.
+#[test]
+fn noise_has_a_map_where_it_varies() {
+    let mut run = small_run(2, false);
+    let is_mapped = |run: &Small| {
+        let trust = RunTrust::measure(&run.model, &run.p, &run.cells, settings()).unwrap();
+        let page = page_of(run, None, &trust);
+        let (map, words) =
+            (page.contains("Map of diffusion"), page.contains("the same everywhere to within 1 %"));
+        assert!(map != words);
+        map
+    };
+    assert!(!is_mapped(&run));
+    let mut config = ModelConfig::new(vec![0.0; 2], vec![1.0; 2]);
+    config.drift.hidden = vec![4];
+    config.diffusion =
+        DiffusionConfig::Diagonal { hidden: vec![4], activation: Activation::Tanh, initial_level: 0.05 };
+    run.model = NeuralSde::new(config).unwrap();
+    run.p = run.model.init(1);
+    for entry in run.model.layout().entries().iter().filter(|e| e.name.starts_with("diffusion")) {
+        run.p[entry.range()].iter_mut().zip(0..).for_each(|(p, i)| *p += 0.3 * (1.7 * i as f32).sin());
+    }
+    assert!(is_mapped(&run));
 }
 
 /// A shift in principal components moves the decoded gene less than was asked, and the page says so; where the gene

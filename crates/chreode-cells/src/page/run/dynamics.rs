@@ -8,6 +8,8 @@ use super::{Categories, RunPage, View};
 
 /// Nodes along the longer side of a map.
 const NODES: usize = 40;
+/// Noise that differs by less than this part is the same everywhere.
+const SAME: f64 = 0.01;
 
 pub(super) fn section(page: &mut Page, input: &RunPage<'_>, view: &View<'_>) -> Result<(), ShapeError> {
     let (fields, cells, d) = (input.fields, input.cells, input.cells.dim);
@@ -54,13 +56,24 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>, view: &View<'_>) -> 
             input.time
         )
     });
-    let grid = ScalarGrid::smooth(lattice, &points, &noise)?;
-    let map = HeatMap::new(&grid, format!("diffusion (state units per √{})", input.time));
-    s.half_figure(
-        "How uncertain the motion is",
-        format!("Strength of the noise, over all coordinates together (root of the sum of squares). Where it is high, cells that are alike now will be far apart later.{words}"),
-        &map.labels(x, y).draw(),
-    );
+    let unit = format!("state units per √{}", input.time);
+    let (least, most) = noise.iter().fold((f64::INFINITY, 0.0_f64), |(l, m), &g| (l.min(g), m.max(g)));
+    if most - least < SAME * most {
+        // A map would show differences that are none.
+        s.text(format!(
+            "How uncertain the motion is: noise of {} {unit}, over all coordinates together (root of the sum of squares), the same everywhere to within {} %.{words}",
+            number(most, 3),
+            100.0 * SAME,
+        ));
+    } else {
+        let grid = ScalarGrid::smooth(lattice, &points, &noise)?;
+        let map = HeatMap::new(&grid, format!("diffusion ({unit})"));
+        s.half_figure(
+            "How uncertain the motion is",
+            format!("Strength of the noise, over all coordinates together (root of the sum of squares). Where it is high, cells that are alike now will be far apart later.{words}"),
+            &map.labels(x, y).draw(),
+        );
+    }
 
     if let Some(growth) = &fields.growth {
         let growth: Vec<f64> = growth.iter().map(|&v| f64::from(v)).collect();
