@@ -33,7 +33,7 @@ const LONG: usize = 500;
 /// [`VjpTangent`], over states of `f32` or `f64`.
 ///
 /// * Evaluations run the model on the states' own type, derivatives on `f64` whatever the states are.
-/// * Models of up to eight states and parameters and 64 operations have all derivatives from numbers that carry eight of them, and of
+/// * Models of up to eight states and parameters together and 32 operations have all derivatives from numbers that carry eight of them, and of
 ///   each whether it is zero: where sizes and loops are constants, what is compiled is what one would write by hand.
 /// * Of others the Jacobian comes from forward sweeps over eight directions each. From 16 coordinates on, if at most a quarter
 ///   of its entries may differ from zero, it is sparse (see [`Jacobian::sparsity`]), and columns that share no row

@@ -35,7 +35,7 @@ pub(crate) struct SeriesArgs {
     /// Column that names the trajectories: the table holds measured time series, one row an observation, instead of cells
     #[arg(long, value_name = "COLUMN", requires = "state",
           conflicts_with_all = ["basis", "id", "genes", "exclude", "layer", "components", "variable_genes", "growth",
-              "labels", "labels_from", "labels_id", "diffusion", "diffusion_rank", "diffusion_hidden", "initial_noise", "learn_growth", "time_input",
+              "labels", "labels_from", "labels_id", "diffusion", "diffusion_rank", "diffusion_hidden", "initial_noise", "learn_growth", "growth_hidden", "growth_limit", "time_input",
               "device", "seeds", "route", "finetune", "coupling_blur", "loss", "blur", "reach", "bandwidth", "scale", "paths", "dt", "time_budget", "batch", "optimiser", "schedule", "clip", "average",
               "holdout_by", "leave_out", "evaluate_every", "patience", "checkpoint_every"])]
     pub(crate) trajectory: Option<String>,
@@ -190,13 +190,23 @@ fn learn(
         let resume = resume_command(run);
         return Err(anyhow::Error::from(error).context(Stopped { step: done, resume }));
     }
+    let fit = fit?;
     if stopped {
         return Err(Interrupted { step: done, steps, resume: resume_command(run) }.into());
     }
-    let fit = fit?;
     metrics.sync()?;
-    let results = SeriesResults::new(series, &field, &fit, &told, config.until)
-        .context("the learned field cannot be followed as far as asked")?;
+    let results = |until| SeriesResults::new(series, &field, &fit, &told, until);
+    let results = match (results(config.until), config.until) {
+        // What was learned is kept: curves then end with the data.
+        (Err(error), Some(until)) => {
+            let within = results(None).context("the learned field cannot be followed over the data")?;
+            context.console.warn(&format!(
+                "curves end with the data, since the learned field cannot be followed to {until}: {error}"
+            ));
+            within
+        }
+        (results, _) => results.context("the learned field cannot be followed over the data")?,
+    };
     let file = &config.file;
     let title =
         file.file_name().map_or_else(|| file.display().to_string(), |n| n.to_string_lossy().into_owned());

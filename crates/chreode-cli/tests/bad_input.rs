@@ -391,3 +391,42 @@ fn a_device_that_is_not_there() {
     ];
     chreode(dir.path()).args(refused_series).assert().code(2);
 }
+
+/// A fit of measured series has no growth to set, and keeps what it learned where its curves cannot be followed as far as asked.
+#[test]
+fn series_keep_what_they_learned() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: String = (0..20).fold("id,t,x\n".to_owned(), |text, i| {
+        let t = 0.1 * f64::from(i);
+        text + &format!("a,{t},{}\n", t.exp())
+    });
+    std::fs::write(dir.path().join("grows.csv"), rows).unwrap();
+    let fit = |options: &[&str]| {
+        let base = [
+            "fit",
+            "grows.csv",
+            "--time",
+            "t",
+            "--trajectory",
+            "id",
+            "--state",
+            "x",
+            "--steps",
+            "60",
+            "--drift-hidden",
+            "8",
+            "-o",
+            "s",
+        ];
+        let assert = chreode(dir.path()).args(base).args(options).assert();
+        let output = assert.get_output();
+        (output.status.code(), String::from_utf8(output.stderr.clone()).unwrap())
+    };
+    for option in [["--growth-hidden", "4"], ["--growth-limit", "1"]] {
+        let (code, said) = fit(&option);
+        assert!(code == Some(2) && said.contains(option[0]), "{said}");
+    }
+    let (code, said) = fit(&["--activation", "softplus", "--until", "100000"]);
+    assert!(code == Some(0) && said.contains("curves end with the data"), "{said}");
+    assert!(dir.path().join("s/model.safetensors").exists() && dir.path().join("s/report.html").exists());
+}
