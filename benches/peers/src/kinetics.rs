@@ -4,8 +4,8 @@
 //! * `prepare PROBLEM` writes `FOLDER/PROBLEM.so`, the right-hand side as our recorded model writes it in C, which CVODES and SciPy call, and
 //!   `FOLDER/PROBLEM.json` with the runs; answered by coordinates, estimated parameters, the solvers that simulate, and those of gradients, or
 //!   `failed` and why.
-//! * `PROBLEM simulate|gradient RTOL SOLVER` is answered by `cpu_s wall_s steps evaluations jacobians NUMBERS`, or `failed` and why; a tolerance
-//!   followed by `!` asks for the reference. Numbers are observables in units of the largest of each, or the gradient.
+//! * `PROBLEM simulate|gradient RTOL SOLVER` is answered by `cpu_s wall_s steps evaluations jacobians NUMBERS`, or `failed` and why.
+//!   Numbers are observables in units of the largest of each, or the gradient.
 //! * `observe PROBLEM NUMBERS`: observables of states, of all runs at all their times.
 
 #[cfg(feature = "sundials")]
@@ -27,8 +27,6 @@ use crate::clock::cpu_time;
 const ABSOLUTE: f64 = 1e-4;
 /// Forward sensitivities of more numbers than this take minutes, by anybody.
 const MOST_FORWARD: usize = 20_000;
-/// Of references.
-const REFERENCE: f64 = 1e-12;
 
 /// A problem at its nominal parameters.
 struct Kinetic {
@@ -140,9 +138,7 @@ impl Kinetic {
     }
 
     fn answer(&mut self, mode: &str, rtol: &str, solver: &str) -> Result<String, String> {
-        let (rtol, exact) = rtol.strip_suffix('!').map_or((rtol, false), |rtol| (rtol, true));
-        let rtol: f64 =
-            if exact { REFERENCE } else { rtol.parse().map_err(|_| format!("{rtol} is no tolerance"))? };
+        let rtol: f64 = rtol.parse().map_err(|_| format!("{rtol} is no tolerance"))?;
         self.objective.set_tolerances(Tolerances { rtol, atol: ABSOLUTE * rtol }, None);
         let (wall, cpu) = (Instant::now(), cpu_time());
         let run = self.run(mode, rtol, solver)?;
