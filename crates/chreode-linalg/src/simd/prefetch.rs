@@ -7,7 +7,9 @@ pub(crate) fn prefetch<T>(x: &[T]) {
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         const LINE: usize = 64;
-        for at in (0..size_of_val(x)).step_by(LINE) {
+        let len = size_of_val(x);
+        // And the last byte's line, which is one more where the slice does not begin with a line.
+        for at in (0..len).step_by(LINE).chain(len.checked_sub(1)) {
             #[allow(unsafe_code, reason = "the hint takes a pointer")]
             // SAFETY: every x86-64 processor has SSE; a hint reads nothing, and its address lies in `x`.
             unsafe {
