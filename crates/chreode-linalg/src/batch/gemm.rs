@@ -204,7 +204,7 @@ macro_rules! instance {
     ($name:ident, $t:ident, $distance:literal) => {
         #[inline(never)]
         fn $name(product: Product<'_, $t, $distance>, panel: &mut AlignedBuf) {
-            Kernel::new(product, panel, |kernel| Arch::new().dispatch(kernel));
+            Arch::new().dispatch(Kernel::new(product, panel));
         }
     };
 }
@@ -246,10 +246,10 @@ struct Kernel<'a, T, const DISTANCE: bool> {
 }
 
 impl<'a, T: Real, const DISTANCE: bool> Kernel<'a, T, DISTANCE> {
-    fn new(product: Product<'a, T, DISTANCE>, panel: &'a mut AlignedBuf, on: impl FnOnce(Self)) {
+    fn new(product: Product<'a, T, DISTANCE>, panel: &'a mut AlignedBuf) -> Self {
         let cut = Cut::of::<T>(product.size, product.a.transposed);
         let (b, a) = panel.get(cut.b + cut.a).split_at_mut(cut.b);
-        on(Self { product, cut, b, a });
+        Self { product, cut, b, a }
     }
 }
 
@@ -623,7 +623,7 @@ mod tests {
             start,
             c: (&mut c, n),
         };
-        Kernel::new(product, &mut panel, |kernel| simd.vectorize(kernel));
+        simd.vectorize(Kernel::new(product, &mut panel));
         c
     }
 

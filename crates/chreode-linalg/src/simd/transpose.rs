@@ -195,7 +195,7 @@ fn halves_32(simd: V3, rows: [pulp::u32x8; 8]) -> [pulp::u32x8; 8] {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn halves_64(simd: V3, rows: [pulp::u64x4; 4]) -> [pulp::u64x4; 4] {
-    let (avx, r) = (simd.avx, rows.map(|row| pulp::cast(row)));
+    let (avx, r) = (simd.avx, rows.map(pulp::cast));
     let pairs = [
         avx._mm256_unpacklo_pd(r[0], r[1]),
         avx._mm256_unpackhi_pd(r[0], r[1]),

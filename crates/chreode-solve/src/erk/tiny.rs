@@ -121,7 +121,7 @@ fn step<T: Real, M: Method, const D: usize>(of: Proposal<'_, T>) -> Result<f64, 
     if two {
         errors[1] = Sum::<M, LOWER>::of(None, h, k, places);
     }
-    let estimates = &mut errors[..1 + usize::from(two)];
+    let estimates = &mut errors[..=usize::from(two)];
     if dim == D
         && let (Bound::Same(rtol), Bound::Same(atol)) = (tol.rtol, tol.atol)
     {
