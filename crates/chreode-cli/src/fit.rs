@@ -7,7 +7,7 @@ use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig
 use chreode_cells::{Dataset, DatasetOptions, TimePoint, is_series_run, mean_and_sd};
 use chreode_model::NeuralSde;
 use chreode_train::{
-    DeviceChoice, GrowthUse, Outcome, Placement, Snapshots, StopReason, TrainConfig, Trainer, choose_growth,
+    DeviceChoice, GrowthUse, Placement, Snapshots, StopReason, TrainConfig, Trainer, choose_growth,
 };
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::Context;
 use crate::data_options::DataArgs;
 use crate::failure::bad_input;
 use crate::fit_series::{self, SeriesArgs};
-use crate::members::train_members;
+use crate::members::{Ended, train_members};
 use crate::model_options::{LearnGrowth, ModelArgs};
 use crate::training::{RunTrainer, start_log};
 use crate::training_options::TrainingArgs;
@@ -144,6 +144,9 @@ pub(crate) fn prepare(
     let options = cells.options(training.holdout_by.as_deref(), seed);
     let dataset = Dataset::load(data, &options)?;
     dataset.check_for_fitting()?;
+    if let Some(column) = &cells.within {
+        dataset.check_populations(column, &dataset.time_points())?;
+    }
     for left_out in &training.leave_out {
         if left_out.column != dataset.time_column {
             return Err(bad_input(
@@ -288,6 +291,7 @@ fn snapshots(dataset: &Dataset, training: &TrainConfig) -> Snapshots<f32> {
             let code = |&row: &usize| clones.code(row).map(|c| c as u64);
             points.iter().map(|p| p.rows.iter().map(code).collect()).collect()
         }),
+        populations: dataset.population_codes(&points),
     }
 }
 
@@ -312,6 +316,7 @@ fn training_cells(dataset: &Dataset, trainer: &RunTrainer) -> TrainingCells {
         growth: (trainer.config().growth == GrowthUse::Column)
             .then(|| dataset.growth.as_ref().map(|rates| rates.iter().map(|&g| g as f32).collect()))
             .flatten(),
+        populations: dataset.populations.clone(),
     }
 }
 
@@ -328,6 +333,12 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
         dataset.dim(),
         times.join(", ")
     ));
+    if let Some(populations) = &dataset.populations {
+        let (counts, there) = (populations.counts(), dataset.populations_there());
+        let told = there.iter().map(|&p| format!("{} ({} cells)", populations.names()[p], counts[p]));
+        let column = config.data.options.within.as_deref().unwrap_or_default();
+        console.note(&format!("coupled within `{column}`: {}", told.collect::<Vec<_>>().join(", ")));
+    }
     let route = if config.training.matching.is_some() { "matching" } else { "simulation" };
     console.note(&format!(
         "drift {} by {route}, at most {} updates of {} cells a time, dt {}",
@@ -349,9 +360,9 @@ pub(crate) fn describe_place(context: &Context, place: &Placement) {
     }
 }
 
-fn finish(context: &Context, run: &RunFolder, outcomes: &[Outcome]) {
+fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended]) {
     let folder = run.path().display();
-    let text = if let [outcome] = outcomes {
+    let text = if let [Ended { outcome, .. }] = outcomes {
         let why = match outcome.reason {
             StopReason::Finished => "finished",
             StopReason::EarlyStop => "finished early: the held-out loss no longer fell",
@@ -366,7 +377,7 @@ fn finish(context: &Context, run: &RunFolder, outcomes: &[Outcome]) {
             outcome.step, outcome.seconds
         )
     } else {
-        let seconds: f64 = outcomes.iter().map(|o| o.seconds).sum();
+        let seconds: f64 = outcomes.iter().map(|o| o.outcome.seconds).sum();
         format!(
             "{} members finished, {seconds:.0} s of training in all; the models are in {folder}",
             outcomes.len()
