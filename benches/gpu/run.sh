@@ -97,6 +97,7 @@ for part in $parts; do
         done <<-'END'
 	em_forward_tf32_large paths-drift-100000 5 0
 	em_forward_f32 paths-both-2048 1 0
+	em_layers_tf32_large gradient-2048 1 0
 	em_backward_tf32 gradient-2048 1 0
 	em_backward_f32 gradient-2048 1 0
 	layer_gradient_f32 gradient-2048 1 0
