@@ -2,9 +2,11 @@
 
 use std::marker::PhantomData;
 
-use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Real, Sparsity, VectorField, Vjp};
 #[cfg(doc)]
-use chreode_core::{ParamJvp, VjpTangent};
+use chreode_core::ParamJvp;
+use chreode_core::{
+    Dynamics, FieldError, Jacobian, Jvp, Number, Real, Sparsity, VectorField, Vjp, VjpTangent,
+};
 use chreode_linalg::{Coloring, dispatch};
 
 use crate::Dual;
@@ -251,6 +253,10 @@ impl<D: Dynamics, T: Real> Jacobian<T> for Auto<D, T> {
 
 impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
     fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
+        Some(self)
+    }
+
+    fn as_vjp_tangent(&mut self) -> Option<&mut dyn VjpTangent<T>> {
         Some(self)
     }
 
