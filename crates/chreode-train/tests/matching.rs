@@ -363,6 +363,7 @@ fn steps_allocate_nothing() {
     };
     assert_eq!(allocations(common::neural::<f32>(true), GrowthUse::Learned), 0);
     for noise in common::noises().into_iter().skip(2) {
-        assert_eq!(allocations(common::neural_with::<f32>(noise), GrowthUse::None), 0, "{}", noise.name());
+        let name = noise.name();
+        assert_eq!(allocations(common::neural_with::<f32>(noise), GrowthUse::None), 0, "{name}");
     }
 }
