@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::fmt::Write;
 use std::path::Path;
 
 use chreode_cells::run::{RunConfig, TrainingCells};
@@ -19,7 +20,7 @@ fn wells(dir: &Path, name: &str, well: impl Fn(usize, f64, &str) -> &'static str
     let mut out = format!("{},well\n", lines.next().unwrap().1);
     for (row, line) in lines {
         let fields: Vec<&str> = line.split(',').collect();
-        out += &format!("{line},{}\n", well(row - 1, fields[1].parse().unwrap(), fields[6]));
+        writeln!(out, "{line},{}", well(row - 1, fields[1].parse().unwrap(), fields[6])).unwrap();
     }
     std::fs::write(dir.join(name), out).unwrap();
 }
