@@ -31,5 +31,5 @@ pub use auto::Auto;
 pub use dual::Dual;
 pub use map::Map;
 pub use program::{Program, Replay};
-pub use sde::{AutoSde, DimensionMismatch};
+pub use sde::{AutoSde, DimensionMismatch, NotIto};
 pub use var::{Tape, Var};

@@ -10,10 +10,14 @@
 //! the first ([`StandIn::reversed`]), so that a missing barrier shows. It does not model what happens at the same time: streams beside each
 //! other, races between blocks, weak memory, the rounding of the hardware's approximations.
 //!
+//! With [`SANITIZED`] in the environment it is built with AddressSanitizer, which sees more: reads and writes beside the arrays of a thread, the shared
+//! memory of a block, and the allocations of a device, also inside of their pages.
+//!
 //! No NVIDIA header, library or compiled code is involved.
 
 mod build;
 mod control;
+mod recipe;
 
-pub use build::{StandInError, Variant, WITHOUT_BARRIER, barriers};
+pub use build::{SANITIZED, StandInError, Variant, WITHOUT_BARRIER, barriers, sanitizer_runtime};
 pub use control::{Fault, StandIn};

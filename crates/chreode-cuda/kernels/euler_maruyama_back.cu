@@ -37,7 +37,7 @@ PRECISION_KERNEL em_backward(const Sde *sde, int rows, int ld, int n, int steps,
                 const Rows own = own_rows(n, rows);
                 const Net *net = net_of(sde, which);
                 const Kept tile = {which == DRIFT ? drift : which == NOISE ? noise : growth, (last - begin) * n, (k - begin) * n + own.first, own.existing};
-                standardise<true>(sde, path + ((long long)k * n + own.first) * dim_of(sde), units, rows, own.existing, a, ld);
+                standardise<true>(sde, net, path + ((long long)k * n + own.first) * dim_of(sde), units, lengths, steps, k, rows, own.existing, a, ld);
                 // What the drift's last layer gives is not needed.
                 out = net_forward<true>(net, which == DRIFT ? net->layers - 1 : net->layers, p, packed + packed_of(sde, which), rows, a, b, ld, tile);
             }

@@ -10,6 +10,7 @@ mod ensemble;
 mod faults;
 mod generated;
 mod lab;
+mod large;
 mod mlp;
 mod network;
 mod noise;

@@ -1,6 +1,6 @@
 //! Safe operations: each checks lengths and sizes, and then launches kernels.
 //!
-//! `net` and `tile`: what the nets' kernels are told; `mlp`, `ensemble`, `network`: nets, paths, ordinary equations, `generated` of any field; `clouds`, `optimiser`, `noise`: one call each.
+//! `net` and `tile`: what the nets' kernels are told; `mlp`, `ensemble`, `network`: nets, paths, ordinary equations, `generated` of any model; `clouds`, `optimiser`, `noise`: one call each.
 
 mod clouds;
 mod ensemble;
@@ -17,7 +17,7 @@ pub use clouds::{
     Cells, TransportCost, energy_rows, nearest, softmin_rows, transport_rows, weighted_potential,
 };
 pub use ensemble::{Ensemble, EnsembleShape, GrowthShape, Steps};
-pub use generated::{GeneratedEnsemble, GeneratedSource};
+pub use generated::{GeneratedEnsemble, GeneratedMethod, GeneratedPaths, GeneratedSource};
 pub use mlp::Mlp;
 pub use net::{Activation, NetShape, Precision};
 pub use network::{AdaptiveOptions, Network, Term, TrajectoryEnd};

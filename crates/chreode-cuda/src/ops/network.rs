@@ -13,7 +13,7 @@ use crate::kernels::{THREADS, rosenbrock_ensemble, tsit5_ensemble};
 
 const FLOAT: usize = size_of::<f32>();
 /// Vectors of a trajectory: seven stages, the state, and that of the stage.
-const SLOTS: usize = 9;
+pub(super) const SLOTS: usize = 9;
 /// Of a stiff one: eight stages, the state, that of the stage, row exchanges.
 const STIFF_SLOTS: usize = 11;
 
