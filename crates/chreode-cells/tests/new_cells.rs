@@ -163,6 +163,7 @@ impl Run {
         };
         let training = TrainingCells {
             growth: None,
+            populations: None,
             dim: dataset.dim(),
             states: dataset.states.clone(),
             times: dataset.times.clone(),

@@ -6,10 +6,8 @@ use anyhow::Context as _;
 use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig, RunFolder, TrainingCells};
 use chreode_cells::{Dataset, DatasetOptions, TimePoint, is_series_run, mean_and_sd};
 use chreode_model::NeuralSde;
-use chreode_train::{
-    DeviceChoice, GrowthUse, Outcome, Placement, Snapshots, StopReason, TrainConfig, Trainer, choose_growth,
-};
-use clap::{Args, ValueEnum};
+use chreode_train::{DeviceChoice, GrowthUse, Snapshots, StopReason, TrainConfig, Trainer, choose_growth};
+use clap::Args;
 use serde_json::json;
 
 use crate::Context;
@@ -17,7 +15,7 @@ use crate::data_options::DataArgs;
 use crate::device::{Device, describe_place};
 use crate::failure::bad_input;
 use crate::fit_series::{self, SeriesArgs};
-use crate::members::train_members;
+use crate::members::{Ended, train_members};
 use crate::model_options::{LearnGrowth, ModelArgs};
 use crate::training::{RunTrainer, start_log};
 use crate::training_options::TrainingArgs;
@@ -124,6 +122,9 @@ pub(crate) fn prepare(
     let options = cells.options(training.holdout_by.as_deref(), seed);
     let dataset = Dataset::load(data, &options)?;
     dataset.check_for_fitting()?;
+    if let Some(column) = &cells.within {
+        dataset.check_populations(column, &dataset.time_points())?;
+    }
     for left_out in &training.leave_out {
         if left_out.column != dataset.time_column {
             return Err(bad_input(
@@ -268,6 +269,7 @@ fn snapshots(dataset: &Dataset, training: &TrainConfig) -> Snapshots<f32> {
             let code = |&row: &usize| clones.code(row).map(|c| c as u64);
             points.iter().map(|p| p.rows.iter().map(code).collect()).collect()
         }),
+        populations: dataset.population_codes(&points),
     }
 }
 
@@ -292,6 +294,7 @@ fn training_cells(dataset: &Dataset, trainer: &RunTrainer) -> TrainingCells {
         growth: (trainer.config().growth == GrowthUse::Column)
             .then(|| dataset.growth.as_ref().map(|rates| rates.iter().map(|&g| g as f32).collect()))
             .flatten(),
+        populations: dataset.populations.clone(),
     }
 }
 
@@ -308,6 +311,12 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
         dataset.dim(),
         times.join(", ")
     ));
+    if let Some(populations) = &dataset.populations {
+        let (counts, there) = (populations.counts(), dataset.populations_there());
+        let told = there.iter().map(|&p| format!("{} ({} cells)", populations.names()[p], counts[p]));
+        let column = config.data.options.within.as_deref().unwrap_or_default();
+        console.note(&format!("coupled within `{column}`: {}", told.collect::<Vec<_>>().join(", ")));
+    }
     let route = if config.training.matching.is_some() { "matching" } else { "simulation" };
     console.note(&format!(
         "drift {} by {route}, at most {} updates of {} cells a time, dt {}",
@@ -318,9 +327,9 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
     }
 }
 
-fn finish(context: &Context, run: &RunFolder, outcomes: &[Outcome]) {
+fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended]) {
     let folder = run.path().display();
-    let text = if let [outcome] = outcomes {
+    let text = if let [Ended { outcome, .. }] = outcomes {
         let why = match outcome.reason {
             StopReason::Finished => "finished",
             StopReason::EarlyStop => "finished early: the held-out loss no longer fell",
@@ -335,7 +344,7 @@ fn finish(context: &Context, run: &RunFolder, outcomes: &[Outcome]) {
             outcome.step, outcome.seconds
         )
     } else {
-        let seconds: f64 = outcomes.iter().map(|o| o.seconds).sum();
+        let seconds: f64 = outcomes.iter().map(|o| o.outcome.seconds).sum();
         format!(
             "{} members finished, {seconds:.0} s of training in all; the models are in {folder}",
             outcomes.len()

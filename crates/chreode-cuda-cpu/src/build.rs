@@ -47,6 +47,8 @@ pub enum Variant {
     Whole,
     /// Without `cuLaunchKernel`, as a driver that is too old.
     WithoutLaunch,
+    /// With the tensor cores' operations lane by lane, in whose place there are plain loops otherwise.
+    TensorCores,
 }
 
 /// Flags of the compiler.
@@ -144,11 +146,17 @@ pub(crate) fn build(variant: Variant) -> Result<PathBuf, StandInError> {
         files.push((name, text));
     }
     let compiler = compiler();
-    if variant == Variant::WithoutLaunch {
-        let driver = files.iter_mut().filter(|(name, _)| name == "libcuda.cpp");
-        driver.for_each(|(_, text)| text.insert_str(0, "#define STANDIN_WITHOUT_LAUNCH\n"));
+    let mut flags = flags();
+    match variant {
+        Variant::Whole => {}
+        // Of the driver alone, so that what was compiled of the kernels is of use for both.
+        Variant::WithoutLaunch => {
+            let driver = files.iter_mut().filter(|(name, _)| name == "libcuda.cpp");
+            driver.for_each(|(_, text)| text.insert_str(0, "#define STANDIN_WITHOUT_LAUNCH\n"));
+        }
+        Variant::TensorCores => flags.push("-DSTANDIN_TENSOR_CORES"),
     }
-    Recipe { compiler: &compiler, flags: &flags(), last: &[NAME], files: &files }.library("libcuda.so")
+    Recipe { compiler: &compiler, flags: &flags, last: &[NAME], files: &files }.library("libcuda.so")
 }
 
 /// The path of a library with one kernel more, whose source is without a device language; it is built unless it is there. It uses the fibers

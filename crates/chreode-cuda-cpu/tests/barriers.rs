@@ -15,6 +15,7 @@ const ONLY: &str = "CHREODE_CUDA_BARRIER";
 fn nearest(file: &str) -> &'static [&'static str] {
     match file {
         "energy.cu" | "neighbours.cu" | "sinkhorn.cu" => &["clouds::"],
+        "divergence.cu" | "transport.cuh" => &["divergence::", "clouds::"],
         "euler_maruyama.cu" | "euler_maruyama_back.cu" => &["ensemble::"],
         "gradient.cu" | "mlp.cuh" => &["mlp::", "ensemble::"],
         _ => &[],

@@ -36,7 +36,7 @@ VARIANT_KERNEL em_forward(const Sde *sde, int rows, int ld, int n, int steps, in
         for (int which = DRIFT; which <= GROWTH; ++which) {
             const Net *net = net_of(sde, which);
             if (net->layers == 0) continue;
-            standardise<false>(sde, net, state_tile(0, rows, ld, dim_of(sde)), units, lengths, steps, k, rows, own_rows(n, rows).existing, a, ld);
+            standardise<false>(sde, net, state_tile(0, rows, ld, dim_of(sde)), units, lengths, steps, k, n, 0, rows, own_rows(n, rows).existing, a, ld);
             const float *out = net_forward<false>(net, net->layers, p, packed + packed_of(sde, which), rows, a, b, ld, Kept{});
             const int d = dim_of(sde), existing = own_rows(n, rows).existing;
             float *f = state_tile(1, rows, ld, d), *g = state_tile(2, rows, ld, d), *weight = state_tile(3, rows, ld, d);

@@ -10,7 +10,7 @@
 //!   steps.
 //! * **Generated kernels**: [`GeneratedEnsemble`] does the same for any model in CUDA C ([`GeneratedSource`]), and [`GeneratedPaths`] runs
 //!   stochastic ones, compiled by NVRTC where it is there.
-//! * **Clouds**: [`energy_rows`], [`softmin_rows`], [`transport_rows`], [`weighted_potential`], [`nearest`].
+//! * **Clouds**: [`Divergence`], the debiased Sinkhorn divergence with its gradient, without the host; [`energy_rows`], [`softmin_rows`], [`transport_rows`], [`weighted_potential`], [`nearest`].
 //! * **Optimisers**: [`adam`], [`rmsprop`].
 //!
 //! Kernels are `.cu` files with a device header of our own. Their PTX is committed, and loads on any driver since CUDA 11.8 and any device of
@@ -29,8 +29,9 @@ pub use device::{Device, DeviceInfo, Stream};
 pub use driver::probe;
 pub use error::CudaError;
 pub use ops::{
-    Activation, Adam, AdaptiveOptions, Cells, Ensemble, EnsembleShape, GeneratedEnsemble, GeneratedMethod,
-    GeneratedPaths, GeneratedSource, GrowthShape, Mlp, NetShape, Network, Precision, RmsProp, Steps, Term,
-    TrajectoryEnd, TransportCost, adam, brownian_increments, energy_rows, nearest, philox_words, rmsprop,
-    softmin_rows, transport_rows, weighted_potential,
+    Activation, Adam, AdaptiveOptions, Cells, Divergence, DivergenceOptions, DivergenceReport, Ensemble,
+    EnsembleShape, GeneratedEnsemble, GeneratedMethod, GeneratedPaths, GeneratedSource, GrowthShape, Mlp,
+    NetShape, Network, Precision, RmsProp, Steps, Term, TrajectoryEnd, TransportCost, adam,
+    brownian_increments, energy_rows, nearest, philox_words, rmsprop, softmin_rows, transport_rows,
+    weighted_potential,
 };

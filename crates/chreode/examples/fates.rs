@@ -32,13 +32,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ends = &trainer.data().states[TIMES.len() - 1];
     let names: Vec<&str> = ends.chunks_exact(2).map(|s| if s[0] > 0.0 { "right" } else { "left" }).collect();
     let readout = LabelReadout::new(ends, 2, &Labels::from_text(&names), None)?;
-    println!("labels are read off {} neighbours, log-loss {:.3} nats", readout.k(), readout.log_loss());
+    println!("labels are read off the {}, log-loss {:.3} nats", readout.quality().told(), readout.log_loss());
 
     // Five cells on a line, then 100 progenitors as they come.
     let mut start: Vec<f32> = [-0.5, -0.2, 0.0, 0.2, 0.5].into_iter().flat_map(|x| [x, 0.0]).collect();
     start.extend(progenitors(100, 21));
     let (model, p) = (&trainer.model().sde, trainer.best_params());
-    let rollout = Rollout { model, p, dt: 0.05, paths: PATHS, seed: 5, clamp: None };
+    let rollout = Rollout { model, p, dt: 0.05, paths: PATHS, seed: 5, clamp: None, place: None };
     let fates = Fates::predict(&rollout, &readout, &start, 0.0, until)?;
     let truth = true_right(&start, until)?;
 

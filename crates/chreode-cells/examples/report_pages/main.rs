@@ -62,13 +62,8 @@ fn run(steps: u64) -> Result<chreode_report::Page, Failure> {
         rows.flat_map(|i| &cells.states[i * d..(i + 1) * d]).copied().collect()
     };
     let times = vec![0.0, 1.0, 2.0, 4.0, 6.0];
-    let data = Snapshots {
-        dim: d,
-        states: times.iter().map(|&t| at(t)).collect(),
-        times,
-        growth: Vec::new(),
-        groups: Vec::new(),
-    };
+    let data =
+        Snapshots { dim: d, states: times.iter().map(|&t| at(t)).collect(), times, ..Snapshots::default() };
     let mut config = ModelConfig::new(vec![0.4; d], vec![0.4; d]);
     (config.drift.kind, config.drift.hidden) = (DriftKind::Production, vec![64, 64]);
     config.growth = Some(GrowthConfig::default());
@@ -93,7 +88,7 @@ fn run(steps: u64) -> Result<chreode_report::Page, Failure> {
         RunTrust::measure(&model, p, &cells, TrustSettings { dt: 0.125, seed: 1, growth_from_start: false })?;
     let readout = LabelReadout::new(&cells.states, d, &labels, None)?;
     let start: Vec<f32> = at(1.0)[..400 * d].to_vec();
-    let rollout = Rollout { model: &model, p, dt: 0.125, paths: 40, seed: 3, clamp: None };
+    let rollout = Rollout { model: &model, p, dt: 0.125, paths: 40, seed: 3, clamp: None, place: None };
     let fates = Fates::predict(&rollout, &readout, &start, 1.0, 6.0)?;
     let mut views = Vec::new();
     for (k, name) in axes.iter().enumerate().take(2) {
@@ -169,6 +164,7 @@ fn training_cells(per_time: usize) -> Result<(TrainingCells, Vec<String>, Vec<&'
         held_out: (0..n).map(|i| i % 10 == 0).collect(),
         labels: None,
         growth: None,
+        populations: None,
     };
     Ok((cells, order.iter().map(|&i| FACTORS[i].to_string()).collect(), labels))
 }

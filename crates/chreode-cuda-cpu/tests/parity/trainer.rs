@@ -20,8 +20,7 @@ fn snapshots() -> Snapshots<f32> {
         dim: D,
         times: vec![0.0, 0.5, 1.0],
         states: vec![cells(0, 120), cells(1, 90), cells(2, 100)],
-        growth: Vec::new(),
-        groups: Vec::new(),
+        ..Snapshots::default()
     }
 }
 

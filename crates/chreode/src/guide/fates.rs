@@ -30,7 +30,7 @@
 //!
 //! // 200 paths from each of three cells of time 0, to time 1.5.
 //! let (model, p) = (&trainer.model().sde, trainer.best_params());
-//! let rollout = Rollout { model, p, dt: 0.1, paths: 200, seed: 5, clamp: None };
+//! let rollout = Rollout { model, p, dt: 0.1, paths: 200, seed: 5, clamp: None, place: None };
 //! let fates = Fates::predict(&rollout, &readout, &[-0.4, 0.0, 0.4], 0.0, 1.5)?;
 //!
 //! assert_eq!(fates.names(), ["left", "right"]);
@@ -39,7 +39,7 @@
 //! assert!(fates.entropy(1) > fates.entropy(0)); // in nats; the cell between is the least certain
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//! * The number of neighbours that vote is chosen on the labelled cells themselves, unless you give it; no
+//! * How far labelled cells vote is chosen on the labelled cells themselves, unless you give the number of those that do; no
 //!   probability is ever zero.
 //! * With learned growth, paths count by their weight: fates are those of descendants.
 //! * [`Manifold`](crate::cells::Manifold) says how far simulated cells are from the training cells: where it finds

@@ -1,7 +1,7 @@
 //! Models by `Tsit5`, each trajectory with its own steps, against the lanes of `chreode-solve` in f64.
 
 use super::{Driven, Ring, ensemble, source};
-use crate::lab::{lab, numbers};
+use crate::lab::{lab, numbers, tries};
 use crate::network;
 use chreode_core::{Dynamics, Number, put, take};
 use chreode_cuda::{AdaptiveOptions, CudaError, GeneratedEnsemble, GeneratedMethod, TrajectoryEnd};
@@ -62,7 +62,7 @@ fn rings() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(tries(24))]
 
     /// Every operation, driven in time, with parameters of each trajectory's own: ten tolerances.
     #[test]

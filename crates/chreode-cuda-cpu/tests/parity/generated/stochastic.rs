@@ -1,6 +1,6 @@
 //! Stochastic models by Euler-Maruyama, against `chreode-solve` in f32 with the same noise.
 
-use crate::lab::{Lab, close, lab, numbers, sizes};
+use crate::lab::{Lab, close, lab, numbers, sizes, tries};
 use chreode_autodiff::{AutoSde, NotIto, Program};
 use chreode_core::{Calculus, Diffusion, Dynamics, NoiseKind, Number, VectorField, put, take};
 use chreode_cuda::{
@@ -136,7 +136,7 @@ fn additive() -> AutoSde<Toggle, Noise, f32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(tries(24))]
 
     /// Noise of every kind, parameters for all or of each path, a few dozen steps: 2e-5 of the largest state.
     #[test]
