@@ -66,6 +66,7 @@ struct LogSum {
         float all = sum * exponential_falling(top - most);
 #pragma unroll
         for (int mask = 1; mask < 32; mask *= 2) all += shuffle_xor(all, mask);
-        return most + logarithm(all);
+        // Of what is no number the logarithm would be one.
+        return all == all ? most + logarithm(all) : all;
     }
 };

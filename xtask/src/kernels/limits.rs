@@ -86,12 +86,10 @@ pub(super) fn shared(kernel: &str) -> usize {
     } else {
         match kernel {
             "energy_rows" => 2 * 64 * (32 + 1) + (64 + 32) * (D + 1) + 64 * D,
-            "softmin_rows" => (16 + 128) * (D | 1),
-            "cloud_bounds" => 2 * 256,
+            "softmin_rows" | "update_potentials" => (16 + 128) * (D | 1),
+            "cloud_bounds" | "end_divergence" => 2 * 256,
             "begin_annealing" | "judge_potentials" => 256,
-            "end_divergence" => 2 * 256,
             "pair_costs" => 2 * 64 * 52,
-            "update_potentials" => (16 + 128) * (D | 1),
             "cloud_pulls" | "cloud_pulls_kept" => 16 * (128 + 4) + (16 + 128) * (D | 1) + 16 * D,
             "transport_rows" => 16 * (128 + 1) + (16 + 128) * (D | 1) + 16 * D,
             "nearest_of_split" => 64 * (2 * 32 + 128),

@@ -157,7 +157,7 @@ impl Divergence {
         // What the target does not share with a cloud.
         // SAFETY: the target has m points of d, its bounds the blocks of this launch.
         unsafe {
-            let (grid, bounds) = (this.bound_grid(m), &mut this.y_bounds);
+            let (grid, bounds) = (Self::bound_grid(m), &mut this.y_bounds);
             cloud_bounds(stream, grid, d as i32, m as i32, 0, &this.target, bounds)?;
         }
         if !this.costs.is_empty() {
@@ -194,7 +194,7 @@ impl Divergence {
         let cost = self.options.cost as i32;
         // SAFETY: the cloud was checked above, all else is as long as `new` made it.
         unsafe {
-            let grid = self.bound_grid(self.n);
+            let grid = Self::bound_grid(self.n);
             cloud_bounds(&self.stream, grid, d, n, x_at, x, &mut self.x_bounds)?;
             let grid = Self::one_block();
             let (blur, scaling) = (self.options.blur as f32, self.options.scaling as f32);
@@ -353,14 +353,14 @@ impl Divergence {
         Grid { blocks: (1, 1), shared: FLOAT * THREADS }
     }
 
-    fn bound_grid(&self, points: usize) -> Grid {
+    fn bound_grid(points: usize) -> Grid {
         Grid { blocks: (bound_blocks(points), 1), shared: 2 * FLOAT * THREADS }
     }
 
     fn cost_grid(&self, rows: usize, columns: usize, problems: u32) -> Grid {
         let blocks = rows.div_ceil(COST_TILE) * columns.div_ceil(COST_TILE);
         let quarters = self.d.div_ceil(4);
-        let ld = 4 * (quarters + usize::from(quarters % 2 == 0));
+        let ld = 4 * (quarters + usize::from(quarters.is_multiple_of(2)));
         Grid { blocks: (blocks as u32, problems), shared: 2 * FLOAT * COST_TILE * ld }
     }
 
