@@ -8,7 +8,7 @@ use chreode_model::{DiffusionConfig, ModelConfig, NeuralSde};
 use chreode_testkit::{CountingAllocator, allocations_in};
 use chreode_train::{
     BridgeNoise, Coupling, CouplingConfig, GrowthUse, MatchingConfig, NoObserver, Schedule, Snapshots,
-    Standardise, TrainConfig, TrainError, Trainer,
+    Standardise, States, TrainConfig, TrainError, Trainer,
 };
 use std::sync::atomic::AtomicBool;
 
@@ -164,7 +164,7 @@ fn matching_recovers_correlated_noise() {
     let data = Snapshots {
         dim: 2,
         times: vec![0.0, span],
-        states: vec![start, end],
+        states: States::each([start, end]),
         growth: vec![],
         groups: vec![],
     };

@@ -16,7 +16,7 @@ use chreode_cells::{
 };
 use chreode_model::{DriftKind, GrowthConfig, ModelConfig, NeuralSde};
 use chreode_train::{
-    Evaluation, GrowthUse, Observer, Snapshots, Standardise, StepReport, TrainConfig, Trainer,
+    Evaluation, GrowthUse, Observer, Snapshots, Standardise, States, StepReport, TrainConfig, Trainer,
 };
 use made_up::{Failure, Sizes};
 
@@ -64,7 +64,7 @@ fn run(steps: u64) -> Result<chreode_report::Page, Failure> {
     let times = vec![0.0, 1.0, 2.0, 4.0, 6.0];
     let data = Snapshots {
         dim: d,
-        states: times.iter().map(|&t| at(t)).collect(),
+        states: States::each(times.iter().map(|&t| at(t))),
         times,
         growth: Vec::new(),
         groups: Vec::new(),

@@ -6,9 +6,10 @@
 
 use super::Between;
 use super::between::ENERGY;
+use crate::evaluate::floor_of;
 use crate::split::Split;
-use crate::trainer::{gather, inverse_scales, training_times};
-use crate::{Comparison, Snapshots, TrainConfig, TrainError, sampling_floor};
+use crate::trainer::{inverse_scales, training_times};
+use crate::{Comparison, Snapshots, TrainConfig, TrainError};
 use chreode_core::{Real, sub_seed};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -89,7 +90,7 @@ pub fn choose_growth<T: Real>(data: &Snapshots<T>, config: &TrainConfig) -> Resu
     };
     let kept = training_times(&data.times, &config.leave_out_times)?;
     let split = Split::draw(data, config.hold_out, config.hold_out_by, config.judge_seed())?;
-    let inverse_scale = inverse_scales(data, &split, &kept, config.standardise);
+    let inverse_scale = inverse_scales(data, &split, &kept, config.standardise)?;
     let between = Between {
         data,
         kept: &kept,
@@ -113,15 +114,15 @@ pub fn choose_growth<T: Real>(data: &Snapshots<T>, config: &TrainConfig) -> Resu
     let (mut gains, mut missed) = ([0.0; DRAWS], 0.0);
     for at in between.inner() {
         let time = kept[at];
-        let mut seen = vec![T::ZERO; split.train[time].len() * data.dim];
-        gather(&data.states[time], data.dim, &split.train[time], &mut seen);
         let comparison = Comparison {
             loss: ENERGY,
             inverse_scale: &inverse_scale,
             cells: between.drawn(time),
             seed: between.seed,
         };
-        let spread = sampling_floor(&seen, data.dim, &comparison, REPEATS)?.sd.max(f64::MIN_POSITIVE);
+        let spread = floor_of(&data.states[time], &split.train[time], data.dim, &comparison, REPEATS)?
+            .sd
+            .max(f64::MIN_POSITIVE);
         let (mut without, mut with) = (0.0, 0.0);
         for (draw, gain) in gains.iter_mut().enumerate() {
             let [equal, open] = between.distances(at, matching.epsilon, draw as u64)?;
