@@ -10,7 +10,7 @@ use chreode_train::{StateFile, StateWriter, States, StoredStates};
 use crate::error::DataError;
 
 /// What a cell takes beside its states, in bytes: its name, time and labels, where it stands in its time, in the hold-out and in what is
-/// drawn, and while it is read its name a second time. Measured, with names of up to 24 letters.
+/// drawn, and while it is read its name a second time. Counted from the types, with names of up to 24 letters; not measured.
 const CELL: u64 = 180;
 /// What reading holds at once: a block as it is stored, as numbers and as a matrix.
 const READING: u64 = 96 << 20;

@@ -54,7 +54,7 @@ pub(crate) struct EvaluateArgs {
     /// Fit these forms too, and say whether the model is nearer than they [default: constant-diffusion]
     #[arg(long, value_enum, value_name = "FORM,..", value_delimiter = ',', help_heading = "Comparison")]
     against: Vec<Form>,
-    /// Most memory to take, such as 2GB; what does not fit lies in a file beside --out, or with other temporary ones [default: half of what is free]
+    /// Most memory to take, such as 2GB; what does not fit lies in a file beside --out, or with other temporary ones [default: half of what is free, 1 GiB at least]
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     memory: Option<u64>,
     #[command(flatten)]

@@ -81,7 +81,7 @@ pub(crate) struct FitArgs {
     /// Where paths are simulated [default: cpu, or the run's with --resume]
     #[arg(long, value_enum, value_name = "DEVICE")]
     device: Option<Device>,
-    /// Most memory to take, such as 2GB; what does not fit lies in a file beside the run while it is made [default: half of what is free]
+    /// Most memory to take, such as 2GB; what does not fit lies in a file beside the run while it is made [default: half of what is free, 1 GiB at least]
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     memory: Option<u64>,
     #[command(flatten)]
@@ -138,9 +138,13 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     Ok(())
 }
 
+/// Memory that a fit may take at least, if nothing was said, in bytes: enough for millions of cells, and to be had on any machine.
+const LEAST_LIMIT: u64 = 1 << 30;
+
 /// The memory of a fit: as much as was asked for, or half of what is free. What does not fit goes to the folder of `out`.
 pub(crate) fn memory_for(asked: Option<u64>, out: &Path) -> Memory {
-    let limit = asked.or_else(|| meminfo("MemAvailable").map(|free| free / 2)).unwrap_or(u64::MAX);
+    let limit =
+        asked.or_else(|| meminfo("MemAvailable").map(|free| (free / 2).max(LEAST_LIMIT))).unwrap_or(u64::MAX);
     // The folder itself may be there only when the cells have been read.
     let above = out.ancestors().skip(1).find(|path| path.is_dir());
     let scratch = above.map_or_else(|| PathBuf::from("."), Path::to_owned);

@@ -200,3 +200,71 @@ impl Part {
 fn add(to: &mut [f64], factor: f64, from: &[f64]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to += factor * from);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::{CsrMatrix, DenseMatrix};
+
+    const GENES: usize = 360;
+
+    /// Counts of three programs with few entries, in both forms.
+    fn counts(n: usize) -> [Matrix; 2] {
+        let wave = |a: usize, b: usize| ((a * 37 + b * 101) as f64 * 0.618).fract();
+        let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        let mut dense = vec![0.0; n * GENES];
+        for i in 0..n {
+            for j in 0..GENES {
+                let program = wave(i, 7 * (j % 3) + 1) * (1.0 + (j % 3) as f64);
+                let x = (3.0 * program * wave(i * 13 + j, j * 29 + i)) as f32;
+                if x > 1.5 {
+                    indices.push(j as i64);
+                    values.push(x);
+                    dense[i * GENES + j] = x;
+                }
+            }
+            indptr.push(values.len() as i64);
+        }
+        let sparse = CsrMatrix::new(n, GENES, &indptr, &indices, values).unwrap();
+        [Matrix::Sparse(sparse), Matrix::Dense(DenseMatrix { rows: n, cols: GENES, values: dense })]
+    }
+
+    /// Of more genes than have their covariances formed, components are those of the covariances nevertheless; sparse and dense alike.
+    #[test]
+    fn iterations_find_the_covariances_components() {
+        let (n, k) = (2500, 3);
+        let [sparse, dense] = counts(n);
+        let mut moments = vec![[0.0_f64; 2]; GENES];
+        for i in 0..n {
+            dense.for_row(i, |j, v| {
+                moments[j][0] += f64::from(v) / n as f64;
+                moments[j][1] += f64::from(v).powi(2) / n as f64;
+            });
+        }
+        let mean: Vec<f64> = moments.iter().map(|m| m[0]).collect();
+        let sd: Vec<f64> = moments.iter().map(|m| (m[1] - m[0] * m[0]).sqrt()).collect();
+        let of = |x: &Matrix| {
+            let mut kept = Kept::new(u64::MAX, None);
+            kept.push(x).unwrap();
+            kept.close().unwrap();
+            let found = principal_components(&mut kept, n, &mean, &sd, k, 3).unwrap();
+            let scale: Vec<f64> = sd.iter().map(|s| 1.0 / s).collect();
+            (found, products(&mut kept, &mean, &scale).unwrap())
+        };
+        let (found, covariance) = of(&sparse);
+        let exact = symmetric_eigen(&covariance, GENES).unwrap();
+        for c in 0..k {
+            let value = exact.values[GENES - 1 - c] / (n - 1) as f64;
+            let off = (found.variances[c] / value - 1.0).abs();
+            assert!(off < 1e-6, "component {c}: variance {} instead of {value}", found.variances[c]);
+            let dot: f64 = (0..GENES)
+                .map(|j| found.loadings[j * k + c] * exact.vectors[j * GENES + GENES - 1 - c])
+                .sum();
+            assert!((dot.abs() - 1.0).abs() < 1e-6, "component {c}: {dot}");
+        }
+        let (other, _) = of(&dense);
+        for (a, b) in found.loadings.iter().zip(&other.loadings) {
+            assert!((a - b).abs() < 1e-9, "{a} {b}");
+        }
+    }
+}
