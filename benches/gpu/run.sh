@@ -1,7 +1,7 @@
 #!/bin/sh
 # On a machine with a GPU: tests, sanitizers, times and a profile of the programs beside this file (`cargo xtask gpu --bundle` put them
 # there). Writes one file for each into OUT. Nothing stops it: what is missing or fails is told in its file.
-# usage: run.sh OUT [test|fit|times|peers|profile|sanitize ..]
+# usage: run.sh OUT [test|fit|times|peers|profile|sanitize ..]; ONLY names the cases of times and peers
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1
 shift
@@ -59,39 +59,54 @@ for part in $parts; do
                 sed -n 's/^\(finished .*\); the model.*/told: \1/p' "$out/fit.txt" | tail -n 1
             } >"$out/told.txt"
             cat "$out/told.txt" >>"$out/fit.txt"
+            # Step, loss and gradient norm.
+            sed -n 's/^{"step":\([0-9]*\),"loss":\([^,]*\),"gradient_norm":\([^,]*\),.*/\1 \2 \3/p' "$out/run-$device/metrics.jsonl" >"$out/$device.steps"
             rm -rf "$out/run-$device"
         done
-        rm -f "$out/cells.csv" "$out/told.txt"
+        # The same cells and noise: what differs is rounding, which grows with the steps.
+        paste -d ' ' "$out/cpu.steps" "$out/cuda.steps" | awk 'function off(a, b) { return a > b ? (a - b) / a : (b - a) / b }
+            $1 == $4 { ++n; l = off($2, $5); g = off($3, $6); if (n <= 10) { if (l > l10) l10 = l; if (g > g10) g10 = g }; if (l > loss) loss = l; if (g > norm) norm = g }
+            END { if (n) printf "told: over the first 10 steps losses within %.1e of the processor'"'"'s and norms of gradients within %.1e, over all %d within %.1e and %.1e\n", l10, g10, n, loss, norm
+                else print "told: no steps to compare" }' >>"$out/fit.txt"
+        rm -f "$out/cells.csv" "$out/told.txt" "$out/cpu.steps" "$out/cuda.steps"
         ;;
     sanitize)
-        # Random shapes many times over take minutes under the tools: these tests touch every kernel but those of noise and optimisers. The tools run side by
-        # side; racecheck is slower by far.
-        few="ensemble::little_memory ensemble::rows_do_not network::lorenz clouds::sinkhorn_divergence clouds::neighbours_that engine::training_steps mlp::rounded mlp::large mlp::many mlp::gradient"
-        for tool in memcheck synccheck; do
-            # shellcheck disable=SC2086
-            within 90 "sanitizer-$tool.txt" compute-sanitizer --tool "$tool" --error-exitcode 9 "$here/parity" --test-threads=1 $few &
-        done
-        for test in ensemble::little_memory ensemble::rows_do_not mlp::gradient_against mlp::large_tiles network::lorenz clouds::sinkhorn_divergence clouds::neighbours_that; do
-            within 90 "sanitizer-racecheck-$(echo "$test" | tr -d :).txt" compute-sanitizer --tool racecheck --error-exitcode 9 "$here/parity" --test-threads=1 "$test" &
+        # Each tool with each test, or part of their names, in a process of its own and all side by side: one that takes too long stops no other. SANITIZE
+        # names the tests, SANITIZE_TOOLS the tools, SANITIZE_SECONDS the limit, CHREODE_CASES how many random shapes a test may have (they take minutes
+        # under the tools, racecheck most).
+        cases=${CHREODE_CASES:-2}
+        tests=${SANITIZE:-"clouds:: divergence:: engine:: ensemble:: generated:: mlp::rounded mlp::many mlp::gradient mlp::values mlp::large network:: noise:: optimiser:: step:: stiff::"}
+        for tool in ${SANITIZE_TOOLS:-memcheck synccheck racecheck}; do
+            for test in $tests; do
+                within "${SANITIZE_SECONDS:-150}" "sanitizer-$tool-$(echo "$test" | tr -d :).txt" env CHREODE_CASES="$cases" compute-sanitizer --tool "$tool" \
+                    --error-exitcode 9 "$here/parity" --test-threads=1 "$test" &
+            done
         done
         wait
-        cat "$out"/sanitizer-*.txt >"$out/sanitizer.txt" && rm -f "$out"/sanitizer-*.txt
+        cat "$out"/sanitizer-*.txt >>"$out/sanitizer.txt" && rm -f "$out"/sanitizer-*.txt
         ;;
-    times) within 120 ours.csv "$here/gpu_times" ;;
-    peers) within 240 peers.csv "$python" "$here/peers.py" ;;
+    # shellcheck disable=SC2086
+    times) within 120 ours.csv "$here/gpu_times" $ONLY ;;
+    # shellcheck disable=SC2086
+    peers) within 240 peers.csv "$python" "$here/peers.py" $ONLY ;;
     profile)
-        # Kernels, and the case and size (a part of the whole) that run them.
-        while read -r kernel case part_of; do
-            within 40 profile.txt env CHREODE_GPU_SHRINK="$part_of" ncu --clock-control none --set full --kernel-name-base function -k "$kernel" --launch-count 1 \
-                "$here/gpu_times" --once "$case" </dev/null
+        # Kernels, the case and size (a part of the whole) that run them, and how many launches come before (of updates, those before the first level).
+        while read -r kernel case part_of skip; do
+            within 40 profile.txt env CHREODE_GPU_SHRINK="$part_of" ncu --clock-control none --set full --kernel-name-base function -k "$kernel" --launch-skip "$skip" \
+                --launch-count 1 "$here/gpu_times" --once "$case" </dev/null
         done <<-'END'
-	em_forward_tf32_large paths-drift-100000 5
-	em_forward_f32 training-step 1
-	em_backward_f32 training-step 1
-	layer_gradient training-step 1
-	softmin_rows training-step 1
-	transport_rows training-step 1
-	nearest_of_split neighbours 1
+	em_forward_tf32_large paths-drift-100000 5 0
+	em_forward_f32 paths-both-2048 1 0
+	em_layers_tf32_large gradient-2048 1 0
+	em_backward_tf32 gradient-2048 1 0
+	em_backward_f32 gradient-2048 1 0
+	layer_gradient_f32 gradient-2048 1 0
+	layer_gradient_tf32 gradient-2048 1 0
+	pair_costs sinkhorn-2048 1 0
+	update_potentials_kept sinkhorn-2048 1 18
+	cloud_pulls_kept sinkhorn-2048 1 0
+	update_potentials sinkhorn-streaming 1 18
+	nearest_of_split neighbours 1 0
 	END
         ;;
     esac

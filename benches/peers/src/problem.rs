@@ -3,7 +3,7 @@
 //! The field lies in a slot of the thread, so that a [`Problem`] is a small handle that can be cloned into whatever form a
 //! solver asks for, and every solver pays the same for an evaluation.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +61,8 @@ struct Slot {
 }
 
 thread_local! {
-    static SLOT: RefCell<Option<Slot>> = const { RefCell::new(None) };
+    /// Left empty by whoever uses it, as long as that takes: a look at it costs no more than one at a counter.
+    static SLOT: Cell<Option<&'static mut Slot>> = const { Cell::new(None) };
     static EVALS: Cell<u64> = const { Cell::new(0) };
     static JACOBIANS: Cell<u64> = const { Cell::new(0) };
     static DEADLINE: Cell<Duration> = const { Cell::new(Duration::MAX) };
@@ -119,7 +120,8 @@ impl Problem {
         let (lower, upper) = pattern.bandwidths();
         let band = (kind == Kind::Sparse && lower + upper <= 12).then_some((lower, upper));
         let at = (f64::NAN, vec![f64::NAN; d]);
-        SLOT.set(Some(Slot { field, p, values, places, at }));
+        // It lasts as long as the process, which has few problems.
+        SLOT.set(Some(Box::leak(Box::new(Slot { field, p, values, places, at }))));
         // A look at the clock costs up to a microsecond.
         let unwatched = (16_384 / d.max(1) as u64 + 1).next_power_of_two() - 1;
         let unwatched = if d > 500 { 0 } else { unwatched };
@@ -143,8 +145,8 @@ impl Problem {
         Ok(())
     }
 
-    /// The derivative; an error when the time is up.
-    #[inline]
+    /// The derivative; an error when the time is up. In the place of each call, so that no solver pays for one more.
+    #[inline(always)]
     pub fn try_rhs(&self, t: f64, y: &[f64], dy: &mut [f64]) -> Result<(), TooLong> {
         let count = EVALS.get() + 1;
         EVALS.set(count);
@@ -156,7 +158,7 @@ impl Problem {
     ///
     /// # Panics
     /// When the time is up: most solvers have no other way to be stopped.
-    #[inline]
+    #[inline(always)]
     pub fn rhs(&self, t: f64, y: &[f64], dy: &mut [f64]) {
         if let Err(late) = self.try_rhs(t, y, dy) {
             std::panic::panic_any(late);
@@ -237,9 +239,10 @@ impl Problem {
 
 /// # Panics
 /// On a thread that has no field.
+#[inline(always)]
 fn with_slot<R>(then: impl FnOnce(&mut Slot) -> R) -> R {
-    SLOT.with_borrow_mut(|slot| match slot {
-        Some(slot) => then(slot),
-        None => panic!("an evaluation on another thread"),
-    })
+    let Some(slot) = SLOT.take() else { panic!("an evaluation on another thread") };
+    let done = then(slot);
+    SLOT.set(Some(slot));
+    done
 }

@@ -57,28 +57,41 @@ fn gradient(
 /// At a loose tolerance, where Newton's iteration leaves much.
 #[test]
 fn frozen_steps() {
-    against_frozen_steps(&SPANS, 1e-4, 2);
+    against_frozen_steps(&SPANS, 1e-4, 2, &methods(), true);
+}
+
+/// A field without second derivatives.
+#[test]
+fn frozen_steps_by_differences() {
+    against_frozen_steps(&SPANS, 1e-4, 1, &[(&RODAS5P).into()], false);
 }
 
 /// Small problems, for all methods.
 #[test]
 fn frozen_steps_of_tighter_tolerances() {
     let spans = [("Robertson", 100.0), ("OREGO", 5.0), ("van der Pol 1e3", 0.5), ("E5", 1e3)];
-    against_frozen_steps(&spans, 1e-6, 1);
-    against_frozen_steps(&spans, 1e-8, 1);
+    against_frozen_steps(&spans, 1e-6, 1, &methods(), true);
+    against_frozen_steps(&spans, 1e-8, 1, &methods(), true);
 }
 
 /// Slow phases, far into the spans of the problems.
 #[test]
 fn frozen_steps_of_long_runs() {
     let spans = [("Robertson", 1e9), ("HIRES", 321.8122)];
-    against_frozen_steps(&spans, 1e-4, 2);
+    against_frozen_steps(&spans, 1e-4, 2, &methods(), true);
 }
 
-fn against_frozen_steps(spans: &[(&str, f64)], tolerance: f64, points: usize) {
+fn against_frozen_steps(
+    spans: &[(&str, f64)],
+    tolerance: f64,
+    points: usize,
+    methods: &[OdeMethod],
+    shows_second: bool,
+) {
     let mut rng = rand_pcg::Pcg64::seed_from_u64(7);
     for mut problem in problems(spans, OdeMethod::Radau5) {
-        for method in methods() {
+        problem.f.shows_second = shows_second;
+        for &method in methods {
             for _ in 0..points {
                 let d = problem.y0.len();
                 let mut draw = |size: f64| size * rng.random_range(-1.0..1.0);

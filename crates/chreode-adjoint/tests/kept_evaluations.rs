@@ -147,3 +147,40 @@ fn steps_tried_again_are_kept_as_accepted() {
     };
     assert_eq!(gradient(0), gradient(usize::MAX));
 }
+
+/// Gradients with respect to times take the field there, and each step that was observed inside once for its dense output, however many
+/// observations it has: methods whose dense output has stages of its own do that without times too.
+#[test]
+fn times_take_no_step_once_an_observation() {
+    let shape = MlpShape::new(D, &[9, 6], D, Activation::Tanh);
+    let p: Vec<f64> = (0..shape.layout().len()).map(|i| (1.3 * i as f64).sin()).collect();
+    let at: Vec<f64> = (1..200).map(|i| 0.01 * f64::from(i)).collect();
+    for (method, per_step) in [(&TSIT5, TSIT5.stages()), (&VERN7, 0), (&DOP853, 0)] {
+        let mut f = Net::new(SquareMlp::new(shape.clone()).unwrap());
+        let mut adjoint = OdeAdjoint::new(method, N, D);
+        let options = SolveOptions { save_at: &at, ..SolveOptions::tolerance(1e-5, 1e-5) };
+        let mut y: Vec<f64> = (0..N * D).map(|i| (0.7 * i as f64).cos()).collect();
+        let mut bars = Vec::new();
+        adjoint
+            .forward(&mut f, &p, &mut y, (0.0, 2.0), &options, &mut |_, _, y| bars.push(y.to_vec()))
+            .unwrap();
+        let bars: Vec<&[f64]> = bars.iter().map(Vec::as_slice).collect();
+        let (mut y0_bar, mut p_bar) = (vec![0.0; N * D], vec![0.0; p.len()]);
+        let mut evaluations = |time_bar: Option<&mut [f64]>| {
+            let before = f.evaluations;
+            match time_bar {
+                None => adjoint.backward(&mut f, &p, &bars, &mut y0_bar, &mut p_bar).unwrap(),
+                Some(times) => {
+                    adjoint.backward_with_times(&mut f, &p, &bars, &mut y0_bar, &mut p_bar, times).unwrap();
+                }
+            }
+            f.evaluations - before
+        };
+        let (without, with) = (evaluations(None), evaluations(Some(&mut vec![0.0; at.len()])));
+        let inside = |&&(t, t_end): &&(f64, f64)| at.iter().any(|&at| t < at && at < t_end);
+        let steps = adjoint.steps().iter().filter(inside).count();
+        assert!(5 * steps < at.len(), "{}", method.name);
+        let start = 1;
+        assert_eq!(with, without + at.len() + start + steps * per_step, "{}", method.name);
+    }
+}

@@ -98,13 +98,13 @@ fn check(spans: &[(&str, f64)], methods: &[OdeMethod], tolerance: f64) {
                     other => format!("{other:?}"),
                 };
                 println!("{:16} {name:9} {steps:5} steps, {checkpoints:?}: {error:.1e}", problem.name);
-                // Jumps multiply what rounding leaves in each step by 1e11 and more; the derivative of the Jacobian along the stages of a
-                // Rosenbrock step is a difference, there and here.
-                let rosenbrock = matches!(method, OdeMethod::Rosenbrock(_));
+                // Jumps multiply what rounding leaves in each step by 1e11 and more. Thirty thousand steps of the circuit leave 2e-8.
+                let driven = matches!(method, OdeMethod::Rosenbrock(_)) && problem.name == "ring modulator";
                 let most = match problem.name {
                     "van der Pol 1e3" | "E5" => 1e-5, // E5: over twenty orders of magnitude
                     "van der Pol 1e6" => 5e-4,
-                    _ if rosenbrock => 1e-7,
+                    "Robertson" if problem.t_end > 1e10 => 1e-7,
+                    _ if driven => 1e-7,
                     _ => 1e-8,
                 };
                 assert!(error < most, "{} {name} {checkpoints:?}: {error:e}", problem.name);
@@ -128,6 +128,19 @@ fn whole_spans() {
         ("POLLU", 60.0),
     ];
     check(&spans, &[Bdf, Radau5, (&KENCARP4).into(), (&RODAS5P).into(), Radau9, Radau13, Radau], 1e-4);
+}
+
+/// To the end of the corpus. Of all other methods the forward runs, whose steps are solved to rounding, end with an error beyond 5e10.
+#[test]
+fn the_whole_span_of_robertson() {
+    check(&[("Robertson", 1e11)], &[(&RODAS5P).into()], 1e-4);
+}
+
+/// Further into E5. At its end, 1e13, what rounding leaves is as large as the gradient, here and in the reference.
+#[test]
+fn further_into_e5() {
+    check(&[("E5", 1e5)], &[Bdf, (&RODAS5P).into(), Radau9, Radau13], 1e-4);
+    check(&[("E5", 1e7)], &[(&RODAS5P).into(), Radau13], 1e-4);
 }
 
 /// Where the Jacobian changes by orders of magnitude, a factorisation held from another step may say that nothing is left to correct: the

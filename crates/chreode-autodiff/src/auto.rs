@@ -2,14 +2,17 @@
 
 use std::marker::PhantomData;
 
-use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Real, Sparsity, VectorField, Vjp};
 #[cfg(doc)]
-use chreode_core::{ParamJvp, VjpTangent};
+use chreode_core::ParamJvp;
+use chreode_core::{
+    Dynamics, FieldError, Jacobian, Jvp, Number, Real, Sparsity, VectorField, Vjp, VjpTangent,
+};
 use chreode_linalg::{Coloring, dispatch};
 
 use crate::Dual;
 use crate::batch::{BatchVjp, LANES};
-use crate::program::{Program, Replay};
+use crate::program::Program;
+use crate::replay::Replay;
 use crate::scratch::Slot;
 use crate::small::{self, SmallBatch};
 use crate::sweep::{Memory, Plan, Read, Sweep};
@@ -19,15 +22,10 @@ use crate::tangent::TangentMemory;
 const LEAST_SPARSE: usize = 16;
 /// A sparse Jacobian has at most this part of all entries.
 const MOST_FILLED: f64 = 0.25;
-/// Most forward sweeps that a pull-back of one trajectory takes before the recorded program is faster.
-const MOST_SWEEPS: usize = 2;
 /// About what an operation takes in a sweep, in units of one that is replayed alone.
 const SWEPT: f64 = 3.0;
-/// Most operations of a model whose Jacobian is recorded.
+/// Most operations of a model whose derivatives are recorded.
 const LONGEST: usize = 100_000;
-/// Operations of a program beyond which its values over vectors leave the nearest cache: one forward sweep a
-/// trajectory, if that is all it takes, is then faster.
-const LONG: usize = 500;
 
 /// A model that was written once, as a [`VectorField`] with [`Jvp`], [`ParamJvp`], [`Jacobian`], [`Vjp`] and
 /// [`VjpTangent`], over states of `f32` or `f64`.
@@ -35,11 +33,11 @@ const LONG: usize = 500;
 /// * Evaluations run the model on the states' own type, derivatives on `f64` whatever the states are.
 /// * Models of up to eight states and parameters together and 32 operations have all derivatives from numbers that carry eight of them, and of
 ///   each whether it is zero: where sizes and loops are constants, what is compiled is what one would write by hand.
-/// * Of others the Jacobian comes from forward sweeps over eight directions each. From 16 coordinates on, if at most a quarter
-///   of its entries may differ from zero, it is sparse (see [`Jacobian::sparsity`]), and columns that share no row
-///   share a direction. Where that would take more time than the entries themselves, these are recorded as a program.
-/// * Pull-backs of one trajectory take such sweeps where two suffice, else the recorded program backward; those of
-///   eight trajectories or more replay the program over vectors, unless it is long and one sweep does it.
+/// * Of others the entries of the Jacobian are recorded as a program, or come from forward sweeps over eight directions each where that takes
+///   less time. From 16 coordinates on, if at most a quarter of its entries may differ from zero, it is sparse (see
+///   [`Jacobian::sparsity`]), and columns that share no row share a direction.
+/// * Pull-backs are recorded as a program too, which eight trajectories or more run in the lanes of vectors. The program of a very long
+///   model is replayed backward instead.
 /// * Products in many directions at one state take eight a sweep. Derivatives of pull-backs replay the program over
 ///   [dual numbers](Dual).
 ///
@@ -76,18 +74,36 @@ pub struct Auto<D, T = f64> {
     sparsity: Option<Sparsity>,
     jacobian: Plan,
     jacobian_memory: Memory,
-    /// The entries of a sparse Jacobian as a program, where that is faster.
-    entries: Option<(Program, Replay<f64>)>,
-    /// None if the program is faster.
-    pull: Option<(Plan, Memory)>,
-    batch_scratch: Slot,
+    /// The entries of the Jacobian as a program, where that is faster.
+    entries: Option<Entries>,
+    /// Pull-backs as a program. None if that would be too long: the model's is replayed backward then.
+    pulled: Option<Program>,
     replay: Replay<f64>,
-    point: Vec<f64>,
+    batch_scratch: Slot,
     directed: Vec<Dual<f64, 1>>,
     pub(crate) many_directions: Slot,
     /// Made by the first second derivative.
     pub(crate) tangent: Option<TangentMemory>,
     states: PhantomData<fn() -> T>,
+}
+
+/// The entries of a Jacobian as a program.
+#[derive(Debug, Clone)]
+struct Entries {
+    program: Program,
+    replay: Replay<f64>,
+    /// Where they stand in a dense Jacobian.
+    at: Vec<u32>,
+}
+
+impl Entries {
+    fn new<D: Dynamics>(model: &D, sparse: bool) -> Self {
+        let (pattern, program) = Program::record_jacobian(model);
+        let d = pattern.n_cols();
+        let column = |j: usize| pattern.column(j).iter().map(move |&i| (i * d + j) as u32);
+        let at = if sparse { Vec::new() } else { (0..d).flat_map(column).collect() };
+        Self { replay: program.replay(), program, at }
+    }
 }
 
 impl<D: Dynamics, T: Real> Auto<D, T> {
@@ -99,29 +115,23 @@ impl<D: Dynamics, T: Real> Auto<D, T> {
         let sparse = d >= LEAST_SPARSE && pattern.len() as f64 <= MOST_FILLED * (d * d) as f64;
         let jacobian =
             if sparse { Plan::sparse(&pattern, &Coloring::of_columns(&pattern)) } else { Plan::dense(d) };
-        // Where one sweep does it there is no need to look.
-        let swept = (jacobian.len() * program.len()) as f64;
-        let entries = (sparse && jacobian.len() > 1 && program.len() <= LONGEST)
-            .then(|| Program::record_jacobian(&model).1)
-            .filter(|entries| (entries.len() as f64) < SWEPT * swept);
-        let everything = program.sparsity_with_params();
-        let pull = Plan::pull(&everything, &Coloring::of_columns(&everything));
+        let small = small::fits(d, np, program.len());
+        let recorded = !small && program.len() <= LONGEST;
+        let swept = SWEPT * (jacobian.len() * program.len()) as f64;
+        let entries = recorded
+            .then(|| Entries::new(&model, sparse))
+            .filter(|Entries { program, .. }| ((program.len() + program.n_out()) as f64) < swept);
+        let pulled = recorded.then(|| program.pulled_back());
+        let replay = pulled.as_ref().unwrap_or(&program).replay();
         Self {
-            small: small::fits(d, np, program.len()),
+            small,
             sparsity: sparse.then_some(pattern),
             jacobian_memory: Memory::new(&jacobian, program.len(), d, np),
             jacobian,
-            entries: entries.map(|entries| {
-                let replay = entries.replay();
-                (entries, replay)
-            }),
-            pull: (pull.len() <= MOST_SWEEPS).then(|| {
-                let memory = Memory::new(&pull, program.len(), d, np);
-                (pull, memory)
-            }),
+            entries,
+            pulled,
+            replay,
             batch_scratch: Slot::default(),
-            replay: program.replay(),
-            point: vec![0.0; 3 * d + 2 * np],
             directed: vec![Dual::c(0.0); 2 * d + np],
             many_directions: Slot::default(),
             tangent: None,
@@ -216,14 +226,18 @@ impl<D: Dynamics, T: Real> Jacobian<T> for Auto<D, T> {
             small::jacobian(&self.model, t, y, p, values);
             return Ok(());
         }
-        if let Some((entries, replay)) = &mut self.entries {
-            replay.values[0] = t;
-            for (to, from) in replay.values[1..].iter_mut().zip(y[..d].iter().chain(&p[..np])) {
-                *to = from.f64();
-            }
-            entries.forward(replay);
-            for (value, &i) in values.iter_mut().zip(&entries.out) {
-                *value = T::c(replay.values[i as usize]);
+        if let Some(Entries { program, replay, at }) = &mut self.entries {
+            replay.load(t, [&y[..d], &p[..np]]);
+            program.run(replay);
+            if at.is_empty() {
+                for (value, &i) in values.iter_mut().zip(&program.out) {
+                    *value = T::c(replay.values[i as usize]);
+                }
+            } else {
+                values.fill(T::ZERO);
+                for (&at, &i) in at.iter().zip(&program.out) {
+                    values[at as usize] = T::c(replay.values[i as usize]);
+                }
             }
             return Ok(());
         }
@@ -239,6 +253,10 @@ impl<D: Dynamics, T: Real> Jacobian<T> for Auto<D, T> {
 
 impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
     fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
+        Some(self)
+    }
+
+    fn as_vjp_tangent(&mut self) -> Option<&mut dyn VjpTangent<T>> {
         Some(self)
     }
 
@@ -268,42 +286,36 @@ impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
             }
             return Ok(());
         }
-        let swept = self.program.len() > LONG && self.pull.as_ref().is_some_and(|(plan, _)| plan.len() == 1);
-        if y.len() >= LANES * d && !swept {
-            let (program, scratch) = (&self.program, &mut self.batch_scratch);
-            dispatch(BatchVjp { program, scratch, t, y, p, lambda, y_bar, p_bar });
+        let Some(program) = &self.pulled else {
+            let (program, replay) = (&self.program, &mut self.replay);
+            let rows = y.chunks_exact(d).zip(lambda.chunks_exact(d));
+            for ((y, lambda), y_bar) in rows.zip(y_bar.chunks_exact_mut(d)) {
+                replay.load(t, [y, p]);
+                program.forward(replay);
+                program.seed(replay, |i| lambda[i].f64());
+                program.backward(replay);
+                let (by_state, by_parameter) = replay.bars[1..].split_at(d);
+                y_bar.iter_mut().zip(by_state).for_each(|(y_bar, &bar)| *y_bar = T::c(bar));
+                p_bar.iter_mut().zip(by_parameter).for_each(|(p_bar, &bar)| *p_bar += T::c(bar));
+            }
+            return Ok(());
+        };
+        if y.len() >= LANES * d {
+            dispatch(BatchVjp { program, scratch: &mut self.batch_scratch, t, y, p, lambda, y_bar, p_bar });
             return Ok(());
         }
+        let (replay, (by_state, by_parameter)) = (&mut self.replay, program.out.split_at(d));
         let rows = y.chunks_exact(d).zip(lambda.chunks_exact(d));
         for ((y, lambda), y_bar) in rows.zip(y_bar.chunks_exact_mut(d)) {
-            if let Some((plan, memory)) = &mut self.pull {
-                let read = Read::Pull { lambda, y_bar, p_bar: &mut *p_bar };
-                Sweep { model: &self.model, plan, t, y, p, read }.run(memory);
-            } else {
-                self.pull_back(t, y, p, lambda, y_bar, p_bar);
+            replay.load(t, [y, lambda, p]);
+            program.run(replay);
+            for (y_bar, &i) in y_bar.iter_mut().zip(by_state) {
+                *y_bar = T::c(replay.values[i as usize]);
+            }
+            for (p_bar, &i) in p_bar.iter_mut().zip(by_parameter) {
+                *p_bar += T::c(replay.values[i as usize]);
             }
         }
         Ok(())
-    }
-}
-
-impl<D: Dynamics, T: Real> Auto<D, T> {
-    /// The pull-back of one trajectory by the recorded program.
-    fn pull_back(&mut self, t: f64, y: &[T], p: &[T], lambda: &[T], y_bar: &mut [T], p_bar: &mut [T]) {
-        let (d, np) = (self.program.d, self.program.np);
-        for (x, from) in self.point.iter_mut().zip(y.iter().chain(lambda).chain(p)) {
-            *x = from.f64();
-        }
-        let (inputs, bars) = self.point.split_at_mut(2 * d + np);
-        bars.fill(0.0);
-        let (y_sum, p_sum) = bars.split_at_mut(d);
-        let (y, lambda, p) = (&inputs[..d], &inputs[d..2 * d], &inputs[2 * d..]);
-        self.program.vjp(&mut self.replay, t, y, p, lambda, y_sum, p_sum);
-        for (y_bar, &sum) in y_bar.iter_mut().zip(&*y_sum) {
-            *y_bar = T::c(sum);
-        }
-        for (p_bar, &sum) in p_bar.iter_mut().zip(&*p_sum) {
-            *p_bar += T::c(sum);
-        }
     }
 }

@@ -1,9 +1,12 @@
-//! Pull-backs of a recorded program for many trajectories: eight at once, in the lanes of vectors.
+//! Pull-backs of many trajectories by their program: eight at once, in the lanes of vectors.
+
+use std::array::from_fn;
 
 use chreode_core::{Number, Real};
 use chreode_linalg::{Kernel, Lanes};
 
-use crate::program::{Program, Replay};
+use crate::program::Program;
+use crate::replay::Replay;
 use crate::scratch::Slot;
 
 /// Trajectories that are replayed together.
@@ -11,6 +14,7 @@ pub(crate) const LANES: usize = 8;
 
 /// `y_bar = λᵀ ∂f/∂y` of `n` trajectories, `[n, d]`, and `p_bar += Σ λᵀ ∂f/∂p`.
 pub(crate) struct BatchVjp<'a, T> {
+    /// The pull-back, recorded.
     pub(crate) program: &'a Program,
     pub(crate) scratch: &'a mut Slot,
     pub(crate) t: f64,
@@ -30,11 +34,11 @@ impl<T: Real> Kernel for BatchVjp<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<const ISA: u8>(self) {
-        let (program, d, np) = (self.program, self.program.d, self.program.np);
+        let (program, d, np) = (self.program, self.program.d / 2, self.program.np);
         let Memory { replay, p_bar }: &mut Memory<ISA> =
             self.scratch.get(|| Memory { replay: program.replay(), p_bar: vec![Lanes::c(0.0); np] });
         replay.values[0] = Lanes::c(self.t);
-        for (v, &p) in replay.values[1 + d..].iter_mut().zip(&self.p[..np]) {
+        for (v, &p) in replay.values[1 + 2 * d..].iter_mut().zip(&self.p[..np]) {
             *v = Lanes::c(p.f64());
         }
         p_bar.fill(Lanes::c(0.0));
@@ -43,19 +47,19 @@ impl<T: Real> Kernel for BatchVjp<'_, T> {
             let rows = y.len() / d;
             for j in 0..d {
                 // Lanes without a trajectory repeat the last one, and nothing is owed to them.
-                replay.values[1 + j] = Lanes(std::array::from_fn(|l| y[l.min(rows - 1) * d + j].f64()));
+                replay.values[1 + j] = Lanes(from_fn(|l| y[l.min(rows - 1) * d + j].f64()));
+                let owed = |l: usize| if l < rows { lambda[l * d + j].f64() } else { 0.0 };
+                replay.values[1 + d + j] = Lanes(from_fn(owed));
             }
             program.forward(replay);
-            let owed = |i: usize, l: usize| if l < rows { lambda[l * d + i].f64() } else { 0.0 };
-            program.seed(replay, |i| Lanes(std::array::from_fn(|l| owed(i, l))));
-            program.backward(replay);
+            let (by_state, by_parameter) = program.out.split_at(d);
             for (l, y_bar) in y_bar.chunks_exact_mut(d).enumerate() {
-                for (y_bar, bar) in y_bar.iter_mut().zip(&replay.bars[1..]) {
-                    *y_bar = T::c(bar[l]);
+                for (y_bar, &i) in y_bar.iter_mut().zip(by_state) {
+                    *y_bar = T::c(replay.values[i as usize][l]);
                 }
             }
-            for (sum, &bar) in p_bar.iter_mut().zip(&replay.bars[1 + d..]) {
-                *sum += bar;
+            for (sum, &i) in p_bar.iter_mut().zip(by_parameter) {
+                *sum += replay.values[i as usize];
             }
         }
         for (p_bar, sum) in self.p_bar.iter_mut().zip(p_bar) {

@@ -98,6 +98,19 @@ pub(crate) enum MaskExpr<'g> {
 
 use Expr::{K, N};
 
+impl Expr<'_> {
+    /// `x`, if this is `-x`.
+    fn negated(self) -> Option<Self> {
+        match self {
+            K(_) => None,
+            N(g, i) => match g.inner.borrow().ops[i as usize] {
+                Op::Neg(x) => Some(N(g, x)),
+                _ => None,
+            },
+        }
+    }
+}
+
 /// An operation on one value, folded for constants.
 fn unary(x: Expr<'_>, fold: fn(f64) -> f64, op: fn(u32) -> Op) -> Expr<'_> {
     match x {
@@ -122,7 +135,7 @@ fn sorted(op: fn(u32, u32) -> Op, a: u32, b: u32) -> Op {
 impl Neg for Expr<'_> {
     type Output = Self;
     fn neg(self) -> Self {
-        unary(self, |x| -x, Op::Neg)
+        self.negated().unwrap_or_else(|| unary(self, |x| -x, Op::Neg))
     }
 }
 
@@ -131,7 +144,11 @@ impl Add for Expr<'_> {
     fn add(self, o: Self) -> Self {
         match (self, o) {
             (x, K(0.0)) | (K(0.0), x) => x,
-            (a, b) => binary(a, b, |a, b| a + b, |a, b| sorted(Op::Add, a, b)),
+            (a, b) => match (a.negated(), b.negated()) {
+                (_, Some(b)) => a - b,
+                (Some(a), None) => b - a,
+                _ => binary(a, b, |a, b| a + b, |a, b| sorted(Op::Add, a, b)),
+            },
         }
     }
 }
@@ -142,7 +159,10 @@ impl Sub for Expr<'_> {
         match (self, o) {
             (x, K(0.0)) => x,
             (K(0.0), x) => -x,
-            (a, b) => binary(a, b, |a, b| a - b, Op::Sub),
+            (a, b) => match b.negated() {
+                Some(b) => a + b,
+                None => binary(a, b, |a, b| a - b, Op::Sub),
+            },
         }
     }
 }
@@ -154,6 +174,7 @@ impl Mul for Expr<'_> {
             (N(..), K(0.0)) | (K(0.0), N(..)) => K(0.0),
             (x, K(1.0)) | (K(1.0), x) => x,
             (x, K(-1.0)) | (K(-1.0), x) => -x,
+            (x @ N(..), K(c)) | (K(c), x @ N(..)) if x.negated().is_some() => -x * K(-c),
             (a, b) => binary(a, b, |a, b| a * b, |a, b| sorted(Op::Mul, a, b)),
         }
     }

@@ -9,8 +9,8 @@
 //! * [`Program`]: a model recorded as a list of operations. It gives sparsity and C code, and is replayed forward and
 //!   backward on any number type. A [`Map`] is what can be recorded; its Jacobian can be too.
 //!
-//! Reading path: `dual.rs`, `var.rs`, `graph.rs` (recording), `program.rs` (replay, in the order of `schedule.rs`), `sweep.rs` (coloured sweeps),
-//! `auto.rs`, `tangent.rs` (second derivatives). Not here: gradients through a solve (`chreode-adjoint`), the models themselves.
+//! Reading path: `dual.rs`, `var.rs`, `graph.rs` (recording), `program.rs`, `schedule.rs` (the order of its steps) and `replay.rs`; `map.rs` and
+//! `pull.rs` (derivatives as programs), `sweep.rs` (coloured sweeps), `auto.rs`, `tangent.rs` (second derivatives). Not here: gradients through a solve (`chreode-adjoint`), the models themselves.
 
 mod auto;
 mod batch;
@@ -19,10 +19,13 @@ mod dual;
 mod graph;
 mod map;
 mod program;
+mod pull;
+mod replay;
 mod schedule;
 mod scratch;
 mod sde;
 mod small;
+mod sums;
 mod sweep;
 mod tangent;
 mod var;
@@ -30,6 +33,7 @@ mod var;
 pub use auto::Auto;
 pub use dual::Dual;
 pub use map::Map;
-pub use program::{Program, Replay};
+pub use program::Program;
+pub use replay::Replay;
 pub use sde::{AutoSde, DimensionMismatch};
 pub use var::{Tape, Var};

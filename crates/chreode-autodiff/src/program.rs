@@ -1,13 +1,10 @@
 //! A model as a list of operations: recorded once, then replayed on any number type, forward and backward.
 
-use std::mem::discriminant;
+use chreode_core::Sparsity;
 
-use chreode_core::{Number, Sparsity};
-
-use crate::dual::power;
 use crate::graph::{Expr, Graph, Op};
 use crate::map::Map;
-use crate::schedule::schedule;
+use crate::schedule::{Run, Schedule};
 
 /// A recorded model.
 ///
@@ -23,9 +20,9 @@ pub struct Program {
     pub(crate) steps: Vec<Step>,
     /// The steps in the order of replaying, by the operands of each, in runs of one kind; the first `fixed_runs`, of `n_fixed` steps, are
     /// of parameters and constants alone.
-    operands: Vec<[u32; 3]>,
-    runs: Vec<Run>,
-    fixed_runs: usize,
+    pub(crate) operands: Vec<[u32; 3]>,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) fixed_runs: usize,
     n_fixed: usize,
     pub(crate) n_values: usize,
     pub(crate) n_masks: usize,
@@ -38,23 +35,6 @@ pub struct Program {
 pub(crate) struct Step {
     pub(crate) op: Op,
     pub(crate) to: u32,
-}
-
-/// Steps of one kind in a row, none of which needs the result of another: these lie side by side from `to` on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Run {
-    op: Op,
-    from: usize,
-    len: usize,
-    to: usize,
-}
-
-/// Memory for replaying a [`Program`] on numbers of one type.
-#[derive(Debug, Clone)]
-pub struct Replay<V: Number> {
-    pub(crate) values: Vec<V>,
-    pub(crate) bars: Vec<V>,
-    masks: Vec<V::Mask>,
 }
 
 impl Program {
@@ -118,51 +98,14 @@ impl Program {
         }
         let out: Vec<u32> = out.iter().map(|&i| place[i as usize]).collect();
         let first = first_constant + constants.len();
-        let (ordered, n_fixed) = schedule(&steps, first, 0..1 + d);
-        let mut program =
-            Self { d, np, constants, steps, n_fixed, n_values, n_masks, out, ..Self::default() };
-        program.find_runs(&ordered, first);
-        program
-    }
-
-    /// Finds runs in the steps as they are replayed, and gives results places in this order.
-    fn find_runs(&mut self, ordered: &[Step], first: usize) {
-        // By the places so far.
-        let mut value: Vec<u32> = (0..self.n_values as u32).collect();
-        let mut mask = vec![0_u32; self.n_masks];
-        let renamed = |op: Op, value: &[u32], mask: &[u32]| {
-            let mut places = [0; 3];
-            for (k, (to, old)) in places.iter_mut().zip(operands(op)).enumerate() {
-                *to = if k < mask_operands(op) { mask[old as usize] } else { value[old as usize] };
-            }
-            places
-        };
-        let (mut values, mut masks) = (first as u32, 0);
-        for (s, step) in ordered.iter().enumerate() {
-            let op = step.op;
-            let needed = renamed(op, &value, &mask);
-            let (next, of) = if is_mask(op) { (&mut masks, &mut mask) } else { (&mut values, &mut value) };
-            of[step.to as usize] = *next;
-            // A step that needs the result of one of the same run begins another.
-            let goes_on = self.runs.last_mut().filter(|run| {
-                let needs = |k: usize| (k < mask_operands(op)) == is_mask(op) && needed[k] as usize >= run.to;
-                let needs_run = (0..operands(op).count()).any(needs);
-                s != self.n_fixed && discriminant(&run.op) == discriminant(&op) && !needs_run
-            });
-            match goes_on {
-                Some(run) => run.len += 1,
-                None => self.runs.push(Run { op, from: s, len: 1, to: *next as usize }),
-            }
-            *next += 1;
-            self.operands.push(needed);
+        let Schedule { runs, operands, fixed_runs, n_fixed, values, masks } =
+            Schedule::new(&steps, first, 0..1 + d);
+        for step in &mut steps {
+            step.op = with_operands(step.op, renamed(step.op, &values, &masks));
+            step.to = (if is_mask(step.op) { &masks } else { &values })[step.to as usize];
         }
-        self.fixed_runs = self.runs.iter().take_while(|run| run.from < self.n_fixed).count();
-        for step in &mut self.steps {
-            step.op = with_operands(step.op, renamed(step.op, &value, &mask));
-            let of = if is_mask(step.op) { &mask } else { &value };
-            step.to = of[step.to as usize];
-        }
-        self.out.iter_mut().for_each(|out| *out = value[*out as usize]);
+        let out = out.into_iter().map(|i| values[i as usize]).collect();
+        Self { d, np, constants, steps, operands, runs, fixed_runs, n_fixed, n_values, n_masks, out }
     }
 
     /// Number of states.
@@ -238,214 +181,6 @@ impl Program {
         // Rows and columns were counted above, so no entry lies outside.
         Sparsity::new(self.out.len(), columns, entries).expect("entries inside")
     }
-
-    /// Memory for replaying on numbers of type `V`.
-    pub fn replay<V: Number>(&self) -> Replay<V> {
-        let zero = V::c(0.0);
-        let mut values = vec![zero; self.n_values];
-        for (v, &c) in values[1 + self.d + self.np..].iter_mut().zip(&self.constants) {
-            *v = V::c(c);
-        }
-        Replay { values, bars: vec![zero; self.n_values], masks: vec![zero.lt(zero); self.n_masks] }
-    }
-
-    /// Sets `dy`, `[n_out]`, as the model would.
-    ///
-    /// # Panics
-    /// If a slice has not the program's length.
-    pub fn eval<V: Number>(&self, memory: &mut Replay<V>, t: V, y: &[V], p: &[V], dy: &mut [V]) {
-        self.load(memory, t, y, p);
-        self.forward(memory);
-        self.read(memory, dy);
-    }
-
-    /// As [`eval`](Self::eval), with the parameters of the last call with this memory: what depends on them alone is not computed again.
-    ///
-    /// # Panics
-    /// If a slice has not the program's length.
-    pub fn eval_again<V: Number>(&self, memory: &mut Replay<V>, t: V, y: &[V], dy: &mut [V]) {
-        memory.values[0] = t;
-        memory.values[1..=self.d].copy_from_slice(y);
-        self.replay_runs(&self.runs[self.fixed_runs..], memory);
-        self.read(memory, dy);
-    }
-
-    fn read<V: Number>(&self, memory: &Replay<V>, dy: &mut [V]) {
-        assert_eq!(dy.len(), self.out.len(), "results of a program");
-        for (dy, &i) in dy.iter_mut().zip(&self.out) {
-            *dy = memory.values[i as usize];
-        }
-    }
-
-    /// Sets `y_bar = λᵀ ∂f/∂y` and adds `λᵀ ∂f/∂p` to `p_bar`.
-    ///
-    /// # Panics
-    /// If a slice has not the program's length.
-    pub fn vjp<V: Number>(
-        &self,
-        memory: &mut Replay<V>,
-        t: V,
-        y: &[V],
-        p: &[V],
-        lambda: &[V],
-        y_bar: &mut [V],
-        p_bar: &mut [V],
-    ) {
-        self.load(memory, t, y, p);
-        self.forward(memory);
-        self.seed(memory, |i| lambda[i]);
-        self.backward(memory);
-        y_bar.copy_from_slice(&memory.bars[1..=self.d]);
-        for (p_bar, &bar) in p_bar.iter_mut().zip(&memory.bars[1 + self.d..]) {
-            *p_bar += bar;
-        }
-    }
-
-    fn load<V: Number>(&self, memory: &mut Replay<V>, t: V, y: &[V], p: &[V]) {
-        memory.values[0] = t;
-        memory.values[1..=self.d].copy_from_slice(y);
-        memory.values[1 + self.d..1 + self.d + self.np].copy_from_slice(&p[..self.np]);
-    }
-
-    /// Clears the bars and sets those of the outputs.
-    #[inline(always)]
-    pub(crate) fn seed<V: Number>(&self, memory: &mut Replay<V>, lambda: impl Fn(usize) -> V) {
-        memory.bars.fill(V::c(0.0));
-        for (i, &out) in self.out.iter().enumerate() {
-            memory.bars[out as usize] += lambda(i); // two outputs may be one value
-        }
-    }
-
-    /// All values, from those of time, states and parameters.
-    #[inline(always)]
-    pub(crate) fn forward<V: Number>(&self, memory: &mut Replay<V>) {
-        self.replay_runs(&self.runs, memory);
-    }
-
-    #[inline(always)]
-    fn replay_runs<V: Number>(&self, runs: &[Run], memory: &mut Replay<V>) {
-        let Replay { values, masks, .. } = memory;
-        for run in runs {
-            let operands = &self.operands[run.from..run.from + run.len];
-            // Results of values, all of which lie before them.
-            macro_rules! results {
-                (|$a:ident| $x:expr) => {
-                    results!(|$a, _b| $x)
-                };
-                (|$a:ident, $b:ident| $x:expr) => {{
-                    let (before, results) = values.split_at_mut(run.to);
-                    for (to, operands) in results[..run.len].iter_mut().zip(operands) {
-                        let ($a, $b) = (before[operands[0] as usize], before[operands[1] as usize]);
-                        *to = $x;
-                    }
-                }};
-            }
-            // Masks of masks.
-            macro_rules! masks {
-                (|$a:ident, $b:ident| $x:expr) => {
-                    for (i, operands) in operands.iter().enumerate() {
-                        let ($a, $b) = (masks[operands[0] as usize], masks[operands[1] as usize]);
-                        masks[run.to + i] = $x;
-                    }
-                };
-            }
-            match run.op {
-                Op::Neg(_) => results!(|a| -a),
-                Op::Add(..) => results!(|a, b| a + b),
-                Op::Sub(..) => results!(|a, b| a - b),
-                Op::Mul(..) => results!(|a, b| a * b),
-                Op::Div(..) => results!(|a, b| a / b),
-                Op::Powf(..) => results!(|a, b| a.powf(b)),
-                Op::Exp(_) => results!(|a| a.exp()),
-                Op::Ln(_) => results!(|a| a.ln()),
-                Op::Sqrt(_) => results!(|a| a.sqrt()),
-                Op::Sin(_) => results!(|a| a.sin()),
-                Op::Cos(_) => results!(|a| a.cos()),
-                Op::Tanh(_) => results!(|a| a.tanh()),
-                Op::Floor(_) => results!(|a| a.floor()),
-                Op::Select(..) => {
-                    let (before, results) = values.split_at_mut(run.to);
-                    for (to, &[m, a, b]) in results[..run.len].iter_mut().zip(operands) {
-                        *to = V::select(masks[m as usize], before[a as usize], before[b as usize]);
-                    }
-                }
-                Op::Lt(..) => {
-                    for (to, &[a, b, _]) in masks[run.to..run.to + run.len].iter_mut().zip(operands) {
-                        *to = values[a as usize].lt(values[b as usize]);
-                    }
-                }
-                Op::And(..) => masks!(|a, b| a & b),
-                Op::Or(..) => masks!(|a, b| a | b),
-                Op::Not(_) => masks!(|a, _b| !a),
-                Op::Const(_) | Op::Time | Op::State(_) | Op::Param(_) => {} // never a step
-            }
-        }
-    }
-
-    /// All bars, from those of the outputs; the values are those of the last `forward`.
-    #[inline(always)]
-    pub(crate) fn backward<V: Number>(&self, memory: &mut Replay<V>) {
-        let Replay { values, masks, bars } = memory;
-        for run in self.runs.iter().rev().filter(|run| !is_mask(run.op)) {
-            let operands = &self.operands[run.from..run.from + run.len];
-            let (before, own) = bars.split_at_mut(run.to);
-            let results = &values[run.to..run.to + run.len];
-            let steps = own[..run.len].iter().zip(results).zip(operands).rev();
-            // What the results of steps owe to their operands.
-            macro_rules! owed {
-                (|$a:ident, $v:ident, $bar:ident| $x:expr) => {
-                    for ((&$bar, &$v), operands) in steps {
-                        let a = operands[0] as usize;
-                        let $a = values[a];
-                        before[a] += $x;
-                    }
-                };
-                (|$a:ident, $b:ident, $v:ident, $bar:ident| $x:expr, $y:expr) => {
-                    for ((&$bar, &$v), operands) in steps {
-                        let (a, b) = (operands[0] as usize, operands[1] as usize);
-                        let ($a, $b) = (values[a], values[b]);
-                        before[a] += $x;
-                        before[b] += $y;
-                    }
-                };
-            }
-            match run.op {
-                Op::Neg(_) => owed!(|_a, _v, bar| -bar),
-                Op::Add(..) => owed!(|_a, _b, _v, bar| bar, bar),
-                Op::Sub(..) => owed!(|_a, _b, _v, bar| bar, -bar),
-                Op::Mul(..) => owed!(|a, b, _v, bar| bar * b, bar * a),
-                Op::Div(..) => {
-                    for ((&bar, &v), &[a, b, _]) in steps {
-                        let q = bar / values[b as usize];
-                        before[a as usize] += q;
-                        before[b as usize] += -(q * v);
-                    }
-                }
-                Op::Powf(..) => {
-                    for ((&bar, &v), &[a, b, _]) in steps {
-                        let (by_base, by_exponent) = power(values[a as usize], values[b as usize], v);
-                        before[a as usize] += bar * by_base;
-                        before[b as usize] += bar * by_exponent;
-                    }
-                }
-                Op::Exp(_) => owed!(|_a, v, bar| bar * v),
-                Op::Ln(_) => owed!(|a, _v, bar| bar / a),
-                Op::Sqrt(_) => owed!(|_a, v, bar| bar / (v + v)),
-                Op::Sin(_) => owed!(|a, _v, bar| bar * a.cos()),
-                Op::Cos(_) => owed!(|a, _v, bar| -(bar * a.sin())),
-                Op::Tanh(_) => owed!(|_a, v, bar| bar - bar * v * v),
-                Op::Select(..) => {
-                    let zero = V::c(0.0);
-                    for ((&bar, _), &[m, a, b]) in steps {
-                        let m = masks[m as usize];
-                        before[a as usize] += V::select(m, bar, zero);
-                        before[b as usize] += V::select(m, zero, bar);
-                    }
-                }
-                _ => {} // what is flat
-            }
-        }
-    }
 }
 
 pub(crate) fn is_mask(op: Op) -> bool {
@@ -486,8 +221,17 @@ pub(crate) fn mask_operands(op: Op) -> usize {
     }
 }
 
+/// The places of operands, which moved.
+pub(crate) fn renamed(op: Op, values: &[u32], masks: &[u32]) -> [u32; 3] {
+    let mut places = [0; 3];
+    for (k, (to, old)) in places.iter_mut().zip(operands(op)).enumerate() {
+        *to = if k < mask_operands(op) { masks[old as usize] } else { values[old as usize] };
+    }
+    places
+}
+
 /// The same operation on other operands.
-fn with_operands(op: Op, [a, b, c]: [u32; 3]) -> Op {
+pub(crate) fn with_operands(op: Op, [a, b, c]: [u32; 3]) -> Op {
     match op {
         Op::Const(_) | Op::Time | Op::State(_) | Op::Param(_) => op,
         Op::Neg(_) => Op::Neg(a),

@@ -1,36 +1,73 @@
 //! The order in which a program is replayed: many operations of one kind in turn.
 //!
 //! A processor guesses which operation comes next; where kinds change from one to the next in a program of thousands, it guesses wrong
-//! most of the time, which takes longer than the operations themselves. Values do not depend on the order;
-//! derivatives pulled back are summed in that of the replay.
+//! most of the time, which takes longer than the operations themselves. Within a turn, what came about in the same way stands side by side, in the
+//! order of its operands: those of the points of a grid lie at equal distances then, and are replayed without their places, as vectors.
+//! Values do not depend on the order; derivatives pulled back are summed in that of the replay.
 
 use std::mem::{Discriminant, discriminant};
+use std::ops::Range;
 
 use crate::graph::Op;
-use crate::program::{Step, is_mask, mask_operands, operands};
+use crate::program::{Step, is_mask, mask_operands, operands, renamed};
 
-/// Programs of fewer operations are remembered whole by the processor.
-const SHORT: usize = 64;
+/// Programs of fewer operations stay in the order of the recording.
+const SHORT: usize = 16;
+/// Least number of steps that are worth a run with strides.
+const LEAST: usize = 8;
 
-/// The steps, each after what it needs: first those of constants and parameters alone, which are so many. Values from `first` on are
-/// results; of those before, `varying` are time and states.
-pub(crate) fn schedule(steps: &[Step], first: usize, varying: std::ops::Range<usize>) -> (Vec<Step>, usize) {
-    // By place of result: whether it changes with time and states.
-    let (n_values, n_masks) = steps.iter().fold((first, 0), |(values, masks), step| {
-        if is_mask(step.op) { (values, masks + 1) } else { (values + 1, masks) }
-    });
-    let (mut value_varies, mut mask_varies) = (vec![false; n_values], vec![false; n_masks]);
-    value_varies[varying].fill(true);
-    let (mut fixed, mut moving) = (Vec::new(), Vec::new());
-    for step in steps {
-        let varies = inputs(step.op).any(|(i, mask)| if mask { mask_varies[i] } else { value_varies[i] });
-        let to = step.to as usize;
-        *(if is_mask(step.op) { &mut mask_varies[to] } else { &mut value_varies[to] }) = varies;
-        if varies { moving.push(*step) } else { fixed.push(*step) }
+/// Steps of one kind in a row, none of which needs the result of another: these lie side by side from `to` on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Run {
+    pub(crate) op: Op,
+    pub(crate) from: usize,
+    pub(crate) len: usize,
+    pub(crate) to: usize,
+    /// How far the two operands of each step are from those of the step before, where that is the same for all steps.
+    pub(crate) strides: Option<[usize; 2]>,
+}
+
+/// The order of a program's steps, and where their results lie then.
+pub(crate) struct Schedule {
+    pub(crate) runs: Vec<Run>,
+    /// Of each step, in this order.
+    pub(crate) operands: Vec<[u32; 3]>,
+    /// Runs and steps of parameters and constants alone, which come first.
+    pub(crate) fixed_runs: usize,
+    pub(crate) n_fixed: usize,
+    /// New places of values and masks, by the old ones.
+    pub(crate) values: Vec<u32>,
+    pub(crate) masks: Vec<u32>,
+}
+
+impl Schedule {
+    /// Each step comes after what it needs. Values from `first` on are results; of those before, `varying` are time and states, in this
+    /// order.
+    pub(crate) fn new(steps: &[Step], first: usize, varying: Range<usize>) -> Self {
+        let n_masks = steps.iter().filter(|step| is_mask(step.op)).count();
+        let n_values = first + steps.len() - n_masks;
+        // By place of result: whether it changes with time and states.
+        let (mut value_varies, mut mask_varies) = (vec![false; n_values], vec![false; n_masks]);
+        value_varies[varying.clone()].fill(true);
+        let (mut fixed, mut moving) = (Vec::new(), Vec::new());
+        for step in steps {
+            let varies = inputs(step.op).any(|(i, mask)| if mask { mask_varies[i] } else { value_varies[i] });
+            let to = step.to as usize;
+            *(if is_mask(step.op) { &mut mask_varies[to] } else { &mut value_varies[to] }) = varies;
+            if varies { moving.push(*step) } else { fixed.push(*step) }
+        }
+        let mut order = Order::new(first, n_values, n_masks, varying);
+        order.place_all(&fixed);
+        let (fixed_runs, n_fixed) = (order.runs.len(), fixed.len());
+        order.next_run = fixed_runs;
+        if moving.len() < SHORT {
+            order.place_all(&moving);
+        } else {
+            order.place_by_kind(&moving);
+        }
+        let Order { runs, operands, values, masks, .. } = order;
+        Self { runs, operands, fixed_runs, n_fixed, values, masks }
     }
-    let n_fixed = fixed.len();
-    fixed.extend(by_kind(moving, n_values, n_masks));
-    (fixed, n_fixed)
 }
 
 /// Operands by their places, and whether each is a mask.
@@ -38,54 +75,189 @@ fn inputs(op: Op) -> impl Iterator<Item = (usize, bool)> {
     operands(op).enumerate().map(move |(k, i)| (i as usize, k < mask_operands(op)))
 }
 
-/// In each turn, of the kind that most steps wait for, all that can be done.
-fn by_kind(steps: Vec<Step>, n_values: usize, n_masks: usize) -> Vec<Step> {
-    if steps.len() < SHORT {
-        return steps;
+/// What was placed so far.
+struct Order {
+    runs: Vec<Run>,
+    operands: Vec<[u32; 3]>,
+    /// By old places.
+    values: Vec<u32>,
+    masks: Vec<u32>,
+    next_value: usize,
+    next_mask: usize,
+    /// Steps join no run before this one.
+    next_run: usize,
+    /// By new places of values: what came about in the same way has the same number.
+    classes: Vec<u32>,
+    n_classes: u32,
+}
+
+/// A step of a turn: its classes and how far its operands are apart, new places of operands, and which step it is.
+type Waiting = ([u32; 3], [u32; 3], usize);
+
+impl Order {
+    fn new(first: usize, n_values: usize, n_masks: usize, varying: Range<usize>) -> Self {
+        // Parameters and constants are classes of their own; time and the states are one.
+        let mut classes: Vec<u32> = (0..n_values as u32).collect();
+        classes[varying].fill(0);
+        Self {
+            runs: Vec::new(),
+            operands: Vec::new(),
+            values: (0..n_values as u32).collect(),
+            masks: vec![0; n_masks],
+            next_value: first,
+            next_mask: 0,
+            next_run: 0,
+            classes,
+            n_classes: n_values as u32,
+        }
     }
-    // Which step makes a value or a mask.
-    let (mut of_value, mut of_mask) = (vec![usize::MAX; n_values], vec![usize::MAX; n_masks]);
-    for (s, step) in steps.iter().enumerate() {
-        let made = if is_mask(step.op) { &mut of_mask } else { &mut of_value };
-        made[step.to as usize] = s;
+
+    /// Gives the result of a step the next place.
+    fn place(&mut self, step: &Step) -> usize {
+        self.operands.push(renamed(step.op, &self.values, &self.masks));
+        let (next, of) = if is_mask(step.op) {
+            (&mut self.next_mask, &mut self.masks)
+        } else {
+            (&mut self.next_value, &mut self.values)
+        };
+        let to = *next;
+        of[step.to as usize] = to as u32;
+        *next += 1;
+        to
     }
-    let mut waits = vec![0_u32; steps.len()];
-    let mut users: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
-    for (s, step) in steps.iter().enumerate() {
-        for (i, mask) in inputs(step.op) {
-            let maker = if mask { of_mask[i] } else { of_value[i] };
-            if maker != usize::MAX {
-                waits[s] += 1;
-                users[maker].push(s);
+
+    /// In the order given, steps of one kind in a row as runs.
+    fn place_all(&mut self, steps: &[Step]) {
+        for step in steps {
+            let (op, from) = (step.op, self.operands.len());
+            let to = self.place(step);
+            let needed = self.operands[from];
+            // A step that needs the result of one of the same run begins another.
+            let goes_on = self.runs[self.next_run..].last_mut().filter(|run| {
+                let needs = |k: usize| (k < mask_operands(op)) == is_mask(op) && needed[k] as usize >= run.to;
+                discriminant(&run.op) == discriminant(&op) && !(0..operands(op).count()).any(needs)
+            });
+            match goes_on {
+                Some(run) => run.len += 1,
+                None => self.runs.push(Run { op, from, len: 1, to, strides: None }),
             }
         }
     }
-    let mut ready: Vec<(Discriminant<Op>, Vec<usize>)> = Vec::new();
-    let offer = |s: usize, ready: &mut Vec<(Discriminant<Op>, Vec<usize>)>| {
-        let kind = discriminant(&steps[s].op);
-        match ready.iter_mut().find(|(k, _)| *k == kind) {
-            Some((_, waiting)) => waiting.push(s),
-            None => ready.push((kind, vec![s])),
+
+    /// In each turn, of the kind that most steps wait for, all that can be done.
+    fn place_by_kind(&mut self, steps: &[Step]) {
+        // Which step makes a value or a mask.
+        let (mut of_value, mut of_mask) =
+            (vec![usize::MAX; self.values.len()], vec![usize::MAX; self.masks.len()]);
+        for (s, step) in steps.iter().enumerate() {
+            let made = if is_mask(step.op) { &mut of_mask } else { &mut of_value };
+            made[step.to as usize] = s;
         }
-    };
-    (0..steps.len()).filter(|&s| waits[s] == 0).for_each(|s| offer(s, &mut ready));
-    let mut order = Vec::with_capacity(steps.len());
-    while let Some((_, most)) = ready.iter_mut().max_by_key(|(_, waiting)| waiting.len()) {
-        let turn = std::mem::take(most);
-        if turn.is_empty() {
-            break;
+        let mut waits = vec![0_u32; steps.len()];
+        let mut users: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
+        for (s, step) in steps.iter().enumerate() {
+            for (i, mask) in inputs(step.op) {
+                let maker = if mask { of_mask[i] } else { of_value[i] };
+                if maker != usize::MAX {
+                    waits[s] += 1;
+                    users[maker].push(s);
+                }
+            }
         }
-        for s in turn {
-            order.push(steps[s]);
-            for &user in &users[s] {
-                waits[user] -= 1;
-                if waits[user] == 0 {
-                    offer(user, &mut ready);
+        let mut ready: Vec<(Discriminant<Op>, Vec<usize>)> = Vec::new();
+        let offer = |s: usize, ready: &mut Vec<(Discriminant<Op>, Vec<usize>)>| {
+            let kind = discriminant(&steps[s].op);
+            match ready.iter_mut().find(|(k, _)| *k == kind) {
+                Some((_, waiting)) => waiting.push(s),
+                None => ready.push((kind, vec![s])),
+            }
+        };
+        (0..steps.len()).filter(|&s| waits[s] == 0).for_each(|s| offer(s, &mut ready));
+        while let Some((_, most)) = ready.iter_mut().max_by_key(|(_, waiting)| waiting.len()) {
+            let turn = std::mem::take(most);
+            if turn.is_empty() {
+                break;
+            }
+            self.place_turn(steps, &turn);
+            for s in turn {
+                for &user in &users[s] {
+                    waits[user] -= 1;
+                    if waits[user] == 0 {
+                        offer(user, &mut ready);
+                    }
                 }
             }
         }
     }
-    order
+
+    /// Steps of one kind, none of which needs another: those with operands at equal distances first.
+    fn place_turn(&mut self, steps: &[Step], turn: &[usize]) {
+        let op = steps[turn[0]].op;
+        if is_mask(op) || mask_operands(op) > 0 {
+            self.place_run(steps, turn.iter().copied(), None);
+            return;
+        }
+        let binary = operands(op).count() == 2;
+        let mut waiting: Vec<Waiting> = Vec::with_capacity(turn.len());
+        for &s in turn {
+            let places = renamed(steps[s].op, &self.values, &self.masks);
+            let [a, b] = [0, 1].map(|k| self.classes[places[k] as usize]);
+            let of = if !binary {
+                [a, 0, 0]
+            } else if a == b {
+                [a, b, places[1].wrapping_sub(places[0])]
+            } else {
+                [a, b, 0]
+            };
+            waiting.push((of, places, s));
+        }
+        waiting.sort_unstable();
+        let mut alone = Vec::new();
+        for group in waiting.chunk_by(|x, y| x.0 == y.0) {
+            self.n_classes += 1;
+            let mut rest = group;
+            while let Some(&(_, places, s)) = rest.first() {
+                let (len, strides) = with_strides(rest);
+                if len < LEAST {
+                    alone.push((self.n_classes, s, places));
+                    rest = &rest[1..];
+                } else {
+                    let (these, others) = rest.split_at(len);
+                    let class = self.n_classes;
+                    self.classes[self.next_value..self.next_value + len].fill(class);
+                    self.place_run(steps, these.iter().map(|w| w.2), Some(strides));
+                    rest = others;
+                }
+            }
+        }
+        for (i, &(class, ..)) in alone.iter().enumerate() {
+            self.classes[self.next_value + i] = class;
+        }
+        if !alone.is_empty() {
+            self.place_run(steps, alone.iter().map(|w| w.1), None);
+        }
+    }
+
+    fn place_run(&mut self, steps: &[Step], which: impl Iterator<Item = usize>, strides: Option<[usize; 2]>) {
+        let from = self.operands.len();
+        let mut first = None;
+        for s in which {
+            let to = self.place(&steps[s]);
+            first.get_or_insert((steps[s].op, to));
+        }
+        if let Some((op, to)) = first {
+            self.runs.push(Run { op, from, len: self.operands.len() - from, to, strides });
+        }
+    }
+}
+
+/// How many of the first steps have operands at equal distances, which are not negative.
+fn with_strides(steps: &[Waiting]) -> (usize, [usize; 2]) {
+    let step = |w: &[Waiting]| [0, 1].map(|k| i64::from(w[1].1[k]) - i64::from(w[0].1[k]));
+    let mut pairs = steps.windows(2).map(step);
+    let Some(strides) = pairs.next().filter(|s| s.iter().all(|&s| s >= 0)) else { return (1, [0; 2]) };
+    let len = 2 + pairs.take_while(|&s| s == strides).count();
+    (len, strides.map(|s| s as usize))
 }
 
 #[cfg(test)]

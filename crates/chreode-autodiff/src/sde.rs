@@ -5,7 +5,7 @@ use chreode_core::{
     Number, Real, VectorField, Vjp,
 };
 
-use crate::program::Replay;
+use crate::replay::Replay;
 use crate::{Auto, Dual};
 
 /// A stochastic equation whose drift and diffusion were written once, as a [`Diffusion`] with [`DiffusionJvp`],

@@ -12,30 +12,15 @@ const WIDE: usize = 8;
 /// Operations of a short model.
 const SHORT: usize = 64;
 
-/// Which directions the inputs of a model are moved in, and what is read off after each sweep.
+/// Which directions the states of a model are moved in, and what is read off after each sweep.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// Directions in a sweep.
     width: usize,
-    /// Colour of each state and, if they are moved too, each parameter.
+    /// Colour of each state.
     colors: Vec<usize>,
-    sweeps: Vec<Reading>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Reading {
-    /// Columns that are alone in their colour: a direction belongs to them altogether.
-    alone: Vec<Column>,
-    /// The other columns; each has the next `len` of the entries.
-    shared: Vec<Column>,
-    entries: Vec<Entry>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Column {
-    j: u32,
-    lane: u32,
-    len: u32,
+    /// The entries of each sweep; none of a dense Jacobian.
+    sweeps: Vec<Vec<Entry>>,
 }
 
 /// An entry that is number `k` of its pattern, and where it lies among the directions of all rows.
@@ -48,16 +33,6 @@ struct Entry {
 impl Plan {
     /// Sweeps for a sparse Jacobian.
     pub(crate) fn sparse(pattern: &Sparsity, coloring: &Coloring) -> Self {
-        Self::new(pattern, coloring, false)
-    }
-
-    /// Sweeps for a pull-back, with the pattern of states and parameters.
-    pub(crate) fn pull(pattern: &Sparsity, coloring: &Coloring) -> Self {
-        Self::new(pattern, coloring, true)
-    }
-
-    /// `summed`: a column that is alone in its colour needs no entries.
-    fn new(pattern: &Sparsity, coloring: &Coloring, summed: bool) -> Self {
         let width = if coloring.n_colors() <= NARROW { NARROW } else { WIDE };
         let mut colors = vec![0; pattern.n_cols()];
         for color in 0..coloring.n_colors() {
@@ -65,20 +40,14 @@ impl Plan {
                 colors[j] = color;
             }
         }
-        let mut sweeps = vec![Reading::default(); coloring.n_colors().div_ceil(width)];
-        for j in 0..pattern.n_cols() {
-            let (color, rows) = (colors[j], pattern.column(j));
-            let (lane, len) = ((color % width) as u32, rows.len() as u32);
-            let (reading, column) = (&mut sweeps[color / width], Column { j: j as u32, lane, len });
-            if summed && coloring.columns(color).len() == 1 {
-                reading.alone.push(column);
-            } else {
-                let first = pattern.col_starts()[j];
-                let place = |row: usize| row as u32 * width as u32 + lane;
-                let entry = |(i, &row): (usize, &usize)| Entry { place: place(row), k: (first + i) as u32 };
-                reading.shared.push(column);
-                reading.entries.extend(rows.iter().enumerate().map(entry));
-            }
+        let mut sweeps = vec![Vec::new(); coloring.n_colors().div_ceil(width)];
+        for (j, &color) in colors.iter().enumerate() {
+            let (first, lane) = (pattern.col_starts()[j], color % width);
+            let entry = |(i, &row): (usize, &usize)| Entry {
+                place: (row * width + lane) as u32,
+                k: (first + i) as u32,
+            };
+            sweeps[color / width].extend(pattern.column(j).iter().enumerate().map(entry));
         }
         Self { width, colors, sweeps }
     }
@@ -86,7 +55,7 @@ impl Plan {
     /// One colour a column, in the order of the columns.
     pub(crate) fn dense(columns: usize) -> Self {
         let width = if columns <= NARROW { NARROW } else { WIDE };
-        let sweeps = vec![Reading::default(); columns.div_ceil(width)];
+        let sweeps = vec![Vec::new(); columns.div_ceil(width)];
         Self { width, colors: (0..columns).collect(), sweeps }
     }
 
@@ -102,8 +71,6 @@ pub(crate) enum Read<'a, T> {
     Dense(&'a mut [T]),
     /// Its entries in the order of the pattern.
     Sparse(&'a mut [T]),
-    /// `λᵀ` times it: `y_bar` set, `p_bar` added to.
-    Pull { lambda: &'a [T], y_bar: &'a mut [T], p_bar: &'a mut [T] },
 }
 
 /// All sweeps of a plan at one point.
@@ -138,7 +105,7 @@ impl<const W: usize, const ISA: u8> Buffers<W, ISA> {
     /// Sets the directions.
     #[cold]
     fn seed(&mut self, colors: &[usize], sweep: usize) {
-        for (x, &color) in self.y.iter_mut().chain(&mut self.p).zip(colors) {
+        for (x, &color) in self.y.iter_mut().zip(colors) {
             *x = V::variable(x.v, if color / W == sweep { color % W } else { W });
         }
         self.seeded = sweep;
@@ -205,11 +172,8 @@ impl<D: Dynamics, T: Real> Sweep<'_, D, T> {
         for (x, p) in buffers.p.iter_mut().zip(self.p) {
             x.v = Tuned(p.f64());
         }
-        if let Read::Pull { y_bar, .. } = &mut self.read {
-            y_bar.fill(T::ZERO);
-        }
         let t = V::<W, ISA>::variable(Tuned(self.t), W);
-        for (sweep, reading) in self.plan.sweeps.iter().enumerate() {
+        for (sweep, entries) in self.plan.sweeps.iter().enumerate() {
             // Values alone change from call to call: derivatives that were just written as scalars and are read as
             // vectors would stall.
             if buffers.seeded != sweep {
@@ -233,66 +197,16 @@ impl<D: Dynamics, T: Real> Sweep<'_, D, T> {
                     }
                     let rows = buffers.rows.as_flattened();
                     if self.plan.sweeps.len() == 1 {
-                        for (value, e) in values.iter_mut().zip(&reading.entries) {
+                        for (value, e) in values.iter_mut().zip(entries) {
                             *value = T::c(rows[e.place as usize]);
                         }
                     } else {
-                        for e in &reading.entries {
+                        for e in entries {
                             values[e.k as usize] = T::c(rows[e.place as usize]);
                         }
                     }
                 }
-                Read::Pull { lambda, y_bar, p_bar } => {
-                    reading.pull(dy, &mut buffers.rows, &lambda[..d], y_bar, p_bar);
-                }
             }
-        }
-    }
-}
-
-impl Reading {
-    /// Adds what the sweep says of `λᵀ [∂f/∂y | ∂f/∂p]`.
-    #[inline(always)]
-    fn pull<T: Real, const W: usize, const ISA: u8>(
-        &self,
-        dy: &[V<W, ISA>],
-        rows: &mut [[f64; W]],
-        lambda: &[T],
-        y_bar: &mut [T],
-        p_bar: &mut [T],
-    ) {
-        let d = dy.len();
-        for ((row, dy), l) in rows.iter_mut().zip(dy).zip(lambda) {
-            let l = l.f64();
-            *row = dy.d.map(|x| x.0 * l);
-        }
-        let mut add = |column: &Column, sum: f64| {
-            let j = column.j as usize;
-            let bar = if j < d { &mut y_bar[j] } else { &mut p_bar[j - d] };
-            *bar += T::c(sum);
-        };
-        if !self.alone.is_empty() {
-            // Four sums side by side: additions wait for each other.
-            let mut sums = [[0.0; W]; 4];
-            let (fours, rest) = rows.as_chunks::<4>();
-            for four in fours {
-                for (sums, row) in sums.iter_mut().zip(four) {
-                    sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-                }
-            }
-            for row in rest {
-                sums[0].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-            }
-            for column in &self.alone {
-                let lane = column.lane as usize % W;
-                add(column, (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]));
-            }
-        }
-        let (rows, mut rest) = (rows.as_flattened(), self.entries.as_slice());
-        for column in &self.shared {
-            let (entries, after) = rest.split_at(column.len as usize);
-            rest = after;
-            add(column, entries.iter().map(|e| rows[e.place as usize]).sum());
         }
     }
 }

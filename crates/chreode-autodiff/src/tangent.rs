@@ -6,7 +6,7 @@ use std::array::from_fn;
 use chreode_core::{Dynamics, FieldError, Number, ParamJvp, Real, VjpTangent};
 use chreode_linalg::{Kernel, Tuned, dispatch};
 
-use crate::program::Replay;
+use crate::replay::Replay;
 use crate::scratch::Slot;
 use crate::{Auto, Dual, small};
 

@@ -6,8 +6,9 @@ use chreode_autodiff::{Auto, Dual, Program, Tape};
 use chreode_core::{Dynamics, Jacobian, Jvp, Number, Sparsity, VectorField, Vjp, put, take};
 use chreode_linalg::Lanes;
 use chreode_testkit::{
-    Brusselator, BrusselatorLine, Differentiable, Duffing, Lorenz, LotkaVolterra, Rational, SmoothField,
-    Toggle, central_difference, check_jacobian, check_jvp, check_vjp, compare, corpus,
+    Brusselator, BrusselatorLine, Differentiable, Duffing, Hires, Lorenz, LotkaVolterra, Pollu, Rational,
+    RingModulator, SmoothField, Stiff, StiffField, StiffModel, Toggle, central_difference, check_jacobian,
+    check_jvp, check_vjp, compare, corpus,
 };
 use proptest::prelude::*;
 
@@ -239,9 +240,73 @@ fn brusselator_of_100_coordinates() {
     line.vjp(&y, &p, &lambda, &mut y_hand, &mut p_hand);
     compare("y_bar", &yb, &y_hand, 1e-13).unwrap();
     compare("p_bar", &pb, &p_hand, 1e-13).unwrap();
-    // So long a program is not replayed for batches.
-    assert!(auto.program().len() > 500);
     check(line, 0.0, &y, &p);
+}
+
+/// Stiff problems of eight to twenty coordinates, whose derivatives are recorded programs.
+#[test]
+fn stiff_problems_by_hand() {
+    fn by_hand<P: Stiff + Copy>(problem: P) {
+        let (mut hand, mut auto) = (StiffField::new(problem), Auto::<_>::new(StiffModel(problem)));
+        let d = VectorField::<f64>::dim(&hand);
+        for n in [1, 5, 8, 21] {
+            let y: Vec<f64> = (0..n * d).map(|i| 0.02 + 0.01 * (i as f64).sin()).collect();
+            let v: Vec<f64> = (0..n * d).map(|i| (0.7 * i as f64).cos()).collect();
+            let (mut a, mut b) = (vec![f64::NAN; n * d], vec![0.0; n * d]);
+            auto.vjp(3e-5, &y, &[], &v, &mut a, &mut []).unwrap();
+            hand.vjp(3e-5, &y, &[], &v, &mut b, &mut []).unwrap();
+            compare("y_bar", &a, &b, TIGHT).unwrap();
+            auto.jvp(3e-5, &y, &[], &v, &mut a).unwrap();
+            hand.jvp(3e-5, &y, &[], &v, &mut b).unwrap();
+            compare("jv", &a, &b, TIGHT).unwrap();
+            let mut values = vec![f64::NAN; auto.sparsity().map_or(d * d, Sparsity::len)];
+            let mut dense = vec![0.0; d * d];
+            auto.jacobian(3e-5, &y[..d], &[], &mut values).unwrap();
+            hand.jacobian(3e-5, &y[..d], &[], &mut dense).unwrap();
+            compare("Jacobian", &scattered(&auto, &values, d), &dense, TIGHT).unwrap();
+        }
+    }
+    by_hand(Hires);
+    by_hand(Pollu);
+    by_hand(RingModulator);
+}
+
+/// A model of so many operations that none of its derivatives is recorded.
+#[derive(Clone, Copy)]
+struct Endless;
+impl Dynamics for Endless {
+    fn dim(&self) -> usize {
+        2
+    }
+    fn n_params(&self) -> usize {
+        1
+    }
+    fn eval<S: Number>(&self, t: S, y: &[S], p: &[S], dy: &mut [S]) {
+        let mut x = y[0] + t;
+        for _ in 0..60_000 {
+            x += (y[1] - x) * p[0];
+        }
+        put(dy, [x * y[0], x]);
+    }
+}
+
+#[test]
+fn a_very_long_model() {
+    let model = Endless;
+    let mut auto: Auto<_> = Auto::new(model);
+    assert!(auto.program().len() > 100_000);
+    let (y, p, lambda) = ([0.4, 1.3], [2e-5], [0.7, -0.2]);
+    let jacobian = by_directions(&model, 0.1, &y, &p);
+    let (y_bar, p_bar) = pulled(&jacobian, &lambda, 1);
+    for n in [1, 9] {
+        let (mut yb, mut pb) = (vec![f64::NAN; 2 * n], [0.0]);
+        auto.vjp(0.1, &y.repeat(n), &p, &lambda.repeat(n), &mut yb, &mut pb).unwrap();
+        compare("y_bar", &yb, &y_bar.repeat(n), 1e-11).unwrap();
+        compare("p_bar", &pb, &[p_bar[0] * n as f64], 1e-11).unwrap();
+    }
+    let mut values = [0.0; 4];
+    auto.jacobian(0.1, &y, &p, &mut values).unwrap();
+    compare("Jacobian", &values, &[jacobian[0], jacobian[1], jacobian[3], jacobian[4]], TIGHT).unwrap();
 }
 
 #[test]

@@ -301,6 +301,38 @@ pub enum DataError {
         /// How many there must be.
         fewest: usize,
     },
+    /// A cell whose population nothing tells.
+    #[error("{}: cell `{cell}` has no entry in `{column}`, within which cells are to be coupled", path.display())]
+    NoPopulation {
+        /// The file.
+        path: PathBuf,
+        /// The column of populations.
+        column: String,
+        /// Name of the cell.
+        cell: String,
+    },
+    /// A population with too few cells at a time.
+    #[error(
+        "{}: too few cells with `{column}` = {population} have `{time_column}` = {time}: {cells}, where each population needs {fewest} \
+         at every time, since none becomes another",
+        path.display()
+    )]
+    FewOfPopulation {
+        /// The file.
+        path: PathBuf,
+        /// The column of populations.
+        column: String,
+        /// The population's name.
+        population: String,
+        /// The column of times.
+        time_column: String,
+        /// The time.
+        time: f64,
+        /// Its cells there.
+        cells: usize,
+        /// How many there must be.
+        fewest: usize,
+    },
     /// No cell has the time asked for.
     #[error("{}: no cell has `{column}` = {time}; there are: {}", path.display(), list(times))]
     NoSuchTime {

@@ -1,148 +1,17 @@
-//! Fates: where the paths of a cell end, read by labelled cells near the ends.
+//! Fates: where the paths of a cell end, read by labelled cells near the ends (`readout`).
 //!
-//! Each end votes by its `k` nearest labelled cells, with half a pseudo-cell of the labels' base rate added, so
-//! that no fate that exists has probability zero; votes are averaged over paths, weighted by growth if the
-//! model has it. `k` is chosen on the labelled cells themselves, by leaving each out in turn; all labels count the same.
+//! Votes are averaged over paths, weighted by growth if the model has it. Paths are draws: a fate that none of `n` has met is not ruled out by
+//! them, so that each label has half a path more, which is Jeffreys' prior.
 //! Not here: how paths are made (`rollout`).
 
 use chreode_train::normalise_log_weights;
 use serde::{Deserialize, Serialize};
 
 use crate::rollout::Rollout;
-use crate::{AnalysisError, Known, Labels, NeighbourIndex};
+use crate::{AnalysisError, Known, LabelReadout};
 
-/// Numbers of neighbours that are tried.
-const CANDIDATES: [usize; 5] = [5, 10, 15, 30, 60];
-/// Weight of the base rate, in cells.
-const PSEUDO_CELLS: f64 = 0.5;
-
-/// Labelled cells that give a state its label probabilities.
-#[derive(Debug, Clone)]
-pub struct LabelReadout {
-    index: NeighbourIndex,
-    labels: Vec<u32>,
-    names: Vec<String>,
-    base_rate: Vec<f64>,
-    k: usize,
-    log_loss: f64,
-}
-
-/// How a read-out votes, and how well: what fates are judged by.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ReadoutQuality {
-    /// Neighbours that vote.
-    pub k: usize,
-    /// Mean log-loss, in nats, with which left-out labelled cells are predicted.
-    pub log_loss: f64,
-    /// How frequent each label is among the labelled cells; sums to one.
-    pub base_rate: Vec<f64>,
-}
-
-impl LabelReadout {
-    /// A read-out from cells `points`, `[n, d]`, and their labels; cells without a label are left out.
-    ///
-    /// Without `k`, the number of neighbours that predicts left-out labelled cells best is taken, where every label counts the same:
-    /// more neighbours than a rare label has cells would vote it away.
-    ///
-    /// # Errors
-    /// [`AnalysisError::FewLabels`] below six labelled cells, or below `k + 1`; [`AnalysisError::Neighbours`].
-    pub fn new(points: &[f32], d: usize, labels: &Labels, k: Option<usize>) -> Result<Self, AnalysisError> {
-        let labelled: Vec<usize> = (0..labels.codes().len()).filter(|&i| labels.codes()[i] >= 0).collect();
-        let needed = k.unwrap_or(CANDIDATES[0]) + 1;
-        if labelled.len() < needed {
-            return Err(AnalysisError::FewLabels { labelled: labelled.len(), needed });
-        }
-        // Names that no cell has are dropped, the others keep their order.
-        let mut counts = vec![0_usize; labels.names().len()];
-        for &i in &labelled {
-            counts[labels.codes()[i] as usize] += 1;
-        }
-        let kept: Vec<usize> = (0..counts.len()).filter(|&c| counts[c] > 0).collect();
-        let mut position = vec![0_u32; counts.len()];
-        kept.iter().enumerate().for_each(|(new, &old)| position[old] = new as u32);
-        let states = labelled.iter().flat_map(|&i| &points[i * d..(i + 1) * d]).copied().collect();
-        let mut readout = Self {
-            index: NeighbourIndex::new(states, d)?,
-            labels: labelled.iter().map(|&i| position[labels.codes()[i] as usize]).collect(),
-            names: kept.iter().map(|&c| labels.names()[c].clone()).collect(),
-            base_rate: kept.iter().map(|&c| counts[c] as f64 / labelled.len() as f64).collect(),
-            k: 0,
-            log_loss: f64::INFINITY,
-        };
-        let candidates: Vec<usize> = match k {
-            Some(k) => vec![k],
-            None => CANDIDATES.into_iter().filter(|&k| k < labelled.len()).collect(),
-        };
-        let largest = candidates.iter().copied().max().unwrap_or(CANDIDATES[0]);
-        let near = readout.index.query_self(largest)?;
-        let mut votes = vec![0.0; readout.names.len()];
-        let mut least = f64::INFINITY;
-        for k in candidates {
-            // Sums by label.
-            let mut sums = vec![0.0; readout.names.len()];
-            for i in 0..labelled.len() {
-                readout.vote(&near.of(i).0[..k], &mut votes);
-                let label = readout.labels[i] as usize;
-                sums[label] -= votes[label].ln();
-            }
-            let n = labelled.len() as f64;
-            let balanced: f64 = sums.iter().zip(&readout.base_rate).map(|(s, b)| s / (b * n)).sum();
-            if balanced < least {
-                least = balanced;
-                (readout.k, readout.log_loss) = (k, sums.iter().sum::<f64>() / n);
-            }
-        }
-        Ok(readout)
-    }
-
-    /// Names of the labels, in the order of the probabilities.
-    pub fn names(&self) -> &[String] {
-        &self.names
-    }
-
-    /// How it votes, and how well.
-    pub fn quality(&self) -> ReadoutQuality {
-        ReadoutQuality { k: self.k, log_loss: self.log_loss, base_rate: self.base_rate.clone() }
-    }
-
-    /// How frequent each label is among the labelled cells; sums to one.
-    pub fn base_rate(&self) -> &[f64] {
-        &self.base_rate
-    }
-
-    /// Neighbours that vote.
-    pub fn k(&self) -> usize {
-        self.k
-    }
-
-    /// Mean log-loss, in nats, with which left-out labelled cells are predicted.
-    pub fn log_loss(&self) -> f64 {
-        self.log_loss
-    }
-
-    /// Label probabilities of each state, `[n, labels]`.
-    ///
-    /// # Errors
-    /// [`AnalysisError::Neighbours`] if a state is not finite.
-    pub fn probabilities(&self, states: &[f32]) -> Result<Vec<f64>, AnalysisError> {
-        let near = self.index.query(states, self.k)?;
-        let mut out = vec![0.0; near.len() * self.names.len()];
-        for (i, row) in out.chunks_exact_mut(self.names.len()).enumerate() {
-            self.vote(near.of(i).0, row);
-        }
-        Ok(out)
-    }
-
-    fn vote(&self, neighbours: &[u32], votes: &mut [f64]) {
-        let total = neighbours.len() as f64 + PSEUDO_CELLS;
-        for (vote, base) in votes.iter_mut().zip(&self.base_rate) {
-            *vote = PSEUDO_CELLS * base / total;
-        }
-        for &j in neighbours {
-            votes[self.labels[j as usize] as usize] += 1.0 / total;
-        }
-    }
-}
+/// Paths to each label beside those that were simulated.
+const PATHS_A_LABEL: f64 = 0.5;
 
 /// Fate probabilities of some cells.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,11 +29,12 @@ impl Fates {
 
     /// Probabilities `[n, labels]` of a read-out's labels.
     pub(crate) fn of_readout(readout: &LabelReadout, probabilities: Vec<f64>) -> Self {
-        debug_assert!(probabilities.len().is_multiple_of(readout.names.len()));
-        Self { names: readout.names.clone(), probabilities }
+        debug_assert!(probabilities.len().is_multiple_of(readout.names().len()));
+        Self { names: readout.names().to_vec(), probabilities }
     }
 
-    /// Fates at `until` of cells `start`, `[n, d]`, that are alive at `t0`.
+    /// Fates at `until` of cells `start`, `[n, d]`, that are alive at `t0`: the mean of the votes at the ends of their paths, of which as many count as have
+    /// weight, and of half a path to each label.
     ///
     /// # Errors
     /// [`AnalysisError`] if a path fails.
@@ -175,7 +45,7 @@ impl Fates {
         t0: f64,
         until: f64,
     ) -> Result<Self, AnalysisError> {
-        let l = readout.names.len();
+        let l = readout.names().len();
         let mut probabilities = Vec::new();
         let (mut log_weights, mut weights) = (Vec::new(), vec![0.0_f64; rollout.paths]);
         rollout.run(start, t0, &[until], |chunk| {
@@ -193,13 +63,15 @@ impl Fates {
                         *m += weight * vote;
                     }
                 }
-                // One but for the rounding of many additions.
+                // As many paths of one weight would tell as much.
+                let paths = weights.iter().map(|w| w * w).sum::<f64>().recip();
+                mean.iter_mut().for_each(|m| *m = paths * *m + PATHS_A_LABEL);
                 let sum: f64 = mean.iter().sum();
                 probabilities.extend(mean.iter().map(|m| m / sum));
             }
             Ok(())
         })?;
-        Ok(Self { names: readout.names.clone(), probabilities })
+        Ok(Self { names: readout.names().to_vec(), probabilities })
     }
 
     /// The mean of the fates of the same cells by several models, and the standard deviation over the models of each probability,
@@ -342,6 +214,7 @@ impl Fates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Labels;
     use chreode_model::{ModelConfig, NeuralSde};
     use proptest::prelude::*;
 
@@ -352,33 +225,6 @@ mod tests {
         text[39] = "rare";
         text[5] = "";
         (points, Labels::from_text(&text))
-    }
-
-    #[test]
-    fn votes_are_probabilities_without_zeros() {
-        let (points, labels) = labelled();
-        let readout = LabelReadout::new(&points, 1, &labels, None).unwrap();
-        assert_eq!(readout.names(), ["left", "rare", "right"]);
-        let p = readout.probabilities(&[-2.0, 2.0, 0.0]).unwrap();
-        for row in p.chunks_exact(3) {
-            assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-12 && row.iter().all(|&v| v > 0.0));
-        }
-        assert!(p[0] > 0.9 && p[5] > 0.8);
-        assert!(matches!(
-            LabelReadout::new(&points, 1, &labels, Some(39)),
-            Err(AnalysisError::FewLabels { labelled: 39, needed: 40 })
-        ));
-    }
-
-    /// Three cells of a label beside many of another that touch them: five neighbours still see them, more would not.
-    #[test]
-    fn rare_labels_count_as_much_as_common_ones() {
-        let mut points: Vec<f32> = (0..200).map(|i| 0.01 * (i as f32).sin()).collect();
-        points.extend((0..4).map(|i| 0.1 + 1e-4 * i as f32));
-        let text: Vec<&str> = (0..204).map(|i| if i < 200 { "common" } else { "rare" }).collect();
-        let readout = LabelReadout::new(&points, 1, &Labels::from_text(&text), None).unwrap();
-        assert_eq!(readout.k(), 5);
-        assert!(readout.probabilities(&[0.1]).unwrap()[1] > 0.5);
     }
 
     #[test]
@@ -404,6 +250,28 @@ mod tests {
         assert!(matches!(twice, Err(AnalysisError::RepeatedFate { .. })));
         let wrong = fates.keep(&["lef".into()]).unwrap_err().to_string();
         assert!(wrong.contains("did you mean `left`?"), "{wrong}");
+    }
+
+    /// What a few paths have not met is not ruled out, and what they have met is not certain; of many paths the prior is forgotten.
+    #[test]
+    fn few_paths_leave_fates_open() {
+        let mut config = ModelConfig::new(vec![0.0], vec![1.0]);
+        config.drift.hidden = vec![4];
+        config.diffusion = chreode_model::DiffusionConfig::Constant { initial_level: 1e-3 };
+        let model = NeuralSde::<f32>::new(config).unwrap();
+        let p = model.init(1);
+        let (points, labels) = labelled();
+        let readout = LabelReadout::new(&points, 1, &labels, Some(5)).unwrap();
+        let right = |paths| {
+            let rollout = Rollout { model: &model, p: &p, dt: 0.5, paths, seed: 3, clamp: None };
+            Fates::predict(&rollout, &readout, &[-2.0], 0.0, 0.01).unwrap().of(0)[2]
+        };
+        // No path comes near the right cloud: what is left are the read-out's half of a cell beside five and the prior's half of a path.
+        let base = readout.base_rate()[2];
+        let expected = |n: f64| (n * 0.5 / 5.5 * base + 0.5) / (n + 1.5);
+        for n in [1, 10, 1000] {
+            assert!((right(n) - expected(n as f64)).abs() < 1e-6, "{n}: {} {}", right(n), expected(n as f64));
+        }
     }
 
     /// Of many paths, with growth and without: to the last bits of double precision.

@@ -170,7 +170,7 @@ mod tests {
         };
         let states =
             States::each([cloud(0.0, 0, &mut rng), cloud(1.0, 146, &mut rng), cloud(2.0, 400, &mut rng)]);
-        Snapshots { dim: 2, times: vec![0.0, 1.0, 2.0], states, growth: vec![], groups: vec![] }
+        Snapshots { dim: 2, times: vec![0.0, 1.0, 2.0], states, ..Snapshots::default() }
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub enum TransportError {
 /// The cells of the times from a start to an end, by which cells of the start are followed.
 #[derive(Debug, Clone, Copy)]
 pub struct TransportFates<'a> {
-    /// The cells; rates of growth, if there are any, weigh them.
+    /// The cells; rates of growth, if there are any, weigh them, and those of a population are coupled among themselves.
     pub data: &'a Snapshots<f32>,
     /// One over the scale of each coordinate, `[d]`.
     pub inverse_scale: &'a [f32],
@@ -112,11 +112,48 @@ impl TransportFates<'_> {
     }
 
     /// Fates at the last time of cells `start`, `[n, d]`, of the first, by couplings with a blur (see
-    /// [`choose_blur`](Self::choose_blur)).
+    /// [`choose_blur`](Self::choose_blur)); `populations`, `[n]`, are theirs, and empty where the data name none.
     ///
     /// # Errors
     /// [`TransportError::Coupling`] where a coupling fails, those of the read-out, [`TransportError::TooFar`].
-    pub fn predict(&self, readout: &LabelReadout, start: &[f32], blur: f64) -> Result<Fates, TransportError> {
+    pub fn predict(
+        &self,
+        readout: &LabelReadout,
+        start: &[f32],
+        populations: &[u32],
+        blur: f64,
+    ) -> Result<Fates, TransportError> {
+        let (d, labels) = (self.data.dim, readout.names().len());
+        let cells = start.len() / d.max(1);
+        let expected = if self.data.populations.is_empty() { 0 } else { cells };
+        if populations.len() != expected {
+            let (what, got) = ("populations of start cells", populations.len());
+            return Err(TrainError::Length { what, got, expected }.into());
+        }
+        if populations.is_empty() {
+            return Ok(Fates::of_readout(readout, self.within(readout, start, blur)?));
+        }
+        let mut all = vec![0.0; cells * labels];
+        for population in 0..self.data.n_populations() {
+            let rows: Vec<usize> = (0..cells).filter(|&i| populations[i] as usize == population).collect();
+            let start: Vec<f32> = rows.iter().flat_map(|i| &start[i * d..(i + 1) * d]).copied().collect();
+            let data = self.data.population(population);
+            let found =
+                TransportFates { data: &data, ..*self }.within(readout, &start, blur).map_err(|error| {
+                    match error {
+                        TransportError::TooFar { cell } => TransportError::TooFar { cell: rows[cell] },
+                        other => other,
+                    }
+                })?;
+            for (row, found) in rows.iter().zip(found.chunks_exact(labels)) {
+                all[row * labels..(row + 1) * labels].copy_from_slice(found);
+            }
+        }
+        Ok(Fates::of_readout(readout, all))
+    }
+
+    /// The same of one population, `[n, labels]`.
+    fn within(&self, readout: &LabelReadout, start: &[f32], blur: f64) -> Result<Vec<f64>, TransportError> {
         let (d, labels, data) = (self.data.dim, readout.names().len(), self.data);
         let config = MatchingConfig::default();
         let times = data.times.len();
@@ -160,7 +197,7 @@ impl TransportFates<'_> {
             }
             row.iter_mut().for_each(|p| *p /= total);
         }
-        Ok(Fates::of_readout(readout, sum))
+        Ok(sum)
     }
 
     /// States of some cells of a time, `[rows, d]`.
@@ -278,7 +315,7 @@ mod tests {
                 states[2].chunks(2).map(|x| if x[0] < 0.0 { "left" } else { "right" }).collect();
             let readout = LabelReadout::new(&states[2], 2, &Labels::from_text(&text), Some(5)).unwrap();
             let (times, states) = (vec![0.0, 1.0, 2.0], States::each(states));
-            let data = Snapshots { dim: 2, times, states, growth: vec![], groups: vec![] };
+            let data = Snapshots { dim: 2, times, states, ..Snapshots::default() };
             Self { data, readout }
         }
 
@@ -298,7 +335,7 @@ mod tests {
     fn cells_keep_to_their_side_and_open_ones_follow_growth() {
         let arms = Arms::new(150);
         let start = [-1.0, 0.0, 1.0, 0.0, 0.0, 0.0];
-        let fates = arms.transport().predict(&arms.readout, &start, 0.05).unwrap();
+        let fates = arms.transport().predict(&arms.readout, &start, &[], 0.05).unwrap();
         assert_eq!(fates.names(), ["left", "right"]);
         assert!(fates.of(0)[0] > 0.9 && fates.of(1)[1] > 0.9, "{fates:?}");
         // Between both, where descendants on the right are three times as many.
@@ -330,16 +367,41 @@ mod tests {
         }
     }
 
+    /// Two populations whose arms are crossed: each cell follows its own, and where there is one population all is as without.
+    #[test]
+    fn populations_do_not_mix() {
+        let mut arms = Arms::new(100);
+        let start = [-1.0, 0.0, -1.0, 0.0, 1.0, 0.0, 1.0, 0.0];
+        let alone = arms.transport().predict(&arms.readout, &start, &[], 0.05).unwrap();
+        let one = |states: &States<f32>| vec![0; states.cells(2)];
+        arms.data.populations = arms.data.states.iter().map(one).collect();
+        assert_eq!(arms.transport().predict(&arms.readout, &start, &[0; 4], 0.05).unwrap(), alone);
+        // At the first time left and right are of one population each; later the other way round.
+        let of = |(time, states): (usize, &States<f32>)| {
+            states.as_slice().unwrap().chunks(2).map(|x| u32::from((x[0] > 0.0) != (time > 0))).collect()
+        };
+        arms.data.populations = arms.data.states.iter().enumerate().map(of).collect();
+        let crossed = arms.transport().predict(&arms.readout, &start, &[0, 1, 0, 1], 0.05).unwrap();
+        for (i, right) in [1.0, 0.0, 1.0, 0.0].into_iter().enumerate() {
+            assert!((crossed.of(i)[1] - right).abs() < 0.15, "{crossed:?}");
+        }
+        let few = arms.transport().predict(&arms.readout, &start, &[0], 0.05);
+        assert!(
+            matches!(few, Err(TransportError::Coupling(TrainError::Length { expected: 4, .. }))),
+            "{few:?}"
+        );
+    }
+
     /// A cell far from all others has hardly a descendant; those that start beside it have fates nevertheless.
     #[test]
     fn outlying_cells_have_fates() {
         let mut arms = Arms::new(60);
         arms.add(&[900.0, 900.0]);
-        let fates = arms.transport().predict(&arms.readout, &[890.0, 890.0, -1.0, 0.0], 0.05).unwrap();
+        let fates = arms.transport().predict(&arms.readout, &[890.0, 890.0, -1.0, 0.0], &[], 0.05).unwrap();
         for i in 0..2 {
             assert!((fates.of(i).iter().sum::<f64>() - 1.0).abs() < 1e-12, "{fates:?}");
         }
-        let far = arms.transport().predict(&arms.readout, &[-1.0, 0.0, 1e20, 0.0], 0.05);
+        let far = arms.transport().predict(&arms.readout, &[-1.0, 0.0, 1e20, 0.0], &[], 0.05);
         assert!(matches!(far, Err(TransportError::TooFar { cell: 1 })), "{far:?}");
         arms.add(&[1e20, 0.0]);
         assert!(matches!(arms.transport().choose_blur(), Err(TransportError::Coupling(_))));
@@ -351,7 +413,7 @@ mod tests {
         let start = arms.data.states[0].as_slice().unwrap();
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| arms.transport().predict(&arms.readout, start, 0.1).unwrap())
+            pool.install(|| arms.transport().predict(&arms.readout, start, &[], 0.1).unwrap())
         };
         assert_eq!(on(1), on(2));
     }

@@ -163,6 +163,7 @@ impl Run {
         };
         let training = TrainingCells {
             growth: None,
+            populations: None,
             dim: dataset.dim(),
             states: dataset.states.as_slice().unwrap().to_vec(),
             times: dataset.times.clone(),

@@ -158,6 +158,7 @@ fn small_run(d: usize, growth: bool) -> Small {
         held_out: (0..n).map(|i| i % 3 == 0).collect(),
         labels: None,
         growth: None,
+        populations: None,
     };
     let mut config = ModelConfig::new(vec![0.0; d], vec![1.0; d]);
     config.drift.hidden = vec![4];

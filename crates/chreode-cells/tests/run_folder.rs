@@ -201,7 +201,7 @@ fn results_count_for_their_model_alone() {
         start: vec![0.1, 0.2],
         t0: 2.0,
         until: 6.0,
-        readout: ReadoutQuality { k: 5, log_loss: 0.1, base_rate: vec![0.5, 0.5] },
+        readout: ReadoutQuality { k: 5, width: Some(0.2), log_loss: 0.1, base_rate: vec![0.5, 0.5] },
         cell_labels: (vec!["Mono".into()], vec![0, -1]),
     };
     run.keep_fates(&fates).unwrap();

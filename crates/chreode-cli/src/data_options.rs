@@ -61,6 +61,10 @@ pub(crate) struct DataArgs {
     /// Column of growth: the rate at which a cell's descendants multiply, per unit of time
     #[arg(long, value_name = "COLUMN")]
     pub(crate) growth: Option<String>,
+    /// Column of populations that do not mix, such as sorted fractions, wells, mice or conditions: a cell becomes one of its own population only.
+    /// Each needs cells at every time
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) within: Option<String>,
     /// Column of labels such as `cell_type`, for the report alone: training never sees them
     #[arg(long, value_name = "COLUMN")]
     labels: Option<String>,
@@ -92,6 +96,7 @@ impl DataArgs {
             labels_id: self.labels_id.clone(),
             growth: self.growth.clone(),
             clone: clone.map(str::to_owned),
+            within: self.within.clone(),
             preprocess: PreprocessOptions {
                 kind: match self.expression {
                     Expression::Auto => ExpressionKind::Auto,

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chreode_cells::run::RunConfig;
 use chreode_cells::{Dataset, LeftOut, MEASURES, PairedDifference, Reference, Verdict, write_atomically};
 use chreode_model::{DiffusionConfig, DriftKind};
-use chreode_train::{GrowthUse, Observer, StepReport, StopReason, distance_to_time};
+use chreode_train::{
+    GrowthUse, Observer, SamplingFloor, Snapshots, StepReport, StopReason, TrainError, distance_to_time,
+};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -248,17 +250,27 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
         .map(|i| data.times[i])
         .collect();
     let matching = config.training.matching.clone().unwrap_or_default();
-    let left = LeftOut {
-        data: &data,
-        time: around.1,
-        before: around.0,
-        after: around.2,
-        trained: &trained,
-        blur: matching.epsilon,
-        inverse_scale: &scale,
-        cells: args.compared,
-        seed: config.training.seed,
-    };
+    // Populations that do not mix are compared each with itself; what is told is the mean by their cells at the time.
+    let populations: Vec<(f64, Snapshots<f32>)> = (0..data.n_populations())
+        .map(|population| (data.share(population, around.1), data.population(population)))
+        .collect();
+    let left: Vec<(f64, LeftOut<'_>)> = populations
+        .iter()
+        .map(|(share, data)| {
+            let left = LeftOut {
+                data,
+                time: around.1,
+                before: around.0,
+                after: around.2,
+                trained: &trained,
+                blur: matching.epsilon,
+                inverse_scale: &scale,
+                cells: args.compared,
+                seed: config.training.seed,
+            };
+            (*share, left)
+        })
+        .collect();
     drop(first);
 
     let asked = interrupt::flag()?;
@@ -270,14 +282,19 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
         rows.push(row);
     }
     for reference in Reference::ALL {
-        let values = (0..args.draws as u64)
-            .filter_map(|draw| left.distances(reference, draw).transpose())
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut values = Vec::new();
+        for draw in 0..args.draws as u64 {
+            let parts = left
+                .iter()
+                .map(|(share, left)| Ok(left.distances(reference, draw)?.map(|d| d.map(|d| share * d))))
+                .collect::<Result<Option<Vec<_>>, TrainError>>()?;
+            values.extend(parts.map(|parts| [0, 1, 2].map(|m| parts.iter().map(|part| part[m]).sum())));
+        }
         if !values.is_empty() {
             rows.push(Row { name: reference.name().to_owned(), values });
         }
     }
-    let floor = left.floor(args.draws)?;
+    let floor = floor(&left, args.draws)?;
 
     let mut table = vec![["prediction", MEASURES[0], MEASURES[1], MEASURES[2]].map(str::to_owned)];
     for row in &rows {
@@ -329,7 +346,7 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
         .collect();
     let mut text = format!(
         "cells at {left_out}, predicted from {} without them ({} seeds, {} draws)\n{}",
-        data.times[left.before],
+        data.times[around.0],
         args.seeds,
         args.draws,
         aligned(&table)
@@ -349,6 +366,19 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
     let value = json!({ "measures": MEASURES, "rows": json_rows, "comparisons": compared, "floor": floor });
     context.console.result(text.trim_end(), "evaluated", value);
     Ok(())
+}
+
+/// What a perfect prediction is at: the mean over populations, which are independent.
+fn floor(left: &[(f64, LeftOut<'_>)], repeats: usize) -> Result<[SamplingFloor; 3], TrainError> {
+    let mut sum = [SamplingFloor { mean: 0.0, sd: 0.0, cells: 0 }; 3];
+    for (share, left) in left {
+        for (sum, part) in sum.iter_mut().zip(left.floor(repeats)?) {
+            sum.mean += share * part.mean;
+            sum.sd = sum.sd.hypot(share * part.sd);
+            sum.cells += part.cells;
+        }
+    }
+    Ok(sum)
 }
 
 /// The forms to compare with, each once: those that were named, else a constant diffusion.
@@ -391,7 +421,7 @@ fn fitted(
     args: &EvaluateArgs,
     dataset: &Dataset,
     config: &RunConfig,
-    left: &LeftOut<'_>,
+    left: &[(f64, LeftOut<'_>)],
     name: &str,
     asked: &AtomicBool,
 ) -> anyhow::Result<Row> {
@@ -416,16 +446,19 @@ fn fitted(
         for draw in 0..args.draws as u64 {
             let mut found = [0.0; 3];
             for (measure, value) in found.iter_mut().enumerate() {
-                *value = distance_to_time(
-                    trainer.model(),
-                    trainer.best_params(),
-                    left.data,
-                    left.before,
-                    left.time,
-                    config.training.dt,
-                    config.training.growth == GrowthUse::Column,
-                    &left.comparison(measure, draw),
-                )?;
+                for (share, left) in left {
+                    let distance = distance_to_time(
+                        trainer.model(),
+                        trainer.best_params(),
+                        left.data,
+                        left.before,
+                        left.time,
+                        config.training.dt,
+                        config.training.growth == GrowthUse::Column,
+                        &left.comparison(measure, draw),
+                    )?;
+                    *value += share * distance;
+                }
             }
             values.push(found);
         }

@@ -60,13 +60,15 @@ pub(crate) struct FateArgs {
     out: PathBuf,
 }
 
-/// Reads the start cells and the labelled ones that vote, before anything is simulated; nothing read is to be written.
+/// Reads the start cells and the labelled ones that vote, before anything is simulated; nothing read is to be written. Their `populations`
+/// are asked of the file where cells are to be coupled.
 pub(crate) fn read(
     context: &Context,
     run: &OpenRun,
     start: &StartArgs,
     labels: &LabelArgs,
     outs: &[&Path],
+    populations: bool,
 ) -> anyhow::Result<(Starts, LabelReadout)> {
     let inputs = [Some(&start.data), labels.labels_from.as_ref()];
     let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
@@ -74,7 +76,7 @@ pub(crate) fn read(
         values::check_table_name(out)?;
         values::check_output(out, &start.run, &inputs)?;
     }
-    let dataset = run.read(context, &start.data, Some(labels))?;
+    let dataset = run.read(context, &start.data, Some(labels), populations)?;
     let starts = starts(start, dataset)?;
     let readout = readout(context, labels, &starts.dataset)?;
     check_fates(labels, &readout)?;
@@ -99,10 +101,10 @@ fn readout(context: &Context, args: &LabelArgs, dataset: &Dataset) -> anyhow::Re
     let readout =
         LabelReadout::new(&dataset.states.all(dataset.dim())?, dataset.dim(), &labels, args.neighbours)?;
     context.console.note(&format!(
-        "{} labels from {} cells; {} neighbours vote, and predict a left-out cell with a log-loss of {:.3} nats",
+        "{} labels from {} cells; the {} vote, and predict a left-out cell with a log-loss of {:.3} nats",
         readout.names().len(),
         labelled,
-        readout.k(),
+        readout.quality().told(),
         readout.log_loss()
     ));
     Ok(readout)
@@ -241,7 +243,17 @@ fn transported(
             points.iter().map(|p| p.rows.iter().map(|&row| growth[row] as f32).collect()).collect()
         }),
         groups: Vec::new(),
+        populations: dataset.population_codes(&points),
     };
+    if let Some(column) = &run.config.data.options.within {
+        dataset.check_populations(column, &points)?;
+    }
+    // The first point is that of the start.
+    let of: HashMap<usize, u32> = match data.populations.first() {
+        Some(codes) => points[0].rows.iter().copied().zip(codes.iter().copied()).collect(),
+        None => HashMap::new(),
+    };
+    let populations: Vec<u32> = starts.rows.iter().filter_map(|row| of.get(row)).copied().collect();
     let fates = TransportFates {
         data: &data,
         inverse_scale: &inverse_scale(training.standardise, &run.config.model.scale),
@@ -255,7 +267,7 @@ fn transported(
         starts.len(),
         data.times.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     ));
-    Ok(fates.predict(readout, &starts.states, blur)?)
+    Ok(fates.predict(readout, &starts.states, &populations, blur)?)
 }
 
 /// One over the scale of each coordinate, as the run's training compared cells.
@@ -273,7 +285,7 @@ fn inverse_scale(standardise: Standardise, scale: &[f64]) -> Vec<f32> {
 pub(crate) fn run(context: &Context, args: &FateArgs) -> anyhow::Result<()> {
     let run = OpenRun::open(&args.start.run)?;
     let labels = &args.labels;
-    let (starts, readout) = read(context, &run, &args.start, labels, &[&args.out])?;
+    let (starts, readout) = read(context, &run, &args.start, labels, &[&args.out], args.by == By::Transport)?;
     let predicted = match args.by {
         By::Model => modelled(context, &run, args, &starts, &readout)?,
         By::Transport => {

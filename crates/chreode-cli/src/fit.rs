@@ -7,8 +7,8 @@ use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig
 use chreode_cells::{Dataset, DatasetOptions, Memory, TimePoint, bytes, is_series_run, mean_and_sd_of};
 use chreode_model::NeuralSde;
 use chreode_train::{
-    DeviceChoice, GrowthUse, Outcome, Placement, Snapshots, States, StopReason, TrainConfig, TrainError,
-    Trainer, choose_growth,
+    DeviceChoice, GrowthUse, Placement, Snapshots, States, StopReason, TrainConfig, TrainError, Trainer,
+    choose_growth,
 };
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -18,7 +18,7 @@ use crate::data_options::DataArgs;
 use crate::failure::bad_input;
 use crate::fit_series::{self, SeriesArgs};
 use crate::info::{meminfo, peak_memory};
-use crate::members::{BESIDE_CELLS, train_members};
+use crate::members::{BESIDE_CELLS, Ended, train_members};
 use crate::model_options::{LearnGrowth, ModelArgs};
 use crate::training::{RunTrainer, start_log};
 use crate::training_options::TrainingArgs;
@@ -165,6 +165,9 @@ pub(crate) fn prepare(
     let options = cells.options(training.holdout_by.as_deref(), seed);
     let dataset = Dataset::load_within(data, &options, memory)?;
     dataset.check_for_fitting()?;
+    if let Some(column) = &cells.within {
+        dataset.check_populations(column, &dataset.time_points())?;
+    }
     for left_out in &training.leave_out {
         if left_out.column != dataset.time_column {
             return Err(bad_input(
@@ -317,6 +320,7 @@ fn snapshots(dataset: &Dataset, training: &TrainConfig) -> Snapshots<f32> {
             let code = |&row: &usize| clones.code(row).map(|c| c as u64);
             points.iter().map(|p| p.rows.iter().map(code).collect()).collect()
         }),
+        populations: dataset.population_codes(&points),
     }
 }
 
@@ -341,6 +345,7 @@ fn training_cells(dataset: &Dataset, trainer: &RunTrainer, seed: u64) -> anyhow:
         held_out: rows.iter().map(|&row| held_out[row]).collect(),
         labels: dataset.labels.as_ref().map(|labels| labels.select(&rows)),
         growth: growth.map(|rates| rows.iter().map(|&row| rates[row] as f32).collect()),
+        populations: dataset.populations.as_ref().map(|populations| populations.select(&rows)),
     })
 }
 
@@ -357,6 +362,12 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
         dataset.dim(),
         times.join(", ")
     ));
+    if let Some(populations) = &dataset.populations {
+        let (counts, there) = (populations.counts(), dataset.populations_there());
+        let told = there.iter().map(|&p| format!("{} ({} cells)", populations.names()[p], counts[p]));
+        let column = config.data.options.within.as_deref().unwrap_or_default();
+        console.note(&format!("coupled within `{column}`: {}", told.collect::<Vec<_>>().join(", ")));
+    }
     let route = if config.training.matching.is_some() { "matching" } else { "simulation" };
     console.note(&format!(
         "drift {} by {route}, at most {} updates of {} cells a time, dt {}",
@@ -378,13 +389,13 @@ pub(crate) fn describe_place(context: &Context, place: &Placement) {
     }
 }
 
-fn finish(context: &Context, run: &RunFolder, outcomes: &[Outcome], memory: &Memory) {
+fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended], memory: &Memory) {
     let peak = peak_memory();
     if let Some(peak) = peak {
         context.console.note(&format!("memory: {} at most, of {}", bytes(peak), bytes(memory.limit)));
     }
     let folder = run.path().display();
-    let text = if let [outcome] = outcomes {
+    let text = if let [Ended { outcome, .. }] = outcomes {
         let why = match outcome.reason {
             StopReason::Finished => "finished",
             StopReason::EarlyStop => "finished early: the held-out loss no longer fell",
@@ -399,7 +410,7 @@ fn finish(context: &Context, run: &RunFolder, outcomes: &[Outcome], memory: &Mem
             outcome.step, outcome.seconds
         )
     } else {
-        let seconds: f64 = outcomes.iter().map(|o| o.seconds).sum();
+        let seconds: f64 = outcomes.iter().map(|o| o.outcome.seconds).sum();
         format!(
             "{} members finished, {seconds:.0} s of training in all; the models are in {folder}",
             outcomes.len()

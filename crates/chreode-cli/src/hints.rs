@@ -95,6 +95,7 @@ fn train(error: &TrainError) -> &'static str {
         TrainError::States { .. } => {
             "look whether the disk is sound; a run that began continues with `chreode fit --resume`"
         }
+        TrainError::TooFewOfPopulation { .. } => "leave the population's cells out of the file, or --within",
         TrainError::TooFewHeldOut { .. } => "change --hold-out, or hold out by cell",
         TrainError::NoiseForm { .. } => "choose --route simulation, or another --diffusion",
         TrainError::Covariance { .. } => "choose another --coupling-blur, or --diffusion diagonal",
@@ -238,6 +239,10 @@ fn data(error: &DataError) -> &'static str {
         }
         DataError::OneTime { .. } => "give cells of another time too, or another column with --time",
         DataError::FewCells { .. } => "leave the time's cells out of the file, or add cells",
+        DataError::NoPopulation { .. } => "leave the cell out of the file, or --within",
+        DataError::FewOfPopulation { .. } => {
+            "leave the population's cells out of the file, name another column, or leave out --within"
+        }
         DataError::NoSuchTime { .. } => "choose one of the times that exist",
         DataError::OtherLoadings { .. } => {
             "give the new cells the coordinates of the fitted file (scanpy: sc.tl.ingest), or fit again: on all cells \

@@ -88,7 +88,7 @@ pub(crate) fn run(context: &Context, args: &KineticsArgs) -> anyhow::Result<()> 
     let tolerances =
         Tolerances { rtol: args.rtol.unwrap_or(default.rtol), atol: args.atol.unwrap_or(default.atol) };
     if !fits && args.fit.given() {
-        let message = "--starts, --draws, --from-nominal, --method, --iterations, --seconds, --profiles and --force are for fits of problems";
+        let message = "--starts, --draws, --hops, --from-nominal, --method, --iterations, --seconds, --profiles and --force are for fits of problems";
         return Err(bad_input(message, "leave them out, or give a .yaml file without --simulate"));
     }
     if !fits && args.hybrid.given() {

@@ -23,7 +23,8 @@ pub(crate) struct LabelArgs {
     /// Count these labels only, and let their probabilities sum to one [default: all labels]
     #[arg(long, value_name = "LABEL,..", value_delimiter = ',')]
     pub(crate) fates: Vec<String>,
-    /// Labelled cells that vote where a path ends [default: as many as predict left-out labelled cells best]
+    /// Labelled cells that vote alike where a path ends [default: votes, alike or falling with the distance, that predict left-out
+    /// labelled cells best]
     #[arg(long, value_name = "K", value_parser = values::count)]
     pub(crate) neighbours: Option<usize>,
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use chreode_cells::run::{MemberResult, Members, RunConfig, RunFolder};
 use chreode_cells::{Dataset, Memory};
 use chreode_train::{DeviceChoice, Outcome};
+use serde::Serialize;
 
 use crate::Context;
 use crate::failure::{Interrupted, Stopped, message};
@@ -20,6 +21,15 @@ pub(crate) const BESIDE_CELLS: usize = 256 << 20;
 /// What a training has of each cell beside its state, in bytes: its row in the file, in the hold-out and where it is drawn from.
 const ROWS: usize = 24;
 
+/// How the training with one seed ended.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ended {
+    /// Seed of the training.
+    pub(crate) seed: u64,
+    #[serde(flatten)]
+    pub(crate) outcome: Outcome,
+}
+
 /// Trains every member of a run from its last checkpoint on, or from the start, and says how each came out. `first` is the first one of a
 /// new run, in its place already.
 ///
@@ -29,8 +39,7 @@ const ROWS: usize = 24;
 /// Returned are the outcomes of those that did not fail.
 ///
 /// # Errors
-/// The first that is of the run and not of one member, when all have stopped; [`Interrupted`]; how the first one failed, if fewer than two
-/// members did not.
+/// The first that is of the run and not of one member, when all have stopped; [`Interrupted`]; how the first one failed, if all did.
 pub(crate) fn train_members(
     context: &Context,
     run: &RunFolder,
@@ -39,7 +48,7 @@ pub(crate) fn train_members(
     first: Option<RunTrainer>,
     device: DeviceChoice,
     memory: &Memory,
-) -> anyhow::Result<Vec<Outcome>> {
+) -> anyhow::Result<Vec<Ended>> {
     let asked = interrupt::flag()?;
     let resume = format!("chreode fit --resume {}", run.path().display());
     let board = Board::new(context.console, config.members, config.training.steps);
@@ -69,7 +78,8 @@ pub(crate) fn train_members(
         };
         drop(dataset);
         let place = Place { folder: run, member: 0, resume: &resume, board: &board, asked, halted: &halted };
-        return Ok(vec![train(place, &mut trainer)?]);
+        let outcome = train(place, &mut trainer)?;
+        return Ok(vec![Ended { seed: config.training.seed, outcome }]);
     }
 
     let (threads, side) =
@@ -137,18 +147,15 @@ fn is_own_failure(error: &anyhow::Error) -> bool {
     error.is::<Stopped>() && error.chain().any(hints::is_of_training)
 }
 
-/// Fewest members that a run of several must have to show how far they differ.
-const FEWEST: usize = 2;
-
 /// What members came to, judged by the noise of their hold-out; a member that failed is set aside.
 ///
 /// # Errors
-/// The first that is of the run and not of one member, [`Interrupted`] after all others; where fewer than two members did not fail, how the first one failed.
+/// The first that is of the run and not of one member, [`Interrupted`] after all others; where all failed, how the first one did.
 fn came_out(
     mut results: Vec<(usize, anyhow::Result<Outcome>)>,
     seed_of: impl Fn(usize) -> u64,
     noise: Option<f64>,
-) -> anyhow::Result<(Vec<Outcome>, Members)> {
+) -> anyhow::Result<(Vec<Ended>, Members)> {
     results.sort_by_key(|(member, _)| *member);
     let of_run = |error: &anyhow::Error| !is_own_failure(error);
     // Members that were halted for the error of another one say that they were interrupted.
@@ -173,13 +180,11 @@ fn came_out(
         members.push(match result {
             Ok(outcome) => {
                 let (steps, best_step, best_loss) = (outcome.step, outcome.best_step, outcome.best_loss);
-                outcomes.push(outcome);
+                outcomes.push(Ended { seed: none.seed, outcome });
                 MemberResult { steps, best_step, best_loss, ..none }
             }
-            Err(error) if trained < FEWEST => {
-                return Err(error.context(format!(
-                    "{trained} of {all} members came to their end, and a run of several needs {FEWEST}"
-                )));
+            Err(error) if trained == 0 => {
+                return Err(error.context(format!("none of {all} members came to its end")));
             }
             Err(error) => MemberResult {
                 steps: error.downcast_ref::<Stopped>().map_or(0, |stopped| stopped.step),
@@ -205,6 +210,9 @@ fn side_by_side(dataset: &Dataset, members: usize, device: DeviceChoice, memory:
 
 /// Says how the members came out, and which went astray.
 fn tell(context: &Context, members: &Members) {
+    if let ([_], true) = (&members.kept()[..], members.members.len() > 1) {
+        context.console.warn("one member is left: nothing tells how far models of other seeds are from it");
+    }
     // Of those that failed it was said when they did.
     for (m, member) in members.members.iter().enumerate().filter(|(_, member)| member.failed.is_none()) {
         let loss = member.best_loss.map_or_else(String::new, |loss| format!(", held-out loss {loss:.4}"));
@@ -252,20 +260,26 @@ mod tests {
         stopped(TrainError::Gradient { step: 4, parameter: 0, value: f64::NAN })
     }
 
-    fn judged(results: Vec<anyhow::Result<Outcome>>) -> anyhow::Result<(Vec<Outcome>, Members)> {
+    fn judged(results: Vec<anyhow::Result<Outcome>>) -> anyhow::Result<(Vec<Ended>, Members)> {
         came_out(results.into_iter().enumerate().collect(), |m| 7 + m as u64, Some(0.01))
     }
 
     #[test]
     fn a_member_that_fails_is_set_aside() {
         let (outcomes, members) = judged(vec![Ok(trained(0.1)), diverged(), Ok(trained(0.2))]).unwrap();
-        assert_eq!((outcomes.len(), members.kept()), (2, vec![0, 2]));
+        assert_eq!(members.kept(), [0, 2]);
+        let told = serde_json::to_value(&outcomes).unwrap();
+        assert_eq!(told[1]["seed"], 9);
+        assert_eq!(told[1]["best_loss"], 0.2);
         let failed = &members.members[1];
         assert_eq!((failed.seed, failed.steps, failed.best_loss), (8, 4, None));
         assert!(failed.failed.as_ref().is_some_and(|why| why.contains("after step 4")), "{failed:?}");
-        // Of too few the error is that of the first that failed, with its hint.
-        let error = judged(vec![diverged(), Ok(trained(0.1)), diverged()]).unwrap_err();
-        assert!(message(&error).starts_with("1 of 3 members"), "{}", message(&error));
+        // One is a model as good as any of one seed.
+        let (outcomes, members) = judged(vec![diverged(), Ok(trained(0.1))]).unwrap();
+        assert_eq!((outcomes.len(), outcomes[0].seed, members.kept()), (1, 8, vec![1]));
+        // Of none the error is that of the first, with its hint.
+        let error = judged(vec![diverged(), diverged()]).unwrap_err();
+        assert!(message(&error).starts_with("none of 2 members"), "{}", message(&error));
         assert!(error.downcast_ref::<Stopped>().is_some() && error.chain().any(hints::is_of_training));
     }
 

@@ -158,7 +158,7 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
         ));
     }
     let outs: Vec<&Path> = std::iter::once(&args.out).chain(&args.per_cell).map(PathBuf::as_path).collect();
-    let (starts, readout) = read(context, &run, &args.start, labels, &outs)?;
+    let (starts, readout) = read(context, &run, &args.start, labels, &outs, false)?;
 
     let mut perturbed = starts.states.clone();
     for state in perturbed.chunks_exact_mut(run.space.dim()) {

@@ -154,7 +154,7 @@ pub(crate) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<()> 
     let format = format_of(&args.out)?;
     values::check_output(&args.out, &args.start.run, &[&args.start.data])?;
     let run = OpenRun::open(&args.start.run)?;
-    let starts = starts(&args.start, run.read(context, &args.start.data, None)?)?;
+    let starts = starts(&args.start, run.read(context, &args.start.data, None, false)?)?;
     let seed = run.seed(context.seed);
     let mut times: Vec<f64> = args.at.clone();
     times.push(args.start.until);

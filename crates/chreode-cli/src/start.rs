@@ -117,12 +117,14 @@ impl OpenRun {
         }
     }
 
-    /// Reads the cells of a file into the run's state space, with `labels` if there are any, and says what was to be decided.
+    /// Reads the cells of a file into the run's state space, with `labels` if there are any and `populations` if they are wanted, and
+    /// says what was to be decided.
     pub(crate) fn read(
         &self,
         context: &Context,
         data: &Path,
         labels: Option<&LabelArgs>,
+        populations: bool,
     ) -> anyhow::Result<Dataset> {
         let options = DatasetOptions {
             labels: labels.map(|l| l.labels.clone()),
@@ -130,6 +132,7 @@ impl OpenRun {
             labels_id: labels.and_then(|l| l.labels_id.clone()),
             // What training alone needs, new cells need not have.
             clone: None,
+            within: self.config.data.options.within.clone().filter(|_| populations),
             growth: match self.config.training.growth {
                 GrowthUse::Column => self.config.data.options.growth.clone(),
                 _ => None,

@@ -118,6 +118,12 @@ pub trait Vjp<T: Real>: VectorField<T> {
     fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
         None
     }
+
+    /// The field with derivatives of its pull-backs, if it has them: the adjoint of Rosenbrock methods, whose steps hold the Jacobian, else
+    /// takes differences of pull-backs. A field that implements [`VjpTangent`] too returns `Some(self)`.
+    fn as_vjp_tangent(&mut self) -> Option<&mut dyn VjpTangent<T>> {
+        None
+    }
 }
 
 /// A vector field with products in directions of state and parameters: what sensitivities of a solution need.

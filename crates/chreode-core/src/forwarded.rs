@@ -101,6 +101,9 @@ macro_rules! forward {
             fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
                 (**self).as_jacobian()
             }
+            fn as_vjp_tangent(&mut self) -> Option<&mut dyn VjpTangent<T>> {
+                (**self).as_vjp_tangent()
+            }
         }
 
         impl<T: Real, F: VjpTangent<T> + ?Sized> VjpTangent<T> for $Pointer {
@@ -318,18 +321,36 @@ mod tests {
         fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<f64>> {
             Some(self)
         }
+        fn as_vjp_tangent(&mut self) -> Option<&mut dyn VjpTangent<f64>> {
+            Some(self)
+        }
     }
 
-    fn overrides(mut f: impl Vjp<f64> + Jacobian<f64>) -> (usize, usize, usize, f64, f64, bool) {
+    impl VjpTangent<f64> for Own {
+        fn vjp_tangent(
+            &mut self,
+            _: f64,
+            _: (&[f64], &[f64]),
+            _: (&[f64], &[f64]),
+            _: (&[f64], &[f64]),
+            _: (&mut [f64], &mut [f64]),
+            _: (&mut [f64], &mut [f64]),
+        ) -> Result<(), FieldError> {
+            Ok(())
+        }
+    }
+
+    fn overrides(mut f: impl Vjp<f64> + Jacobian<f64>) -> (usize, usize, usize, f64, f64, bool, bool) {
         let (mut dy, mut y_bar) = ([0.0], [0.0]);
         f.eval_kept(2, 0.0, &[], &[], &mut dy).unwrap();
         f.vjp_kept(2, 0.0, &[], &[], &[], &mut y_bar, &mut []).unwrap();
-        (f.n_params(), f.blocks(), f.kept_bytes(2), dy[0], y_bar[0], f.as_jacobian().is_some())
+        let shows = (f.as_jacobian().is_some(), f.as_vjp_tangent().is_some());
+        (f.n_params(), f.blocks(), f.kept_bytes(2), dy[0], y_bar[0], shows.0, shows.1)
     }
 
     #[test]
     fn what_a_field_overrides_is_forwarded() {
-        let expected = (7, 3, 10, 2.0, -2.0, true);
+        let expected = (7, 3, 10, 2.0, -2.0, true, true);
         assert_eq!(overrides(Own), expected);
         assert_eq!(overrides(&mut Own), expected);
         assert_eq!(overrides(Box::new(Own)), expected);

@@ -36,6 +36,8 @@ struct Control {
     // Errors of kernels stay, as the driver's do.
     int sticky = SUCCESS;
     long long launches = 0;
+    // From the device, to it.
+    long long copies[2] = {};
 };
 
 Control &control() {
@@ -100,6 +102,7 @@ void standin_fault(int fault, int spared) {
 }
 void standin_order(int reversed) { control().reversed = reversed != 0; }
 long long standin_launches() { return control().launches; }
+long long standin_copies(int to_device) { return control().copies[to_device != 0]; }
 std::size_t standin_used() {
     std::lock_guard<std::mutex> guard(memory_lock);
     return used;
@@ -169,11 +172,13 @@ int cuMemsetD8Async(std::uint64_t at, unsigned char value, std::size_t bytes, vo
 int cuMemcpyHtoDAsync_v2(std::uint64_t to, const void *from, std::size_t bytes, void *) {
     if (int bad = state()) return bad;
     if (!inside(to, bytes)) return ILLEGAL_ADDRESS;
+    ++control().copies[1];
     return std::memcpy(reinterpret_cast<void *>(to), from, bytes), SUCCESS;
 }
 int cuMemcpyDtoHAsync_v2(void *to, std::uint64_t from, std::size_t bytes, void *) {
     if (int bad = state()) return bad;
     if (!inside(from, bytes)) return ILLEGAL_ADDRESS;
+    ++control().copies[0];
     return std::memcpy(to, reinterpret_cast<const void *>(from), bytes), SUCCESS;
 }
 int cuMemcpyDtoDAsync_v2(std::uint64_t to, std::uint64_t from, std::size_t bytes, void *) {

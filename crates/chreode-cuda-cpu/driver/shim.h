@@ -54,9 +54,22 @@ DEVICE float floor_of(float v) { return std::floor(v); }
 DEVICE float logarithm_of(float v) { return std::log(v); }
 DEVICE float power_of(float x, float p) { return x < 0.0f ? NAN : std::pow(x, p); }
 
+DEVICE void prefetch(const float *) {}
+// Copies beside the arithmetic are done at once.
+DEVICE void copy_one(float *to, const float *from, bool there) { *to = there ? *from : 0.0f; }
+DEVICE void copy_four(float *to, const float *from, bool there) {
+    for (int i = 0; i < 4; ++i) copy_one(to + i, from + i, there);
+}
+DEVICE void copies_begun() {}
+template <int GROUPS> DEVICE void copies_arrived() {}
+
 struct alignas(8) Pair {
     float x, y;
 };
 struct alignas(16) Four {
     float x, y, z, w;
 };
+
+#ifdef STANDIN_TENSOR_CORES
+#include "tensor.h"
+#endif

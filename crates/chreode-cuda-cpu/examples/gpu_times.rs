@@ -9,9 +9,8 @@ use std::error::Error;
 use std::time::Instant;
 
 use chreode_cuda::{
-    Activation, Adam, AdaptiveOptions, Buffer, CudaError, Device, Ensemble, EnsembleShape, Mlp, NetShape,
-    Network, Precision, Steps, Stream, Term, TrajectoryEnd, TransportCost, adam, nearest, softmin_rows,
-    transport_rows, weighted_potential,
+    Activation, Adam, AdaptiveOptions, CudaError, Device, Divergence, DivergenceOptions, Ensemble,
+    EnsembleShape, Mlp, NetShape, Network, Precision, Steps, Stream, Term, TrajectoryEnd, adam, nearest,
 };
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -178,7 +177,9 @@ impl Bench {
         let stream = &self.stream;
         let gradient = "gradient-2048x40";
         let step = "training-step-2048x40";
-        if !self.wants(gradient) && !self.wants(step) {
+        let rows = [16, 32].map(|rows| (rows, format!("gradient-rows{rows}-2048x40")));
+        let rows: Vec<_> = rows.into_iter().filter(|(_, case)| self.wants(case)).collect();
+        if !self.wants(gradient) && !self.wants(step) && rows.is_empty() {
             return Ok(());
         }
         let mut ensemble = Ensemble::new(stream, shape, &steps(40), n, true, None)?;
@@ -186,6 +187,23 @@ impl Bench {
         let mut start_bar = stream.zeros(n * DIM)?;
         let mut p_bar = stream.zeros(parameters)?;
         let weight_bar = stream.zeros(2 * n)?;
+        // With tiles of either size: which one is faster is measured, not known.
+        for (rows, case) in rows {
+            let bar = stream.upload(&cloud(3, 2 * n))?;
+            ensemble.set_rows_of_block(Some(rows))?;
+            for precision in PRECISIONS {
+                ensemble.set_precision(precision);
+                self.measure(&format!("paths-rows{rows}-2048x40"), precision, 9, || {
+                    Ok(ensemble.begin_forward(&p, 1, 0, &start).map(|()| 0.0)?)
+                })?;
+                self.measure(&case, precision, 9, || {
+                    ensemble.begin_forward(&p, 1, 0, &start)?;
+                    ensemble.backward(&p, &bar, &weight_bar, &mut start_bar, &mut p_bar)?;
+                    Ok(0.0)
+                })?;
+            }
+            ensemble.set_rows_of_block(None)?;
+        }
         if self.wants(gradient) {
             let bar = stream.upload(&cloud(3, 2 * n))?;
             for precision in PRECISIONS {
@@ -198,8 +216,12 @@ impl Bench {
             }
         }
         if self.wants(step) {
-            let mut losses =
-                [Divergence::new(stream, n, &cloud(1, n))?, Divergence::new(stream, n, &cloud(2, n))?];
+            let options = divergence_options();
+            let equal = vec![1.0; n];
+            let mut losses = Vec::new();
+            for k in [1, 2] {
+                losses.push(Divergence::new(stream, DIM, &cloud(k, n), &equal, &equal, options)?);
+            }
             let mut state_bar = stream.zeros(2 * n * DIM)?;
             let (mut first, mut second) = (stream.zeros(parameters)?, stream.zeros(parameters)?);
             let settings = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
@@ -208,18 +230,15 @@ impl Bench {
                 ensemble.set_precision(precision);
                 self.measure(step, precision, 7, || {
                     number += 1;
-                    ensemble.forward(&p, number, 0, &start)?;
-                    let states = ensemble.observed().to_vec()?;
-                    let (mut value, mut bars) = (0.0, Vec::new());
-                    for (loss, x) in losses.iter_mut().zip(states.chunks(n * DIM)) {
-                        let (one, bar) = loss.evaluate(x)?;
-                        value += one;
-                        bars.extend(bar);
+                    ensemble.begin_forward(&p, number, 0, &start)?;
+                    for (k, loss) in losses.iter_mut().enumerate() {
+                        loss.evaluate(ensemble.observed(), k * n * DIM, &mut state_bar)?;
                     }
-                    state_bar.write(&bars)?;
                     ensemble.backward(&p, &state_bar, &weight_bar, &mut start_bar, &mut p_bar)?;
                     adam(settings, number, 1e-5, &p_bar, &mut first, &mut second, &mut p)?;
-                    Ok(value)
+                    // All that the host learns of a step.
+                    ensemble.check()?;
+                    Ok(losses[0].value()? + losses[1].value()?)
                 })?;
             }
         }
@@ -227,14 +246,24 @@ impl Bench {
     }
 
     fn sinkhorn(&self) -> Outcome<()> {
-        for (case, n) in [("sinkhorn-2048", 2048), ("sinkhorn-8192", 8192)] {
+        // With costs that are kept, and with costs that are computed at every update.
+        for (case, n, memory) in [
+            ("sinkhorn-2048", 2048, None),
+            ("sinkhorn-8192", 8192, None),
+            ("sinkhorn-streaming-8192", 8192, Some(0)),
+        ] {
             if !self.wants(case) {
                 continue;
             }
             let n = self.size(n);
-            let x = cloud(0, n);
-            let mut loss = Divergence::new(&self.stream, n, &cloud(1, n))?;
-            self.measure(case, Precision::F32, 3, || Ok(loss.evaluate(&x)?.0))?;
+            let (x, equal) = (self.stream.upload(&cloud(0, n))?, vec![1.0; n]);
+            let mut bar = self.stream.zeros(n * DIM)?;
+            let options = DivergenceOptions { memory, ..divergence_options() };
+            let mut loss = Divergence::new(&self.stream, DIM, &cloud(1, n), &equal, &equal, options)?;
+            self.measure(case, Precision::F32, 5, || {
+                loss.evaluate(&x, 0, &mut bar)?;
+                Ok(loss.value()?)
+            })?;
         }
         Ok(())
     }
@@ -295,132 +324,9 @@ impl Bench {
     }
 }
 
-/// The debiased divergence to a cloud, cost |x - y|²/2: the blur falls by halves from the clouds' diameter, one update at each, and a last
-/// one for the gradient, as other projects do by default.
-struct Divergence {
-    stream: Stream,
-    n: usize,
-    target: Vec<f32>,
-    y: Buffer<f32>,
-    weight: Buffer<f32>,
-    x: Buffer<f32>,
-    /// Potentials: of x and y for their transport, and of each cloud for that to itself; then with weights.
-    potentials: [Buffer<f32>; 4],
-    weighted: [Buffer<f32>; 4],
-    mass: Buffer<f32>,
-    pulls: [Buffer<f32>; 2],
-}
-
-impl Divergence {
-    fn new(stream: &Stream, n: usize, target: &[f32]) -> Outcome<Self> {
-        let of = |len| stream.zeros(len);
-        Ok(Self {
-            stream: stream.clone(),
-            n,
-            target: target.to_vec(),
-            y: stream.upload(target)?,
-            weight: stream.upload(&vec![1.0 / n as f32; n])?,
-            x: of(n * DIM)?,
-            potentials: [of(n)?, of(n)?, of(n)?, of(n)?],
-            weighted: [of(n)?, of(n)?, of(n)?, of(n)?],
-            mass: of(n)?,
-            pulls: [of(n * DIM)?, of(n * DIM)?],
-        })
-    }
-
-    /// Blurs from the diameter of both clouds down.
-    fn blurs(&self, x: &[f32]) -> Vec<f64> {
-        let mut square = 0.0;
-        for k in 0..DIM {
-            let of = |c: &[f32]| {
-                c.iter()
-                    .skip(k)
-                    .step_by(DIM)
-                    .fold((f32::MAX, f32::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)))
-            };
-            let ((a, b), (c, d)) = (of(x), of(&self.target));
-            square += f64::from(b.max(d) - a.min(c)).powi(2);
-        }
-        let diameter = square.sqrt();
-        let mut blurs = vec![diameter];
-        let mut blur = diameter;
-        while blur > BLUR {
-            blurs.push(blur);
-            blur *= 0.5;
-        }
-        blurs.push(BLUR);
-        blurs
-    }
-
-    /// Value, and gradient in the points of `x`, `[n, d]`.
-    fn evaluate(&mut self, x: &[f32]) -> Outcome<(f64, Vec<f32>)> {
-        self.x.write(x)?;
-        let blurs = self.blurs(x);
-        let cost = TransportCost::HalfSquare;
-        let f = |average: bool, epsilon: f32, this: &mut Self| -> Outcome<()> {
-            // All from the potentials before.
-            for (potential, h) in this.potentials.iter().zip(&mut this.weighted) {
-                weighted_potential(epsilon, potential, &this.weight, h)?;
-            }
-            for (k, (rows, columns, from)) in
-                [(&this.x, &this.y, 1), (&this.y, &this.x, 0), (&this.x, &this.x, 2), (&this.y, &this.y, 3)]
-                    .into_iter()
-                    .enumerate()
-            {
-                softmin_rows(
-                    cost,
-                    DIM,
-                    epsilon,
-                    rows,
-                    columns,
-                    &this.weighted[from],
-                    average,
-                    &mut this.potentials[k],
-                )?;
-            }
-            Ok(())
-        };
-        for potential in &mut self.potentials {
-            potential.fill_zero()?;
-        }
-        for (i, blur) in blurs.iter().enumerate() {
-            f(i > 0, (blur * blur) as f32, self)?;
-        }
-        let epsilon = (BLUR * BLUR) as f32;
-        f(false, epsilon, self)?;
-        let [cross, own] = &mut self.pulls;
-        transport_rows(
-            cost,
-            DIM,
-            epsilon,
-            &self.x,
-            &self.y,
-            &self.potentials[0],
-            &self.weighted[1],
-            &mut self.mass,
-            Some(cross),
-        )?;
-        transport_rows(
-            cost,
-            DIM,
-            epsilon,
-            &self.x,
-            &self.x,
-            &self.potentials[2],
-            &self.weighted[2],
-            &mut self.mass,
-            Some(own),
-        )?;
-        let mean = |b: &Buffer<f32>| -> Outcome<f64> {
-            Ok(b.to_vec()?.iter().map(|&v| f64::from(v)).sum::<f64>() / self.n as f64)
-        };
-        let [a, b, c, d] = &self.potentials;
-        let value = mean(a)? + mean(b)? - mean(c)? - mean(d)?;
-        let (cross, own) = (self.pulls[0].to_vec()?, self.pulls[1].to_vec()?);
-        let gradient = cross.iter().zip(&own).map(|(c, o)| (c - o) / self.n as f32).collect();
-        self.stream.synchronize()?;
-        Ok((value, gradient))
-    }
+/// As other projects do by default: the blur falls by halves from the clouds' diameter, one update at each, and a last one for the gradient.
+fn divergence_options() -> DivergenceOptions {
+    DivergenceOptions { blur: BLUR, tolerance: None, ..DivergenceOptions::default() }
 }
 
 fn main() -> Outcome<()> {

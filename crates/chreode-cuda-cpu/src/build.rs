@@ -45,6 +45,8 @@ pub enum Variant {
     Whole,
     /// Without `cuLaunchKernel`, as a driver that is too old.
     WithoutLaunch,
+    /// With the tensor cores' operations lane by lane, in whose place there are plain loops otherwise.
+    TensorCores,
 }
 
 /// Flags of the compiler. The name is what makes the loader take the library for the driver's.
@@ -122,8 +124,10 @@ pub(crate) fn build(variant: Variant) -> Result<PathBuf, StandInError> {
     }
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".into());
     let mut flags: Vec<&str> = FLAGS.to_vec();
-    if variant == Variant::WithoutLaunch {
-        flags.push("-DSTANDIN_WITHOUT_LAUNCH");
+    match variant {
+        Variant::Whole => {}
+        Variant::WithoutLaunch => flags.push("-DSTANDIN_WITHOUT_LAUNCH"),
+        Variant::TensorCores => flags.push("-DSTANDIN_TENSOR_CORES"),
     }
     let all =
         files.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]).chain(flags.iter().copied());

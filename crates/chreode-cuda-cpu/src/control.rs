@@ -107,6 +107,18 @@ impl StandIn {
         }
     }
 
+    /// Copies of this thread so far between the host and the device: from the device, and to it.
+    ///
+    /// # Panics
+    /// If the library is not ours.
+    pub fn copies(&self) -> [u64; 2] {
+        // SAFETY: the function has this type in `libcuda.cpp`.
+        [0, 1].map(|to_device: i32| unsafe {
+            let call = self.library.get::<unsafe extern "C" fn(i32) -> i64>(b"standin_copies");
+            call.expect("the library was built from our sources")(to_device) as u64
+        })
+    }
+
     /// Bytes that are allocated on the device now, by the whole process.
     ///
     /// # Panics

@@ -73,7 +73,22 @@ DEVICE void load_matrices(unsigned a[4], unsigned at) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3]) : "r"(at));
 }
 
-// The same for a [16][16] and b [16][8] in bfloat16, two in a word, the first in the lower half: a[g][k], a[g + 8][k], a[g][k + 8], a[g + 8][k + 8]
+// Brings what lies around the address into the second-level cache, beside the arithmetic.
+DEVICE void prefetch(const float *p) { asm volatile("prefetch.global.L2 [%0];" : : "l"(p)); }
+
+// Copies of shared memory from memory that go on beside the arithmetic: four numbers, at multiples of 16 bytes, or one; zeros where the source is not
+// `there`. They go in groups: what was begun since the last `copies_begun` is one.
+DEVICE void copy_four(float *to, const float *from, bool there) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" : : "r"(shared_address(to)), "l"(from), "r"(there ? 16 : 0) : "memory");
+}
+DEVICE void copy_one(float *to, const float *from, bool there) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" : : "r"(shared_address(to)), "l"(from), "r"(there ? 4 : 0) : "memory");
+}
+DEVICE void copies_begun() { asm volatile("cp.async.commit_group;" : : : "memory"); }
+// Waits for this thread's groups but the last `GROUPS`; others see what they brought after a barrier.
+template <int GROUPS> DEVICE void copies_arrived() { asm volatile("cp.async.wait_group %0;" : : "n"(GROUPS) : "memory"); }
+
+// `multiply_add` for a [16][16] and b [16][8] in bfloat16, two in a word, the first in the lower half: a[g][k], a[g + 8][k], a[g][k + 8], a[g + 8][k + 8]
 // for k = 2t and 2t + 1; b[k][g], b[k + 8][g].
 DEVICE void multiply_add_bf16(float c[4], const unsigned a[4], unsigned b0, unsigned b1) {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"

@@ -170,7 +170,7 @@ DEVICE void rows_of_block(const float *a, int ld, int inner, int outs, const flo
     const Part own = own_part(16 * SIXTEENS, outs);
     if constexpr (LARGE) {
         // All warps meet in one instance, for which they have no more columns than it can do; one without columns keeps nothing of what it multiplies.
-        static_assert(4 * NET_WARPS * 8 >= LARGE_TILE_WIDTH);
+        static_assert(!LARGE || 4 * NET_WARPS * 8 >= LARGE_TILE_WIDTH);
         const int eight = smaller_int(own.eight, eights - 1), count = own.last - own.eight;
         a += own.row * ld;
         out += own.row * ld;
@@ -325,6 +325,9 @@ DEVICE float *net_backward(const Net *net, const float *packed, int rows, float 
     barrier();
     for (int i = own_thread(); i < kept.rows * last; i += NET_THREADS) top[i] = a[i / last * ld + i % last];
     for (int l = net->layers - 1; l >= 0; --l) {
+        // Slopes come from memory meanwhile, 32 to a line.
+        if (l > 0)
+            for (int i = own_thread() * 32; i < kept.rows * net->width[l]; i += NET_THREADS * 32) prefetch(kept_adjoints(net, kept, l - 1) + i);
         product<true>(rows, a, ld, net->width[l + 1], net->width[l], packed + packed_offset(net, l), b);
         const int layer = opaque(l), inner = net->width[layer];
         float *below = layer > 0 ? kept_adjoints(net, kept, layer - 1) : nullptr;

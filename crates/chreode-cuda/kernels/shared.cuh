@@ -27,15 +27,24 @@ constexpr int LARGE_LD = 516;
 constexpr int PACKED_SLACK = 448;
 // Widths of layers are padded to a multiple of it with zeros.
 constexpr int STAGE = 16;
-// Rows and columns of the tile of a layer's gradient that a block owns, and rows that it stages.
-constexpr int GRADIENT_TILE = 64;
+// Outputs and inputs of the tile of a layer's gradient that a block owns, rows of a stage, stages that are in shared memory at a time, and the
+// distance of two rows there: rows t of a stage and columns g, which a warp reads at a time, lie in 32 banks for t below 4 and g below 8.
+constexpr int GRADIENT_TILE = 128;
 constexpr int GRADIENT_STAGE = 16;
+constexpr int GRADIENT_STAGES = 4;
+constexpr int GRADIENT_LD = 136;
 // Points of a cloud that a block owns, and points that it compares them with at a time.
 constexpr int CLOUD_ROWS = 64;
 constexpr int CLOUD_COLUMNS = 32;
 // The same for transport: a warp owns two rows, a lane four columns.
 constexpr int TRANSPORT_ROWS = 16;
 constexpr int TRANSPORT_COLUMNS = 128;
+// Points of both clouds whose costs a block computes.
+constexpr int COST_TILE = 64;
+// The most levels of an annealing.
+constexpr int MAX_LEVELS = 256;
+// The most blocks that look for a cloud's bounds.
+constexpr int BOUND_BLOCKS = 64;
 // The most neighbours that are looked for: a lane of a warp holds each.
 constexpr int MAX_NEIGHBOURS = 32;
 // Queries and points that a block compares at a time, and coordinates of them that it stages.
@@ -58,4 +67,14 @@ struct Sde {
     Net drift;
     Net noise;
     Net growth;
+};
+
+// What an evaluation of a divergence knows on the device: the blur falls through `levels` values of epsilon; then, whether the marginals are off by no
+// more than was asked for, after how many updates, and by how much.
+struct Annealing {
+    int levels;
+    int done;
+    int updates;
+    float error;
+    float epsilon[MAX_LEVELS];
 };

@@ -1,51 +1,5 @@
 // Entropic transport between two clouds, streaming: no matrix of costs is kept [FSVATP19].
-// Cost 0 is |x - y|^2 / 2, cost 1 is |x - y|, smooth at zero.
-#include "clouds.cuh"
-
-DEVICE float cost_of(int cost, float square) { return cost == 0 ? 0.5f * square : smooth_distance(square) - 1e-6f; }
-
-// Distance of two points in shared memory: odd, so that no two of 32 begin in one bank.
-DEVICE int point_row(int d) { return d | 1; }
-
-// Points in shared memory, a warp a point; those that do not exist are zero.
-DEVICE void load_tile(const float *x, int existing, int tile, int d, float *out) {
-    for (int k = thread_index() % 32; k < d; k += 32)
-        for (int r0 = thread_index() / 32; r0 < tile; r0 += THREADS / 4) {
-            // Eight on their way at a time.
-            float v[8];
-#pragma unroll
-            for (int q = 0; q < 8; ++q) {
-                const int r = r0 + q * (THREADS / 32);
-                v[q] = r < existing ? x[(long long)r * d + k] : 0.0f;
-            }
-#pragma unroll
-            for (int q = 0; q < 8; ++q) {
-                const int r = r0 + q * (THREADS / 32);
-                if (r < tile) out[r * point_row(d) + k] = v[q];
-            }
-        }
-}
-
-// Squared distances of a warp's two rows and a lane's four columns: column j is lane + 32 j.
-DEVICE void squares(const float *xs, const float *ys, int d, float square[2][4]) {
-    const int row = point_row(d), lane = thread_index() % 32;
-    const float *x = xs + thread_index() / 32 * 2 * row, *y = ys + lane * row;
-#pragma unroll
-    for (int r = 0; r < 2; ++r)
-#pragma unroll
-        for (int j = 0; j < 4; ++j) square[r][j] = 0.0f;
-#pragma unroll 4
-    for (int k = 0; k < d; ++k)
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-            const float at = y[32 * j * row + k];
-#pragma unroll
-            for (int r = 0; r < 2; ++r) {
-                const float v = x[r * row + k] - at;
-                square[r][j] = fused(v, v, square[r][j]);
-            }
-        }
-}
+#include "transport.cuh"
 
 // out [n] = -epsilon ln sum over j of exp((h_j - cost(x_i, y_j)) / epsilon), where h_j holds epsilon ln(weight). A lane has a running
 // maximum and sum for each of its rows. With `average`, out becomes the mean of what it was and this.
@@ -56,8 +10,7 @@ KERNEL softmin_rows(int cost, int d, int n, int m, int average, float epsilon, c
     const int rows = smaller_int(n - (int)first, TRANSPORT_ROWS), lane = thread_index() % 32;
     const float scale = 1.0f / epsilon;
     load_tile(x + first * d, rows, TRANSPORT_ROWS, d, xs);
-    // Not minus infinity, of which a difference would be no number.
-    float top[2] = {-3.0e38f, -3.0e38f}, sum[2] = {};
+    LogSum own[2];
     for (int j0 = 0; j0 < m; j0 += TRANSPORT_COLUMNS) {
         const int columns = smaller_int(m - j0, TRANSPORT_COLUMNS);
         barrier();
@@ -70,26 +23,15 @@ KERNEL softmin_rows(int cost, int d, int n, int m, int average, float epsilon, c
             if (lane + 32 * j >= columns) continue;
             const float potential = h[j0 + lane + 32 * j];
 #pragma unroll
-            for (int r = 0; r < 2; ++r) {
-                const float v = (potential - cost_of(cost, square[r][j])) * scale;
-                const bool rises = v > top[r];
-                const float e = exponential_falling(-magnitude(v - top[r]));
-                sum[r] = rises ? fused(sum[r], e, 1.0f) : sum[r] + e;
-                top[r] = rises ? v : top[r];
-            }
+            for (int r = 0; r < 2; ++r) own[r].add((potential - cost_of(cost, square[r][j])) * scale);
         }
     }
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        float most = top[r];
-#pragma unroll
-        for (int mask = 1; mask < 32; mask *= 2) most = larger(most, shuffle_xor(most, mask));
-        float all = sum[r] * exponential_falling(top[r] - most);
-#pragma unroll
-        for (int mask = 1; mask < 32; mask *= 2) all += shuffle_xor(all, mask);
+        const float all = own[r].of_warp();
         const int row = thread_index() / 32 * 2 + r;
         if (lane == 0 && row < rows) {
-            const float value = -epsilon * (most + logarithm(all)), before = average ? out[first + row] : value;
+            const float value = -epsilon * all, before = average ? out[first + row] : value;
             out[first + row] = 0.5f * (before + value);
         }
     }

@@ -8,7 +8,7 @@
 //! * **Paths**: [`Ensemble`] runs Euler-Maruyama for a whole ensemble in one launch, and its discrete adjoint; [`brownian_increments`].
 //! * **Networks**: [`Network`] solves ensembles of polynomial equations by Tsitouras 5(4), stiff ones by `Rodas5P`, each trajectory with its own
 //!   steps. [`GeneratedEnsemble`] does for any field in CUDA C ([`GeneratedSource`]), compiled by NVRTC where it is there.
-//! * **Clouds**: [`energy_rows`], [`softmin_rows`], [`transport_rows`], [`weighted_potential`], [`nearest`].
+//! * **Clouds**: [`Divergence`], the debiased Sinkhorn divergence with its gradient, without the host; [`energy_rows`], [`softmin_rows`], [`transport_rows`], [`weighted_potential`], [`nearest`].
 //! * **Optimisers**: [`adam`], [`rmsprop`].
 //!
 //! Kernels are `.cu` files with a device header of our own. Their PTX is committed, and loads on any driver since CUDA 11.8 and any device of
@@ -27,8 +27,8 @@ pub use device::{Device, DeviceInfo, Stream};
 pub use driver::probe;
 pub use error::CudaError;
 pub use ops::{
-    Activation, Adam, AdaptiveOptions, Cells, Ensemble, EnsembleShape, GeneratedEnsemble, GeneratedSource,
-    GrowthShape, Mlp, NetShape, Network, Precision, RmsProp, Steps, Term, TrajectoryEnd, TransportCost, adam,
-    brownian_increments, energy_rows, nearest, philox_words, rmsprop, softmin_rows, transport_rows,
-    weighted_potential,
+    Activation, Adam, AdaptiveOptions, Cells, Divergence, DivergenceOptions, DivergenceReport, Ensemble,
+    EnsembleShape, GeneratedEnsemble, GeneratedSource, GrowthShape, Mlp, NetShape, Network, Precision,
+    RmsProp, Steps, Term, TrajectoryEnd, TransportCost, adam, brownian_increments, energy_rows, nearest,
+    philox_words, rmsprop, softmin_rows, transport_rows, weighted_potential,
 };

@@ -73,6 +73,7 @@ impl Control {
     }
 
     /// Factor after an accepted step; one that was cut short (not `whole`) leaves no trace.
+    #[inline(always)]
     pub(crate) fn accepted(&mut self, err: f64, k: f64, whole: bool) -> f64 {
         // What does not need the error first: the next step waits for this.
         let [g0, g1, g2] = self.rule.gains.map(|g| -g / k);
@@ -95,33 +96,73 @@ impl Control {
     }
 }
 
+/// Entries of the tables, a power of two.
+const ENTRIES: usize = 1 << ENTRY_BITS;
+const ENTRY_BITS: u32 = 6;
+
+/// What the functions below need of numbers that lie close enough, so that three terms of a series are left: the next step waits for
+/// them, and a division or five terms more would be a twentieth of a step of a small problem.
+struct Tables {
+    /// The inverse of the middle of each part of 1..2, and the logarithm to base 2 of what that is the inverse of.
+    inverse: [f64; ENTRIES],
+    log2: [f64; ENTRIES],
+    /// Powers of two with exponents from 0 to 1.
+    exp2: [f64; ENTRIES],
+}
+
+static TABLES: Tables = {
+    let mut tables = Tables { inverse: [0.0; ENTRIES], log2: [0.0; ENTRIES], exp2: [0.0; ENTRIES] };
+    let mut i = 0;
+    while i < ENTRIES {
+        let middle = 1.0 + (i as f64 + 0.5) / ENTRIES as f64;
+        tables.inverse[i] = 1.0 / middle;
+        // ln m = 2 artanh((m - 1) / (m + 1)), of which the argument is below 1/3.
+        let s = (middle - 1.0) / (middle + 1.0);
+        let (mut power, mut sum, mut k) = (s, 0.0, 1);
+        while k < 40 {
+            sum += power / k as f64;
+            (power, k) = (power * s * s, k + 2);
+        }
+        tables.log2[i] = 2.0 * sum * std::f64::consts::LOG2_E;
+        let x = i as f64 / ENTRIES as f64 * std::f64::consts::LN_2;
+        let (mut term, mut sum, mut k) = (1.0, 0.0, 1);
+        while k < 25 {
+            sum += term;
+            (term, k) = (term * x / k as f64, k + 1);
+        }
+        tables.exp2[i] = sum;
+        i += 1;
+    }
+    tables
+};
+
 /// Logarithm to base 2 of a number that is not negative, to 1e-7; at least -100, and at most 1000.
 ///
 /// The library's `ln` and `exp` are 15 % of a run of the Lorenz system, and no step needs their last digits.
+#[inline(always)]
 fn log2(x: f64) -> f64 {
-    // Power and rest, the rest in 0.7..1.4, where the series is short.
-    const LEAST: i64 = std::f64::consts::FRAC_1_SQRT_2.to_bits() as i64;
-    let bits = x.clamp(1e-30, 1e300).to_bits() as i64;
-    let exponent = (bits - LEAST) >> 52;
-    let m = f64::from_bits((bits - (exponent << 52)) as u64);
-    let s = (m - 1.0) / (m + 1.0);
-    let s2 = s * s;
-    // 2 artanh(s) / ln 2
-    let series = (1.0 + s2 * (1.0 / 3.0)) + (s2 * s2) * (1.0 / 5.0 + s2 * (1.0 / 7.0));
-    exponent as f64 + (2.0 * std::f64::consts::LOG2_E * s) * series
+    const MANTISSA: u64 = (1 << 52) - 1;
+    let bits = x.clamp(1e-30, 1e300).to_bits();
+    let i = (bits >> (52 - ENTRY_BITS)) as usize % ENTRIES;
+    let exponent = (bits >> 52) as i64 - 1023;
+    let m = f64::from_bits(bits & MANTISSA | 1.0_f64.to_bits());
+    let r = m * TABLES.inverse[i] - 1.0;
+    let whole = exponent as f64 + TABLES.log2[i];
+    whole + std::f64::consts::LOG2_E * (r - (r * r) * (0.5 - r * (1.0 / 3.0)))
 }
 
 /// 2 to the power of a finite `x`, to 1e-7; the power is held in -1000..1000.
+#[inline(always)]
 fn exp2(x: f64) -> f64 {
-    /// Numbers of this size are whole, and count in their last bits.
-    const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
+    /// Numbers of this size are multiples of the distance of entries, and count in their last bits.
+    const WHOLE: f64 = 1.5 * (1_u64 << (52 - ENTRY_BITS)) as f64;
     let x = x.clamp(-1000.0, 1000.0);
     let rounded = x + WHOLE;
     let f = (x - (rounded - WHOLE)) * std::f64::consts::LN_2;
-    let (f2, f4) = (f * f, (f * f) * (f * f));
-    let taylor = ((1.0 + f) + f2 * (1.0 / 2.0 + f * (1.0 / 6.0)))
-        + f4 * ((1.0 / 24.0 + f * (1.0 / 120.0)) + f2 * (1.0 / 720.0));
-    taylor * f64::from_bits(rounded.to_bits().wrapping_add(1023) << 52)
+    let bits = rounded.to_bits();
+    let entry = TABLES.exp2[bits as usize % ENTRIES];
+    let power = f64::from_bits(entry.to_bits().wrapping_add((bits >> ENTRY_BITS) << 52));
+    power * (1.0 + (f + (f * f) * 0.5))
 }
 
 #[cfg(test)]

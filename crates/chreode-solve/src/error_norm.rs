@@ -51,12 +51,24 @@ pub(crate) fn pair_norm<T: Real>(
     tol: Tolerance<'_>,
     ratio: &mut [T],
 ) -> f64 {
-    squares(v, a, b, d, tol, ratio);
-    let lows = low.chunks_exact_mut(d).zip(a.chunks_exact(d).zip(b.chunks_exact(d)));
-    let mut lows = lows.map(|(low, (a, b))| {
-        in_place(low, a, b, tol);
-        lane_sum(low).f64()
-    });
+    if let (Bound::Same(rtol), Bound::Same(atol)) = (tol.rtol, tol.atol) {
+        let n = v.len();
+        let (a, b, ratio, low) = (&a[..n], &b[..n], &mut ratio[..n], &mut low[..n]);
+        let (atol, rtol) = (T::c(atol + TINY), T::c(rtol));
+        for j in 0..n {
+            // One division for both.
+            let inverse = T::ONE / (atol + rtol * a[j].abs().max(b[j].abs()));
+            let nothing = (a[j] + b[j]) * T::ZERO;
+            let (high, lower) = (v[j] * inverse + nothing, low[j] * inverse + nothing);
+            (ratio[j], low[j]) = (high * high, lower * lower);
+        }
+    } else {
+        squares(v, a, b, d, tol, ratio);
+        for (low, (a, b)) in low.chunks_exact_mut(d).zip(a.chunks_exact(d).zip(b.chunks_exact(d))) {
+            in_place(low, a, b, tol);
+        }
+    }
+    let mut lows = low.chunks_exact(d).map(|row| lane_sum(row).f64());
     if tol.norm == ErrorNorm::Together {
         let high = ratio.chunks_exact(d).map(|row| lane_sum(row).f64()).sum();
         return combined(high, lows.sum(), v.len());

@@ -35,6 +35,15 @@ impl<T: Real> Rhs<'_, T> {
         }
     }
 
+    /// The field alone.
+    pub(crate) fn field(&mut self) -> &mut dyn VectorField<T> {
+        match self {
+            Self::Field(f) => &mut **f,
+            Self::Jacobian(f) => &mut **f,
+            Self::Jvp(f) => &mut **f,
+        }
+    }
+
     /// As [`VectorField::eval`].
     ///
     /// # Errors

@@ -341,6 +341,7 @@ impl Saves<'_> {
     }
 
     /// Tells all that lie inside the step before `end`; there are none if steps land on them.
+    #[inline(always)]
     fn tell_before<T: Real>(
         &mut self,
         end: f64,

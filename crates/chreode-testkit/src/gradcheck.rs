@@ -7,6 +7,8 @@ use chreode_core::{
     DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, GrowthVjp, Jacobian, Jvp, Sparsity, Vjp,
 };
 
+use crate::Curved;
+
 /// A derivative that is not what finite differences say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GradientMismatch {
@@ -308,6 +310,44 @@ pub fn check_jacobian<F: Jacobian<f64> + ?Sized>(
         difference.extend(dy);
     }
     Ok(compare("Jacobian", &values, &difference, rtol)?)
+}
+
+/// Checks [`Curved::second`] of one trajectory: its products with directions `u` and `v`, of all rows, against the derivative along `v` of the
+/// Jacobian's product with `u`.
+///
+/// # Errors
+/// [`GradientMismatch`], or the field's error.
+pub fn check_second<F: Curved<f64> + ?Sized>(
+    f: &mut F,
+    t: f64,
+    y: &[f64],
+    (u, v): (&[f64], &[f64]),
+    rtol: f64,
+) -> Check {
+    let d = y.len();
+    let mut given = vec![0.0; d];
+    f.second(t, y, &mut |i, [j, k], x| given[i] += x * u[j] * v[k]);
+    let pattern = f.sparsity().cloned();
+    let mut values = vec![f64::NAN; pattern.as_ref().map_or(d * d, Sparsity::len)];
+    check_along("second derivative", &given, y, v, rtol, |y, out| {
+        f.jacobian(t, y, &[], &mut values)?;
+        match &pattern {
+            Some(pattern) => {
+                out.fill(0.0);
+                for (j, &u) in u.iter().enumerate() {
+                    let first = pattern.col_starts()[j];
+                    let rows = pattern.column(j).iter();
+                    rows.zip(&values[first..]).for_each(|(&i, value)| out[i] += value * u);
+                }
+            }
+            None => {
+                for (out, row) in out.iter_mut().zip(values.chunks_exact(d)) {
+                    *out = dot(row, u);
+                }
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Differences of `phi(y, p)` in both arguments; the first error stops the check.

@@ -11,7 +11,7 @@ pub use alloc::{CountingAllocator, allocations_in};
 pub use gradcheck::{
     GradientMismatch, central_difference, central_difference_by, check_diffusion_jvp,
     check_diffusion_jvp_vjp, check_diffusion_vjp, check_gradient, check_growth_vjp, check_jacobian,
-    check_jvp, check_vjp, compare,
+    check_jvp, check_second, check_vjp, compare,
 };
 pub use order::observed_order;
 pub use problems::arenstorf::Arenstorf;
@@ -37,6 +37,6 @@ pub use problems::stiff::ring_modulator::RingModulator;
 pub use problems::stiff::robertson::Robertson;
 pub use problems::stiff::scaffold::Scaffold;
 pub use problems::stiff::van_der_pol::VanDerPol;
-pub use problems::stiff::{Stiff, StiffCase, StiffField, StiffModel, stiff_corpus};
+pub use problems::stiff::{Curved, Stiff, StiffCase, StiffField, StiffModel, stiff_corpus};
 pub use problems::well_sde::WellSde;
 pub use problems::{corpus, nonstiff};

@@ -20,6 +20,9 @@ pub struct Snapshots<T> {
     /// For each time the clones of its cells, `[n_t]`; a cell of no known clone counts as one of its own. No
     /// list at all if unknown.
     pub groups: Vec<Vec<Option<u64>>>,
+    /// For each time the populations of its cells, `[n_t]`, numbered from zero: cells that were sorted, plated or housed apart, none of which
+    /// becomes one of another population. Each has cells at every time. No list at all if all are of one.
+    pub populations: Vec<Vec<u32>>,
 }
 
 impl<T: Real> Snapshots<T> {
@@ -31,11 +34,59 @@ impl<T: Real> Snapshots<T> {
         self.states[time].cells(self.dim)
     }
 
+    /// Number of populations, one at least.
+    pub fn n_populations(&self) -> usize {
+        self.populations.iter().flatten().max().map_or(1, |&last| last as usize + 1)
+    }
+
+    /// Those of the rows of time number `time` that are of a population, in their order.
+    ///
+    /// # Panics
+    /// If there is no such time or row.
+    pub fn rows_of(&self, population: usize, time: usize, rows: &[u32]) -> Vec<u32> {
+        match self.populations.get(time) {
+            None => rows.to_vec(),
+            Some(of) => rows.iter().copied().filter(|&row| of[row as usize] as usize == population).collect(),
+        }
+    }
+
+    /// The part of the cells of time number `time` that is of a population.
+    ///
+    /// # Panics
+    /// If there is no such time.
+    pub fn share(&self, population: usize, time: usize) -> f64 {
+        self.populations.get(time).map_or(1.0, |of| {
+            of.iter().filter(|&&p| p as usize == population).count() as f64 / of.len() as f64
+        })
+    }
+
+    /// The cells of one population alone, as if there were no other.
+    #[must_use]
+    pub fn population(&self, population: usize) -> Self {
+        if self.populations.is_empty() {
+            return self.clone();
+        }
+        let mut only = Self { dim: self.dim, times: self.times.clone(), ..Self::default() };
+        for (time, states) in self.states.iter().enumerate() {
+            let all: Vec<u32> = (0..self.cells(time) as u32).collect();
+            let rows = self.rows_of(population, time, &all);
+            let rows: Vec<usize> = rows.iter().map(|&row| row as usize).collect();
+            only.states.push(states.select(self.dim, &rows));
+            if let Some(rates) = self.growth.get(time) {
+                only.growth.push(rows.iter().map(|&r| rates[r]).collect());
+            }
+            if let Some(clones) = self.groups.get(time) {
+                only.groups.push(rows.iter().map(|&r| clones[r]).collect());
+            }
+        }
+        only
+    }
+
     /// Checks shapes, times and values.
     ///
     /// # Errors
     /// [`TrainError::Data`] with what is wrong and where; [`TrainError::TooFewTimes`],
-    /// [`TrainError::TooFewCells`]; [`TrainError::States`] if cells cannot be read.
+    /// [`TrainError::TooFewCells`], [`TrainError::TooFewOfPopulation`]; [`TrainError::States`] if cells cannot be read.
     pub fn check(&self) -> Result<(), TrainError> {
         let wrong = |what, time: usize, row| Err(TrainError::Data { what, time, row });
         if self.dim == 0 {
@@ -89,6 +140,23 @@ impl<T: Real> Snapshots<T> {
                 }
             }
         }
+        if !self.populations.is_empty() {
+            for i in 0..self.times.len() {
+                let found = self.populations.get(i).map_or(0, Vec::len);
+                if found != self.cells(i) {
+                    return wrong("as many populations as cells are needed", i, found);
+                }
+            }
+            let last = self.n_populations();
+            for (time, of) in self.times.iter().zip(&self.populations) {
+                let mut counts = vec![0; last];
+                of.iter().for_each(|&p| counts[p as usize] += 1);
+                if let Some(population) = counts.iter().position(|&n| n < MIN_CELLS) {
+                    let (time, found, needed) = (*time, counts[population], MIN_CELLS);
+                    return Err(TrainError::TooFewOfPopulation { population, time, found, needed });
+                }
+            }
+        }
         Ok(())
     }
 
@@ -110,6 +178,10 @@ impl<T: Real> Snapshots<T> {
             })?;
         }
         for list in &self.growth {
+            hash.add(&(list.len() as u64).to_le_bytes());
+            hash.add(bytemuck::cast_slice(list));
+        }
+        for list in &self.populations {
             hash.add(&(list.len() as u64).to_le_bytes());
             hash.add(bytemuck::cast_slice(list));
         }

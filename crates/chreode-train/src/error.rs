@@ -34,6 +34,20 @@ pub enum TrainError {
         /// How many are needed.
         needed: usize,
     },
+    /// A population has too few cells at a time.
+    #[error(
+        "population {population} has {found} cells at time {time}; each needs {needed} at least at every time, since none becomes another"
+    )]
+    TooFewOfPopulation {
+        /// Its number, from zero.
+        population: usize,
+        /// The time.
+        time: f64,
+        /// Its cells there.
+        found: usize,
+        /// How many are needed.
+        needed: usize,
+    },
     /// The hold-out leaves a side of a time nearly empty.
     #[error(
         "time {time}: {train} cells to train on and {hold_out} held out; both need two (change `hold_out`, or hold out by cell)"

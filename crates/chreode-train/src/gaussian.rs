@@ -10,6 +10,7 @@ use chreode_linalg::Cholesky;
 pub(crate) struct Gaussian {
     /// Σ, `[d, d]`.
     covariance: Vec<f64>,
+    factor: Cholesky,
     /// `Σ⁻¹ B`, `[columns, d]`.
     pub(crate) solved: Vec<f64>,
     /// The gradient to `g`: `(Σ⁻¹ - Σ⁻¹ B Bᵀ Σ⁻¹) g`, `[motions, d]`.
@@ -29,7 +30,8 @@ impl Gaussian {
                 add(row, by, g);
             }
         }
-        let factor = Cholesky::factor(&self.covariance, d).ok()?;
+        self.factor.factor_again(&self.covariance, d).ok()?;
+        let factor = &self.factor;
         // A pivot that is rounding of what was there is none.
         let is_rounding =
             |i: usize| factor.l(i, i).powi(2) <= 8.0 * f64::EPSILON * self.covariance[i * d + i];

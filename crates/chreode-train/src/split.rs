@@ -29,7 +29,7 @@ pub struct Split {
 }
 
 impl Split {
-    /// Draws the split: a function of the data's shape, its clones and the seed.
+    /// Draws the split: a function of the data's shape, its clones and populations, and the seed. Cells are held out of each population alike.
     ///
     /// # Errors
     /// [`TrainError::Setting`] if the fraction is not in [0, 0.9] or clones are asked for and there are none;
@@ -77,18 +77,24 @@ impl Split {
                     };
                 }
             } else {
-                held[..(fraction * n as f64).round() as usize].fill(true);
-                shuffle(&mut held, &mut rng);
+                let all: Vec<u32> = (0..n as u32).collect();
+                for population in 0..data.n_populations() {
+                    let rows = data.rows_of(population, time, &all);
+                    let mut mark = vec![false; rows.len()];
+                    mark[..(fraction * rows.len() as f64).round() as usize].fill(true);
+                    shuffle(&mut mark, &mut rng);
+                    rows.iter().zip(mark).for_each(|(&row, mark)| held[row as usize] = mark);
+                }
             }
             let rows = |side: bool| (0..n as u32).filter(|&i| held[i as usize] == side).collect::<Vec<_>>();
             let (train, hold_out) = (rows(false), rows(true));
-            let smallest = if fraction > 0.0 { train.len().min(hold_out.len()) } else { train.len() };
-            if smallest < 2 {
-                return Err(TrainError::TooFewHeldOut {
-                    time: data.times[time],
-                    train: train.len(),
-                    hold_out: hold_out.len(),
-                });
+            for population in 0..data.n_populations() {
+                let [train, hold_out] =
+                    [&train, &hold_out].map(|rows| data.rows_of(population, time, rows).len());
+                let smallest = if fraction > 0.0 { train.min(hold_out) } else { train };
+                if smallest < 2 {
+                    return Err(TrainError::TooFewHeldOut { time: data.times[time], train, hold_out });
+                }
             }
             split.train.push(train);
             split.hold_out.push(hold_out);
@@ -164,6 +170,7 @@ mod tests {
             states: crate::States::each(cells.iter().map(|&n| vec![0.0; n])),
             growth: vec![],
             groups,
+            populations: vec![],
         }
     }
 

@@ -30,7 +30,7 @@ fn arms(times: &[f64], n: usize, factor: f64, seed: u64) -> Snapshots<f32> {
         z
     });
     let states = States::each(states);
-    Snapshots { dim: 2, times: times.to_vec(), states, growth: vec![], groups: vec![] }
+    Snapshots { dim: 2, times: times.to_vec(), states, ..Snapshots::default() }
 }
 
 fn config(seed: u64) -> TrainConfig {

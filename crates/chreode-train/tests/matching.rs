@@ -161,13 +161,8 @@ fn matching_recovers_correlated_noise() {
         },
         2,
     );
-    let data = Snapshots {
-        dim: 2,
-        times: vec![0.0, span],
-        states: States::each([start, end]),
-        growth: vec![],
-        groups: vec![],
-    };
+    let states = States::each([start, end]);
+    let data = Snapshots { dim: 2, times: vec![0.0, span], states, ..Snapshots::default() };
     for noise in common::noises().into_iter().skip(2) {
         let name = noise.name();
         let mut sde = common::neural_with::<f32>(noise);
@@ -232,7 +227,7 @@ fn errors_of_bridges(of_time: bool, noise: BridgeNoise) -> (f64, f64) {
         z
     };
     let states = (0..3).map(|k| normal(k as u64).iter().map(|z| z * sd[k] as f32).collect()).collect();
-    let data = Snapshots { dim: 1, times: times.to_vec(), states, growth: vec![], groups: vec![] };
+    let data = Snapshots { dim: 1, times: times.to_vec(), states, ..Snapshots::default() };
     let mut model = ModelConfig::new(vec![0.0], vec![1.0]);
     model.times = of_time.then(|| times.to_vec());
     model.drift.hidden = vec![32, 32];
@@ -354,17 +349,22 @@ fn a_finished_training_is_resumed_without_couplings() {
 
 #[test]
 fn steps_allocate_nothing() {
-    let sde = common::neural::<f32>(true);
-    let p = sde.init(1);
-    let settings = TrainConfig { growth: GrowthUse::Learned, ..config(10) };
-    let data = common::snapshots(&[0.0, 0.5, 1.0], 600, 1);
-    let count = on(1, || {
-        let mut trainer = Trainer::new(sde, p, data, settings).unwrap();
-        trainer.step().unwrap();
-        allocations_in(|| {
+    let allocations = |sde: NeuralSde<f32>, growth| {
+        let p = sde.init(1);
+        let settings = TrainConfig { growth, ..config(10) };
+        let data = common::snapshots(&[0.0, 0.5, 1.0], 600, 1);
+        on(1, || {
+            let mut trainer = Trainer::new(sde, p, data, settings).unwrap();
             trainer.step().unwrap();
+            allocations_in(|| {
+                trainer.step().unwrap();
+            })
+            .0
         })
-        .0
-    });
-    assert_eq!(count, 0);
+    };
+    assert_eq!(allocations(common::neural::<f32>(true), GrowthUse::Learned), 0);
+    for noise in common::noises().into_iter().skip(2) {
+        let name = noise.name();
+        assert_eq!(allocations(common::neural_with::<f32>(noise), GrowthUse::None), 0, "{name}");
+    }
 }

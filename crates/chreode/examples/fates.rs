@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ends = &trainer.data().states[TIMES.len() - 1].all(2)?;
     let names: Vec<&str> = ends.chunks_exact(2).map(|s| if s[0] > 0.0 { "right" } else { "left" }).collect();
     let readout = LabelReadout::new(ends, 2, &Labels::from_text(&names), None)?;
-    println!("labels are read off {} neighbours, log-loss {:.3} nats", readout.k(), readout.log_loss());
+    println!("labels are read off the {}, log-loss {:.3} nats", readout.quality().told(), readout.log_loss());
 
     // Five cells on a line, then 100 progenitors as they come.
     let mut start: Vec<f32> = [-0.5, -0.2, 0.0, 0.2, 0.5].into_iter().flat_map(|x| [x, 0.0]).collect();

@@ -75,15 +75,22 @@ pub(super) fn shared(kernel: &str) -> usize {
     let starts = |name: &str| kernel.starts_with(name);
     let floats = if starts("em_forward") {
         tile(3 * D + 1)
+    } else if starts("em_layers") {
+        tile(0)
     } else if starts("em_backward") {
         tile(2 * D)
     } else if starts("mlp_") {
         tile(0)
+    } else if starts("layer_gradient") {
+        4 * 2 * 16 * 136
     } else {
         match kernel {
-            "layer_gradient" => 2 * 16 * (64 + 4),
             "energy_rows" => 2 * 64 * (32 + 1) + (64 + 32) * (D + 1) + 64 * D,
-            "softmin_rows" => (16 + 128) * (D | 1),
+            "softmin_rows" | "update_potentials" => (16 + 128) * (D | 1),
+            "cloud_bounds" | "end_divergence" => 2 * 256,
+            "begin_annealing" | "judge_potentials" => 256,
+            "pair_costs" => 2 * 64 * 52,
+            "cloud_pulls" | "cloud_pulls_kept" => 16 * (128 + 4) + (16 + 128) * (D | 1) + 16 * D,
             "transport_rows" => 16 * (128 + 1) + (16 + 128) * (D | 1) + 16 * D,
             "nearest_of_split" => 64 * (2 * 32 + 128),
             "tsit5_ensemble" => 9 * 256 * 3,
@@ -120,27 +127,42 @@ const WORKS: &[(&str, &str, Units, f64, f64)] = &[
     ("em_forward_bf16_large", "100,000 cells, 400 steps", Units::Bf16, 1e5 * 400.0 * NET, 1e5 * 600.0),
     ("em_forward_f32", "2,048 cells, 40 steps", Units::ThreeTf32, 2048.0 * 40.0 * NET, 2048.0 * 600.0),
     ("em_forward_tf32", "2,048 cells, 40 steps", Units::Tf32, 2048.0 * 40.0 * NET, 2048.0 * 600.0),
+    ("em_layers_f32", "2,048 cells, 40 steps", Units::ThreeTf32, 2048.0 * 40.0 * NET, 2048.0 * 40.0 * KEPT),
+    ("em_backward_f32", "2,048 cells, 40 steps", Units::ThreeTf32, 2048.0 * 40.0 * NET, 2048.0 * 40.0 * KEPT),
+    ("em_layers_tf32_large", "2,048 cells, 40 steps", Units::Tf32, 2048.0 * 40.0 * NET, 2048.0 * 40.0 * KEPT),
+    ("em_backward_tf32", "2,048 cells, 40 steps", Units::Tf32, 2048.0 * 40.0 * NET, 2048.0 * 40.0 * KEPT),
     (
-        "em_backward_f32",
+        "layer_gradient_f32",
         "2,048 cells, 40 steps",
         Units::ThreeTf32,
-        2048.0 * 40.0 * 2.0 * NET,
+        2048.0 * 40.0 * NET,
         2048.0 * 40.0 * KEPT,
+    ),
+    ("layer_gradient_tf32", "2,048 cells, 40 steps", Units::Tf32, 2048.0 * 40.0 * NET, 2048.0 * 40.0 * KEPT),
+    ("pair_costs", "2,048 by 2,048 points, three problems", Units::F32, 3.0 * PAIRS * 150.0, 12.0 * PAIRS),
+    (
+        "update_potentials",
+        "2,048 by 2,048 points, four problems",
+        Units::F32,
+        4.0 * PAIRS * 175.0,
+        2.0 * 2048.0 * 200.0,
     ),
     (
-        "em_backward_tf32",
-        "2,048 cells, 40 steps",
-        Units::Tf32,
-        2048.0 * 40.0 * 2.0 * NET,
-        2048.0 * 40.0 * KEPT,
+        "update_potentials_kept",
+        "2,048 by 2,048 points, four problems",
+        Units::F32,
+        4.0 * PAIRS * 25.0,
+        16.0 * PAIRS,
     ),
-    ("layer_gradient", "2,048 cells, 40 steps", Units::F32, 2048.0 * 40.0 * NET, 2048.0 * 40.0 * KEPT),
+    ("cloud_pulls_kept", "2,048 by 2,048 points, two problems", Units::F32, 2.0 * PAIRS * 175.0, 8.0 * PAIRS),
     ("softmin_rows", "2,048 by 2,048 points", Units::F32, 2048.0 * 2048.0 * 175.0, 2.0 * 2048.0 * 200.0),
     ("transport_rows", "2,048 by 2,048 points", Units::F32, 2048.0 * 2048.0 * 325.0, 4.0 * 2048.0 * 200.0),
     ("nearest_of_split", "10,000 by 100,000 points", Units::F32, 1e9 * 150.0, 1.1e5 * 200.0),
 ];
 /// Operations of the net for a cell, and bytes that the way back keeps of it.
 const NET: f64 = 2.0 * (2 * D * WIDEST + WIDEST * WIDEST) as f64;
+/// Pairs of two clouds of 2,048 points.
+const PAIRS: f64 = 2048.0 * 2048.0;
 const KEPT: f64 = 4.0 * (2 * D + 4 * WIDEST) as f64;
 
 /// The table of the least times: by the units' peak or the memory's, whichever is longer.

@@ -75,19 +75,25 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
         self.any_inside = false; // whatever an error left
     }
 
-    fn state_inside(
+    fn open(
         &mut self,
         f: &mut dyn Vjp<T>,
         step: Taken,
         p: &[T],
         y: &[T],
-        theta: f64,
-    ) -> Result<&[T], AdjointError> {
-        let f = &mut Rhs::Field(f);
-        self.erk.start(f, step.t, y, p)?;
-        self.erk.step(f, step.t, step.t_end, y, p, Tolerance::default())?;
-        self.erk.prepare_dense(f, step.t, step.t_end, y, p)?;
-        Ok(self.erk.dense(theta, step.t_end - step.t, y))
+        states: bool,
+    ) -> Result<(), AdjointError> {
+        if states || matches!(self.erk.tableau().dense, DenseOutput::Extended { .. }) {
+            let f = &mut Rhs::Field(f);
+            self.erk.start(f, step.t, y, p)?;
+            self.erk.step(f, step.t, step.t_end, y, p, Tolerance::default())?;
+            self.erk.prepare_dense(f, step.t, step.t_end, y, p)?;
+        }
+        Ok(())
+    }
+
+    fn state_inside(&mut self, step: Taken, y: &[T], theta: f64) -> &[T] {
+        self.erk.dense(theta, step.t_end - step.t, y)
     }
 
     fn inside(
@@ -120,10 +126,6 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
                 f.vjp(t, input, p, &self.lambda, bar, p_bar)
             };
         if let DenseOutput::Extended { a: weights, c, .. } = m.dense {
-            let rhs = &mut Rhs::Field(f);
-            self.erk.start(rhs, step.t, y, p)?;
-            self.erk.step(rhs, step.t, step.t_end, y, p, Tolerance::default())?;
-            self.erk.prepare_dense(rhs, step.t, step.t_end, y, p)?;
             let (input, bar) = self.input_bar.split_at_mut(nd);
             for (i, (weights, c)) in weights.iter().zip(c).enumerate().rev() {
                 input.copy_from_slice(y);

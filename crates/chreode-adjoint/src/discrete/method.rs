@@ -137,26 +137,35 @@ pub(super) trait StepAdjoint<T: Real>: std::fmt::Debug + Send {
         y: &mut [T],
     ) -> Result<(), AdjointError>;
 
-    /// The state at `t + θ h` of a step from `y`.
+    /// Before [`inside`](Self::inside) of a step from `y`: takes it again if that needs its dense output, or if `states` are asked for,
+    /// for [`state_inside`](Self::state_inside).
     ///
     /// # Panics
     /// If the method does not [interpolate](Self::interpolates).
-    fn state_inside(
+    fn open(
         &mut self,
         _f: &mut dyn Vjp<T>,
         _step: Taken,
         _p: &[T],
         _y: &[T],
-        _theta: f64,
-    ) -> Result<&[T], AdjointError> {
+        _states: bool,
+    ) -> Result<(), AdjointError> {
         unreachable!("steps of a method without it end where the solution is observed")
     }
 
-    /// Before [`back`](Self::back) of a step from `y` to `y_end`: the states at `t + θ h` inside it have gradients. Adds to `a`, the adjoint state at the
-    /// step's end, what they ask of it; [`back`](Self::back) adds the rest.
+    /// The state at `t + θ h` of the step from `y` that was [opened](Self::open) for states.
     ///
     /// # Panics
-    /// As [`state_inside`](Self::state_inside).
+    /// As [`open`](Self::open).
+    fn state_inside(&mut self, _step: Taken, _y: &[T], _theta: f64) -> &[T] {
+        unreachable!("steps of a method without it end where the solution is observed")
+    }
+
+    /// Before [`back`](Self::back) of a step from `y` to `y_end` that was [opened](Self::open): the states at `t + θ h` inside it have
+    /// gradients. Adds to `a`, the adjoint state at the step's end, what they ask of it; [`back`](Self::back) adds the rest.
+    ///
+    /// # Panics
+    /// As [`open`](Self::open).
     fn inside(
         &mut self,
         _f: &mut dyn Vjp<T>,

@@ -1,9 +1,10 @@
 //! Steps of Rosenbrock methods, again and backward.
 //!
-//! A stage holds the Jacobian, whose derivative along the stage is a difference of pull-backs: `∂(vᵀ J u)` is that of
-//! `(pull(y + ε u) - pull(y - ε u)) / 2ε` for the cotangent `v`, exact to rounding where the field is quadratic, and to `ε²` elsewhere.
+//! A stage holds the Jacobian: beside the cotangent `v` of stage `u` there is `∂(vᵀ J u)`, the derivative of the pull-back of `v` along `u`.
+//! A field that shows its second derivatives ([`Vjp::as_vjp_tangent`]) gives it, of all stages in one call. Of others it is the difference
+//! `(pull(y + ε u) - pull(y - ε u)) / 2ε`, exact to rounding where the field is quadratic, and to `ε²` elsewhere.
 
-use chreode_core::{FieldError, Real, Tolerance, Vjp};
+use chreode_core::{FieldError, Real, Tolerance, Vjp, VjpTangent};
 use chreode_solve::{Rosenbrock, RosenbrockTableau, SolveError, Stats, StepFailure, Stepper};
 
 use super::implicit::field::{Rows, pattern};
@@ -33,6 +34,18 @@ pub(super) struct RosenbrockAdjoint<T: Real> {
     tmp: Vec<T>,
     scaled: Vec<T>,
     product: Vec<T>,
+    curved: Curved<T>,
+}
+
+/// Work space of second derivatives: the state once a stage, what pull-backs and their derivatives give, `[stages, n, d]` each; zeros;
+/// and what pull-backs give of the parameters, which nobody asks for. Made for the first field that has them.
+#[derive(Debug)]
+struct Curved<T> {
+    y: Vec<T>,
+    bar: Vec<T>,
+    bar_dot: Vec<T>,
+    zeros: Vec<T>,
+    p_bar: Vec<T>,
 }
 
 impl<T: Real> RosenbrockAdjoint<T> {
@@ -58,6 +71,7 @@ impl<T: Real> RosenbrockAdjoint<T> {
             tmp: zeros(1),
             scaled: zeros(1),
             product: zeros(1),
+            curved: Curved { y: vec![], bar: vec![], bar_dot: vec![], zeros: vec![], p_bar: vec![] },
         }
     }
 
@@ -132,8 +146,37 @@ impl<T: Real> RosenbrockAdjoint<T> {
         Ok(())
     }
 
-    /// Adds to `a` and `p_bar` what the derivative of the Jacobian along stage `i` does for the adjoint `v` of the stage.
+    /// Adds to `a` and `p_bar` what the derivative of the Jacobian along the stages does for their adjoints.
     fn curvature(
+        &mut self,
+        f: &mut dyn VjpTangent<T>,
+        t: f64,
+        p: &[T],
+        y: &[T],
+        a: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), FieldError> {
+        let (nd, len) = (self.nd.max(1), self.u.len());
+        let Curved { y: again, bar, bar_dot, zeros, p_bar: unasked } = &mut self.curved;
+        for (of, len) in
+            [(&mut *again, len), (&mut *bar, len), (&mut *bar_dot, len), (&mut *unasked, p.len())]
+        {
+            of.resize(len, T::ZERO);
+        }
+        zeros.resize(len.max(p.len()), T::ZERO);
+        again.chunks_exact_mut(nd).for_each(|row| row.copy_from_slice(y));
+        unasked.fill(T::ZERO); // nor shall it grow
+        let (states, params) = ((&again[..], &self.u[..]), (p, &zeros[..p.len()]));
+        let bars = ((&mut bar[..], &mut bar_dot[..]), (&mut unasked[..], p_bar));
+        f.vjp_tangent(t, states, params, (&self.v, &zeros[..len]), bars.0, bars.1)?;
+        for row in bar_dot.chunks_exact(nd) {
+            a.iter_mut().zip(row).for_each(|(a, &x)| *a += x);
+        }
+        Ok(())
+    }
+
+    /// As [`curvature`](Self::curvature) for the adjoint of stage `i` alone, by a difference.
+    fn curvature_by_difference(
         &mut self,
         f: &mut dyn Vjp<T>,
         t: f64,
@@ -142,7 +185,7 @@ impl<T: Real> RosenbrockAdjoint<T> {
         y: &[T],
         a: &mut [T],
         p_bar: &mut [T],
-    ) -> Result<(), AdjointError> {
+    ) -> Result<(), FieldError> {
         let (u, v) = (&self.u[i * self.nd..][..self.nd], &self.v[i * self.nd..][..self.nd]);
         // Each trajectory's own length: along the stage, the coordinates change by this part of their sizes at most, or all by this
         // part of the largest.
@@ -239,8 +282,12 @@ impl<T: Real> StepAdjoint<T> for RosenbrockAdjoint<T> {
         for i in 0..s {
             a.iter_mut().zip(&self.input_bar[row(i)]).for_each(|(a, &bar)| *a += bar);
         }
-        for i in 0..s {
-            self.curvature(f, step.t, i, p, y, a, p_bar)?;
+        if let Some(f) = f.as_vjp_tangent() {
+            self.curvature(f, step.t, p, y, a, p_bar)?;
+        } else {
+            for i in 0..s {
+                self.curvature_by_difference(f, step.t, i, p, y, a, p_bar)?;
+            }
         }
         if let Some([first, second]) = self.differences {
             // Of h d_i ∂f/∂t, as that was computed.

@@ -34,9 +34,10 @@ use crate::event::{EventJump, EventVjp, watch};
 /// relaxation oscillations. A step that finds another solution than the forward run is an error
 /// ([`ReplayDiffers`](AdjointError::ReplayDiffers)), not another gradient.
 ///
-/// Rosenbrock methods have no iteration, but the Jacobian as a part of each step: its derivative along the stages comes from
-/// central differences of pull-backs. These are exact to rounding for fields that are quadratic in the state, as reactions of two
-/// partners are; for others a relative error of about 1e-8 is left (`f32`: 1e-4).
+/// Rosenbrock methods have no iteration, but the Jacobian as a part of each step. Its derivative along the stages is that of the
+/// field's pull-backs, if the field shows it ([`Vjp::as_vjp_tangent`], as models that are written once do): the gradient is then exact as
+/// others are. For fields that do not it comes from central differences of pull-backs. These are exact to rounding where the field is
+/// quadratic in the state, as reactions of two partners are; elsewhere a relative error of about 1e-8 is left (`f32`: 1e-4).
 ///
 /// Steps of [`Bdf`](chreode_solve::Bdf) depend on those before: with few states its differences are kept beside each. Mass matrices and
 /// systems without matrices ([`Bdf::with_krylov`](chreode_solve::Bdf::with_krylov)) have no discrete adjoint here: [`OdeMethod`] does not
@@ -388,10 +389,11 @@ impl<T: Real> OdeAdjoint<T> {
             if from < saves {
                 let (tape, ends) = (&self.tape, (&self.y[..self.nd], &self.y_next[..]));
                 let inside = |i| tape.inside(step, i).map(|theta| (theta, state_bar[i]));
+                self.method.open(f, taken, p, ends.0, time_bar.is_some())?;
                 self.method.inside(f, taken, p, ends, &mut (from..saves).filter_map(inside), a, p_bar)?;
                 if let Some(time_bar) = &mut time_bar {
                     for (i, (theta, bar)) in (from..saves).zip((from..saves).filter_map(inside)) {
-                        let y = self.method.state_inside(f, taken, p, ends.0, theta)?;
+                        let y = self.method.state_inside(taken, ends.0, theta);
                         f.eval(self.tape.saved[i].1, y, p, &mut self.lambda)?;
                         time_bar[i] = dot(bar, &self.lambda);
                     }

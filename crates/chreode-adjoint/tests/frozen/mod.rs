@@ -8,26 +8,29 @@ pub(crate) mod tangent;
 
 use chreode_adjoint::{OdeAdjoint, OdeMethod};
 use chreode_core::LinearSolver;
-use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField, Vjp};
+use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField, Vjp, VjpTangent};
 use chreode_linalg::Lu;
 use chreode_solve::{RadauTableau, SolveOptions};
-use chreode_testkit::{BrusselatorLine, BrusselatorSquare, Smooth, StiffCase, StiffField, stiff_corpus};
+use chreode_testkit::{
+    BrusselatorLine, BrusselatorSquare, Curved, Smooth, StiffCase, StiffField, stiff_corpus,
+};
 
 /// A field whose derivatives are each multiplied by a parameter: `dy_i = p_(i mod np) f_i`.
 pub(crate) struct Rated<T> {
-    pub(crate) f: Box<dyn Jacobian<T>>,
+    pub(crate) f: Box<dyn Curved<T>>,
     np: usize,
     dy: Vec<T>,
     values: Vec<T>,
-    /// Whether it shows its Jacobian.
+    /// Whether it shows its Jacobian, and its second derivatives.
     pub(crate) shows: bool,
+    pub(crate) shows_second: bool,
 }
 
 impl<T: Real> Rated<T> {
-    pub(crate) fn new(f: Box<dyn Jacobian<T>>, np: usize) -> Self {
+    pub(crate) fn new(f: Box<dyn Curved<T>>, np: usize) -> Self {
         let d = f.dim();
         let entries = f.sparsity().map_or(d * d, Sparsity::len);
-        Self { np, dy: vec![T::ZERO; d], values: vec![T::ZERO; entries], shows: true, f }
+        Self { np, dy: vec![T::ZERO; d], values: vec![T::ZERO; entries], shows: true, shows_second: true, f }
     }
 
     pub(crate) fn np(&self) -> usize {
@@ -102,6 +105,46 @@ impl<T: Real> Vjp<T> for Rated<T> {
     }
     fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
         if self.shows { Some(self) } else { None }
+    }
+    fn as_vjp_tangent(&mut self) -> Option<&mut dyn VjpTangent<T>> {
+        if self.shows_second { Some(self) } else { None }
+    }
+}
+
+impl<T: Real> VjpTangent<T> for Rated<T> {
+    fn vjp_tangent(
+        &mut self,
+        t: f64,
+        (y, v): (&[T], &[T]),
+        (p, q): (&[T], &[T]),
+        (lambda, lambda_dot): (&[T], &[T]),
+        (y_bar, y_bar_dot): (&mut [T], &mut [T]),
+        (p_bar, p_bar_dot): (&mut [T], &mut [T]),
+    ) -> Result<(), FieldError> {
+        let (d, np) = (self.dy.len(), self.np);
+        let mut values = std::mem::take(&mut self.values);
+        y_bar.fill(T::ZERO);
+        y_bar_dot.fill(T::ZERO);
+        for row in (0..y.len() / d).map(|i| i * d..(i + 1) * d) {
+            let (y, v) = (&y[row.clone()], &v[row.clone()]);
+            let (lambda, lambda_dot) = (&lambda[row.clone()], &lambda_dot[row.clone()]);
+            let (bar, bar_dot) = (&mut y_bar[row.clone()], &mut y_bar_dot[row]);
+            self.f.eval(t, y, &[], &mut self.dy)?;
+            for (i, &dy) in self.dy.iter().enumerate() {
+                p_bar[i % np] += lambda[i] * dy;
+                p_bar_dot[i % np] += lambda_dot[i] * dy;
+            }
+            self.f.jacobian(t, y, &[], &mut values)?;
+            self.each(|at, i, j| {
+                let (p, q) = (p[i % np], q[i % np]);
+                bar[j] += lambda[i] * p * values[at];
+                bar_dot[j] += (lambda_dot[i] * p + lambda[i] * q) * values[at];
+                p_bar_dot[i % np] += lambda[i] * values[at] * v[j];
+            });
+            self.f.second(t, y, &mut |i, [j, k], x| bar_dot[j] += lambda[i] * p[i % np] * x * v[k]);
+        }
+        self.values = values;
+        Ok(())
     }
 }
 
@@ -294,12 +337,11 @@ pub(crate) fn problems(spans: &[(&str, f64)], method: OdeMethod) -> Vec<Problem>
     }
     assert_eq!(all.len(), spans.len(), "names of the corpus");
     let line = BrusselatorLine { points: 12 };
-    let field: Box<dyn Jacobian<f64>> = Box::new(StiffField::new(line));
-    let (f, y0) = (Rated::new(field, 4), line.start());
+    let (f, y0) = (Rated::new(Box::new(StiffField::new(line)), 4), line.start());
     all.push(Problem { name: "Brusselator 1-D", f, scale: Vec::new(), y0, t_end: 3.0, floor: 1.0 });
     let square = BrusselatorSquare::new(3);
-    let (y0, field) = (square.start(), Box::new(square));
-    let f = Rated::new(field as Box<dyn Jacobian<f64>>, 4);
+    let y0 = square.start();
+    let f = Rated::new(Box::new(square), 4);
     all.push(Problem { name: "Brusselator 2-D", f, scale: Vec::new(), y0, t_end: 0.5, floor: 1.0 });
     for problem in &mut all {
         let mut y = problem.y0.clone();

@@ -66,8 +66,7 @@ fn run(steps: u64) -> Result<chreode_report::Page, Failure> {
         dim: d,
         states: States::each(times.iter().map(|&t| at(t))),
         times,
-        growth: Vec::new(),
-        groups: Vec::new(),
+        ..Snapshots::default()
     };
     let mut config = ModelConfig::new(vec![0.4; d], vec![0.4; d]);
     (config.drift.kind, config.drift.hidden) = (DriftKind::Production, vec![64, 64]);
@@ -169,6 +168,7 @@ fn training_cells(per_time: usize) -> Result<(TrainingCells, Vec<String>, Vec<&'
         held_out: (0..n).map(|i| i % 10 == 0).collect(),
         labels: None,
         growth: None,
+        populations: None,
     };
     Ok((cells, order.iter().map(|&i| FACTORS[i].to_string()).collect(), labels))
 }

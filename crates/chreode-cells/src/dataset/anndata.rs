@@ -35,6 +35,7 @@ pub(super) fn read(
         _ => None,
     };
     let clones = options.clone.as_deref().map(|c| reader.labels(c)).transpose()?;
+    let populations = options.within.as_deref().map(|c| reader.labels(c)).transpose()?;
     let growth = options.growth.as_deref().map(|c| reader.numbers(c)).transpose()?;
     let mut notes = Vec::new();
     let (space, states, basis) = if let Some(space) = space {
@@ -44,7 +45,19 @@ pub(super) fn read(
         let (space, states) = reader.states(&mut notes)?;
         (space, states, Basis::Known)
     };
-    Ok(Parts { ids, numbered: false, space, states, times, labels, growth, clones, notes, basis })
+    Ok(Parts {
+        ids,
+        numbered: false,
+        space,
+        states,
+        times,
+        labels,
+        growth,
+        clones,
+        populations,
+        notes,
+        basis,
+    })
 }
 
 /// States from expression; nothing if the file lacks what that needs.

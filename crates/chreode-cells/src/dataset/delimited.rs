@@ -35,15 +35,17 @@ pub(super) fn read(
     // Labels of another file are no column of this one.
     let own_labels = options.labels.as_deref().filter(|_| options.labels_from.is_none());
     let clone = options.clone.as_deref();
+    let within = options.within.as_deref();
     let growth = options.growth.as_deref();
     let mut notes = Vec::new();
     if space.is_none() {
         options.check_state(path, id)?;
     }
-    let taken: Vec<&str> = [Some(options.time.as_str()), id, options.labels.as_deref(), clone, growth]
-        .into_iter()
-        .flatten()
-        .collect();
+    let taken: Vec<&str> =
+        [Some(options.time.as_str()), id, options.labels.as_deref(), clone, within, growth]
+            .into_iter()
+            .flatten()
+            .collect();
     let genes = || gene_columns(&table, options, &taken);
     let failed = |source| DataError::Preprocess { path: path.to_owned(), source };
     let matrix: Vec<String> = match (space, &options.state) {
@@ -62,7 +64,7 @@ pub(super) fn read(
         (None, StateSource::Auto) => return Err(DataError::NoState { path: path.to_owned() }),
     };
     let request = TableRequest {
-        text: [Some(options.time.as_str()), id, own_labels, clone].into_iter().flatten().collect(),
+        text: [Some(options.time.as_str()), id, own_labels, clone, within].into_iter().flatten().collect(),
         number: growth.into_iter().collect(),
         matrix: matrix.iter().map(String::as_str).collect(),
     };
@@ -80,6 +82,7 @@ pub(super) fn read(
     };
     let labels = own_labels.and_then(|_| text.next()).map(|t| Labels::from_text(&t));
     let clones = clone.and_then(|_| text.next()).map(|t| Labels::from_text(&t));
+    let populations = within.and_then(|_| text.next()).map(|t| Labels::from_text(&t));
     let (space, states) = match (space, &options.state) {
         (Some(space @ StateSpace::Columns(_)), _) => (space.clone(), columns),
         (Some(StateSpace::OwnPca(transform)), _) => {
@@ -110,6 +113,7 @@ pub(super) fn read(
         labels,
         growth: data.number.into_iter().next(),
         clones,
+        populations,
         notes,
         basis: Basis::Known,
     })

@@ -45,6 +45,8 @@ pub struct Dataset {
     pub growth: Option<Vec<f64>>,
     /// Clone of each cell, if asked for.
     pub clones: Option<Labels>,
+    /// Population of each cell, if asked for: no cell becomes one of another.
+    pub populations: Option<Labels>,
     /// What was decided without being told, for the log.
     pub notes: Vec<String>,
 }
@@ -69,6 +71,7 @@ struct Parts {
     labels: Option<Labels>,
     growth: Option<Vec<f64>>,
     clones: Option<Labels>,
+    populations: Option<Labels>,
     notes: Vec<String>,
     basis: Basis,
 }
@@ -195,6 +198,7 @@ impl Dataset {
             labels,
             growth: parts.growth,
             clones: parts.clones,
+            populations: parts.populations,
             notes: parts.notes,
         };
         Ok((dataset, parts.basis))
@@ -254,6 +258,54 @@ impl Dataset {
             });
         }
         Ok(rows)
+    }
+
+    /// Those populations of [`populations`](Self::populations) that some cell has, as their names' positions.
+    pub fn populations_there(&self) -> Vec<usize> {
+        let counts = self.populations.as_ref().map(Labels::counts).unwrap_or_default();
+        (0..counts.len()).filter(|&p| counts[p] > 0).collect()
+    }
+
+    /// For each of some time points the number of each cell's population, counted as training counts them; no list if none were asked for.
+    /// A cell of no population counts as of the first.
+    pub fn population_codes(&self, points: &[TimePoint]) -> Vec<Vec<u32>> {
+        let Some(populations) = &self.populations else { return Vec::new() };
+        let there = self.populations_there();
+        let number = |&row: &usize| {
+            let code = populations.code(row);
+            code.and_then(|code| there.iter().position(|&p| p == code)).unwrap_or(0) as u32
+        };
+        points.iter().map(|point| point.rows.iter().map(number).collect()).collect()
+    }
+
+    /// Checks that every cell has a population, and that each has enough cells at some times; nothing where none were asked for. `column` is
+    /// what they were read from.
+    ///
+    /// # Errors
+    /// [`DataError::NoPopulation`], [`DataError::FewOfPopulation`].
+    pub fn check_populations(&self, column: &str, points: &[TimePoint]) -> Result<(), DataError> {
+        let Some(populations) = &self.populations else { return Ok(()) };
+        let (path, column) = (self.path.clone(), column.to_owned());
+        if let Some(row) = populations.codes().iter().position(|&code| code < 0) {
+            return Err(DataError::NoPopulation { path, column, cell: self.ids[row].clone() });
+        }
+        for point in points {
+            let mut counts = vec![0; populations.names().len()];
+            point.rows.iter().filter_map(|&row| populations.code(row)).for_each(|p| counts[p] += 1);
+            let few = |&p: &usize| counts[p] < Self::FEWEST_CELLS;
+            if let Some(p) = self.populations_there().into_iter().find(few) {
+                return Err(DataError::FewOfPopulation {
+                    path,
+                    column,
+                    population: populations.names()[p].clone(),
+                    time_column: self.time_column.clone(),
+                    time: point.time,
+                    cells: counts[p],
+                    fewest: Self::FEWEST_CELLS,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Checks that dynamics can be learned: two times at least, and enough cells of each.

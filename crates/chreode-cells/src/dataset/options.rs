@@ -72,6 +72,9 @@ pub struct DatasetOptions {
     pub growth: Option<String>,
     /// Column of the clones.
     pub clone: Option<String>,
+    /// Column of the populations that do not mix, such as sorted fractions, wells or mice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
     /// The way from expression to components.
     pub preprocess: PreprocessOptions,
 }
@@ -86,6 +89,7 @@ impl DatasetOptions {
             (id, "the cells' names"),
             (self.growth.as_deref(), "the growth"),
             (self.clone.as_deref(), "the clones"),
+            (self.within.as_deref(), "the populations"),
             (own_labels, "the labels"),
         ];
         let (names, part) = match (&self.state, &self.genes) {

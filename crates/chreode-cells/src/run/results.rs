@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::error::{read_error, write_error};
 use super::{Fingerprint, RunError, RunFolder};
 use crate::atomic::write_bytes_atomically;
-use crate::fate::{Agreement, Fates, ReadoutQuality};
+use crate::fate::{Agreement, Fates};
 use crate::perturb::{GeneMove, Shift};
+use crate::readout::ReadoutQuality;
 
 /// Fates of some cells, with what the report says of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -32,6 +32,8 @@ pub struct TrainingCells {
     pub labels: Option<Labels>,
     /// Net growth rate of each cell per unit of time, if the training weighed cells by a column of the data.
     pub growth: Option<Vec<f32>>,
+    /// Population of each cell, if they were coupled within populations.
+    pub populations: Option<Labels>,
 }
 
 impl TrainingCells {
@@ -76,15 +78,22 @@ impl TrainingCells {
             TensorView::new(dtype, shape, data).map_err(|e| write_error(path, std::io::Error::other(e)))
         };
         let label_names = self.labels.as_ref().map(|labels| labels.names().join("\n"));
+        let population_names = self.populations.as_ref().map(|labels| labels.names().join("\n"));
         let mut tensors = vec![
             ("states", view(Dtype::F32, vec![n, self.dim], bytemuck::cast_slice(&self.states))?),
             ("times", view(Dtype::F64, vec![n], bytemuck::cast_slice(&self.times))?),
             ("ids", view(Dtype::U8, vec![ids.len()], ids.as_bytes())?),
             ("held_out", view(Dtype::U8, vec![n], &held_out)?),
         ];
-        if let (Some(labels), Some(names)) = (&self.labels, &label_names) {
-            tensors.push(("labels", view(Dtype::I32, vec![n], bytemuck::cast_slice(labels.codes()))?));
-            tensors.push(("label_names", view(Dtype::U8, vec![names.len()], names.as_bytes())?));
+        let lists = [
+            (["labels", "label_names"], &self.labels, &label_names),
+            (["populations", "population_names"], &self.populations, &population_names),
+        ];
+        for ([codes, texts], labels, names) in lists {
+            if let (Some(labels), Some(names)) = (labels, names) {
+                tensors.push((codes, view(Dtype::I32, vec![n], bytemuck::cast_slice(labels.codes()))?));
+                tensors.push((texts, view(Dtype::U8, vec![names.len()], names.as_bytes())?));
+            }
         }
         if let Some(growth) = &self.growth {
             tensors.push(("growth", view(Dtype::F32, vec![n], bytemuck::cast_slice(growth))?));
@@ -118,25 +127,25 @@ impl TrainingCells {
         let held_out: Vec<bool> = tensor("held_out", Dtype::U8)?.data().iter().map(|&b| b != 0).collect();
         let ids = lines(tensor("ids", Dtype::U8)?.data()).map_err(&damaged)?;
         let names = file.names();
-        let optional = |name, dtype| names.contains(&name).then(|| tensor(name, dtype)).transpose();
+        let optional = |name: &str, dtype| names.contains(&name).then(|| tensor(name, dtype)).transpose();
         let growth = optional("growth", Dtype::F32)?.map(|g| numbers(g.data(), f32::from_le_bytes));
         if let Some(growth) = &growth
             && let Some(row) = growth.iter().position(|g| !g.is_finite())
         {
             return Err(damaged(format!("`growth` of cell number {row} is {}", growth[row])));
         }
-        let labels = match optional("labels", Dtype::I32)? {
-            None => None,
-            Some(codes) => {
-                let codes = numbers(codes.data(), i32::from_le_bytes);
-                let names = lines(tensor("label_names", Dtype::U8)?.data()).map_err(&damaged)?;
-                if codes.len() != n {
-                    return Err(damaged(format!("`labels` has {} entries for {n} cells", codes.len())));
-                }
-                let labels = Labels::new(names, codes);
-                Some(labels.ok_or_else(|| damaged("`labels` holds a label without a name".to_owned()))?)
+        let list = |name: &str, names: &str| {
+            let Some(codes) = optional(name, Dtype::I32)? else { return Ok(None) };
+            let codes = numbers(codes.data(), i32::from_le_bytes);
+            let names = lines(tensor(names, Dtype::U8)?.data()).map_err(&damaged)?;
+            if codes.len() != n {
+                return Err(damaged(format!("`{name}` has {} entries for {n} cells", codes.len())));
             }
+            let labels = Labels::new(names, codes);
+            Ok(Some(labels.ok_or_else(|| damaged(format!("`{name}` holds a label without a name")))?))
         };
+        let labels = list("labels", "label_names")?;
+        let populations = list("populations", "population_names")?;
         let lengths = [
             ("times", times.len()),
             ("held_out", held_out.len()),
@@ -149,7 +158,7 @@ impl TrainingCells {
             }
         }
         let states = numbers(states.data(), f32::from_le_bytes);
-        Ok(Self { dim, states, times, ids, held_out, labels, growth })
+        Ok(Self { dim, states, times, ids, held_out, labels, growth, populations })
     }
 }
 
@@ -180,6 +189,8 @@ mod tests {
                 Labels::from_text(&(0..n).map(|i| ["", "Mono", "B cell"][i % 3]).collect::<Vec<_>>())
             }),
             growth: (dim != 1).then(|| (0..n).map(|i| i as f32 * 0.1 - 1.0).collect()),
+            populations: (dim == 3)
+                .then(|| Labels::from_text(&(0..n).map(|i| ["LK", "LSK"][i % 2]).collect::<Vec<_>>())),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Sums over pairs: energy distance, transport, neighbours.
 
-use crate::lab::{close, lab, numbers, sizes};
+use crate::lab::{close, lab, numbers, sizes, tries};
 use chreode_cuda::{
     Cells, CudaError, TransportCost, energy_rows, nearest, softmin_rows, transport_rows, weighted_potential,
 };
@@ -23,7 +23,7 @@ fn logs(w: &[f32]) -> Vec<f32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(tries(16))]
 
     /// Value and gradient of the V-statistic, 2e-5; the twin in f64, since where two points nearly meet f32 loses the direction.
     #[test]

@@ -1,6 +1,6 @@
 //! Paths and their gradients, against `chreode-solve` and `chreode-adjoint` with a model of `chreode-model`.
 
-use crate::lab::{Lab, close, difference, lab, numbers, sizes};
+use crate::lab::{Lab, close, difference, lab, numbers, sizes, tries};
 use crate::mlp::twin;
 use chreode_adjoint::SdeAdjoint;
 use chreode_core::{BrownianIncrements, GrowthVjp};
@@ -160,7 +160,7 @@ fn compare(lab: &Lab, case: &Case, seed: u64, memory: Option<usize>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(tries(16))]
 
     /// A dozen steps of nets with up to 70 units: 2e-5 of the largest state, 5e-5 of the largest gradient.
     #[test]
@@ -279,5 +279,51 @@ fn rounded_factors() {
                 assert!(off > 1e-6 && off < most, "{rounded} of {n}: {off}");
             }
         }
+    }
+}
+
+/// Paths and gradients have the same bits whatever rows a block owns, and however many steps at a time: large tiles for the layers of all steps, small ones
+/// for those of one. Only the parameters' sums go otherwise then.
+#[test]
+fn tiles_of_gradients() {
+    let Some(lab) = lab() else { return };
+    let case = middle();
+    let model = case.model();
+    let grid = TimeGrid::new(0.5, &case.times, 0.15).unwrap();
+    let p = model.init(1);
+    let n = case.n;
+    let start = numbers(3, n * case.d);
+    let (state_bar, weight_bar) = (numbers(4, 2 * n * case.d), numbers(5, 2 * n));
+    for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+        let run = |rows: Option<usize>, memory: Option<usize>| {
+            let stream = &lab.stream;
+            let mut ensemble =
+                Ensemble::new(stream, case.shape(&model), &steps(&grid), n, true, memory).unwrap();
+            ensemble.set_precision(precision);
+            ensemble.set_rows_of_block(rows).unwrap();
+            let [p, start, state_bar, weight_bar] =
+                [&p, &start, &state_bar, &weight_bar].map(|v| stream.upload(v).unwrap());
+            let [mut start_bar, mut p_bar] = [start.len(), p.len()].map(|len| stream.zeros(len).unwrap());
+            ensemble.begin_forward(&p, 7, 0, &start).unwrap();
+            ensemble.backward(&p, &state_bar, &weight_bar, &mut start_bar, &mut p_bar).unwrap();
+            ensemble.check().unwrap();
+            let at_a_time = ensemble.steps_at_a_time();
+            ([ensemble.observed(), &start_bar, &p_bar].map(|b| b.to_vec().unwrap()), at_a_time)
+        };
+        let (all, at_a_time) = run(None, None);
+        // Two large tiles for every multiprocessor of the stand-in.
+        assert!(n * at_a_time >= 512);
+        for rows in [16, 32] {
+            assert_eq!(run(Some(rows), None).0, all, "{precision:?}, {rows} rows");
+        }
+        let Err(CudaError::DoesNotFit { needed, .. }) =
+            Ensemble::new(&lab.stream, case.shape(&model), &steps(&grid), n, true, Some(1000))
+        else {
+            panic!("it fits")
+        };
+        let (few, at_a_time) = run(None, Some(needed));
+        assert_eq!(at_a_time, 1);
+        assert_eq!(few[..2], all[..2], "{precision:?}");
+        close("adjoints of the parameters", &few[2], &all[2], 1e-5);
     }
 }

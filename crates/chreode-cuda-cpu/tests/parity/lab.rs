@@ -86,6 +86,12 @@ pub(crate) fn numbers(seed: u64, n: usize) -> Vec<f32> {
     out.iter().map(|x: &f32| (x * 0.6).clamp(-1.0, 1.0)).collect()
 }
 
+/// So many random shapes; no more than `CHREODE_CASES` says, under tools that slow every launch down.
+pub(crate) fn tries(n: u32) -> proptest::prelude::ProptestConfig {
+    let most = std::env::var("CHREODE_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(n);
+    proptest::prelude::ProptestConfig::with_cases(n.min(most))
+}
+
 /// Sizes where tiles end: none, one, around a warp and a tile, primes.
 pub(crate) fn sizes() -> impl proptest::strategy::Strategy<Value = usize> {
     use proptest::prelude::*;

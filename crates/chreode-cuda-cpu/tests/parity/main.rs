@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod clouds;
+mod divergence;
 mod engine;
 mod ensemble;
 mod faults;
@@ -14,5 +15,6 @@ mod mlp;
 mod network;
 mod noise;
 mod optimiser;
+mod step;
 mod stiff;
 mod trainer;

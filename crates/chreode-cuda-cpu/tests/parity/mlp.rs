@@ -1,6 +1,6 @@
 //! Perceptrons: values and gradients.
 
-use crate::lab::{close, difference, lab, numbers, sizes};
+use crate::lab::{close, difference, lab, numbers, sizes, tries};
 use chreode_cuda::{Activation, Mlp, NetShape, Precision};
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ fn shapes() -> impl Strategy<Value = NetShape> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(tries(24))]
 
     /// Sums of up to 300 products, and of 131 rows: 2e-5 of the largest value.
     #[test]

@@ -1,6 +1,6 @@
 //! Ensembles of ordinary equations, against the lanes of `chreode-solve` in f64.
 
-use crate::lab::{lab, numbers};
+use crate::lab::{lab, numbers, tries};
 use chreode_core::{Dynamics, Number};
 use chreode_cuda::{AdaptiveOptions, CudaError, Network, Term, TrajectoryEnd};
 use chreode_solve::{PerTrajectory, SolveOptions, solve_lanes};
@@ -123,7 +123,7 @@ pub(crate) fn networks() -> impl Strategy<Value = (usize, Vec<Term>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(tries(12))]
 
     /// Any network of mass action, 1e-3: ten tolerances.
     #[test]

@@ -1,12 +1,12 @@
 //! The same words as the processor's, normals to rounding.
 
-use crate::lab::{lab, sizes};
+use crate::lab::{lab, sizes, tries};
 use chreode_core::{BrownianIncrements, philox4x32};
 use chreode_cuda::{brownian_increments, philox_words};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(tries(24))]
 
     /// Bit for bit.
     #[test]

@@ -1,12 +1,12 @@
 //! Updates of parameters.
 
-use crate::lab::{close, lab, numbers, sizes};
+use crate::lab::{close, lab, numbers, sizes, tries};
 use chreode_cuda::{Adam, CudaError, RmsProp, adam, rmsprop};
 use chreode_train::{Optimiser, OptimiserConfig};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(tries(16))]
 
     /// Twelve updates, 2e-6 of the parameters.
     #[test]

@@ -1,6 +1,6 @@
 //! Stiff ensembles by `Rodas5P`, against `chreode-solve` in f64 with the same method and tolerances.
 
-use crate::lab::{Lab, lab, numbers};
+use crate::lab::{Lab, lab, numbers, tries};
 use crate::network::{Twin, networks, term};
 use chreode_autodiff::Auto;
 use chreode_core::Dynamics;
@@ -129,7 +129,7 @@ fn chains() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(tries(12))]
 
     /// Any network of mass action with rates over five orders, 2e-3: twenty tolerances.
     #[test]

@@ -21,8 +21,7 @@ fn snapshots() -> Snapshots<f32> {
         dim: D,
         times: vec![0.0, 0.5, 1.0],
         states: States::each([cells(0, 120), cells(1, 90), cells(2, 100)]),
-        growth: Vec::new(),
-        groups: Vec::new(),
+        ..Snapshots::default()
     }
 }
 

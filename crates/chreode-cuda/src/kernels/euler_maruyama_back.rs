@@ -10,7 +10,8 @@ use crate::ops::Precision;
 
 // Steps last - 1 down to begin of the way back, for a chunk whose kept layers fit the memory. lambda [n, d] and omega [n] are the
 // adjoints of states and log-weights after the chunk, and then before it. The rows of a chunk are numbered (step - begin) n + row.
-// `back` is packed for the way back. drift, noise and growth hold the inputs and adjoints of every layer (see `Kept`); `layer_gradient` sums over them.
+// `back` is packed for the way back. drift, noise and growth hold what `em_layers` left, and then the inputs and adjoints of every layer (see `Kept`);
+// `layer_gradient` sums over them.
 // Shared memory: two tiles of activations, two tiles of d columns.
 /// # Safety
 /// Buffers are as long as the kernel reads and writes them with these sizes.
@@ -25,8 +26,6 @@ pub(crate) unsafe fn em_backward(
     steps: i32,
     begin: i32,
     last: i32,
-    p: &Buffer<f32>,
-    packed: &Buffer<f32>,
     back: &Buffer<f32>,
     units: &Buffer<f32>,
     lengths: &Buffer<f32>,
@@ -34,7 +33,6 @@ pub(crate) unsafe fn em_backward(
     key0: u32,
     key1: u32,
     trajectory: u64,
-    path: &Buffer<f32>,
     state_bar: &Buffer<f32>,
     weight_bar: &Buffer<f32>,
     lambda: &mut Buffer<f32>,
@@ -44,13 +42,10 @@ pub(crate) unsafe fn em_backward(
     growth: &mut Buffer<f32>,
 ) -> Result<(), CudaError> {
     sde.must_be_of(stream, "sde")?;
-    p.must_be_of(stream, "p")?;
-    packed.must_be_of(stream, "packed")?;
     back.must_be_of(stream, "back")?;
     units.must_be_of(stream, "units")?;
     lengths.must_be_of(stream, "lengths")?;
     observe.must_be_of(stream, "observe")?;
-    path.must_be_of(stream, "path")?;
     state_bar.must_be_of(stream, "state_bar")?;
     weight_bar.must_be_of(stream, "weight_bar")?;
     lambda.must_be_of(stream, "lambda")?;
@@ -59,13 +54,10 @@ pub(crate) unsafe fn em_backward(
     noise.must_be_of(stream, "noise")?;
     growth.must_be_of(stream, "growth")?;
     let sde = sde.address();
-    let p = p.address();
-    let packed = packed.address();
     let back = back.address();
     let units = units.address();
     let lengths = lengths.address();
     let observe = observe.address();
-    let path = path.address();
     let state_bar = state_bar.address();
     let weight_bar = weight_bar.address();
     let lambda = lambda.address();
@@ -86,8 +78,6 @@ pub(crate) unsafe fn em_backward(
         (&raw const steps).cast_mut().cast(),
         (&raw const begin).cast_mut().cast(),
         (&raw const last).cast_mut().cast(),
-        (&raw const p).cast_mut().cast(),
-        (&raw const packed).cast_mut().cast(),
         (&raw const back).cast_mut().cast(),
         (&raw const units).cast_mut().cast(),
         (&raw const lengths).cast_mut().cast(),
@@ -95,7 +85,6 @@ pub(crate) unsafe fn em_backward(
         (&raw const key0).cast_mut().cast(),
         (&raw const key1).cast_mut().cast(),
         (&raw const trajectory).cast_mut().cast(),
-        (&raw const path).cast_mut().cast(),
         (&raw const state_bar).cast_mut().cast(),
         (&raw const weight_bar).cast_mut().cast(),
         (&raw const lambda).cast_mut().cast(),

@@ -1,8 +1,10 @@
 //! Kernels, their structures and their launchers. Written by `cargo xtask kernels build` from the signatures of the `.cu` files.
 
+mod divergence;
 mod energy;
 mod euler_maruyama;
 mod euler_maruyama_back;
+mod euler_maruyama_layers;
 mod gradient;
 mod mlp;
 mod mlp_back;
@@ -12,12 +14,18 @@ mod optimiser;
 mod pack;
 mod rosenbrock;
 mod sinkhorn;
+mod slabs;
 mod tsit5;
 
+pub(crate) use divergence::{
+    begin_annealing, cloud_bounds, cloud_pulls, cloud_pulls_kept, end_divergence, judge_potentials,
+    pair_costs, update_potentials, update_potentials_kept,
+};
 pub(crate) use energy::energy_rows;
 pub(crate) use euler_maruyama::em_forward;
 pub(crate) use euler_maruyama_back::em_backward;
-pub(crate) use gradient::{add_slabs, layer_gradient};
+pub(crate) use euler_maruyama_layers::em_layers;
+pub(crate) use gradient::layer_gradient;
 pub(crate) use mlp::mlp_forward;
 pub(crate) use mlp_back::mlp_backward;
 pub(crate) use neighbours::{merge_nearest, nearest_of_split};
@@ -26,6 +34,7 @@ pub(crate) use optimiser::{adam, rmsprop};
 pub(crate) use pack::{pack_net, pack_sde};
 pub(crate) use rosenbrock::rosenbrock_ensemble;
 pub(crate) use sinkhorn::{softmin_rows, transport_rows, weighted_potential};
+pub(crate) use slabs::add_slabs;
 pub(crate) use tsit5::tsit5_ensemble;
 
 // Threads of a block.
@@ -58,10 +67,15 @@ pub(crate) const PACKED_SLACK: usize = 448;
 // Widths of layers are padded to a multiple of it with zeros.
 pub(crate) const STAGE: usize = 16;
 
-// Rows and columns of the tile of a layer's gradient that a block owns, and rows that it stages.
-pub(crate) const GRADIENT_TILE: usize = 64;
+// Outputs and inputs of the tile of a layer's gradient that a block owns, rows of a stage, stages that are in shared memory at a time, and the
+// distance of two rows there: rows t of a stage and columns g, which a warp reads at a time, lie in 32 banks for t below 4 and g below 8.
+pub(crate) const GRADIENT_TILE: usize = 128;
 
 pub(crate) const GRADIENT_STAGE: usize = 16;
+
+pub(crate) const GRADIENT_STAGES: usize = 4;
+
+pub(crate) const GRADIENT_LD: usize = 136;
 
 // Points of a cloud that a block owns, and points that it compares them with at a time.
 pub(crate) const CLOUD_ROWS: usize = 64;
@@ -72,6 +86,15 @@ pub(crate) const CLOUD_COLUMNS: usize = 32;
 pub(crate) const TRANSPORT_ROWS: usize = 16;
 
 pub(crate) const TRANSPORT_COLUMNS: usize = 128;
+
+// Points of both clouds whose costs a block computes.
+pub(crate) const COST_TILE: usize = 64;
+
+// The most levels of an annealing.
+pub(crate) const MAX_LEVELS: usize = 256;
+
+// The most blocks that look for a cloud's bounds.
+pub(crate) const BOUND_BLOCKS: usize = 64;
 
 // The most neighbours that are looked for: a lane of a warp holds each.
 pub(crate) const MAX_NEIGHBOURS: usize = 32;
@@ -104,6 +127,18 @@ pub(crate) struct Sde {
     pub(crate) growth: Net,
 }
 
+// What an evaluation of a divergence knows on the device: the blur falls through `levels` values of epsilon; then, whether the marginals are off by no
+// more than was asked for, after how many updates, and by how much.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct Annealing {
+    pub(crate) levels: i32,
+    pub(crate) done: i32,
+    pub(crate) updates: i32,
+    pub(crate) error: f32,
+    pub(crate) epsilon: [f32; MAX_LEVELS],
+}
+
 // What kernels of nets are compiled for: a precision, and LARGE with tiles of LARGE_TILE rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
@@ -117,6 +152,15 @@ pub(crate) enum Variant {
 /// Every kernel, in the order of [`KERNELS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kernel {
+    CloudBounds,
+    BeginAnnealing,
+    PairCosts,
+    UpdatePotentials,
+    UpdatePotentialsKept,
+    JudgePotentials,
+    CloudPulls,
+    CloudPullsKept,
+    EndDivergence,
     EnergyRows,
     EmForwardF32,
     EmForwardTf32,
@@ -126,8 +170,14 @@ pub(crate) enum Kernel {
     EmBackwardF32,
     EmBackwardTf32,
     EmBackwardBf16,
-    LayerGradient,
-    AddSlabs,
+    EmLayersF32,
+    EmLayersTf32,
+    EmLayersBf16,
+    EmLayersTf32Large,
+    EmLayersBf16Large,
+    LayerGradientF32,
+    LayerGradientTf32,
+    LayerGradientBf16,
     MlpForwardF32,
     MlpForwardTf32,
     MlpForwardBf16,
@@ -148,47 +198,65 @@ pub(crate) enum Kernel {
     SoftminRows,
     TransportRows,
     WeightedPotential,
+    AddSlabs,
     Tsit5Ensemble,
 }
 
 /// Name of each kernel, the number of its module, and threads of a block.
 pub(crate) const KERNELS: &[(&str, usize, usize)] = &[
-    ("energy_rows", 0, THREADS),
-    ("em_forward_f32", 1, THREADS),
-    ("em_forward_tf32", 2, ROUNDED_THREADS),
-    ("em_forward_bf16", 3, ROUNDED_THREADS),
-    ("em_forward_tf32_large", 4, ROUNDED_THREADS),
-    ("em_forward_bf16_large", 5, ROUNDED_THREADS),
-    ("em_backward_f32", 6, THREADS),
-    ("em_backward_tf32", 7, ROUNDED_THREADS),
-    ("em_backward_bf16", 8, ROUNDED_THREADS),
-    ("layer_gradient", 9, THREADS),
-    ("add_slabs", 9, THREADS),
-    ("mlp_forward_f32", 10, THREADS),
-    ("mlp_forward_tf32", 11, ROUNDED_THREADS),
-    ("mlp_forward_bf16", 12, ROUNDED_THREADS),
-    ("mlp_forward_tf32_large", 13, ROUNDED_THREADS),
-    ("mlp_forward_bf16_large", 14, ROUNDED_THREADS),
-    ("mlp_backward_f32", 15, THREADS),
-    ("mlp_backward_tf32", 16, ROUNDED_THREADS),
-    ("mlp_backward_bf16", 17, ROUNDED_THREADS),
-    ("nearest_of_split", 18, THREADS),
-    ("merge_nearest", 18, THREADS),
-    ("brownian_increments", 19, THREADS),
-    ("philox_words", 19, THREADS),
-    ("adam", 20, THREADS),
-    ("rmsprop", 20, THREADS),
-    ("pack_net", 21, THREADS),
-    ("pack_sde", 21, THREADS),
-    ("rosenbrock_ensemble", 22, THREADS),
-    ("softmin_rows", 23, THREADS),
-    ("transport_rows", 23, THREADS),
-    ("weighted_potential", 23, THREADS),
-    ("tsit5_ensemble", 24, THREADS),
+    ("cloud_bounds", 0, THREADS),
+    ("begin_annealing", 0, THREADS),
+    ("pair_costs", 0, THREADS),
+    ("update_potentials", 0, THREADS),
+    ("update_potentials_kept", 0, THREADS),
+    ("judge_potentials", 0, THREADS),
+    ("cloud_pulls", 0, THREADS),
+    ("cloud_pulls_kept", 0, THREADS),
+    ("end_divergence", 0, THREADS),
+    ("energy_rows", 1, THREADS),
+    ("em_forward_f32", 2, THREADS),
+    ("em_forward_tf32", 3, ROUNDED_THREADS),
+    ("em_forward_bf16", 4, ROUNDED_THREADS),
+    ("em_forward_tf32_large", 5, ROUNDED_THREADS),
+    ("em_forward_bf16_large", 6, ROUNDED_THREADS),
+    ("em_backward_f32", 7, THREADS),
+    ("em_backward_tf32", 8, ROUNDED_THREADS),
+    ("em_backward_bf16", 9, ROUNDED_THREADS),
+    ("em_layers_f32", 10, THREADS),
+    ("em_layers_tf32", 11, ROUNDED_THREADS),
+    ("em_layers_bf16", 12, ROUNDED_THREADS),
+    ("em_layers_tf32_large", 13, ROUNDED_THREADS),
+    ("em_layers_bf16_large", 14, ROUNDED_THREADS),
+    ("layer_gradient_f32", 15, THREADS),
+    ("layer_gradient_tf32", 16, ROUNDED_THREADS),
+    ("layer_gradient_bf16", 17, ROUNDED_THREADS),
+    ("mlp_forward_f32", 18, THREADS),
+    ("mlp_forward_tf32", 19, ROUNDED_THREADS),
+    ("mlp_forward_bf16", 20, ROUNDED_THREADS),
+    ("mlp_forward_tf32_large", 21, ROUNDED_THREADS),
+    ("mlp_forward_bf16_large", 22, ROUNDED_THREADS),
+    ("mlp_backward_f32", 23, THREADS),
+    ("mlp_backward_tf32", 24, ROUNDED_THREADS),
+    ("mlp_backward_bf16", 25, ROUNDED_THREADS),
+    ("nearest_of_split", 26, THREADS),
+    ("merge_nearest", 26, THREADS),
+    ("brownian_increments", 27, THREADS),
+    ("philox_words", 27, THREADS),
+    ("adam", 28, THREADS),
+    ("rmsprop", 28, THREADS),
+    ("pack_net", 29, THREADS),
+    ("pack_sde", 29, THREADS),
+    ("rosenbrock_ensemble", 30, THREADS),
+    ("softmin_rows", 31, THREADS),
+    ("transport_rows", 31, THREADS),
+    ("weighted_potential", 31, THREADS),
+    ("add_slabs", 32, THREADS),
+    ("tsit5_ensemble", 33, THREADS),
 ];
 
 /// Name and PTX of each module.
 pub(crate) const MODULES: &[(&str, &str)] = &[
+    ("divergence", include_str!("../../kernels/ptx/divergence.ptx")),
     ("energy", include_str!("../../kernels/ptx/energy.ptx")),
     ("euler_maruyama_f32", include_str!("../../kernels/ptx/euler_maruyama_f32.ptx")),
     ("euler_maruyama_tf32", include_str!("../../kernels/ptx/euler_maruyama_tf32.ptx")),
@@ -198,7 +266,20 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("euler_maruyama_back_f32", include_str!("../../kernels/ptx/euler_maruyama_back_f32.ptx")),
     ("euler_maruyama_back_tf32", include_str!("../../kernels/ptx/euler_maruyama_back_tf32.ptx")),
     ("euler_maruyama_back_bf16", include_str!("../../kernels/ptx/euler_maruyama_back_bf16.ptx")),
-    ("gradient", include_str!("../../kernels/ptx/gradient.ptx")),
+    ("euler_maruyama_layers_f32", include_str!("../../kernels/ptx/euler_maruyama_layers_f32.ptx")),
+    ("euler_maruyama_layers_tf32", include_str!("../../kernels/ptx/euler_maruyama_layers_tf32.ptx")),
+    ("euler_maruyama_layers_bf16", include_str!("../../kernels/ptx/euler_maruyama_layers_bf16.ptx")),
+    (
+        "euler_maruyama_layers_tf32_large",
+        include_str!("../../kernels/ptx/euler_maruyama_layers_tf32_large.ptx"),
+    ),
+    (
+        "euler_maruyama_layers_bf16_large",
+        include_str!("../../kernels/ptx/euler_maruyama_layers_bf16_large.ptx"),
+    ),
+    ("gradient_f32", include_str!("../../kernels/ptx/gradient_f32.ptx")),
+    ("gradient_tf32", include_str!("../../kernels/ptx/gradient_tf32.ptx")),
+    ("gradient_bf16", include_str!("../../kernels/ptx/gradient_bf16.ptx")),
     ("mlp_f32", include_str!("../../kernels/ptx/mlp_f32.ptx")),
     ("mlp_tf32", include_str!("../../kernels/ptx/mlp_tf32.ptx")),
     ("mlp_bf16", include_str!("../../kernels/ptx/mlp_bf16.ptx")),
@@ -213,5 +294,6 @@ pub(crate) const MODULES: &[(&str, &str)] = &[
     ("pack", include_str!("../../kernels/ptx/pack.ptx")),
     ("rosenbrock", include_str!("../../kernels/ptx/rosenbrock.ptx")),
     ("sinkhorn", include_str!("../../kernels/ptx/sinkhorn.ptx")),
+    ("slabs", include_str!("../../kernels/ptx/slabs.ptx")),
     ("tsit5", include_str!("../../kernels/ptx/tsit5.ptx")),
 ];

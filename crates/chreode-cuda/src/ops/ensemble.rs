@@ -1,12 +1,12 @@
 //! Euler-Maruyama for an ensemble of paths, and the exact gradient of the computed paths.
 //!
-//! The forward pass is one launch. The backward pass reads the states before the steps, draws the noise again and computes the activations
-//! again, some steps at a time: as many as the memory for the kept layers holds. References: [LWCD20] Li, Wong, Chen & Duvenaud (2020),
+//! The forward pass is one launch. The backward pass goes some steps at a time, as many as the memory for the kept layers holds: it computes their
+//! activations again from the states before them, for all of these steps at once, draws the noise again, and goes through them from the last to the first. References: [LWCD20] Li, Wong, Chen & Duvenaud (2020),
 //! AISTATS, PMLR 108, 3870-3882.
 
 #![allow(unsafe_code, reason = "launches, whose lengths are checked here")]
 
-use super::gradient::Slabs;
+use super::gradient::{GradientNet, Slabs};
 use super::net::{NetShape, Precision};
 use super::noise::key;
 use super::tile::{Tile, Tiles};
@@ -14,7 +14,7 @@ use crate::CudaError;
 use crate::buffer::Buffer;
 use crate::device::{Grid, Stream};
 use crate::error::{check_len, int};
-use crate::kernels::{PACKED_SLACK, Sde, em_backward, em_forward, pack_sde};
+use crate::kernels::{PACKED_SLACK, Sde, em_backward, em_forward, em_layers, pack_sde};
 
 const FLOAT: usize = size_of::<f32>();
 
@@ -168,6 +168,8 @@ struct Training {
     drift: Buffer<f32>,
     noise: Buffer<f32>,
     growth: Buffer<f32>,
+    /// Drift, noise and, if there is one, growth.
+    nets: Vec<GradientNet>,
     slabs: Slabs,
 }
 
@@ -214,8 +216,8 @@ impl Ensemble {
             return Err(CudaError::DoesNotFit { rows: n, needed, available, fitting });
         }
         let spare = (available - needed) / FLOAT;
-        // More steps at a time need more memory, and give longer sums; beyond some thousand rows nothing is gained.
-        let wanted = (16384 / n.max(1)).max(1);
+        // More steps at a time need more memory, and give longer sums; with these rows every multiprocessor has some large tiles.
+        let wanted = (32768 / n.max(1)).max(1);
         let chunk = (1 + spare / (step * n).max(1)).min(wanted).min(count.max(1));
 
         let training = if gradients {
@@ -228,6 +230,7 @@ impl Ensemble {
                 drift: stream.zeros(rows * shape.drift.kept())?,
                 noise: stream.zeros(rows * shape.noise.kept())?,
                 growth: stream.zeros(rows * growth)?,
+                nets: shape.nets().map(|net| GradientNet::new(stream, net)).collect::<Result<_, _>>()?,
                 slabs: Slabs::new(stream, rows, shape.n_params)?,
             })
         } else {
@@ -268,16 +271,62 @@ impl Ensemble {
         self.precision = precision;
     }
 
+    /// Has each block own so many rows of the paths from now on, 16 or 32, instead of as many as keep every multiprocessor busy: more rows read the weights
+    /// less often, and fewer blocks run. Results have the same bits.
+    ///
+    /// # Errors
+    /// [`CudaError::Setting`] for other numbers, [`CudaError::TooLarge`] if so many do not fit the shared memory; nothing is changed then.
+    pub fn set_rows_of_block(&mut self, rows: Option<usize>) -> Result<(), CudaError> {
+        let (info, n, widest, d) =
+            (self.stream.device().info(), self.n, self.shape.widest(), self.shape.dim());
+        let backward_tile = Tile::chosen(info, n, widest, 2 * d, rows)?;
+        self.forward_tiles = Tiles::chosen(info, n, widest, 3 * d + 1, rows)?;
+        self.backward_tile = backward_tile;
+        Ok(())
+    }
+
     /// Steps whose layers the backward pass keeps at a time.
     pub fn steps_at_a_time(&self) -> usize {
         self.chunk
     }
 
-    /// Runs all paths from `start`, `[n, d]`; row `i` is trajectory `first_trajectory + i` of the seed's noise.
+    /// Runs all paths from `start`, `[n, d]`; row `i` is trajectory `first_trajectory + i` of the seed's noise. Waits for them.
     ///
     /// # Errors
     /// [`CudaError::Shape`], [`CudaError::OtherStream`]; [`CudaError::NonFinite`] for the first row that ran away; the launch's.
     pub fn forward(
+        &mut self,
+        p: &Buffer<f32>,
+        seed: u64,
+        first_trajectory: u64,
+        start: &Buffer<f32>,
+    ) -> Result<(), CudaError> {
+        self.begin_forward(p, seed, first_trajectory, start)?;
+        self.check()
+    }
+
+    /// Waits for the paths of the last pass, and says whether one ran away.
+    ///
+    /// # Errors
+    /// [`CudaError::NonFinite`] for the first row that did; the failure of what was put on the stream.
+    pub fn check(&mut self) -> Result<(), CudaError> {
+        if self.n == 0 || self.last.is_none() {
+            return Ok(());
+        }
+        self.failed.read(&mut self.failed_here)?;
+        if let Some(row) = self.failed_here.iter().position(|&step| step >= 0) {
+            self.last = None;
+            return Err(CudaError::NonFinite { row, step: self.failed_here[row] as usize });
+        }
+        Ok(())
+    }
+
+    /// As [`forward`](Self::forward), without waiting: [`check`](Self::check) later says whether a path ran away. What follows from one that did is no
+    /// number.
+    ///
+    /// # Errors
+    /// [`CudaError::Shape`], [`CudaError::OtherStream`]; the launch's.
+    pub fn begin_forward(
         &mut self,
         p: &Buffer<f32>,
         seed: u64,
@@ -329,10 +378,6 @@ impl Ensemble {
                 &mut self.path,
                 &mut self.failed,
             )?;
-        }
-        self.failed.read(&mut self.failed_here)?;
-        if let Some(row) = self.failed_here.iter().position(|&step| step >= 0) {
-            return Err(CudaError::NonFinite { row, step: self.failed_here[row] as usize });
         }
         self.last = Some((seed, first_trajectory));
         Ok(())
@@ -386,8 +431,30 @@ impl Ensemble {
         }
         while end > 0 {
             let begin = end.saturating_sub(self.chunk);
+            let kept = (end - begin) * self.n;
+            let tiles = Tiles::new(self.stream.device().info(), kept, self.shape.widest(), 0)?;
+            let (variant, layers) = tiles.of(self.precision);
+            // Beside each other the nets, of which growth may be none.
+            let layers_grid = Grid { blocks: (layers.grid.blocks.0, 3), ..layers.grid };
             // SAFETY: lengths are checked above or planned in `new`; a chunk has `chunk` steps at most.
             unsafe {
+                em_layers(
+                    &self.stream,
+                    layers_grid,
+                    variant,
+                    &self.sde,
+                    layers.rows as i32,
+                    layers.ld as i32,
+                    kept as i32,
+                    (begin * self.n * d) as u64,
+                    p,
+                    &self.packed,
+                    &self.units,
+                    &self.path,
+                    &mut training.drift,
+                    &mut training.noise,
+                    &mut training.growth,
+                )?;
                 em_backward(
                     &self.stream,
                     grid,
@@ -399,8 +466,6 @@ impl Ensemble {
                     self.steps as i32,
                     begin as i32,
                     end as i32,
-                    p,
-                    &self.packed,
                     &training.back,
                     &self.units,
                     &self.grid,
@@ -408,7 +473,6 @@ impl Ensemble {
                     key0,
                     key1,
                     first_trajectory,
-                    &self.path,
                     state_bar,
                     weight_bar,
                     start_bar,
@@ -418,11 +482,9 @@ impl Ensemble {
                     &mut training.growth,
                 )?;
             }
-            let kept = (end - begin) * self.n;
-            training.slabs.add(&self.stream, &self.shape.drift, kept, &training.drift)?;
-            training.slabs.add(&self.stream, &self.shape.noise, kept, &training.noise)?;
-            if let Some(growth) = &self.shape.growth {
-                training.slabs.add(&self.stream, &growth.net, kept, &training.growth)?;
+            let all = [&training.drift, &training.noise, &training.growth];
+            for (net, of) in training.nets.iter().zip(all) {
+                training.slabs.add(&self.stream, self.precision, net, kept, of)?;
             }
             end = begin;
         }

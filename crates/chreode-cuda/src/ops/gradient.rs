@@ -2,17 +2,38 @@
 
 #![allow(unsafe_code, reason = "launches, whose lengths are checked here")]
 
-use super::net::NetShape;
+use super::net::{NetShape, Precision};
 use crate::CudaError;
 use crate::buffer::Buffer;
 use crate::device::{Grid, Stream};
 use crate::error::int;
-use crate::kernels::{GRADIENT_STAGE, GRADIENT_TILE, add_slabs, layer_gradient};
+use crate::kernels::{
+    GRADIENT_LD, GRADIENT_STAGE, GRADIENT_STAGES, GRADIENT_TILE, Net, add_slabs, layer_gradient,
+};
 
 /// The most sums that are kept side by side.
 const MOST_SPLITS: usize = 32;
 /// Rows that are worth a sum of their own.
 const ROWS_PER_SPLIT: usize = 256;
+
+/// A net whose gradient is summed: its shape, and what the kernel reads of it.
+#[derive(Debug)]
+pub(crate) struct GradientNet {
+    shape: NetShape,
+    net: Buffer<Net>,
+}
+
+impl GradientNet {
+    pub(crate) fn new(stream: &Stream, shape: &NetShape) -> Result<Self, CudaError> {
+        Ok(Self { net: stream.upload(&[shape.describe()?])?, shape: shape.clone() })
+    }
+
+    /// Tiles of all layers, as the kernel counts them.
+    fn tiles(&self) -> usize {
+        let of = |w: &[usize]| w[1].div_ceil(GRADIENT_TILE) * w[0].div_ceil(GRADIENT_TILE).max(1);
+        self.shape.widths.windows(2).map(of).sum()
+    }
+}
 
 /// Partial gradients, `[splits, parameters]`.
 #[derive(Debug)]
@@ -41,6 +62,7 @@ impl Slabs {
         rows.div_ceil(ROWS_PER_SPLIT).clamp(1, MOST_SPLITS)
     }
 
+    /// Sets every sum to zero.
     pub(crate) fn clear(&mut self) -> Result<(), CudaError> {
         self.sums.fill_zero()
     }
@@ -49,42 +71,34 @@ impl Slabs {
     pub(crate) fn add(
         &mut self,
         stream: &Stream,
-        net: &NetShape,
+        precision: Precision,
+        net: &GradientNet,
         rows: usize,
         kept: &Buffer<f32>,
     ) -> Result<(), CudaError> {
+        let shape = &net.shape;
         crate::error::at_most("rows of a gradient", rows, self.splits * self.per_split)?;
-        crate::error::at_most("numbers kept of a net", rows * net.kept(), kept.len())?;
-        crate::error::at_most("end of a net's parameters", net.offset + net.n_params(), self.parameters)?;
-        let (mut at, mut offset) = (0, net.offset);
-        for width in net.widths.windows(2) {
-            let (inner, outs) = (width[0], width[1]);
-            let tiles = outs.div_ceil(GRADIENT_TILE) * (inner + 1).div_ceil(GRADIENT_TILE);
-            let grid = Grid {
-                blocks: (int("tiles of a layer", tiles)? as u32, self.splits as u32),
-                shared: 2 * GRADIENT_STAGE * (GRADIENT_TILE + 4) * size_of::<f32>(),
-            };
-            // SAFETY: the layer's inputs and adjoints lie in `kept`, its parameters in each slab: checked above.
-            unsafe {
-                layer_gradient(
-                    stream,
-                    grid,
-                    int("width of a layer", inner)?,
-                    int("width of a layer", outs)?,
-                    int("rows of a gradient", rows)?,
-                    int("rows of a split", self.per_split)?,
-                    self.parameters as i32, // checked when it was made
-                    offset as i32,
-                    at as u64,
-                    (at + rows * inner) as u64,
-                    kept,
-                    &mut self.sums,
-                )?;
-            }
-            at += rows * (inner + outs);
-            offset += outs * (inner + 1);
+        crate::error::at_most("numbers kept of a net", rows * shape.kept(), kept.len())?;
+        crate::error::at_most("end of a net's parameters", shape.offset + shape.n_params(), self.parameters)?;
+        let stages = 2 * GRADIENT_STAGES * GRADIENT_STAGE * GRADIENT_LD;
+        let grid = Grid {
+            blocks: (int("tiles of a net", net.tiles())? as u32, self.splits as u32),
+            shared: stages * size_of::<f32>(),
+        };
+        // SAFETY: the layers' inputs and adjoints lie in `kept`, the net's parameters in each slab: checked above.
+        unsafe {
+            layer_gradient(
+                stream,
+                grid,
+                precision,
+                &net.net,
+                int("rows of a gradient", rows)?,
+                int("rows of a split", self.per_split)?,
+                self.parameters as i32, // checked when it was made
+                kept,
+                &mut self.sums,
+            )
         }
-        Ok(())
     }
 
     /// Sets `total`, `[parameters]`.

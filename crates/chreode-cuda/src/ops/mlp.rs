@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "launches, whose lengths are checked here")]
 
-use super::gradient::Slabs;
+use super::gradient::{GradientNet, Slabs};
 use super::net::{NetShape, Precision};
 use super::tile::{Tile, Tiles};
 use crate::CudaError;
@@ -22,6 +22,7 @@ pub struct Mlp {
     /// Weights in the order of the forward pass, and of the way back.
     packed: [Buffer<f32>; 2],
     kept: Buffer<f32>,
+    gradient: GradientNet,
     slabs: Slabs,
 }
 
@@ -42,6 +43,7 @@ impl Mlp {
             net: stream.upload(&[description])?,
             packed: [stream.zeros(packed)?, stream.zeros(packed)?],
             kept: stream.zeros(max_rows * shape.kept())?,
+            gradient: GradientNet::new(stream, &shape)?,
             slabs: Slabs::new(stream, max_rows, shape.n_params())?,
             shape,
             max_rows,
@@ -128,7 +130,7 @@ impl Mlp {
             )?;
         }
         self.slabs.clear()?;
-        self.slabs.add(&self.stream, &self.shape, n, &self.kept)?;
+        self.slabs.add(&self.stream, precision, &self.gradient, n, &self.kept)?;
         self.slabs.total(&self.stream, p_bar)
     }
 

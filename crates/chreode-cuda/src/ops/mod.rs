@@ -1,8 +1,9 @@
 //! Safe operations: each checks lengths and sizes, and then launches kernels.
 //!
-//! `net` and `tile`: what the nets' kernels are told; `mlp`, `ensemble`, `network`: nets, paths, ordinary equations, `generated` of any field; `clouds`, `optimiser`, `noise`: one call each.
+//! `net` and `tile`: what the nets' kernels are told; `mlp`, `ensemble`, `network`: nets, paths, ordinary equations, `generated` of any field; `divergence`: clouds compared by transport, as a whole; `clouds`, `optimiser`, `noise`: one call each.
 
 mod clouds;
+mod divergence;
 mod ensemble;
 mod generated;
 mod gradient;
@@ -16,6 +17,7 @@ mod tile;
 pub use clouds::{
     Cells, TransportCost, energy_rows, nearest, softmin_rows, transport_rows, weighted_potential,
 };
+pub use divergence::{Divergence, DivergenceOptions, DivergenceReport};
 pub use ensemble::{Ensemble, EnsembleShape, GrowthShape, Steps};
 pub use generated::{GeneratedEnsemble, GeneratedSource};
 pub use mlp::Mlp;

@@ -27,13 +27,37 @@ impl Tile {
     /// # Errors
     /// [`CudaError::TooLarge`] if not even the smallest tile fits.
     pub(crate) fn new(info: &DeviceInfo, n: usize, widest: usize, extra: usize) -> Result<Self, CudaError> {
+        Self::chosen(info, n, widest, extra, None)
+    }
+
+    /// The same, or with the rows that are asked for.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), also if the tile that is asked for does not fit; [`CudaError::Setting`] for other rows than 16 and 32.
+    pub(crate) fn chosen(
+        info: &DeviceInfo,
+        n: usize,
+        widest: usize,
+        extra: usize,
+        asked: Option<usize>,
+    ) -> Result<Self, CudaError> {
+        if let Some(rows) = asked
+            && !ROWS.contains(&rows)
+        {
+            return Err(CudaError::Setting {
+                name: "the number of a block's rows",
+                value: rows as f64,
+                rule: "must be 16 or 32",
+            });
+        }
         let ld = widest.next_multiple_of(STAGE) + STAGE / 4;
         let shared = |rows: usize| FLOAT * (2 * rows * ld + rows * extra);
         let fits = |&&rows: &&usize| shared(rows) <= info.shared_memory;
-        let enough = |&&rows: &&usize| n.div_ceil(rows) >= info.multiprocessors;
-        let mut fitting = ROWS.iter().filter(fits);
+        let enough = |&&rows: &&usize| asked.is_some() || n.div_ceil(rows) >= info.multiprocessors;
+        let mut fitting = ROWS.iter().filter(fits).filter(|&&rows| asked.is_none_or(|a| a == rows));
         let Some(&rows) = fitting.clone().find(enough).or_else(|| fitting.next_back()) else {
             let [.., least] = ROWS;
+            let least = asked.unwrap_or(least);
             let most = (info.shared_memory / FLOAT / least).saturating_sub(extra) / 2;
             return Err(CudaError::TooLarge { what: "width of the widest layer", got: widest, most });
         };
@@ -56,13 +80,28 @@ impl Tiles {
     /// # Errors
     /// As [`Tile::new`].
     pub(crate) fn new(info: &DeviceInfo, n: usize, widest: usize, extra: usize) -> Result<Self, CudaError> {
-        let small = Tile::new(info, n, widest, extra)?;
+        Self::chosen(info, n, widest, extra, None)
+    }
+
+    /// The same, or small tiles with the rows that are asked for.
+    ///
+    /// # Errors
+    /// As [`Tile::chosen`].
+    pub(crate) fn chosen(
+        info: &DeviceInfo,
+        n: usize,
+        widest: usize,
+        extra: usize,
+        asked: Option<usize>,
+    ) -> Result<Self, CudaError> {
+        let small = Tile::chosen(info, n, widest, extra, asked)?;
         let shared = FLOAT * LARGE_TILE * (LARGE_LD + extra); // activations lie in one tile
         let many = n >= 2 * LARGE_TILE * info.multiprocessors;
-        let large = (many && widest <= LARGE_TILE_WIDTH && shared <= info.shared_memory).then(|| {
-            let blocks = n.div_ceil(LARGE_TILE) as u32; // fewer than those of `small`
-            Tile { rows: LARGE_TILE, ld: LARGE_LD, grid: Grid { blocks: (blocks, 1), shared } }
-        });
+        let large = (asked.is_none() && many && widest <= LARGE_TILE_WIDTH && shared <= info.shared_memory)
+            .then(|| {
+                let blocks = n.div_ceil(LARGE_TILE) as u32; // fewer than those of `small`
+                Tile { rows: LARGE_TILE, ld: LARGE_LD, grid: Grid { blocks: (blocks, 1), shared } }
+            });
         Ok(Self { small, large })
     }
 
@@ -113,6 +152,10 @@ mod tests {
         assert_eq!(tile.grid.blocks, (128, 1));
         assert!(tile.grid.shared <= 227 << 10);
         assert_eq!(Tile::new(&large, 0, 3, 0).unwrap().grid.blocks, (1, 1));
+        let asked = |widest, rows| Tile::chosen(&large, 2048, widest, 151, Some(rows)).map(|t| t.grid.blocks);
+        assert_eq!((asked(512, 32), asked(512, 16)), (Ok((64, 1)), Ok((128, 1))));
+        assert!(matches!(asked(1000, 32), Err(CudaError::TooLarge { got: 1000, .. })));
+        assert!(matches!(asked(512, 64), Err(CudaError::Setting { .. })));
         let refused = Tile::new(&info(48 << 10), 10, 4000, 0);
         assert!(matches!(refused, Err(CudaError::TooLarge { got: 4000, most, .. }) if most < 400));
     }

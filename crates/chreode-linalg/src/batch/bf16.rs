@@ -153,7 +153,7 @@ mod kernel {
             let cols = (out - start).min(MOST * LANES);
             let width = cols.next_multiple_of(LANES);
             let panel = &mut panels[start * depth..][..width * depth];
-            transpose((&words[start * depth..], depth), (cols, depth), (panel, width), false);
+            transpose((&words[start * depth..], depth), (cols, depth), (panel, width));
             start += cols;
         }
     }

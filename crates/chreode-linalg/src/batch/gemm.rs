@@ -1,7 +1,8 @@
 //! `C = op(A) op(B) + ..` on row-major slices, one thread, with bits that do not depend on the other rows.
 //!
-//! `op(B)` is copied panel by panel (a few registers wide, [`KC`] rows deep) into contiguous memory that stays
-//! in the first caches; `op(A)` is read where it lies, one broadcast an element. Where that is cheaper, above all where
+//! `op(B)` is copied panel by panel (a few registers wide, [`KC`] rows deep) into contiguous memory, of which one panel stays
+//! in the first cache; `op(A)`, of which an element is one broadcast, is copied block by block (a few rows, [`KC`] columns) where
+//! enough panels go over it, and else read where it lies. Where that is cheaper, above all where
 //! C has few columns that would not fill the last register, the product is computed as `Cᵀ = Bᵀ Aᵀ`: every element is the
 //! same chain of multiply-adds in ascending k either way, so the choice does not show in the bits.
 
@@ -16,10 +17,14 @@ use crate::simd::transpose::transpose;
 
 /// Depth of a packed panel.
 const KC: usize = 256;
-/// Rows of A that one panel after the other goes over: with [`KC`] columns they stay in the second cache.
-const ROWS: usize = 504;
+/// Bytes of A, with [`KC`] columns, that one panel after the other goes over: they stay in the second cache.
+const CHUNK_BYTES: usize = 240 << 10;
+/// Columns of B that are copied before the rows of A go over them, if those are more than stay in the second cache.
+const COLUMNS: usize = 512;
 /// Columns of the widest panel on any instruction set.
 const WIDEST: usize = 64;
+/// Rows of the tallest block.
+const TALLEST: usize = 6;
 /// Largest C that is transposed to be added to, and back.
 const MOST_ADDED: usize = 1 << 16;
 
@@ -72,6 +77,33 @@ pub struct GemmScratch<T> {
     of: std::marker::PhantomData<T>,
 }
 
+/// How a product is cut.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// Rows of A at a time: as many in each chunk, so that none has a few.
+    rows: usize,
+    /// Numbers of copied panels of B, and of A.
+    b: usize,
+    a: usize,
+}
+
+impl Cut {
+    /// Most rows at a time; a multiple of [`TALLEST`].
+    const fn most_rows<T>() -> usize {
+        CHUNK_BYTES / (KC * size_of::<T>())
+    }
+
+    fn of<T>((m, n, k): (usize, usize, usize), strided: bool) -> Self {
+        let chunks = m.div_ceil(Self::most_rows::<T>()).max(1);
+        let rows = m.div_ceil(chunks).max(1).next_multiple_of(TALLEST);
+        let depth = k.min(KC);
+        let b = if chunks > 1 { n.min(COLUMNS) + WIDEST } else { WIDEST };
+        // A copied number is read once a panel; lines of a transposed A, of which a block needs a part, once a panel too.
+        let a = if n > if strided { WIDEST / 2 } else { 2 * WIDEST } { rows } else { 0 };
+        Self { rows, b: b * depth, a: a * depth }
+    }
+}
+
 impl<T: Real> GemmScratch<T> {
     /// An empty work space.
     pub fn new() -> Self {
@@ -85,6 +117,9 @@ impl<T: Real> GemmScratch<T> {
     pub fn reserve(&mut self, n: usize, width: usize) {
         let weights = (width * width).min(MOST_ADDED);
         let _ = self.transposed.get::<T>((n * width).max(weights));
+        let most = n.max(width);
+        let rows = Cut::most_rows::<T>().min(most.next_multiple_of(TALLEST));
+        let _ = self.panel.get::<T>(Cut::of::<T>((most, most, most), true).b + rows * most.min(KC));
     }
 }
 
@@ -124,7 +159,7 @@ impl<T: Real, const DISTANCE: bool> Product<'_, T, DISTANCE> {
             same => same,
         };
         if matches!(start, Start::AddToC | Start::SubtractFromC) {
-            transpose((&*c, ld), (m, n), (&mut *ct, m), false);
+            transpose((&*c, ld), (m, n), (&mut *ct, m));
         }
         Product::<T, DISTANCE> {
             size: (n, m, k),
@@ -134,7 +169,7 @@ impl<T: Real, const DISTANCE: bool> Product<'_, T, DISTANCE> {
             c: (&mut *ct, m),
         }
         .run_as_it_stands(&mut scratch.panel);
-        transpose((ct, m), (n, m), (c, ld), false);
+        transpose((ct, m), (n, m), (c, ld));
     }
 
     /// Whether `Cᵀ = op(B)ᵀ op(A)ᵀ` is cheaper: columns are padded to whole registers, rows are not; and the right operand is
@@ -169,7 +204,7 @@ macro_rules! instance {
     ($name:ident, $t:ident, $distance:literal) => {
         #[inline(never)]
         fn $name(product: Product<'_, $t, $distance>, panel: &mut AlignedBuf) {
-            Arch::new().dispatch(Kernel { product, panel: panel.get(KC * WIDEST) });
+            Arch::new().dispatch(Kernel::new(product, panel));
         }
     };
 }
@@ -203,7 +238,19 @@ impl<'a, T: Real, const DISTANCE: bool> Product<'a, T, DISTANCE> {
 
 struct Kernel<'a, T, const DISTANCE: bool> {
     product: Product<'a, T, DISTANCE>,
-    panel: &'a mut [T],
+    cut: Cut,
+    /// Copied panels of B: one, or all of a chunk of columns.
+    b: &'a mut [T],
+    /// Copied blocks of A, if any.
+    a: &'a mut [T],
+}
+
+impl<'a, T: Real, const DISTANCE: bool> Kernel<'a, T, DISTANCE> {
+    fn new(product: Product<'a, T, DISTANCE>, panel: &'a mut AlignedBuf) -> Self {
+        let cut = Cut::of::<T>(product.size, product.a.transposed);
+        let (b, a) = panel.get(cut.b + cut.a).split_at_mut(cut.b);
+        Self { product, cut, b, a }
+    }
 }
 
 impl<T: Lane, const DISTANCE: bool> WithSimd for Kernel<'_, T, DISTANCE> {
@@ -226,40 +273,51 @@ struct Place<'a, T> {
 impl<T: Lane, const DISTANCE: bool> Kernel<'_, T, DISTANCE> {
     #[inline(always)]
     fn chunks<S: Simd>(&mut self, simd: S) {
-        let m = self.product.size.0;
-        let mut i = 0;
-        while i < m {
-            let rows = (m - i).min(ROWS);
-            self.row_chunk(simd, (i, i + rows));
-            i += rows;
+        let (m, n, k) = self.product.size;
+        for j in (0..n).step_by(COLUMNS) {
+            let mut k0 = 0;
+            loop {
+                let kc = (k - k0).min(KC);
+                for i in (0..m).step_by(self.cut.rows) {
+                    let end = (i + self.cut.rows).min(m);
+                    self.row_chunk(simd, (i, end), (k0, kc), (j, n.min(j + COLUMNS)));
+                }
+                k0 += kc;
+                if k0 >= k {
+                    break;
+                }
+            }
         }
     }
 
     #[inline(always)]
-    fn row_chunk<S: Simd>(&mut self, simd: S, rows: (usize, usize)) {
-        let (_, n, k) = self.product.size;
+    fn row_chunk<S: Simd>(
+        &mut self,
+        simd: S,
+        (i, end): (usize, usize),
+        (k0, kc): (usize, usize),
+        (first, n): (usize, usize),
+    ) {
         let lanes = T::lanes::<S>();
         // Accumulators, one row of B and a broadcast fit the registers with 6 x 4 of 32, 6 x 2 of 16.
         let most = const { if S::REGISTER_COUNT >= 32 { 4 } else { 2 } };
-        let mut k0 = 0;
-        loop {
-            let kc = (k - k0).min(KC);
-            let mut j = 0;
-            while j < n {
-                let registers = (n - j).div_ceil(lanes).min(most);
-                let cols = (n - j).min(registers * lanes);
-                match registers {
-                    4 if most == 4 => self.panel_rows::<S, 4>(simd, rows, (k0, kc), (j, cols)),
-                    3 if most == 4 => self.panel_rows::<S, 3>(simd, rows, (k0, kc), (j, cols)),
-                    2 => self.panel_rows::<S, 2>(simd, rows, (k0, kc), (j, cols)),
-                    _ => self.panel_rows::<S, 1>(simd, rows, (k0, kc), (j, cols)),
-                }
-                j += cols;
+        if !self.a.is_empty() {
+            self.product.copy_rows((i, end), (k0, kc), self.a);
+        }
+        let mut j = first;
+        while j < n {
+            let registers = (n - j).div_ceil(lanes).min(most);
+            let cols = (n - j).min(registers * lanes);
+            let place = Place { i, j, cols, k0, start: self.product.start };
+            // The panels of all columns are kept if there are more rows.
+            let at = if self.cut.rows < self.product.size.0 { (j - first) * kc } else { 0 };
+            match registers {
+                4 if most == 4 => self.panel_rows::<S, 4>(simd, end, kc, at, place),
+                3 if most == 4 => self.panel_rows::<S, 3>(simd, end, kc, at, place),
+                2 => self.panel_rows::<S, 2>(simd, end, kc, at, place),
+                _ => self.panel_rows::<S, 1>(simd, end, kc, at, place),
             }
-            k0 += kc;
-            if k0 >= k {
-                break;
-            }
+            j += cols;
         }
     }
 
@@ -267,26 +325,91 @@ impl<T: Lane, const DISTANCE: bool> Kernel<'_, T, DISTANCE> {
     fn panel_rows<S: Simd, const NV: usize>(
         &mut self,
         simd: S,
-        (mut i, end): (usize, usize),
-        (k0, kc): (usize, usize),
-        (j, cols): (usize, usize),
+        end: usize,
+        kc: usize,
+        at: usize,
+        mut place: Place<'_, T>,
     ) {
         let width = NV * T::lanes::<S>();
-        let panel = &mut self.panel[..kc * width];
-        self.product.pack(simd, (k0, kc), (j, cols), panel, width);
+        let panel = &mut self.b[at..at + kc * width];
+        let first = place.i;
+        if first == 0 {
+            self.product.pack(simd, (place.k0, kc), (place.j, place.cols), panel, width);
+        }
         let panel: &[T::V<S>] = bytemuck::cast_slice(panel);
-        while i < end {
-            let place = Place { i, j, cols, k0, start: self.product.start };
-            i += match end - i {
-                6.. => self.product.block::<S, 6, NV>(simd, panel, &place),
-                2.. => self.product.block::<S, 2, NV>(simd, panel, &place),
-                _ => self.product.block::<S, 1, NV>(simd, panel, &place),
+        while place.i < end {
+            let i = place.i;
+            let height = block_height(end - i);
+            let a = if self.a.is_empty() {
+                self.product.a.from(i, place.k0)
+            } else {
+                copied(&self.a[(i - first) * kc..], self.product.a.transposed, height, kc)
             };
+            match height {
+                TALLEST => self.product.block::<S, TALLEST, NV>(simd, a, panel, &place),
+                4 => self.product.block::<S, 4, NV>(simd, a, panel, &place),
+                2 => self.product.block::<S, 2, NV>(simd, a, panel, &place),
+                _ => self.product.block::<S, 1, NV>(simd, a, panel, &place),
+            }
+            place.i += height;
         }
     }
 }
 
+/// Rows of the next block, of those that are left.
+#[inline(always)]
+fn block_height(left: usize) -> usize {
+    match left {
+        TALLEST.. => TALLEST,
+        4.. => 4,
+        2.. => 2,
+        _ => 1,
+    }
+}
+
+/// Elements from one of A on, with the distances to the next row and the next column.
+type Strided<'a, T> = (&'a [T], (usize, usize));
+
+/// A block as [`Product::copy_rows`] leaves it.
+#[inline(always)]
+fn copied<T>(block: &[T], transposed: bool, height: usize, kc: usize) -> Strided<'_, T> {
+    (block, if transposed { (1, height) } else { (kc, 1) })
+}
+
+impl<'a, T: Real> Operand<'a, T> {
+    /// `op(A)` from element `(i, k)` on.
+    #[inline(always)]
+    fn from(&self, i: usize, k: usize) -> Strided<'a, T> {
+        let strides @ (row, step) = if self.transposed { (1, self.ld) } else { (self.ld, 1) };
+        (self.data.get(i * row + k * step..).unwrap_or(&[]), strides)
+    }
+}
+
 impl<T: Lane, const DISTANCE: bool> Product<'_, T, DISTANCE> {
+    /// Rows `i..end`, columns `k0..k0 + kc` of `op(A)`, block after block, each as it lies in A: rows one after the other, or columns if A
+    /// is transposed. So what a block needs fills the lines that it lies in, which no power of two keeps out of a cache.
+    #[inline(always)]
+    fn copy_rows(&self, (mut i, end): (usize, usize), (k0, kc): (usize, usize), mut to: &mut [T]) {
+        while i < end {
+            let height = block_height(end - i);
+            let (block, rest) = to.split_at_mut(height * kc);
+            let (from, (row, step)) = self.a.from(i, k0);
+            if self.a.transposed {
+                match height {
+                    TALLEST => copy_columns::<T, TALLEST>(from, step, block),
+                    4 => copy_columns::<T, 4>(from, step, block),
+                    2 => copy_columns::<T, 2>(from, step, block),
+                    _ => copy_columns::<T, 1>(from, step, block),
+                }
+            } else if kc > 0 {
+                for (r, to) in block.chunks_exact_mut(kc).enumerate() {
+                    to.copy_from_slice(&from[r * row..][..kc]);
+                }
+            }
+            (i, to) = (i + height, rest);
+        }
+    }
+
     /// Rows `k0..k0 + kc`, columns `j..j + cols` of `op(B)` into `panel[kc, width]`, zeros on the right.
     #[inline(always)]
     fn pack<S: Simd>(
@@ -302,7 +425,7 @@ impl<T: Lane, const DISTANCE: bool> Product<'_, T, DISTANCE> {
             return;
         }
         if transposed {
-            transpose((&data[j * ld + k0..], ld), (cols, kc), (&mut *panel, width), false);
+            transpose((&data[j * ld + k0..], ld), (cols, kc), (&mut *panel, width));
             if cols < width {
                 panel.chunks_exact_mut(width).for_each(|row| row[cols..].fill(T::ZERO));
             }
@@ -318,14 +441,15 @@ impl<T: Lane, const DISTANCE: bool> Product<'_, T, DISTANCE> {
         }
     }
 
-    /// One block of `MR` rows; returns `MR`.
+    /// One block of `MR` rows.
     #[inline(always)]
     fn block<S: Simd, const MR: usize, const NV: usize>(
         &mut self,
         simd: S,
+        (a, strides): Strided<'_, T>,
         panel: &[T::V<S>],
         place: &Place<'_, T>,
-    ) -> usize {
+    ) {
         let &Place { i, j, cols, k0, start } = place;
         let (ref mut c, n) = self.c;
         let c = &mut c[i * n + j..];
@@ -338,7 +462,7 @@ impl<T: Lane, const DISTANCE: bool> Product<'_, T, DISTANCE> {
         let mut acc = [[T::splat(simd, T::ZERO); NV]; MR];
         match start {
             Start::PerColumn(bias) if k0 == 0 => {
-                acc = [load::<T, S, NV>(simd, &bias[j..j + cols]); MR];
+                acc = [load_rows::<T, S, 1, NV>(simd, &bias[j..j + cols], cols, cols)[0]; MR];
             }
             Start::PerRow(bias) if k0 == 0 => {
                 for (row, &x) in acc.iter_mut().zip(&bias[i..i + MR]) {
@@ -348,57 +472,88 @@ impl<T: Lane, const DISTANCE: bool> Product<'_, T, DISTANCE> {
             Start::Zero if k0 == 0 => {}
             Start::AddToC | Start::SubtractFromC => {}
             // A later chunk of k continues the chain.
-            _ => {
-                for r in 0..MR {
-                    acc[r] = load::<T, S, NV>(simd, &c[r * n..r * n + cols]);
-                }
-            }
+            _ => acc = load_rows::<T, S, MR, NV>(simd, c, n, cols),
         }
         if !panel.is_empty() {
-            let Operand { data, ld, transposed } = self.a;
-            let (row, step) = if transposed { (1, ld) } else { (ld, 1) };
-            let a = &data[i * row + k0 * step..];
-            acc = accumulate::<T, S, MR, NV, DISTANCE>(simd, a, (row, step), panel, acc);
+            acc = accumulate::<T, S, MR, NV, DISTANCE>(simd, a, strides, panel, acc);
         }
-        if let Start::AddToC | Start::SubtractFromC = start {
-            let add = matches!(start, Start::AddToC);
+        match start {
+            Start::AddToC => {
+                let old = load_rows::<T, S, MR, NV>(simd, c, n, cols);
+                for r in 0..MR {
+                    for v in 0..NV {
+                        acc[r][v] = T::add_v(simd, old[r][v], acc[r][v]);
+                    }
+                }
+            }
+            Start::SubtractFromC => {
+                let old = load_rows::<T, S, MR, NV>(simd, c, n, cols);
+                for r in 0..MR {
+                    for v in 0..NV {
+                        acc[r][v] = T::sub_v(simd, old[r][v], acc[r][v]);
+                    }
+                }
+            }
+            _ => {}
+        }
+        if cols == NV * T::lanes::<S>() {
             for r in 0..MR {
-                let old = load::<T, S, NV>(simd, &c[r * n..r * n + cols]);
+                let to = &mut c[r * n..][..cols];
                 for v in 0..NV {
-                    let sum = acc[r][v];
-                    acc[r][v] = if add { T::add_v(simd, old[v], sum) } else { T::sub_v(simd, old[v], sum) };
+                    // One by one, or they would pass through the stack.
+                    let register = acc[r][v];
+                    let from = bytemuck::cast_slice(std::slice::from_ref(&register));
+                    to[v * T::lanes::<S>()..][..T::lanes::<S>()].copy_from_slice(from);
+                }
+            }
+        } else {
+            for r in 0..MR {
+                for v in 0..NV {
+                    let at = (v * T::lanes::<S>()).min(cols);
+                    T::store(simd, &mut c[r * n..r * n + cols][at..], acc[r][v]);
                 }
             }
         }
-        for r in 0..MR {
-            store::<T, S, NV>(simd, &mut c[r * n..r * n + cols], &acc[r]);
-        }
-        MR
     }
 }
 
-/// `NV` registers from a slice that may be shorter; zeros behind it.
+/// `MR` rows of `cols` numbers, `n` apart; zeros behind them.
 #[inline(always)]
-fn load<T: Lane, S: Simd, const NV: usize>(simd: S, from: &[T]) -> [T::V<S>; NV] {
+fn load_rows<T: Lane, S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    c: &[T],
+    n: usize,
+    cols: usize,
+) -> [[T::V<S>; NV]; MR] {
     let lanes = T::lanes::<S>();
-    if from.len() == NV * lanes {
-        let mut registers = [T::splat(simd, T::ZERO); NV];
-        bytemuck::cast_slice_mut::<_, T>(&mut registers).copy_from_slice(from);
-        return registers;
+    let mut rows = [[T::splat(simd, T::ZERO); NV]; MR];
+    if cols == NV * lanes {
+        for r in 0..MR {
+            let from = &c[r * n..][..cols];
+            for v in 0..NV {
+                let mut register = T::splat(simd, T::ZERO);
+                let to = bytemuck::cast_slice_mut::<_, T>(std::slice::from_mut(&mut register));
+                to.copy_from_slice(&from[v * lanes..][..lanes]);
+                rows[r][v] = register;
+            }
+        }
+    } else {
+        for r in 0..MR {
+            for v in 0..NV {
+                rows[r][v] = T::load(simd, &c[r * n..r * n + cols][(v * lanes).min(cols)..]);
+            }
+        }
     }
-    std::array::from_fn(|v| T::load(simd, &from[(v * lanes).min(from.len())..]))
+    rows
 }
 
-/// `NV` registers to a slice that may be shorter.
+/// Columns of `MR` numbers, `step` apart, one after the other.
 #[inline(always)]
-fn store<T: Lane, S: Simd, const NV: usize>(simd: S, to: &mut [T], registers: &[T::V<S>; NV]) {
-    let (lanes, len) = (T::lanes::<S>(), to.len());
-    if len == NV * lanes {
-        to.copy_from_slice(bytemuck::cast_slice(registers));
-        return;
-    }
-    for v in 0..NV {
-        T::store(simd, &mut to[(v * lanes).min(len)..], registers[v]);
+fn copy_columns<T: Lane, const MR: usize>(from: &[T], step: usize, to: &mut [T]) {
+    for (column, to) in from.chunks(step.max(1)).zip(to.as_chunks_mut::<MR>().0) {
+        if let Some(column) = column.first_chunk() {
+            *to = *column;
+        }
     }
 }
 
@@ -468,13 +623,23 @@ mod tests {
             start,
             c: (&mut c, n),
         };
-        simd.vectorize(Kernel { product, panel: panel.get(KC * WIDEST) });
+        simd.vectorize(Kernel::new(product, &mut panel));
         c
     }
 
     #[test]
     fn instruction_sets_agree() {
-        for size in [(1, 1, 1), (7, 50, 33), (13, 67, 300), (6, 16, 0), (20, 3, 5)] {
+        // The last ones: more rows, and more columns, than are taken at a time.
+        for size in [
+            (1, 1, 1),
+            (7, 50, 33),
+            (13, 67, 300),
+            (6, 16, 0),
+            (20, 3, 5),
+            (11, 140, 40),
+            (251, 70, 300),
+            (245, 530, 9),
+        ] {
             let bias: Vec<f32> = (0..size.1).map(|i| i as f32 * 0.1).collect();
             for start in [Start::Zero, Start::PerColumn(&bias), Start::AddToC, Start::SubtractFromC] {
                 for flipped in [false, true] {
@@ -493,6 +658,26 @@ mod tests {
                         );
                     }
                     assert!(plain.iter().all(|x| x.is_finite()));
+                }
+            }
+        }
+    }
+    #[test]
+    fn what_is_reserved_suffices() {
+        for (n, width) in
+            [(1, 1), (50, 64), (121, 30), (119, 241), (240, 241), (481, 480), (700, 50), (64, 1_100)]
+        {
+            let mut scratch = GemmScratch::<f64>::new();
+            scratch.reserve(n, width);
+            let reserved = scratch.panel.len::<f64>();
+            for m in 0..=n.max(width) {
+                for columns in [1, 33, 129, 240, 512, 1_100] {
+                    for strided in [false, true] {
+                        let columns = columns.min(n.max(width));
+                        let Cut { rows, b, a } = Cut::of::<f64>((m, columns, n.max(width)), strided);
+                        assert!(a + b <= reserved, "{m} x {columns} of {n}, {width}: {a} + {b}");
+                        assert!(rows > 0 && rows % TALLEST == 0 && rows <= Cut::most_rows::<f64>());
+                    }
                 }
             }
         }

@@ -26,11 +26,17 @@ pub(crate) fn accumulate<T: Lane, S: Simd, const MR: usize, const NV: usize, con
     }
     let last = (MR - 1).saturating_mul(row).saturating_add((kc - 1).saturating_mul(step));
     assert!(last < a.len(), "tile: A ends before its last element");
+    // The compiler must not see how the rows lie to each other: it would make each address from the one before, a chain that
+    // takes as long as the sums.
+    let mut rows = [0; MR];
+    for (i, start) in rows.iter_mut().enumerate() {
+        *start = std::hint::black_box(i * row);
+    }
     for (k, b) in panel.chunks_exact(NV).enumerate() {
         let b: [T::V<S>; NV] = std::array::from_fn(|j| b[j]);
         for i in 0..MR {
             // SAFETY: `i <= MR - 1` and `k <= kc - 1`, so that the index is at most `last`, which lies in `a`.
-            let x = T::splat(simd, unsafe { *a.get_unchecked(i * row + k * step) });
+            let x = T::splat(simd, unsafe { *a.get_unchecked(k * step + rows[i]) });
             for j in 0..NV {
                 acc[i][j] = if DISTANCE {
                     let d = T::sub_v(simd, x, b[j]);

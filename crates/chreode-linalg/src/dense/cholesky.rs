@@ -7,7 +7,7 @@ use faer::{MatMut, Par};
 use crate::error::{LinalgError, check};
 
 /// `A = L Lᵀ` (faer's factorisation at every size; the solves are plain loops).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Cholesky {
     n: usize,
     /// L, row-major; above the diagonal lies what A had there.
@@ -20,12 +20,24 @@ impl Cholesky {
     /// # Errors
     /// [`LinalgError`] if the length is not n², an element is not finite, or a pivot is not positive.
     pub fn factor(a: &[f64], n: usize) -> Result<Self, LinalgError> {
+        let mut new = Self::default();
+        new.factor_again(a, n)?;
+        Ok(new)
+    }
+
+    /// Factors another matrix in the place of the last one, as [`factor`](Self::factor) does; small ones of the same size allocate nothing.
+    ///
+    /// # Errors
+    /// Those of [`factor`](Self::factor); no matrix is held then.
+    pub fn factor_again(&mut self, a: &[f64], n: usize) -> Result<(), LinalgError> {
+        self.n = 0;
         check(a, n, n)?;
-        let mut factor = a.to_vec();
+        self.factor.clear();
+        self.factor.extend_from_slice(a);
         let mut memory =
             super::stack(cholesky_in_place_scratch::<f64>(n, Par::Seq, faer::prelude::default()));
         cholesky_in_place(
-            MatMut::from_row_major_slice_mut(&mut factor, n, n),
+            MatMut::from_row_major_slice_mut(&mut self.factor, n, n),
             faer::prelude::default(),
             Par::Seq,
             MemStack::new(&mut memory),
@@ -35,7 +47,8 @@ impl Cholesky {
             pivot: index,
             n,
         })?;
-        Ok(Self { n, factor })
+        self.n = n;
+        Ok(())
     }
 
     /// Size of the matrix.

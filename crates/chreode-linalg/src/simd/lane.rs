@@ -70,9 +70,7 @@ macro_rules! lane {
                     return bytemuck::cast(masked::$load(is_v4(simd), bytemuck::cast_slice(from)));
                 }
                 let mut x = simd.$splat(0.0);
-                let lanes: &mut [Self] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut x));
-                let len = from.len().min(lanes.len());
-                lanes[..len].copy_from_slice(&from[..len]);
+                copy_few(from, bytemuck::cast_slice_mut(std::slice::from_mut(&mut x)));
                 x
             }
             #[inline(always)]
@@ -82,15 +80,36 @@ macro_rules! lane {
                     return masked::$store(is_v4(simd), bytemuck::cast_slice_mut(to), bytemuck::cast(x));
                 }
                 let _ = simd;
-                let lanes: &[Self] = bytemuck::cast_slice(std::slice::from_ref(&x));
-                let len = to.len().min(lanes.len());
-                to[..len].copy_from_slice(&lanes[..len]);
+                copy_few(bytemuck::cast_slice(std::slice::from_ref(&x)), to);
             }
         }
     };
 }
 lane!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s, sub_f32s, load_32, store_32);
 lane!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s, sub_f64s, load_64, store_64);
+
+/// The first numbers of a slice to another, as many as both have, in pieces whose lengths the compiler knows: a copy of any length is a
+/// call, which takes longer than what else is done with a part of a register.
+#[inline(always)]
+pub(super) fn copy_few<T: Copy>(from: &[T], to: &mut [T]) {
+    let len = from.len().min(to.len());
+    let mut at = 0;
+    while len - at >= 8 {
+        to[at..at + 8].copy_from_slice(&from[at..at + 8]);
+        at += 8;
+    }
+    if len & 4 != 0 {
+        to[at..at + 4].copy_from_slice(&from[at..at + 4]);
+        at += 4;
+    }
+    if len & 2 != 0 {
+        to[at..at + 2].copy_from_slice(&from[at..at + 2]);
+        at += 2;
+    }
+    if len & 1 != 0 {
+        to[at] = from[at];
+    }
+}
 
 /// Whether `T` is `f32` (else it is `f64`: [`Real`] is sealed). Folded at compile time.
 #[inline(always)]
@@ -112,6 +131,12 @@ impl AlignedBuf {
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn view<T: Pod>(&self) -> &[T] {
         bytemuck::cast_slice(&self.0)
+    }
+
+    /// How many numbers it holds.
+    #[cfg(test)]
+    pub(crate) fn len<T: Pod>(&self) -> usize {
+        self.0.len() * (64 / size_of::<T>())
     }
 
     /// Room for `len` numbers; allocates only if it never was so large. The content is arbitrary.

@@ -1,44 +1,44 @@
-//! Transposes: 16 x 16 numbers in registers where there is AVX-512, 8 x 8 in plain code elsewhere.
+//! Transposes: 16 x 16 numbers in registers where there is AVX-512, 8 x 8 where there is AVX2, and in plain code elsewhere.
 
 use bytemuck::Pod;
 #[cfg(target_arch = "x86_64")]
-use pulp::x86::V4;
+use pulp::x86::{V3, V4};
 
 #[cfg(target_arch = "x86_64")]
-use super::masked;
+use super::{lane::copy_few, masked};
 
 /// `dst[j, i] = src[i, j]` for `rows` x `cols` of `src`; `src_ld`, `dst_ld` are the row strides. `T` has 4 or 8 bytes.
-///
-/// With `pad`, each row of `dst` is filled with zeros up to the next multiple of 64 bytes.
 #[inline(never)]
 pub(crate) fn transpose<T: Pod>(
     (src, src_ld): (&[T], usize),
     (rows, cols): (usize, usize),
     (dst, dst_ld): (&mut [T], usize),
-    pad: bool,
 ) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(simd) = V4::try_new() {
-        if size_of::<T>() == 4 {
-            let (src, dst) = (bytemuck::cast_slice(src), bytemuck::cast_slice_mut(dst));
-            simd.vectorize(Registers::<u32> { simd, src, src_ld, rows, cols, dst, dst_ld, pad });
-        } else {
-            let (src, dst) = (bytemuck::cast_slice(src), bytemuck::cast_slice_mut(dst));
-            simd.vectorize(Registers::<u64> { simd, src, src_ld, rows, cols, dst, dst_ld, pad });
+    {
+        macro_rules! in_registers {
+            ($simd:ident, $word:ty) => {{
+                let (src, dst) = (bytemuck::cast_slice(src), bytemuck::cast_slice_mut(dst));
+                $simd.vectorize(Registers::<$word, _> { simd: $simd, src, src_ld, rows, cols, dst, dst_ld })
+            }};
         }
-        return;
+        match (V4::try_new(), V3::try_new(), size_of::<T>()) {
+            (Some(simd), _, 4) => return in_registers!(simd, u32),
+            (Some(simd), _, _) => return in_registers!(simd, u64),
+            (None, Some(simd), 4) => return in_registers!(simd, u32),
+            (None, Some(simd), _) => return in_registers!(simd, u64),
+            _ => {}
+        }
     }
-    plain((src, src_ld), (rows, cols), (dst, dst_ld), pad);
+    plain((src, src_ld), (rows, cols), (dst, dst_ld));
 }
 
 fn plain<T: Pod>(
     (src, src_ld): (&[T], usize),
     (rows, cols): (usize, usize),
     (dst, dst_ld): (&mut [T], usize),
-    pad: bool,
 ) {
     const B: usize = 8;
-    let lanes = 64 / size_of::<T>();
     let (full_rows, full_cols) = (rows / B * B, cols / B * B);
     for i in (0..full_rows).step_by(B) {
         for j in (0..full_cols).step_by(B) {
@@ -59,40 +59,32 @@ fn plain<T: Pod>(
             dst[j * dst_ld + i] = src[i * src_ld + j];
         }
     }
-    if pad {
-        for j in 0..cols {
-            let row = &mut dst[j * dst_ld..];
-            let end = rows.next_multiple_of(lanes).min(row.len());
-            row[rows..end].fill(T::zeroed());
-        }
-    }
 }
 
 /// The transpose in square blocks of one register's lanes; `U` is a word of the size of a number.
 #[cfg(target_arch = "x86_64")]
-struct Registers<'a, U> {
-    simd: V4,
+struct Registers<'a, U, S> {
+    simd: S,
     src: &'a [U],
     src_ld: usize,
     rows: usize,
     cols: usize,
     dst: &'a mut [U],
     dst_ld: usize,
-    pad: bool,
 }
 
 #[cfg(target_arch = "x86_64")]
 macro_rules! registers {
-    ($u:ident, $lanes:literal, $load:path, $store:path, $block:ident, $full:ident) => {
+    ($simd:ident, $features:literal, $u:ident, $lanes:literal, $load:path, $store:path, $block:ident, $full:ident) => {
         /// A whole block, by itself: inlined, its thirty-two addresses would be kept from block to block, in memory.
         #[inline(never)]
-        #[target_feature(enable = "avx512f")]
+        #[target_feature(enable = $features)]
         #[allow(unsafe_code, reason = "a bounds check at each row would take as long as the block")]
-        fn $full(simd: V4, src: &[$u], src_ld: usize, dst: &mut [$u], dst_ld: usize) {
+        fn $full(simd: $simd, src: &[$u], src_ld: usize, dst: &mut [$u], dst_ld: usize) {
             assert!(
                 src.len() >= ($lanes - 1) * src_ld + $lanes && dst.len() >= ($lanes - 1) * dst_ld + $lanes
             );
-            let mut block = [pulp::cast([0_u64; 8]); $lanes];
+            let mut block = [pulp::cast([0 as $u; $lanes]); $lanes];
             for r in 0..$lanes {
                 // SAFETY: row r ends before (lanes - 1) src_ld + lanes, which lies in `src`.
                 block[r] = unsafe { src.as_ptr().add(r * src_ld).cast::<[$u; $lanes]>().read_unaligned() };
@@ -105,15 +97,14 @@ macro_rules! registers {
             }
         }
 
-        impl pulp::NullaryFnOnce for Registers<'_, $u> {
+        impl pulp::NullaryFnOnce for Registers<'_, $u, $simd> {
             type Output = ();
             #[inline(always)]
             #[allow(unsafe_code, reason = "blocks are functions with their instruction set")]
             fn call(self) {
-                let Self { simd, src, src_ld, rows, cols, dst, dst_ld, pad } = self;
+                let Self { simd, src, src_ld, rows, cols, dst, dst_ld } = self;
                 for i in (0..rows).step_by($lanes) {
                     let here = (rows - i).min($lanes);
-                    let wide = if pad { $lanes } else { here };
                     for j in (0..cols).step_by($lanes) {
                         let across = (cols - j).min($lanes);
                         if across <= 3 && here == $lanes {
@@ -128,16 +119,16 @@ macro_rules! registers {
                         }
                         if here == $lanes && across == $lanes {
                             let (src, dst) = (&src[i * src_ld + j..], &mut dst[j * dst_ld + i..]);
-                            // SAFETY: V4 proves the instructions.
+                            // SAFETY: `simd` proves the instructions.
                             unsafe { $full(simd, src, src_ld, dst, dst_ld) }
                         } else {
-                            let mut block = [pulp::cast([0_u64; 8]); $lanes];
+                            let mut block = [pulp::cast([0 as $u; $lanes]); $lanes];
                             for r in 0..here {
                                 block[r] = $load(simd, &src[(i + r) * src_ld + j..][..across]);
                             }
                             let block = $block(simd, block);
                             for c in 0..across {
-                                $store(simd, &mut dst[(j + c) * dst_ld + i..][..wide], block[c]);
+                                $store(simd, &mut dst[(j + c) * dst_ld + i..][..here], block[c]);
                             }
                         }
                     }
@@ -147,9 +138,77 @@ macro_rules! registers {
     };
 }
 #[cfg(target_arch = "x86_64")]
-registers!(u32, 16, masked::load_32, masked::store_32, block_32, full_32);
+registers!(V4, "avx512f", u32, 16, masked::load_32, masked::store_32, block_32, full_32);
 #[cfg(target_arch = "x86_64")]
-registers!(u64, 8, masked::load_64, masked::store_64, block_64, full_64);
+registers!(V4, "avx512f", u64, 8, masked::load_64, masked::store_64, block_64, full_64);
+#[cfg(target_arch = "x86_64")]
+registers!(V3, "avx2", u32, 8, load_few, store_few, halves_32, full_halves_32);
+#[cfg(target_arch = "x86_64")]
+registers!(V3, "avx2", u64, 4, load_few, store_few, halves_64, full_halves_64);
+
+/// A register from a slice that may be shorter; zeros behind it.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn load_few<U: Pod, V: Pod>(_: V3, from: &[U]) -> V {
+    let mut x = V::zeroed();
+    copy_few(from, bytemuck::cast_slice_mut(std::slice::from_mut(&mut x)));
+    x
+}
+
+/// The first numbers of a register to a slice that may be shorter.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn store_few<U: Pod, V: Pod>(_: V3, to: &mut [U], x: V) {
+    copy_few(bytemuck::cast_slice(std::slice::from_ref(&x)), to);
+}
+
+/// Pairs of rows interleaved, then pairs of pairs, then the halves of registers.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn halves_32(simd: V3, rows: [pulp::u32x8; 8]) -> [pulp::u32x8; 8] {
+    let avx = simd.avx;
+    let mut fours = [[pulp::cast(rows[0]); 4]; 2];
+    for g in 0..2 {
+        let r: [_; 4] = std::array::from_fn(|i| pulp::cast(rows[4 * g + i]));
+        let pairs = [
+            pulp::cast(avx._mm256_unpacklo_ps(r[0], r[1])),
+            pulp::cast(avx._mm256_unpackhi_ps(r[0], r[1])),
+            pulp::cast(avx._mm256_unpacklo_ps(r[2], r[3])),
+            pulp::cast(avx._mm256_unpackhi_ps(r[2], r[3])),
+        ];
+        // In half L of fours[g][q]: column 4 L + q of rows 4 g .. 4 g + 4.
+        fours[g] = [
+            avx._mm256_unpacklo_pd(pairs[0], pairs[2]),
+            avx._mm256_unpackhi_pd(pairs[0], pairs[2]),
+            avx._mm256_unpacklo_pd(pairs[1], pairs[3]),
+            avx._mm256_unpackhi_pd(pairs[1], pairs[3]),
+        ];
+    }
+    let mut out = rows;
+    for q in 0..4 {
+        out[q] = pulp::cast(avx._mm256_permute2f128_pd::<0x20>(fours[0][q], fours[1][q]));
+        out[4 + q] = pulp::cast(avx._mm256_permute2f128_pd::<0x31>(fours[0][q], fours[1][q]));
+    }
+    out
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn halves_64(simd: V3, rows: [pulp::u64x4; 4]) -> [pulp::u64x4; 4] {
+    let (avx, r) = (simd.avx, rows.map(pulp::cast));
+    let pairs = [
+        avx._mm256_unpacklo_pd(r[0], r[1]),
+        avx._mm256_unpackhi_pd(r[0], r[1]),
+        avx._mm256_unpacklo_pd(r[2], r[3]),
+        avx._mm256_unpackhi_pd(r[2], r[3]),
+    ];
+    let mut out = rows;
+    for q in 0..2 {
+        out[q] = pulp::cast(avx._mm256_permute2f128_pd::<0x20>(pairs[q], pairs[2 + q]));
+        out[2 + q] = pulp::cast(avx._mm256_permute2f128_pd::<0x31>(pairs[q], pairs[2 + q]));
+    }
+    out
+}
 
 /// Pairs of rows interleaved, then pairs of pairs, then the quarters of registers.
 #[cfg(target_arch = "x86_64")]
@@ -227,23 +286,35 @@ mod tests {
             let (src_ld, dst_ld) = (cols + 3, rows.next_multiple_of(16) + 16);
             let src: Vec<T> = (0..rows * src_ld).map(number).collect();
             let untouched = number(usize::from(u16::MAX));
-            for pad in [false, true] {
-                let (mut a, mut b) = (vec![untouched; cols * dst_ld], vec![untouched; cols * dst_ld]);
-                transpose((&src, src_ld), (rows, cols), (&mut a, dst_ld), pad);
-                plain((&src, src_ld), (rows, cols), (&mut b, dst_ld), pad);
-                assert_eq!(a, b, "{rows} x {cols}, {pad}");
-                let end = if pad { rows.next_multiple_of(64 / size_of::<T>()) } else { rows };
-                for j in 0..cols {
-                    for i in 0..dst_ld {
-                        let expected = match i {
-                            _ if i < rows => src[i * src_ld + j],
-                            _ if i < end => T::zeroed(),
-                            _ => untouched,
-                        };
-                        assert_eq!(a[j * dst_ld + i], expected, "{rows} x {cols}: [{j}, {i}]");
-                    }
+            let (mut a, mut b) = (vec![untouched; cols * dst_ld], vec![untouched; cols * dst_ld]);
+            transpose((&src, src_ld), (rows, cols), (&mut a, dst_ld));
+            plain((&src, src_ld), (rows, cols), (&mut b, dst_ld));
+            assert_eq!(a, b, "{rows} x {cols}");
+            #[cfg(target_arch = "x86_64")]
+            if let Some(simd) = V3::try_new() {
+                b.fill(untouched);
+                on_halves(simd, (&src, src_ld), (rows, cols), (&mut b, dst_ld));
+                assert_eq!(a, b, "{rows} x {cols} with AVX2");
+            }
+            for j in 0..cols {
+                for i in 0..dst_ld {
+                    let expected = if i < rows { src[i * src_ld + j] } else { untouched };
+                    assert_eq!(a[j * dst_ld + i], expected, "{rows} x {cols}: [{j}, {i}]");
                 }
             }
+        }
+    }
+
+    /// Where there is AVX-512 too.
+    #[cfg(target_arch = "x86_64")]
+    fn on_halves<T: Pod>(simd: V3, src: (&[T], usize), size: (usize, usize), dst: (&mut [T], usize)) {
+        let ((src, src_ld), (rows, cols), (dst, dst_ld)) = (src, size, dst);
+        if size_of::<T>() == 4 {
+            let (src, dst) = (bytemuck::cast_slice(src), bytemuck::cast_slice_mut(dst));
+            simd.vectorize(Registers::<u32, _> { simd, src, src_ld, rows, cols, dst, dst_ld });
+        } else {
+            let (src, dst) = (bytemuck::cast_slice(src), bytemuck::cast_slice_mut(dst));
+            simd.vectorize(Registers::<u64, _> { simd, src, src_ld, rows, cols, dst, dst_ld });
         }
     }
 

@@ -125,6 +125,10 @@ impl<T: Real> Vjp<T> for SquareMlp<T> {
         self.net.vjp_kept(slot, p, lambda, y_bar, p_bar);
         Ok(())
     }
+
+    fn as_vjp_tangent(&mut self) -> Option<&mut dyn VjpTangent<T>> {
+        Some(self)
+    }
 }
 
 impl<T: Real> Jvp<T> for SquareMlp<T> {

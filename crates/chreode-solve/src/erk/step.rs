@@ -7,6 +7,7 @@ use chreode_core::{Bound, FieldError, Real, Tolerance};
 use super::combine::{Gathered, MOST_VALUES, Plan, TinyPlan};
 use super::dense_output::dense_into;
 use super::tableau::{DenseOutput, ErkTableau};
+use super::tiny::{Proposal, UnrolledStep, unrolled};
 use crate::error_norm::{TINY, error_norm, pair_norm, row_norm};
 use crate::initial_step::initial_step;
 use crate::rhs::Rhs;
@@ -24,6 +25,7 @@ pub struct Erk<T> {
     tableau: &'static ErkTableau,
     plan: Plan<T>,
     tiny: TinyPlan<T>,
+    unrolled: Option<UnrolledStep<T>>,
     dim: usize,
     nd: usize,
     /// Stages as rows, then (unless FSAL, where the last stage is it) the derivative at the step's end, then the
@@ -51,6 +53,7 @@ impl<T: Real> Erk<T> {
             tableau,
             plan: Plan::new(tableau),
             tiny: TinyPlan::new(tableau),
+            unrolled: unrolled(tableau, nd),
             dim: d,
             nd,
             k: zeros(tableau.rows() * nd),
@@ -240,6 +243,11 @@ impl<T: Real> Stepper<T> for Erk<T> {
         p: &[T],
         tol: Tolerance<'_>,
     ) -> Result<f64, FieldError> {
+        if let Some(step) = self.unrolled {
+            let (k, y1, evals) = (&mut self.k[..], &mut self.y1[..], &mut self.evals);
+            let (dim, places) = (self.dim, &self.tiny.places);
+            return step(Proposal { k, y1, evals, field: f.field(), t, t_end, y, p, tol, dim, places });
+        }
         match self.nd {
             1 => return self.tiny_step::<1>(f, t, t_end, y, p, tol),
             2 => return self.tiny_step::<2>(f, t, t_end, y, p, tol),

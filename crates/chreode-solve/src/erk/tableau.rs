@@ -114,7 +114,7 @@ impl ErkTableau {
     /// Weights of the stages before it in the input of stage `i`; those of the solution for row
     /// [`stages`](Self::stages), one past the last.
     #[inline(always)]
-    pub fn stage_weights(&self, i: usize) -> &'static [f64] {
+    pub const fn stage_weights(&self, i: usize) -> &'static [f64] {
         if i < self.stages() { self.a[i] } else { self.b }
     }
 

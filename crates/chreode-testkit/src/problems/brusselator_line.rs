@@ -118,6 +118,18 @@ impl BrusselatorLine {
     }
 }
 
+/// The second derivatives of `u² v`, which each pair `u, v` gains and loses.
+pub(super) fn reaction<T: Real>(y: &[T], put: &mut impl FnMut(usize, [usize; 2], T)) {
+    for (i, [u, v]) in y.as_chunks::<2>().0.iter().enumerate() {
+        let (at_u, at_v) = (2 * i, 2 * i + 1);
+        for (row, two) in [(at_u, T::c(2.0)), (at_v, T::c(-2.0))] {
+            put(row, [at_u, at_u], two * *v);
+            put(row, [at_u, at_v], two * *u);
+            put(row, [at_v, at_u], two * *u);
+        }
+    }
+}
+
 impl Dynamics for BrusselatorLine {
     fn dim(&self) -> usize {
         2 * self.points
@@ -143,6 +155,9 @@ impl Stiff for BrusselatorLine {
     }
     fn jacobian<T: Real>(&self, _t: f64, y: &[T], put: impl FnMut(usize, usize, T)) {
         self.entries(y, (self.parameters().map(T::c), [1.0, 2.0, 3.0].map(T::c)), put);
+    }
+    fn second<T: Real>(&self, _t: f64, y: &[T], mut put: impl FnMut(usize, [usize; 2], T)) {
+        reaction(y, &mut put);
     }
 }
 

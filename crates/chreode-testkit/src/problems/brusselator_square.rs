@@ -3,8 +3,9 @@
 
 use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField};
 
+use super::brusselator_line::reaction;
 use super::brusselator_square_ends::{END_32, END_64, END_128};
-use super::stiff::StiffCase;
+use super::stiff::{Curved, StiffCase};
 
 /// On a periodic square of cells, with a source of 5 in a disc: `u' = 1 + u² v - 4.4 u + Δu / 10 + source`,
 /// `v' = 3.4 u - u² v + Δv / 10`; `u`, `v` of a cell are adjacent.
@@ -128,5 +129,11 @@ impl<T: Real> Jacobian<T> for BrusselatorSquare {
             }
         }
         Ok(())
+    }
+}
+
+impl<T: Real> Curved<T> for BrusselatorSquare {
+    fn second(&self, _t: f64, y: &[T], mut put: &mut dyn FnMut(usize, [usize; 2], T)) {
+        reaction(y, &mut put);
     }
 }

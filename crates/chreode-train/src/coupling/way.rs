@@ -23,9 +23,12 @@ impl<T: Real> Coupling<T> {
         let mut plan = vec![T::ZERO; m];
         let mut log_weights = Vec::with_capacity(n);
         for (i, (x, noise)) in x.chunks_exact_mut(d).zip(noise.chunks_exact(d)).enumerate() {
-            self.row(i, &mut plan);
+            // A row's mass may be below the number type: what it is made of counts, its largest part as one.
+            self.log_row(i, &mut plan);
+            let top = plan.iter().fold(plan[0], |top, &p| if p > top { p } else { top });
+            plan.iter_mut().for_each(|p| *p = (*p - top).exp());
             let mass: f64 = plan.iter().map(|p| p.f64()).sum();
-            log_weights.push(T::c(part * (mass * n as f64).max(f64::MIN_POSITIVE).ln()));
+            log_weights.push(T::c(part * (top.f64() + (mass * n as f64).ln())));
             let j = pick(&plan, rng.random::<f64>() * mass);
             for ((x, &noise), &y) in x.iter_mut().zip(noise).zip(&y[j * d..(j + 1) * d]) {
                 *x += T::c(part) * (y - *x) + noise;
@@ -48,6 +51,26 @@ fn pick<T: Real>(row: &[T], mut left: f64) -> usize {
 mod tests {
     use super::*;
     use crate::CouplingConfig;
+
+    /// A cell far from all others has a row below the smallest number, and goes to the nearest cell nevertheless, with the weight of its row.
+    #[test]
+    fn cells_with_hardly_a_descendant_go_where_their_row_says() {
+        let x = [0.0_f32, 0.1, 60.0];
+        let y = [0.0_f32, 0.1, 0.2];
+        let config = CouplingConfig { epsilon: 0.1, relaxation: 2.0, tolerance: 1e-6, iterations: 1000 };
+        let coupling = Coupling::solve(1, &x, &[], &y, &config).unwrap();
+        let mut row = [0.0; 3];
+        coupling.row(2, &mut row);
+        assert_eq!(row, [0.0; 3]);
+        let mut ends = x;
+        let weights = coupling.between(1, &mut ends, &y, 1.0, 0.0, 5);
+        assert_eq!(ends[2], 0.2);
+        coupling.log_row(2, &mut row);
+        assert!(
+            (weights[2] - (row[2] + 3.0_f32.ln())).abs() < 1e-3 * weights[2].abs(),
+            "{weights:?} {row:?}"
+        );
+    }
 
     /// Cells at the end of their way are cells of the end, with the mass of their rows; on the way they have the bridges' noise.
     #[test]

@@ -21,7 +21,7 @@ pub struct Between<'a, T> {
     pub inverse_scale: &'a [T],
     /// The price of growth, as in [`MatchingConfig::relaxation`](crate::MatchingConfig::relaxation).
     pub relaxation: f64,
-    /// Most cells of a time in a draw, which has half of the time's at most, but two.
+    /// Most cells of a population at a time in a draw, which has half of them at most, but two.
     pub cells: usize,
     /// Seed of what is drawn.
     pub seed: u64,
@@ -35,7 +35,8 @@ impl<T: Real> Between<'_, T> {
 
     /// Energy distances of the cells of an inner time from bridges over it, in one draw of cells: the times before and after it are coupled
     /// with the blur (for a mean gap) and bridged with its noise, once with row sums that are kept and once with open ones. Both are seen in the same
-    /// cells and the same noise. Rates of the data weigh the cells of the time before.
+    /// cells and the same noise. Rates of the data weigh the cells of the time before. Of several populations, each within itself, it is the mean by their
+    /// parts of the inner time's cells.
     ///
     /// # Errors
     /// [`TrainError::Coupling`], those of the loss, which is finite.
@@ -43,13 +44,30 @@ impl<T: Real> Between<'_, T> {
     /// # Panics
     /// If `at` is not one of [`inner`](Self::inner), or a time has fewer than two rows.
     pub fn distances(&self, at: usize, blur: f64, draw: u64) -> Result<[f64; 2], TrainError> {
+        let mut rng = Pcg64::seed_from_u64(sub_seed(self.seed, "times between").wrapping_add(draw));
+        let mut mean = [0.0; 2];
+        for population in 0..self.data.n_populations() {
+            let share = self.data.share(population, self.kept[at]);
+            let distances = self.of_population(population, at, blur, &mut rng)?;
+            mean.iter_mut().zip(distances).for_each(|(mean, distance)| *mean += share * distance);
+        }
+        Ok(mean)
+    }
+
+    /// The same of one population.
+    fn of_population(
+        &self,
+        population: usize,
+        at: usize,
+        blur: f64,
+        rng: &mut Pcg64,
+    ) -> Result<[f64; 2], TrainError> {
         let d = self.data.dim;
         let times = [self.kept[at - 1], self.kept[at], self.kept[at + 1]];
         let [before, middle, after] = times.map(|k| self.data.times[k]);
-        let mut rng = Pcg64::seed_from_u64(sub_seed(self.seed, "times between").wrapping_add(draw));
         let mut drawn = |time: usize| -> Result<_, TrainError> {
-            let mut rows = vec![0; self.drawn(time)];
-            Sampler::new(&self.rows[time]).draw(&mut rng, &mut rows);
+            let mut rows = vec![0; self.drawn(population, time)];
+            Sampler::new(&self.rows_of(population, time)).draw(rng, &mut rows);
             let mut states = vec![T::ZERO; rows.len() * d];
             self.data.states[time].gather(d, &rows, &mut states)?;
             scale(&mut states, self.inverse_scale);
@@ -78,9 +96,14 @@ impl<T: Real> Between<'_, T> {
         Ok([distance(&balanced)?, distance(&open)?])
     }
 
-    /// Cells of a time in a draw.
-    pub(crate) fn drawn(&self, time: usize) -> usize {
-        self.cells.min(self.rows[time].len() / 2).max(2)
+    /// Rows of the cells of a population that count.
+    pub(crate) fn rows_of(&self, population: usize, time: usize) -> Vec<u32> {
+        self.data.rows_of(population, time, &self.rows[time])
+    }
+
+    /// Cells of a population at a time in a draw.
+    pub(crate) fn drawn(&self, population: usize, time: usize) -> usize {
+        self.cells.min(self.rows_of(population, time).len() / 2).max(2)
     }
 }
 

@@ -26,13 +26,15 @@ pub(crate) struct Pair {
     pub(crate) source: u32,
 }
 
-/// The bridges between two neighbouring times.
+/// The bridges of a population between two neighbouring times.
 #[derive(Debug, Clone)]
 pub(crate) struct Gap<T> {
     /// Numbers of the two times.
     pub(crate) times: [usize; 2],
     /// Time between them.
     pub(crate) span: f64,
+    /// The population's part of the cells at the first.
+    pub(crate) share: f64,
     pub(crate) pairs: Vec<Pair>,
     /// Number of the first pair of each coupled start cell, which has one at least, `[sources]`.
     pub(crate) first: Vec<usize>,
@@ -51,14 +53,14 @@ pub(crate) struct Gap<T> {
     pub(crate) sources: usize,
 }
 
-/// The bridges of all gaps.
+/// The bridges of all gaps, of all populations over one gap after another.
 #[derive(Debug, Clone)]
 pub(crate) struct Bridges<T> {
     pub(crate) gaps: Vec<Gap<T>>,
 }
 
 impl<T: Real> Bridges<T> {
-    /// Couples the training cells of neighbouring times `kept`: a function of data, split, settings and seed. With `correlated`, bridges have
+    /// Couples the training cells of neighbouring times `kept`, of each population alone: a function of data, split, settings and seed. With `correlated`, bridges have
     /// the covariance of the cells to which their start is coupled.
     ///
     /// # Errors
@@ -76,9 +78,11 @@ impl<T: Real> Bridges<T> {
         let mut rng = Pcg64::seed_from_u64(sub_seed(seed, "couplings"));
         let gaps = kept
             .windows(2)
-            .map(|times| {
-                let times = [times[0], times[1]];
-                gap(data, split, kept, times, inverse_scale, growth, config, correlated, &mut rng)
+            .flat_map(|times| {
+                (0..data.n_populations()).map(move |population| ([times[0], times[1]], population))
+            })
+            .map(|(times, population)| {
+                gap(data, split, kept, times, population, inverse_scale, growth, config, correlated, &mut rng)
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { gaps })
@@ -90,6 +94,7 @@ fn gap<T: Real>(
     split: &Split,
     kept: &[usize],
     times: [usize; 2],
+    population: usize,
     inverse_scale: &[T],
     growth: GrowthUse,
     config: &MatchingConfig,
@@ -98,7 +103,7 @@ fn gap<T: Real>(
 ) -> Result<Gap<T>, TrainError> {
     let d = data.dim;
     let span = data.times[times[1]] - data.times[times[0]];
-    let mut samplers = times.map(|t| Sampler::new(&split.train[t]));
+    let mut samplers = times.map(|t| Sampler::new(&data.rows_of(population, t, &split.train[t])));
     let sizes = [0, 1].map(|k| samplers[k].len().min(config.cells));
     let all = samplers[0].len().max(samplers[1].len());
     let couplings = all.div_ceil(config.cells).min(config.couplings);
@@ -108,6 +113,7 @@ fn gap<T: Real>(
     let mut gap = Gap {
         times,
         span,
+        share: data.share(population, times[0]),
         pairs: Vec::new(),
         first: Vec::new(),
         variance: Vec::new(),

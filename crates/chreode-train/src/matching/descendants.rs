@@ -33,16 +33,18 @@ pub(crate) struct Drawn<T> {
 }
 
 impl<T: Real> Descendants<T> {
-    /// Buffers for `paths` paths in each of some gaps.
-    pub(crate) fn new(gaps: usize, paths: usize, d: usize) -> Self {
-        let cells = paths / PATHS;
-        let drawn = Drawn {
-            start_rows: vec![0; paths],
-            end_rows: vec![0; cells],
-            ends: vec![T::ZERO; cells * d],
-            log_growth: vec![T::ZERO; cells],
+    /// Buffers for so many paths in each gap.
+    pub(crate) fn new(paths: impl Iterator<Item = usize>, d: usize) -> Self {
+        let drawn = |paths: usize| {
+            let cells = paths / PATHS;
+            Drawn {
+                start_rows: vec![0; paths],
+                end_rows: vec![0; cells],
+                ends: vec![T::ZERO; cells * d],
+                log_growth: vec![T::ZERO; cells],
+            }
         };
-        Self { gaps: vec![drawn; gaps] }
+        Self { gaps: paths.map(drawn).collect() }
     }
 
     /// Draws coupled start cells, all with the same chance, and for each a descendant by the mass of its pairs.
@@ -198,14 +200,13 @@ mod tests {
             (0..left + right).map(|i| if i < left { -3.0 } else { 3.0 } + 0.01 * (i as f64).sin()).collect()
         };
         let states = crate::States::each([cluster(60, 60), cluster(30, 90)]);
-        let (dim, times) = (1, vec![0.0, 1.0]);
-        let data = Snapshots { dim, times, states, growth: vec![], groups: vec![] };
+        let data = Snapshots { dim: 1, times: vec![0.0, 1.0], states, ..Snapshots::default() };
         let rows = |n: u32| (0..n).collect::<Vec<_>>();
         let split = crate::Split { train: vec![rows(120), rows(120)], hold_out: vec![] };
         let config = crate::MatchingConfig { epsilon: 0.1, ..crate::MatchingConfig::default() };
         let growth = crate::GrowthUse::Learned;
         let bridges = Bridges::new(&data, &split, &[0, 1], &[1.0], growth, &config, false, 5).unwrap();
-        let mut drawn = Descendants::new(1, 401, 1);
+        let mut drawn = Descendants::new([401].into_iter(), 1);
         drawn.draw(&bridges, &data, &[1.0], &mut rand::SeedableRng::seed_from_u64(2)).unwrap();
         let drawn = drawn.of(0);
         assert_eq!(drawn.start_rows.len(), 401);

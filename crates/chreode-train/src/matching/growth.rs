@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 
 /// Most cells of a time in a draw.
 const CELLS: usize = 1024;
-/// Fewest cells of every time to train on.
+/// Fewest cells of every time, and population, to train on.
 const FEWEST: usize = 8;
 /// Draws of cells.
 const DRAWS: usize = 8;
@@ -108,21 +108,28 @@ pub fn choose_growth<T: Real>(data: &Snapshots<T>, config: &TrainConfig) -> Resu
         without: Vec::new(),
         with: Vec::new(),
     };
-    if kept.iter().any(|&k| split.train[k].len() < FEWEST) {
+    let populations = 0..data.n_populations();
+    let few = |k: usize| populations.clone().any(|p| between.rows_of(p, k).len() < FEWEST);
+    if kept.iter().any(|&k| few(k)) {
         return Ok(choice);
     }
     let (mut gains, mut missed) = ([0.0; DRAWS], 0.0);
     for at in between.inner() {
         let time = kept[at];
-        let comparison = Comparison {
-            loss: ENERGY,
-            inverse_scale: &inverse_scale,
-            cells: between.drawn(time),
-            seed: between.seed,
-        };
-        let spread = floor_of(&data.states[time], &split.train[time], data.dim, &comparison, REPEATS)?
-            .sd
-            .max(f64::MIN_POSITIVE);
+        let mut spread = 0.0;
+        for population in populations.clone() {
+            let rows = between.rows_of(population, time);
+            let comparison = Comparison {
+                loss: ENERGY,
+                inverse_scale: &inverse_scale,
+                cells: between.drawn(population, time),
+                seed: between.seed,
+            };
+            let sd = floor_of(&data.states[time], &rows, data.dim, &comparison, REPEATS)?.sd;
+            // Of a mean of independent parts.
+            spread = f64::hypot(spread, data.share(population, time) * sd);
+        }
+        let spread = spread.max(f64::MIN_POSITIVE);
         let (mut without, mut with) = (0.0, 0.0);
         for (draw, gain) in gains.iter_mut().enumerate() {
             let [equal, open] = between.distances(at, matching.epsilon, draw as u64)?;
@@ -139,11 +146,13 @@ pub fn choose_growth<T: Real>(data: &Snapshots<T>, config: &TrainConfig) -> Resu
         let mean = gains.iter().sum::<f64>() / DRAWS as f64;
         let variance = gains.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / (DRAWS - 1) as f64;
         // Of m of n cells: as m / (n - m), which is one at most.
-        let part = |&k: &usize| {
-            let (n, m) = (split.train[k].len() as f64, between.drawn(k) as f64);
+        let part = |(population, k): (usize, &usize)| {
+            let n = between.rows_of(population, *k).len() as f64;
+            let m = between.drawn(population, *k) as f64;
             m / (n - m)
         };
-        let others = kept.iter().map(part).fold(0.0, f64::max);
+        let all = populations.flat_map(|population| kept.iter().map(move |k| (population, k)));
+        let others = all.map(part).fold(0.0, f64::max);
         // Where no more is missed than between two samples there is nothing to explain.
         let missed = f64::max(missed, choice.times.len() as f64);
         choice.gain = mean / missed;

@@ -9,6 +9,7 @@ use super::bridges::{Bridges, Gap};
 use super::descendants::count_error;
 use crate::coupling::Extension;
 use crate::gaussian::{Gaussian, SINGULAR};
+use crate::trainer::part_of;
 use crate::{Model, Snapshots, TermReport, TrainError};
 use chreode_core::{BrownianIncrements, DiffusionVjp, FieldError, GrowthVjp, Real};
 use rand::RngExt as _;
@@ -28,8 +29,9 @@ const REDUCE: usize = 4096;
 #[derive(Debug, Clone)]
 struct Job<T, S, G> {
     gap: usize,
-    /// Number of its first row in the gap.
+    /// Number of its first row in the gap, and of all rows there.
     first: usize,
+    all: usize,
     /// The time of each group of rows, in the data's.
     times: Vec<f64>,
     sde: S,
@@ -52,6 +54,9 @@ struct Job<T, S, G> {
     drift: Vec<T>,
     diffusion: Vec<T>,
     gaussian: Gaussian,
+    /// Noise and moment of one row, motions first, `[motions, d]` and `[d, d]`; empty where coordinates have their own noise.
+    columns: Vec<f64>,
+    moment: Vec<f64>,
     rate: Vec<T>,
     y_bar: Vec<T>,
     p_bar: Vec<T>,
@@ -62,7 +67,7 @@ struct Job<T, S, G> {
 #[derive(Debug, Clone)]
 pub(crate) struct Regression<T, S, G> {
     jobs: Vec<Job<T, S, G>>,
-    /// Rows of each gap.
+    /// Rows from each time, of all populations.
     rows: usize,
 }
 
@@ -72,17 +77,20 @@ where
     S: DiffusionVjp<T> + Clone + Send + Sync,
     G: GrowthVjp<T> + Clone + Send + Sync,
 {
-    /// Buffers for `rows` points on the bridges of each gap.
+    /// Buffers for `rows` points on the bridges from each time, shared out among populations by their cells.
     pub(crate) fn new(model: &Model<S, G>, bridges: &Bridges<T>, rows: usize) -> Self {
         let (d, values) = (model.sde.dim(), model.sde.noise_kind().values(model.sde.dim()));
         let mut jobs = Vec::new();
         for gap in 0..bridges.gaps.len() {
+            let rows = part_of(rows, bridges.gaps[gap].share);
+            let correlated = !bridges.gaps[gap].factor.is_empty();
             for start in (0..rows).step_by(JOB) {
                 let n = JOB.min(rows - start);
                 let wide = || vec![T::ZERO; n * d];
                 jobs.push(Job {
                     gap,
                     first: start,
+                    all: rows,
                     times: vec![0.0; n.div_ceil(GROUP)],
                     sde: model.sde.clone(),
                     growth: model.growth.clone(),
@@ -101,6 +109,8 @@ where
                     drift: wide(),
                     diffusion: vec![T::ZERO; n * values],
                     gaussian: Gaussian::default(),
+                    columns: vec![0.0; if correlated { values } else { 0 }],
+                    moment: vec![0.0; if correlated { d * d } else { 0 }],
                     rate: vec![T::ZERO; n],
                     y_bar: wide(),
                     p_bar: vec![T::ZERO; model.sde.n_params()],
@@ -129,7 +139,7 @@ where
     ) -> Result<f64, TrainError> {
         for (k, job) in self.jobs.iter_mut().enumerate() {
             let trajectory = (step << 32) + (k * JOB) as u64;
-            job.draw(bridges, data, non_negative, noise, trajectory, self.rows, rng)?;
+            job.draw(bridges, data, non_negative, noise, trajectory, rng)?;
         }
         let share = 1.0 / self.rows as f64;
         self.jobs.par_iter_mut().for_each(|job| {
@@ -153,7 +163,10 @@ where
             sum += loss;
             let [start, target] = gap.times.map(|t| data.times[t]);
             match terms.last_mut() {
-                Some(term) if term.start == start => term.loss += loss,
+                Some(term) if term.start == start => {
+                    term.loss += loss;
+                    term.marginal_error = term.marginal_error.max(gap.residual);
+                }
                 _ => terms.push(TermReport {
                     start,
                     target,
@@ -193,12 +206,11 @@ where
         non_negative: bool,
         noise: BrownianIncrements,
         trajectory: u64,
-        rows: usize,
         rng: &mut Pcg64,
     ) -> Result<(), TrainError> {
         let (d, gap) = (data.dim, &bridges.gaps[self.gap]);
         noise.fill(0, trajectory, d, 1.0, &mut self.noise);
-        let (start, groups) = (data.times[gap.times[0]], rows.div_ceil(GROUP) as f64);
+        let (start, groups) = (data.times[gap.times[0]], self.all.div_ceil(GROUP) as f64);
         let mut s = 0.0;
         for i in 0..self.weight.len() {
             let pair = gap.pairs[rng.random_range(0..gap.pairs.len())];
@@ -321,15 +333,16 @@ where
     fn covariance(&mut self, gap: &Gap<T>, d: usize, i: usize, share: f64) -> Result<f64, FieldError> {
         let values = self.diffusion.len() / self.weight.len();
         let (motions, g) = (values / d, &mut self.diffusion[i * values..(i + 1) * values]);
-        let columns: Vec<f64> = (0..values).map(|at| g[at % d * motions + at / d].f64()).collect();
-        let mut moment = vec![0.0; d * d];
+        let (columns, moment) = (&mut self.columns, &mut self.moment);
+        columns.iter_mut().enumerate().for_each(|(at, column)| *column = g[at % d * motions + at / d].f64());
+        moment.fill(0.0);
         let (unit, mut ln_det) = (1.0 / gap.span.sqrt(), 0.0);
         for k in 0..d {
             let row = factor_row(&gap.factor, d, self.source[i], k);
             row.iter().enumerate().for_each(|(j, l)| moment[j * d + k] = l.f64() * unit);
             ln_det += moment[k * d + k].ln();
         }
-        let value = self.gaussian.evaluate(d, &columns, &moment);
+        let value = self.gaussian.evaluate(d, columns, moment);
         let value = value.ok_or(FieldError::Fatal { t: self.times[i / GROUP], what: SINGULAR })?;
         for (at, &bar) in self.gaussian.g_bar.iter().enumerate() {
             g[at % d * motions + at / d] = T::c(share * bar);
@@ -368,8 +381,7 @@ mod tests {
             dim,
             times: vec![0.0, 0.5],
             states: crate::States::each([wave(n * dim, 1.3), wave(n * dim, 0.7)]),
-            growth: vec![],
-            groups: vec![],
+            ..Snapshots::default()
         };
         let rows: Vec<u32> = (0..40).collect();
         let split = Split { train: vec![rows.clone(), rows], hold_out: vec![] };

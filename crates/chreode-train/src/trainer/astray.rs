@@ -1,7 +1,7 @@
 //! Runs of several seeds beside one another: which went astray, by their held-out losses alone.
 
 use super::trainer::Trainer;
-use crate::evaluate::{Comparison, sampling_floor};
+use crate::evaluate::{Comparison, floor_of};
 use crate::{Snapshots, TrainError};
 use chreode_core::{DiffusionVjp, GrowthVjp, Real, sub_seed};
 
@@ -61,16 +61,20 @@ where
         }
         let (data, config): (&Snapshots<T>, _) = (self.data(), self.config());
         let mut square = 0.0;
-        for target in self.plan().iter().flat_map(|segment| &segment.targets) {
-            let held = self.split().hold_out[target.time].len();
+        let targets =
+            self.plan().iter().flat_map(|segment| segment.targets.iter().map(move |t| (segment, t)));
+        for (segment, target) in targets {
+            let held = data.rows_of(segment.population, target.time, &self.split().hold_out[target.time]);
+            let all: Vec<u32> = (0..data.cells(target.time) as u32).collect();
+            let all = data.rows_of(segment.population, target.time, &all);
             let comparison = Comparison {
                 loss: config.loss,
                 inverse_scale: self.inverse_scale(),
-                cells: held.clamp(2, config.evaluate_cells),
+                cells: held.len().clamp(2, segment.paths(config.evaluate_cells)),
                 seed: sub_seed(config.judge_seed(), "hold-out noise of samples"),
             };
-            if data.cells(target.time) >= 4 {
-                let floor = sampling_floor(&data.states[target.time], data.dim, &comparison, REPEATS)?;
+            if all.len() >= 4 {
+                let floor = floor_of(&data.states[target.time], &all, data.dim, &comparison, REPEATS)?;
                 square += (target.weight * floor.sd).powi(2);
             }
         }

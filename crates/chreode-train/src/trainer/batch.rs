@@ -41,37 +41,49 @@ pub(crate) struct Batch<T> {
     pub(crate) segments: Vec<SegmentBatch<T>>,
     /// Start states of each segment, `[rows, d]`, not scaled.
     pub(crate) starts: Vec<Vec<T>>,
-    samplers: Vec<Sampler>,
+    /// For each population one for each time.
+    samplers: Vec<Vec<Sampler>>,
 }
 
 impl<T: Real> Batch<T> {
-    /// Buffers for `paths` paths a segment and up to `paths` cells a target, drawn from `rows` of each time.
+    /// Buffers for a segment's part of `paths` paths and up to as many cells a target, drawn from `rows` of each time.
     pub(crate) fn new(
         plan: &[PlannedSegment],
+        data: &Snapshots<T>,
         rows: &[Vec<u32>],
         paths: usize,
-        d: usize,
         growth: GrowthUse,
     ) -> Self {
-        let samplers: Vec<Sampler> = rows.iter().map(|r| Sampler::new(r)).collect();
-        let weighted = if growth == GrowthUse::Column { paths } else { 0 };
+        let d = data.dim;
+        let of = |population| {
+            rows.iter()
+                .enumerate()
+                .map(|(time, r)| Sampler::new(&data.rows_of(population, time, r)))
+                .collect()
+        };
+        let samplers: Vec<Vec<Sampler>> = (0..data.n_populations()).map(of).collect();
         let segments = plan
             .iter()
-            .map(|s| SegmentBatch {
-                start_rows: vec![0; paths],
-                repeated: paths > samplers[s.start].len(),
-                targets: s
-                    .targets
-                    .iter()
-                    .map(|t| {
-                        let n = samplers[t.time].len().min(paths);
-                        TargetBatch { rows: vec![0; n], scaled: vec![T::ZERO; n * d] }
-                    })
-                    .collect(),
-                log_weights: vec![vec![T::ZERO; weighted]; s.targets.len()],
+            .map(|s| {
+                let (paths, samplers) = (s.paths(paths), &samplers[s.population]);
+                let weighted = if growth == GrowthUse::Column { paths } else { 0 };
+                SegmentBatch {
+                    start_rows: vec![0; paths],
+                    repeated: paths > samplers[s.start].len(),
+                    targets: s
+                        .targets
+                        .iter()
+                        .map(|t| {
+                            let n = samplers[t.time].len().min(paths);
+                            TargetBatch { rows: vec![0; n], scaled: vec![T::ZERO; n * d] }
+                        })
+                        .collect(),
+                    log_weights: vec![vec![T::ZERO; weighted]; s.targets.len()],
+                }
             })
             .collect();
-        Self { segments, starts: vec![vec![T::ZERO; paths * d]; plan.len()], samplers }
+        let starts = plan.iter().map(|s| vec![T::ZERO; s.paths(paths) * d]).collect();
+        Self { segments, starts, samplers }
     }
 
     /// Draws starts and targets of every segment, in order; the starts are those of `pairs`, if there are any.
@@ -89,16 +101,17 @@ impl<T: Real> Batch<T> {
         let d = data.dim;
         let segments = self.segments.iter_mut().zip(plan).zip(&mut self.starts).enumerate();
         for (s, ((batch, planned), starts)) in segments {
+            let samplers = &mut self.samplers[planned.population];
             match pairs {
                 Some(pairs) => {
                     batch.repeated = true;
                     batch.start_rows.copy_from_slice(pairs.of(s).start_rows());
                 }
-                None => self.samplers[planned.start].draw(rng, &mut batch.start_rows),
+                None => samplers[planned.start].draw(rng, &mut batch.start_rows),
             }
             data.states[planned.start].gather(d, &batch.start_rows, starts)?;
             for (target, t) in batch.targets.iter_mut().zip(&planned.targets) {
-                self.samplers[t.time].draw(rng, &mut target.rows);
+                samplers[t.time].draw(rng, &mut target.rows);
                 data.states[t.time].gather(d, &target.rows, &mut target.scaled)?;
                 scale(&mut target.scaled, inverse_scale);
             }

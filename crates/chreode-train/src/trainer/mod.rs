@@ -24,4 +24,4 @@ pub use plan::{PlannedSegment, Target};
 pub use trainer::Trainer;
 
 pub(crate) use batch::{inverse_scales, scale};
-pub(crate) use plan::training_times;
+pub(crate) use plan::{part_of, training_times};

@@ -9,7 +9,7 @@ pub struct TermReport {
     pub start: f64,
     /// Time at which they are compared.
     pub target: f64,
-    /// The loss, without its weight.
+    /// The loss, without its weight; of several populations their mean, by their part of the cells at the start.
     pub loss: f64,
     /// L1 error of the marginals that a Sinkhorn divergence left; zero otherwise.
     pub marginal_error: f64,

@@ -17,6 +17,7 @@ pub(super) struct Pass<T> {
     pub(super) first_trajectory: Vec<u64>,
     pub(super) state_bar: Vec<Vec<Vec<T>>>,
     pub(super) log_weight_bar: Vec<Vec<Vec<T>>>,
+    /// As long as the states of the largest segment.
     pub(super) scaled: Vec<T>,
     pub(super) terms: Vec<TermReport>,
 }
@@ -65,19 +66,22 @@ impl<T: Real> Context<'_, T> {
             Purpose::Train(pairs) => (true, pairs),
         };
         let mut sum = 0.0;
+        // Number of the first term of the first population from this time.
+        let mut first = 0;
         for (s, planned) in self.plan.iter().enumerate() {
             for (i, target) in planned.targets.iter().enumerate() {
                 let (start, time) = (self.data.times[planned.start], self.data.times[target.time]);
-                pass.scaled.copy_from_slice(pass.engine.states(s, i));
-                scale(&mut pass.scaled, self.inverse_scale);
+                let states = pass.engine.states(s, i);
+                let scaled = &mut pass.scaled[..states.len()];
+                scaled.copy_from_slice(states);
+                scale(scaled, self.inverse_scale);
                 let learned = self.config.growth == GrowthUse::Learned;
                 let log_weights = if learned {
                     pass.engine.log_weights(s, i)
                 } else {
                     &pass.batch.segments[s].log_weights[i]
                 };
-                let x =
-                    Cloud { states: &pass.scaled, log_weights, origins: pass.batch.segments[s].origins() };
+                let x = Cloud { states: scaled, log_weights, origins: pass.batch.segments[s].origins() };
                 let y = Cloud::equal(&pass.batch.segments[s].targets[i].scaled);
                 let bar = trains.then_some(CloudBar {
                     states: &mut pass.state_bar[s][i],
@@ -90,17 +94,23 @@ impl<T: Real> Context<'_, T> {
                     source,
                 })?;
                 let n = log_weights.len();
-                pass.terms.push(TermReport {
-                    start,
-                    target: time,
-                    loss: report.value,
-                    marginal_error: report.marginal_error,
-                    effective: if n > 0 { effective_sample_size(log_weights) / n as f64 } else { 1.0 },
-                });
+                let effective = if n > 0 { effective_sample_size(log_weights) / n as f64 } else { 1.0 };
+                if planned.population == 0 {
+                    if i == 0 {
+                        first = pass.terms.len();
+                    }
+                    let (loss, effective) = (planned.share * report.value, planned.share * effective);
+                    let marginal_error = report.marginal_error;
+                    pass.terms.push(TermReport { start, target: time, loss, marginal_error, effective });
+                } else {
+                    let term = &mut pass.terms[first + i];
+                    term.loss += planned.share * report.value;
+                    term.marginal_error = term.marginal_error.max(report.marginal_error);
+                    term.effective += planned.share * effective;
+                }
                 sum += target.weight * report.value;
                 if let Some(pairs) = pairs.map(|pairs| pairs.of(s)) {
-                    sum +=
-                        target.weight * pairs.score(self.data.dim, &pass.scaled, &mut pass.state_bar[s][i]);
+                    sum += target.weight * pairs.score(self.data.dim, scaled, &mut pass.state_bar[s][i]);
                     if learned {
                         sum +=
                             target.weight * pairs.growth_error(log_weights, &mut pass.log_weight_bar[s][i]);

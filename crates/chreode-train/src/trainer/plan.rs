@@ -1,7 +1,8 @@
 //! Which paths are simulated and where they are compared.
 
 use super::config::{Paths, TrainConfig};
-use crate::TrainError;
+use crate::{Snapshots, TrainError};
+use chreode_core::Real;
 use chreode_solve::TimeGrid;
 
 /// A time at which paths are compared with cells.
@@ -18,10 +19,26 @@ pub struct Target {
 pub struct PlannedSegment {
     /// Number of the start time in the data.
     pub start: usize,
+    /// Number of the population whose cells start and are compared with.
+    pub population: usize,
+    /// The part of the start time's cells that is of it: its part of the paths, and of the weight of the losses.
+    pub share: f64,
     /// Where they are compared, in order.
     pub targets: Vec<Target>,
     /// The steps.
     pub grid: TimeGrid,
+}
+
+impl PlannedSegment {
+    /// Its part of `all` paths from a time, two at least.
+    pub(crate) fn paths(&self, all: usize) -> usize {
+        part_of(all, self.share)
+    }
+}
+
+/// A population's part of so many cells, two at least.
+pub(crate) fn part_of(all: usize, share: f64) -> usize {
+    ((all as f64 * share).round() as usize).max(2)
 }
 
 /// Numbers of the times that are trained on.
@@ -47,21 +64,26 @@ pub(crate) fn training_times(times: &[f64], leave_out: &[f64]) -> Result<Vec<usi
     Ok(kept)
 }
 
-/// The segments of a run over the times `kept`.
+/// The segments of a run over the times `kept`: those of all populations from one time stand together.
 ///
 /// # Errors
 /// [`TrainError::Solve`] if `dt` gives too many steps.
-pub(crate) fn plan(
-    times: &[f64],
+pub(crate) fn plan<T: Real>(
+    data: &Snapshots<T>,
     kept: &[usize],
     config: &TrainConfig,
 ) -> Result<Vec<PlannedSegment>, TrainError> {
-    let segment = |from: usize, horizon: usize, weight: f64| {
-        let targets: Vec<Target> =
-            kept[from + 1..].iter().take(horizon).map(|&time| Target { time, weight }).collect();
+    let times = &data.times;
+    let segment = |from: usize, horizon: usize, weight: f64, population: usize| {
+        let (start, share) = (kept[from], data.share(population, kept[from]));
+        let targets: Vec<Target> = kept[from + 1..]
+            .iter()
+            .take(horizon)
+            .map(|&time| Target { time, weight: weight * share })
+            .collect();
         let observe: Vec<f64> = targets.iter().map(|t| times[t.time]).collect();
-        let grid = TimeGrid::new(times[kept[from]], &observe, config.dt)?;
-        Ok::<_, TrainError>(PlannedSegment { start: kept[from], targets, grid })
+        let grid = TimeGrid::new(times[start], &observe, config.dt)?;
+        Ok::<_, TrainError>(PlannedSegment { start, population, share, targets, grid })
     };
     let intervals =
         |horizon, weight| (0..kept.len() - 1).map(move |from| (from, horizon, weight)).collect::<Vec<_>>();
@@ -74,7 +96,11 @@ pub(crate) fn plan(
             all
         }
     };
-    all.into_iter().map(|(from, horizon, weight)| segment(from, horizon, weight)).collect()
+    let populations = 0..data.n_populations();
+    all.into_iter()
+        .flat_map(|all| populations.clone().map(move |population| (all, population)))
+        .map(|((from, horizon, weight), population)| segment(from, horizon, weight, population))
+        .collect()
 }
 
 #[cfg(test)]
@@ -85,7 +111,8 @@ mod tests {
         let times = [0.0, 1.0, 2.0, 4.0];
         let config = TrainConfig { paths, dt: 0.5, ..TrainConfig::default() };
         let kept = training_times(&times, leave_out).unwrap();
-        let segments = plan(&times, &kept, &config).unwrap();
+        let data = Snapshots::<f64> { times: times.to_vec(), ..Snapshots::default() };
+        let segments = plan(&data, &kept, &config).unwrap();
         segments.iter().map(|s| (s.start, s.targets.iter().map(|t| t.time).collect())).collect()
     }
 
@@ -100,6 +127,21 @@ mod tests {
         assert_eq!(shape(Paths::default(), &[2.0]), [(0, vec![1]), (1, vec![3])]);
         let mixed = shape(Paths::Mixed { from_start: 0.3, horizon: 1 }, &[]);
         assert_eq!(mixed, [(0, vec![1]), (1, vec![2]), (2, vec![3]), (0, vec![1, 2, 3])]);
+    }
+
+    /// Each population has segments of its own, with its part of paths and weight.
+    #[test]
+    fn populations_have_segments_of_their_own() {
+        let data = Snapshots::<f64> {
+            times: vec![0.0, 1.0, 2.0],
+            populations: vec![vec![0, 1, 1, 1], vec![0, 0, 1, 1], vec![1, 0]],
+            ..Snapshots::default()
+        };
+        let segments = plan(&data, &[0, 1, 2], &TrainConfig { dt: 0.5, ..TrainConfig::default() }).unwrap();
+        let told: Vec<_> =
+            segments.iter().map(|s| (s.start, s.population, s.targets[0].weight, s.paths(100))).collect();
+        assert_eq!(told, [(0, 0, 0.25, 25), (0, 1, 0.75, 75), (1, 0, 0.5, 50), (1, 1, 0.5, 50)]);
+        assert_eq!(segments[0].paths(2), 2);
     }
 
     #[test]

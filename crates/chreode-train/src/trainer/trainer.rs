@@ -122,7 +122,7 @@ where
         }
         let kept = training_times(&data.times, &config.leave_out_times)?;
         let left_out = (0..data.times.len()).filter(|i| !kept.contains(i)).collect();
-        let plan = plan(&data.times, &kept, &config)?;
+        let plan = plan(&data, &kept, &config)?;
         let split = Split::draw(&data, config.hold_out, config.hold_out_by, config.judge_seed())?;
         let inverse_scale = inverse_scales(&data, &split, &kept, config.standardise)?;
         if let Some(settings) = &config.matching {
@@ -138,16 +138,19 @@ where
         }
         let d = data.dim;
         let pass = |rows: &[Vec<u32>], paths: usize| -> Pass<T> {
-            let segments =
-                plan.iter().map(|s| Segment { grid: s.grid.clone(), rows: paths }).collect::<Vec<_>>();
-            let each = |len: usize| plan.iter().map(|s| vec![vec![T::ZERO; len]; s.targets.len()]).collect();
+            let segments: Vec<_> =
+                plan.iter().map(|s| Segment { grid: s.grid.clone(), rows: s.paths(paths) }).collect();
+            let each = |width: usize| {
+                plan.iter().map(|s| vec![vec![T::ZERO; s.paths(paths) * width]; s.targets.len()]).collect()
+            };
+            let most = plan.iter().map(|s| s.paths(paths)).max().unwrap_or(0);
             Pass {
                 engine: Box::new(CpuEngine::new(&model, segments)),
-                batch: Batch::new(&plan, rows, paths, d, config.growth),
+                batch: Batch::new(&plan, &data, rows, paths, config.growth),
                 first_trajectory: vec![0; plan.len()],
-                state_bar: each(paths * d),
-                log_weight_bar: each(if config.growth == GrowthUse::Learned { paths } else { 0 }),
-                scaled: vec![T::ZERO; paths * d],
+                state_bar: each(d),
+                log_weight_bar: each(usize::from(config.growth == GrowthUse::Learned)),
+                scaled: vec![T::ZERO; most * d],
                 terms: Vec::with_capacity(plan.iter().map(|s| s.targets.len()).sum()),
             }
         };
@@ -167,7 +170,8 @@ where
             parameters: params.len() as u64,
             width: size_of::<T>() as u8,
         };
-        let descendants = config.matching.as_ref().map(|_| Descendants::new(plan.len(), config.batch, d));
+        let descendants =
+            config.matching.as_ref().map(|_| Descendants::new(plan.iter().map(|s| s.paths(config.batch)), d));
         let terms = data.times.len() * data.times.len();
         Ok(Self {
             loss: CloudLoss::new(d, &config.loss)?,

@@ -108,7 +108,7 @@ pub fn snapshots<T: Real>(times: &[f64], cells: usize, seed: u64) -> Snapshots<T
                 .collect()
         })
         .collect();
-    Snapshots { dim: 2, times: times.to_vec(), states, growth: vec![], groups: vec![] }
+    Snapshots { dim: 2, times: times.to_vec(), states, ..Snapshots::default() }
 }
 
 /// Changes states that are in memory.

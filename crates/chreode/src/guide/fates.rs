@@ -39,7 +39,7 @@
 //! assert!(fates.entropy(1) > fates.entropy(0)); // in nats; the cell between is the least certain
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//! * The number of neighbours that vote is chosen on the labelled cells themselves, unless you give it; no
+//! * How far labelled cells vote is chosen on the labelled cells themselves, unless you give the number of those that do; no
 //!   probability is ever zero.
 //! * With learned growth, paths count by their weight: fates are those of descendants.
 //! * [`Manifold`](crate::cells::Manifold) says how far simulated cells are from the training cells: where it finds

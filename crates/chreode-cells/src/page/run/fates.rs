@@ -26,11 +26,11 @@ fn predicted(
     let (fates, names) = (of.fates, of.fates.names());
     let s = page.section("fates", "Fates");
     s.text(format!(
-        "{} cells of {} were run forward many times each to {}. Where a path ends, its {} nearest labelled cells vote for its label; a cell's fate probabilities are the mean of these votes.",
+        "{} cells of {} were run forward many times each to {}. Where a path ends, its {} vote for its label; a cell's fate probabilities are the mean of these votes.",
         count(fates.len()),
         input.at(of.t0),
         input.at(of.until),
-        of.readout.k,
+        of.readout.told(),
     ));
     if fates.is_empty() {
         s.text("No start cell was given.");
@@ -100,8 +100,8 @@ fn predicted(
     );
     let base: f64 = -of.readout.base_rate.iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>();
     s.text(format!(
-        "The read-out itself: with {} neighbours, the label of a left-out labelled cell is predicted at {} nats; knowing only how frequent labels are would give {} nats. Fates cannot be sharper than that.",
-        of.readout.k,
+        "The read-out itself: by the votes of the {}, the label of a left-out labelled cell is predicted at {} nats; knowing only how frequent labels are would give {} nats. Fates cannot be sharper than that.",
+        of.readout.told(),
         number(of.readout.log_loss, 3),
         number(base, 3),
     ));

@@ -108,6 +108,27 @@ pub struct HoldOutDistance {
 }
 
 impl HoldOutDistance {
+    /// The mean over populations of the same times, by their weights; nothing of none.
+    fn mean_of(parts: Vec<(f64, Self)>) -> Option<Self> {
+        let total: f64 = parts.iter().map(|part| part.0).sum();
+        let mut parts = parts.into_iter().map(|(weight, part)| (weight / total, part));
+        let scaled = |(share, mut part): (f64, Self)| {
+            part.distances
+                .iter_mut()
+                .chain([&mut part.floor, &mut part.floor_sd, &mut part.unmoved])
+                .for_each(|v| *v *= share);
+            part
+        };
+        let first = scaled(parts.next()?);
+        Some(parts.map(scaled).fold(first, |mut sum, part| {
+            sum.distances.iter_mut().zip(&part.distances).for_each(|(sum, d)| *sum += d);
+            sum.floor += part.floor;
+            sum.floor_sd = sum.floor_sd.hypot(part.floor_sd);
+            sum.unmoved += part.unmoved;
+            sum
+        }))
+    }
+
     /// Mean over the repeats.
     pub fn mean(&self) -> f64 {
         self.distances.iter().sum::<f64>() / self.distances.len() as f64
@@ -234,12 +255,22 @@ impl RunTrust {
             let target = rows_at(t1, Some(true));
             let held = rows_at(t0, Some(true));
             let start = if held.len() < FEWEST_COMPARED { rows_at(t0, None) } else { held };
-            if target.len() < FEWEST_COMPARED || start.len() < FEWEST_COMPARED {
-                continue;
+            let all = rows_at(t1, None);
+            // Of populations that do not mix each is compared with itself.
+            let mut parts = Vec::new();
+            for population in populations(cells) {
+                let of = |rows: &[usize]| -> Vec<usize> {
+                    rows.iter().copied().filter(|&row| is_of(cells, row, population)).collect()
+                };
+                let (rows, all) = ([of(&start), of(&target)], of(&all));
+                if rows.iter().any(|rows| rows.len() < FEWEST_COMPARED) {
+                    continue;
+                }
+                let states = states_of(cells, &all);
+                let part = hold_out(model, p, cells, [t0, t1], &rows, &states, &inverse_scale, settings)?;
+                parts.push((all.len() as f64, part));
             }
-            let all = states_of(cells, &rows_at(t1, None));
-            let rows = [start, target];
-            trust.hold_out.push(hold_out(model, p, cells, [t0, t1], &rows, &all, &inverse_scale, settings)?);
+            trust.hold_out.extend(HoldOutDistance::mean_of(parts));
         }
         Ok(trust)
     }
@@ -292,7 +323,7 @@ fn hold_out(
         growth: cells.growth.as_ref().map_or_else(Vec::new, |growth| {
             rows.iter().map(|rows| rows.iter().map(|&i| growth[i]).collect()).collect()
         }),
-        groups: Vec::new(),
+        ..Snapshots::default()
     };
     // As many as there are on both sides: the spread of two samples that size is then that of the comparison.
     let compared = rows[0].len().min(rows[1].len()).min(COMPARED_CELLS);
@@ -339,6 +370,19 @@ fn inverse_scale(cells: &TrainingCells, training: &[usize]) -> Vec<f32> {
     }
     let scale = if variance > 0.0 { variance.sqrt() } else { 1.0 };
     vec![(1.0 / scale) as f32; d]
+}
+
+/// Numbers of the populations that do not mix; one, of no number, if there are none.
+fn populations(cells: &TrainingCells) -> Vec<Option<usize>> {
+    match &cells.populations {
+        None => vec![None],
+        Some(populations) => (0..populations.names().len()).map(Some).collect(),
+    }
+}
+
+/// Whether a cell is of a population.
+fn is_of(cells: &TrainingCells, row: usize, population: Option<usize>) -> bool {
+    population.is_none() || cells.populations.as_ref().is_some_and(|p| p.code(row) == population)
 }
 
 /// The different times, ascending, with the number of their cells.

@@ -2,7 +2,7 @@
 
 use chreode_core::{Number, Real};
 
-use super::{Stiff, StiffCase};
+use super::{Stiff, StiffCase, product};
 
 /// Problem E5 of the collection of Enright, Hull and Lindberg [HW96, section IV.10]. `y[1] - y[2] - y[3]` stays 0.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,5 +50,13 @@ impl Stiff for E5 {
         }
         put(2, 3, e);
         put(3, 3, -e);
+    }
+    fn second<T: Real>(&self, _t: f64, _y: &[T], mut put: impl FnMut(usize, [usize; 2], T)) {
+        let [_, b, c, _] = RATES.map(T::c);
+        for (row, sign) in [(0, -T::ONE), (2, -T::ONE), (3, T::ONE)] {
+            product(row, [0, 2], sign * b, &mut put);
+        }
+        product(1, [1, 2], -c, &mut put);
+        product(2, [1, 2], -c, &mut put);
     }
 }

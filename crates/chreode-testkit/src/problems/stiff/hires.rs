@@ -2,7 +2,7 @@
 
 use chreode_core::{Number, Real};
 
-use super::{Stiff, StiffCase};
+use super::{Stiff, StiffCase, product};
 
 /// High irradiance responses of photomorphogenesis [HW96, section IV.10].
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,5 +75,10 @@ impl Stiff for Hires {
         }
         put(6, 6, -loose);
         put(7, 6, loose);
+    }
+    fn second<T: Real>(&self, _t: f64, _y: &[T], mut put: impl FnMut(usize, [usize; 2], T)) {
+        for (row, rate) in [(5, -280.0), (6, 280.0), (7, -280.0)] {
+            product(row, [5, 7], T::c(rate), &mut put);
+        }
     }
 }

@@ -15,7 +15,9 @@ pub(crate) mod robertson;
 pub(crate) mod scaffold;
 pub(crate) mod van_der_pol;
 
-use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Real, Sparsity, VectorField, Vjp};
+use chreode_core::{
+    Dynamics, FieldError, Jacobian, Jvp, Number, Real, Sparsity, VectorField, Vjp, VjpTangent,
+};
 
 /// A stiff problem written once for every number type. It has no parameters.
 pub trait Stiff {
@@ -26,11 +28,31 @@ pub trait Stiff {
     /// Hands `(row, column, ∂f_row/∂y_column)` to `put`, where it is not zero; what goes to the same place adds up. A
     /// [`sparse`](Self::SPARSE) problem hands each place once, column by column, rows ascending.
     fn jacobian<T: Real>(&self, t: f64, y: &[T], put: impl FnMut(usize, usize, T));
+    /// Hands `(row, [j, k], ∂²f_row/∂y_j ∂y_k)` to `put`, where it is not zero, in both orders of `j` and `k`; what goes to the same
+    /// place adds up.
+    fn second<T: Real>(&self, t: f64, y: &[T], put: impl FnMut(usize, [usize; 2], T));
     /// Whether [`StiffField`] gives the Jacobian as sparse.
     const SPARSE: bool = false;
 }
 
-/// A [`Stiff`] problem as a field with its Jacobian.
+/// Hands the second derivatives of `rate y_j y_k`, a part of row `row`.
+pub(super) fn product<T: Real>(
+    row: usize,
+    [j, k]: [usize; 2],
+    rate: T,
+    put: &mut impl FnMut(usize, [usize; 2], T),
+) {
+    put(row, [j, k], rate);
+    put(row, [k, j], rate);
+}
+
+/// A field with its Jacobian and its second derivatives in the state.
+pub trait Curved<T: Real>: Jacobian<T> {
+    /// As [`Stiff::second`], of one trajectory.
+    fn second(&self, t: f64, y: &[T], put: &mut dyn FnMut(usize, [usize; 2], T));
+}
+
+/// A [`Stiff`] problem as a field with its Jacobian, and products with its first and second derivatives.
 #[derive(Debug, Clone)]
 pub struct StiffField<S> {
     problem: S,
@@ -87,6 +109,12 @@ impl<T: Real, S: Stiff> Jacobian<T> for StiffField<S> {
     }
 }
 
+impl<T: Real, S: Stiff> Curved<T> for StiffField<S> {
+    fn second(&self, t: f64, y: &[T], put: &mut dyn FnMut(usize, [usize; 2], T)) {
+        self.problem.second(t, y, put);
+    }
+}
+
 impl<T: Real, S: Stiff> Jvp<T> for StiffField<S> {
     fn jvp(&mut self, t: f64, y: &[T], _p: &[T], v: &[T], jv: &mut [T]) -> Result<(), FieldError> {
         let d = self.problem.dim();
@@ -121,6 +149,37 @@ impl<T: Real, S: Stiff> Vjp<T> for StiffField<S> {
     fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
         Some(self)
     }
+
+    fn as_vjp_tangent(&mut self) -> Option<&mut dyn VjpTangent<T>> {
+        Some(self)
+    }
+}
+
+impl<T: Real, S: Stiff> VjpTangent<T> for StiffField<S> {
+    fn vjp_tangent(
+        &mut self,
+        t: f64,
+        (y, v): (&[T], &[T]),
+        _p_q: (&[T], &[T]),
+        (lambda, lambda_dot): (&[T], &[T]),
+        (y_bar, y_bar_dot): (&mut [T], &mut [T]),
+        _p_bars: (&mut [T], &mut [T]),
+    ) -> Result<(), FieldError> {
+        let d = self.problem.dim();
+        y_bar.fill(T::ZERO);
+        y_bar_dot.fill(T::ZERO);
+        for row in (0..y.len() / d).map(|i| i * d..(i + 1) * d) {
+            let (y, v, lambda) = (&y[row.clone()], &v[row.clone()], &lambda[row.clone()]);
+            let (bar, dot) = (&mut y_bar[row.clone()], &mut y_bar_dot[row.clone()]);
+            let lambda_dot = &lambda_dot[row];
+            self.problem.jacobian(t, y, |i, j, x: T| {
+                bar[j] += x * lambda[i];
+                dot[j] += x * lambda_dot[i];
+            });
+            self.problem.second(t, y, |i, [j, k], x: T| dot[j] += x * lambda[i] * v[k]);
+        }
+        Ok(())
+    }
 }
 
 /// The right-hand side of a [`Stiff`] problem alone, as a model that is written once.
@@ -141,8 +200,8 @@ impl<S: Stiff> Dynamics for StiffModel<S> {
 pub struct StiffCase {
     /// Name, for messages.
     pub name: &'static str,
-    /// Right-hand side and Jacobian.
-    pub field: Box<dyn Jacobian<f64>>,
+    /// Right-hand side, Jacobian and second derivatives.
+    pub field: Box<dyn Curved<f64>>,
     /// Start state.
     pub y0: Vec<f64>,
     /// Start and end time.

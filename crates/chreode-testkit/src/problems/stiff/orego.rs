@@ -2,7 +2,7 @@
 
 use chreode_core::{Number, Real};
 
-use super::{Stiff, StiffCase};
+use super::{Stiff, StiffCase, product};
 
 /// The Oregonator, a model of the Belousov-Zhabotinskii reaction [HW96, section IV.10].
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,5 +35,10 @@ impl Stiff for Orego {
         put(1, 1, -(T::ONE + y[0]) / s);
         put(1, 2, T::ONE / s);
         put(2, 2, T::c(-0.161));
+    }
+    fn second<T: Real>(&self, _t: f64, _y: &[T], mut put: impl FnMut(usize, [usize; 2], T)) {
+        product(0, [0, 0], T::c(77.27 * -8.375e-6), &mut put);
+        product(0, [0, 1], T::c(-77.27), &mut put);
+        product(1, [0, 1], T::c(-1.0 / 77.27), &mut put);
     }
 }

@@ -2,7 +2,7 @@
 
 use chreode_core::{Number, Real};
 
-use super::{Stiff, StiffCase};
+use super::{Stiff, StiffCase, product};
 
 /// The chemical part of an air pollution model [Ver94].
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,6 +96,15 @@ impl Stiff for Pollu {
                 let slope = others.fold(T::c(*k), |slope, &s| slope * y[s - 1]);
                 for &(species, change) in *changes {
                     put(species - 1, by - 1, T::c(change) * slope);
+                }
+            }
+        }
+    }
+    fn second<T: Real>(&self, _t: f64, _y: &[T], mut put: impl FnMut(usize, [usize; 2], T)) {
+        for Reaction(k, reactants, changes) in &REACTIONS {
+            if let [first, second] = **reactants {
+                for &(species, change) in *changes {
+                    product(species - 1, [first - 1, second - 1], T::c(change * k), &mut put);
                 }
             }
         }

@@ -145,4 +145,18 @@ impl Stiff for RingModulator {
             }
         }
     }
+    fn second<T: Real>(&self, t: f64, y: &[T], mut put: impl FnMut(usize, [usize; 2], T)) {
+        for Diode(voltage, of_signal, into) in &DIODES {
+            let driven = T::c(of_signal * second_signal(t));
+            let u = voltage.iter().fold(driven, |u, &(j, a)| u + T::c(a) * y[j]);
+            let curvature = T::c(GAMMA * DELTA * DELTA) * (T::c(DELTA) * u).exp();
+            for &(i, a) in into {
+                for &(j, b) in voltage {
+                    for &(k, c) in voltage {
+                        put(i, [j, k], T::c(a * b * c) * curvature);
+                    }
+                }
+            }
+        }
+    }
 }

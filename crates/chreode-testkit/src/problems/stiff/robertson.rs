@@ -2,7 +2,7 @@
 
 use chreode_core::{Number, Real};
 
-use super::{Stiff, StiffCase};
+use super::{Stiff, StiffCase, product};
 
 /// Robertson's autocatalytic reactions [HW96, section IV.1]. The sum of the coordinates stays 1.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,5 +35,10 @@ impl Stiff for Robertson {
         put(2, 1, fast);
         put(0, 2, by_2);
         put(1, 2, -by_2);
+    }
+    fn second<T: Real>(&self, _t: f64, _y: &[T], mut put: impl FnMut(usize, [usize; 2], T)) {
+        for (row, pair, rate) in [(0, [1, 2], 1e4), (1, [1, 2], -1e4), (1, [1, 1], -3e7), (2, [1, 1], 3e7)] {
+            product(row, pair, T::c(rate), &mut put);
+        }
     }
 }

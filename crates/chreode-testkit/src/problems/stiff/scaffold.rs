@@ -2,7 +2,7 @@
 
 use chreode_core::{Number, Real};
 
-use super::{Stiff, StiffCase};
+use super::{Stiff, StiffCase, product};
 
 const SITES: usize = 5;
 /// Combinations of the states of all sites.
@@ -141,6 +141,22 @@ impl Stiff for Scaffold {
                     put(COMPLEXES + k, column, lost);
                 }
                 put(column, column, -(sum + lost));
+            }
+        }
+    }
+
+    fn second<T: Real>(&self, _t: f64, _y: &[T], mut put: impl FnMut(usize, [usize; 2], T)) {
+        for k in 0..SITES {
+            let (step, free, modified) = (place(k), COMPLEXES + k, COMPLEXES + SITES + k);
+            let (bind, rebind) = (T::c(BIND[k]), T::c(REBIND[k]));
+            for empty in (0..COMPLEXES).filter(|&c| state(c, k) == 0) {
+                for (partner, rate, held) in
+                    [(free, bind, empty + step), (modified, rebind, empty + 2 * step)]
+                {
+                    for (row, sign) in [(empty, -T::ONE), (held, T::ONE), (partner, -T::ONE)] {
+                        product(row, [empty, partner], sign * rate, &mut put);
+                    }
+                }
             }
         }
     }

@@ -39,4 +39,10 @@ impl Stiff for VanDerPol {
         put(0, 1, T::ONE);
         put(1, 1, (T::ONE - y[0] * y[0]) / eps);
     }
+    fn second<T: Real>(&self, _t: f64, y: &[T], mut put: impl FnMut(usize, [usize; 2], T)) {
+        let (by_y, by_slope) = (T::c(-2.0 / self.eps) * y[1], T::c(-2.0 / self.eps) * y[0]);
+        put(1, [0, 0], by_y);
+        put(1, [0, 1], by_slope);
+        put(1, [1, 0], by_slope);
+    }
 }
