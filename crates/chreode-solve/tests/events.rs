@@ -291,7 +291,9 @@ fn discontinuities() {
                 .unwrap();
                 let total = 0.5 - 3.0 * 0.75 + 10.0 * 0.75 + 0.5;
                 let total = if backward { -total } else { total };
-                assert!((y[0] - total).abs() < 1e-14, "{} {y:?} {total}", method.name);
+                // Each step rounds a sum below ten.
+                let rounding = 10.0 * f64::EPSILON * stats.accepted as f64;
+                assert!((y[0] - total).abs() < rounding, "{} {y:?} {total}", method.name);
                 assert_eq!(stats.rejected, 0);
                 let saved: Vec<f64> = log.saves().iter().map(|s| s.1).collect();
                 assert_eq!(saved, times);
