@@ -214,18 +214,9 @@ impl Fates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Labels;
+    use crate::readout::tests::labelled;
     use chreode_model::{ModelConfig, NeuralSde};
     use proptest::prelude::*;
-
-    /// Two clouds on a line, labelled; a third label that only one cell of the second cloud has.
-    fn labelled() -> (Vec<f32>, Labels) {
-        let points: Vec<f32> = (0..40).map(|i| if i < 20 { -2.0 } else { 2.0 } + i as f32 * 1e-3).collect();
-        let mut text: Vec<&str> = (0..40).map(|i| if i < 20 { "left" } else { "right" }).collect();
-        text[39] = "rare";
-        text[5] = "";
-        (points, Labels::from_text(&text))
-    }
 
     #[test]
     fn a_symmetric_model_has_even_fates() {

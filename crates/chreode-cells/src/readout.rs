@@ -198,11 +198,11 @@ impl LabelReadout {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Two clouds on a line, labelled; a third label that only one cell of the second cloud has.
-    fn labelled() -> (Vec<f32>, Labels) {
+    pub(crate) fn labelled() -> (Vec<f32>, Labels) {
         let points: Vec<f32> = (0..40).map(|i| if i < 20 { -2.0 } else { 2.0 } + i as f32 * 1e-3).collect();
         let mut text: Vec<&str> = (0..40).map(|i| if i < 20 { "left" } else { "right" }).collect();
         text[39] = "rare";

@@ -348,17 +348,22 @@ fn a_finished_training_is_resumed_without_couplings() {
 
 #[test]
 fn steps_allocate_nothing() {
-    let sde = common::neural::<f32>(true);
-    let p = sde.init(1);
-    let settings = TrainConfig { growth: GrowthUse::Learned, ..config(10) };
-    let data = common::snapshots(&[0.0, 0.5, 1.0], 600, 1);
-    let count = on(1, || {
-        let mut trainer = Trainer::new(sde, p, data, settings).unwrap();
-        trainer.step().unwrap();
-        allocations_in(|| {
+    let allocations = |sde: NeuralSde<f32>, growth| {
+        let p = sde.init(1);
+        let settings = TrainConfig { growth, ..config(10) };
+        let data = common::snapshots(&[0.0, 0.5, 1.0], 600, 1);
+        on(1, || {
+            let mut trainer = Trainer::new(sde, p, data, settings).unwrap();
             trainer.step().unwrap();
+            allocations_in(|| {
+                trainer.step().unwrap();
+            })
+            .0
         })
-        .0
-    });
-    assert_eq!(count, 0);
+    };
+    assert_eq!(allocations(common::neural::<f32>(true), GrowthUse::Learned), 0);
+    for noise in common::noises().into_iter().skip(2) {
+        let name = noise.name();
+        assert_eq!(allocations(common::neural_with::<f32>(noise), GrowthUse::None), 0, "{name}");
+    }
 }

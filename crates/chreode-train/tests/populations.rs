@@ -42,7 +42,7 @@ fn config(steps: u64) -> TrainConfig {
         learning_rate: 1e-2,
         schedule: Schedule::Cosine { warm_up: 0, over: steps, floor: 0.01 },
         matching: Some(MatchingConfig {
-            epsilon: 0.1,
+            epsilon: 0.02,
             noise: BridgeNoise::Blur,
             ..MatchingConfig::default()
         }),
@@ -83,9 +83,8 @@ fn cells_follow_their_own_population() {
     let data = crossed(100);
     let own = trained(&data, config(400));
     let [left, right] = [[-2.0, 0.0], [2.0, 0.0]].map(|x| end_of(own.best_params(), x));
-    // Where both pass, the drift, which knows no population, is a mean of both: ends are on their way to (2, 1) and (-2, -1), not all there.
-    assert!(left[0] > 1.0 && left[1] > 0.5, "{left:?}");
-    assert!(right[0] < -1.0 && right[1] < -0.5, "{right:?}");
+    assert!((left[0] - 2.0).abs() < 0.3 && (left[1] - 1.0).abs() < 0.3, "{left:?}");
+    assert!((right[0] + 2.0).abs() < 0.3 && (right[1] + 1.0).abs() < 0.3, "{right:?}");
     // Each population has its part of the loss: one that ends among the other's cells is far off.
     let mixed = trained(&Snapshots { populations: vec![], ..data.clone() }, config(400));
     let other = end_of(mixed.best_params(), [-2.0, 0.0]);

@@ -1,5 +1,7 @@
 //! Cholesky factors of symmetric positive definite matrices.
 
+use std::mem::MaybeUninit;
+
 use faer::dyn_stack::MemStack;
 use faer::linalg::cholesky::llt::factor::{LltError, cholesky_in_place, cholesky_in_place_scratch};
 use faer::{MatMut, Par};
@@ -12,6 +14,8 @@ pub struct Cholesky {
     n: usize,
     /// L, row-major; above the diagonal lies what A had there.
     factor: Vec<f64>,
+    /// What the factorisation works in.
+    memory: Vec<MaybeUninit<u8>>,
 }
 
 impl Cholesky {
@@ -25,7 +29,7 @@ impl Cholesky {
         Ok(new)
     }
 
-    /// Factors another matrix in the place of the last one, as [`factor`](Self::factor) does; small ones of the same size allocate nothing.
+    /// Factors another matrix in the place of the last one, as [`factor`](Self::factor) does; one of the same size allocates nothing.
     ///
     /// # Errors
     /// Those of [`factor`](Self::factor); no matrix is held then.
@@ -34,13 +38,13 @@ impl Cholesky {
         check(a, n, n)?;
         self.factor.clear();
         self.factor.extend_from_slice(a);
-        let mut memory =
-            super::stack(cholesky_in_place_scratch::<f64>(n, Par::Seq, faer::prelude::default()));
+        let needed = cholesky_in_place_scratch::<f64>(n, Par::Seq, faer::prelude::default());
+        self.memory.resize(needed.unaligned_bytes_required(), MaybeUninit::uninit());
         cholesky_in_place(
             MatMut::from_row_major_slice_mut(&mut self.factor, n, n),
             faer::prelude::default(),
             Par::Seq,
-            MemStack::new(&mut memory),
+            MemStack::new(&mut self.memory),
             faer::prelude::default(),
         )
         .map_err(|LltError::NonPositivePivot { index }| LinalgError::NotPositiveDefinite {
