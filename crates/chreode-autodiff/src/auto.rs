@@ -13,6 +13,7 @@ use crate::Dual;
 use crate::batch::{BatchVjp, LANES};
 use crate::program::Program;
 use crate::replay::Replay;
+use crate::schedule::cost;
 use crate::scratch::Slot;
 use crate::small::{self, SmallBatch};
 use crate::sweep::{Memory, Plan, Read, Sweep};
@@ -24,6 +25,9 @@ const LEAST_SPARSE: usize = 16;
 const MOST_FILLED: f64 = 0.25;
 /// About what an operation takes in a sweep, in units of one that is replayed alone.
 const SWEPT: f64 = 3.0;
+/// Most values of a program that is replayed in lanes whatever its runs: with eight lanes of each they fill about half of a cache of the
+/// second level.
+const CACHED: usize = 4096;
 /// Most operations of a model whose derivatives are recorded.
 const LONGEST: usize = 100_000;
 
@@ -31,13 +35,13 @@ const LONGEST: usize = 100_000;
 /// [`VjpTangent`], over states of `f32` or `f64`.
 ///
 /// * Evaluations run the model on the states' own type, derivatives on `f64` whatever the states are.
-/// * Models of up to eight states and parameters together and 32 operations have all derivatives from numbers that carry eight of them, and of
+/// * Models of up to eight states and parameters together and 48 operations have all derivatives from numbers that carry eight of them, and of
 ///   each whether it is zero: where sizes and loops are constants, what is compiled is what one would write by hand.
 /// * Of others the entries of the Jacobian are recorded as a program, or come from forward sweeps over eight directions each where that takes
 ///   less time. From 16 coordinates on, if at most a quarter of its entries may differ from zero, it is sparse (see
 ///   [`Jacobian::sparsity`]), and columns that share no row share a direction.
-/// * Pull-backs are recorded as a program too, which eight trajectories or more run in the lanes of vectors. The program of a very long
-///   model is replayed backward instead.
+/// * Pull-backs are recorded as a program too. Eight trajectories or more run in the lanes of vectors, except in long programs whose
+///   operations are vectors already (the points of a grid). The program of a very long model is replayed backward instead.
 /// * Products in many directions at one state take eight a sweep. Derivatives of pull-backs replay the program over
 ///   [dual numbers](Dual).
 ///
@@ -78,6 +82,8 @@ pub struct Auto<D, T = f64> {
     entries: Option<Entries>,
     /// Pull-backs as a program. None if that would be too long: the model's is replayed backward then.
     pulled: Option<Program>,
+    /// Whether that goes one trajectory at a time: a long one, most of which is vectors without lanes.
+    by_rows: bool,
     replay: Replay<f64>,
     batch_scratch: Slot,
     directed: Vec<Dual<f64, 1>>,
@@ -123,6 +129,7 @@ impl<D: Dynamics, T: Real> Auto<D, T> {
             .filter(|Entries { program, .. }| ((program.len() + program.n_out()) as f64) < swept);
         let pulled = recorded.then(|| program.pulled_back());
         let replay = pulled.as_ref().unwrap_or(&program).replay();
+        let by_rows = pulled.as_ref().is_some_and(|p| p.n_values > CACHED && 2 * cost(&p.runs) < p.len());
         Self {
             small,
             sparsity: sparse.then_some(pattern),
@@ -130,6 +137,7 @@ impl<D: Dynamics, T: Real> Auto<D, T> {
             jacobian,
             entries,
             pulled,
+            by_rows,
             replay,
             batch_scratch: Slot::default(),
             directed: vec![Dual::c(0.0); 2 * d + np],
@@ -190,7 +198,7 @@ impl<D: Dynamics, T: Real> Jvp<T> for Auto<D, T> {
 impl<D: Dynamics, T: Real> Auto<D, T> {
     /// `∂f/∂y v + ∂f/∂p q` for `n` trajectories, one direction each; parameters without a `q` stay where they are.
     pub(crate) fn directed(&mut self, t: f64, y: &[T], p: &[T], v: &[T], q: &[T], jv: &mut [T]) {
-        let (d, np) = (self.program.d, self.program.np);
+        let (d, np) = (self.model.dim(), self.model.n_params()); // constants to the compiler, for many models
         if d == 0 {
             return;
         }
@@ -300,7 +308,7 @@ impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
             }
             return Ok(());
         };
-        if y.len() >= LANES * d {
+        if y.len() >= LANES * d && !self.by_rows {
             dispatch(BatchVjp { program, scratch: &mut self.batch_scratch, t, y, p, lambda, y_bar, p_bar });
             return Ok(());
         }

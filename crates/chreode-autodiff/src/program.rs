@@ -4,7 +4,7 @@ use chreode_core::Sparsity;
 
 use crate::graph::{Expr, Graph, Op};
 use crate::map::Map;
-use crate::schedule::{Run, Schedule};
+use crate::schedule::{Copies, Run, Schedule};
 
 /// A recorded model.
 ///
@@ -22,6 +22,8 @@ pub struct Program {
     /// of parameters and constants alone.
     pub(crate) operands: Vec<[u32; 3]>,
     pub(crate) runs: Vec<Run>,
+    /// States that are copied before the first of these.
+    pub(crate) copies: Option<Copies>,
     pub(crate) fixed_runs: usize,
     n_fixed: usize,
     pub(crate) n_values: usize,
@@ -98,14 +100,15 @@ impl Program {
         }
         let out: Vec<u32> = out.iter().map(|&i| place[i as usize]).collect();
         let first = first_constant + constants.len();
-        let Schedule { runs, operands, fixed_runs, n_fixed, values, masks } =
-            Schedule::new(&steps, first, 0..1 + d);
+        let Schedule { runs, operands, fixed_runs, n_fixed, values, masks, copies } =
+            Schedule::new(&steps, first, d);
+        n_values += copies.map_or(0, |_| d);
         for step in &mut steps {
             step.op = with_operands(step.op, renamed(step.op, &values, &masks));
             step.to = (if is_mask(step.op) { &masks } else { &values })[step.to as usize];
         }
         let out = out.into_iter().map(|i| values[i as usize]).collect();
-        Self { d, np, constants, steps, operands, runs, fixed_runs, n_fixed, n_values, n_masks, out }
+        Self { d, np, constants, steps, operands, runs, copies, fixed_runs, n_fixed, n_values, n_masks, out }
     }
 
     /// Number of states.

@@ -142,6 +142,9 @@ impl Program {
     #[inline(always)]
     fn replay_runs<V: Number>(&self, runs: &[Run], memory: &mut Replay<V>) {
         let Replay { values, masks, .. } = memory;
+        if let Some(copies) = self.copies {
+            copies.run(self.d, values);
+        }
         for run in runs {
             let operands = &self.operands[run.from..run.from + run.len];
             // Results of values, all of which lie before them.
@@ -298,6 +301,9 @@ impl Program {
                 }
                 _ => {} // what is flat
             }
+        }
+        if let Some(copies) = self.copies {
+            copies.pull_back(self.d, bars);
         }
     }
 }

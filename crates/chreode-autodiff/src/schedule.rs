@@ -3,10 +3,13 @@
 //! A processor guesses which operation comes next; where kinds change from one to the next in a program of thousands, it guesses wrong
 //! most of the time, which takes longer than the operations themselves. Within a turn, what came about in the same way stands side by side, in the
 //! order of its operands: those of the points of a grid lie at equal distances then, and are replayed without their places, as vectors.
+//! Where these distances are those of one species from point to point, states are copied first so that each species lies side by side.
 //! Values do not depend on the order; derivatives pulled back are summed in that of the replay.
 
 use std::mem::{Discriminant, discriminant};
 use std::ops::Range;
+
+use chreode_core::Number;
 
 use crate::graph::Op;
 use crate::program::{Step, is_mask, mask_operands, operands, renamed};
@@ -27,6 +30,9 @@ pub(crate) struct Run {
     pub(crate) strides: Option<[usize; 2]>,
 }
 
+/// Operations that run as one where operands lie side by side, about: what a vector holds.
+const TOGETHER: usize = 4;
+
 /// The order of a program's steps, and where their results lie then.
 pub(crate) struct Schedule {
     pub(crate) runs: Vec<Run>,
@@ -38,12 +44,82 @@ pub(crate) struct Schedule {
     /// New places of values and masks, by the old ones.
     pub(crate) values: Vec<u32>,
     pub(crate) masks: Vec<u32>,
+    /// What operations take in place of the states, if not themselves; the outputs and `values` have the states.
+    pub(crate) copies: Option<Copies>,
+}
+
+/// Copies of all states: of every `stride`-th, then of those after them, and so on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Copies {
+    /// A divisor of their number, more than one.
+    pub(crate) stride: usize,
+    /// Where the first copy lies.
+    pub(crate) to: usize,
+}
+
+impl Copies {
+    /// Copies the states.
+    #[inline(always)]
+    pub(crate) fn run<V: Copy>(self, d: usize, values: &mut [V]) {
+        let (before, copies) = values.split_at_mut(self.to);
+        let (states, copies) = (&before[1..=d], &mut copies[..d]);
+        let points = d / self.stride;
+        if self.stride == 2 {
+            let (first, second) = copies.split_at_mut(points); // in one pass, which becomes shuffles of vectors
+            for ((first, second), point) in first.iter_mut().zip(second).zip(states.chunks_exact(2)) {
+                (*first, *second) = (point[0], point[1]);
+            }
+            return;
+        }
+        for (species, copies) in copies.chunks_exact_mut(points).enumerate() {
+            for (copy, point) in copies.iter_mut().zip(states.chunks_exact(self.stride)) {
+                *copy = point[species];
+            }
+        }
+    }
+
+    /// Gives what copies are owed to the states.
+    #[inline(always)]
+    pub(crate) fn pull_back<V: Number>(self, d: usize, bars: &mut [V]) {
+        let (before, copies) = bars.split_at_mut(self.to);
+        let of_species = copies[..d].chunks_exact(d / self.stride);
+        for (species, copies) in of_species.enumerate() {
+            for (bar, &copy) in before[1 + species..=d].iter_mut().step_by(self.stride).zip(copies) {
+                *bar += copy;
+            }
+        }
+    }
 }
 
 impl Schedule {
-    /// Each step comes after what it needs. Values from `first` on are results; of those before, `varying` are time and states, in this
-    /// order.
-    pub(crate) fn new(steps: &[Step], first: usize, varying: Range<usize>) -> Self {
+    /// Each step comes after what it needs. Values from `first` on are results; of those before, time is the first and then come `d`
+    /// states.
+    pub(crate) fn new(steps: &[Step], first: usize, d: usize) -> Self {
+        let plain = Self::with_copies(steps, first, d, None);
+        let Some(stride) = plain.stride_of_states(d) else { return plain };
+        let copied = Self::with_copies(steps, first, d, Some(Copies { stride, to: first }));
+        if cost(&copied.runs) + d < cost(&plain.runs) { copied } else { plain }
+    }
+
+    /// The distance, more than one, at which most operations take states, if states have it.
+    fn stride_of_states(&self, d: usize) -> Option<usize> {
+        let mut votes: Vec<(usize, usize)> = Vec::new();
+        for run in &self.runs {
+            for (k, stride) in run.strides.into_iter().flatten().enumerate() {
+                if stride < 2 || !d.is_multiple_of(stride) || self.operands[run.from][k] as usize > d {
+                    continue;
+                }
+                match votes.iter_mut().find(|(s, _)| *s == stride) {
+                    Some((_, n)) => *n += run.len,
+                    None => votes.push((stride, run.len)),
+                }
+            }
+        }
+        votes.into_iter().max_by_key(|&(_, n)| n).map(|(stride, _)| stride)
+    }
+
+    fn with_copies(steps: &[Step], first: usize, d: usize, copies: Option<Copies>) -> Self {
+        let varying = 0..1 + d;
         let n_masks = steps.iter().filter(|step| is_mask(step.op)).count();
         let n_values = first + steps.len() - n_masks;
         // By place of result: whether it changes with time and states.
@@ -57,6 +133,9 @@ impl Schedule {
             if varies { moving.push(*step) } else { fixed.push(*step) }
         }
         let mut order = Order::new(first, n_values, n_masks, varying);
+        if let Some(Copies { stride, to }) = copies {
+            order.copy_states(d, stride, to);
+        }
         order.place_all(&fixed);
         let (fixed_runs, n_fixed) = (order.runs.len(), fixed.len());
         order.next_run = fixed_runs;
@@ -65,9 +144,16 @@ impl Schedule {
         } else {
             order.place_by_kind(&moving);
         }
-        let Order { runs, operands, values, masks, .. } = order;
-        Self { runs, operands, fixed_runs, n_fixed, values, masks }
+        let Order { runs, operands, mut values, masks, .. } = order;
+        values.iter_mut().zip(0..=d as u32).for_each(|(place, state)| *place = state);
+        Self { runs, operands, fixed_runs, n_fixed, values, masks, copies }
     }
+}
+
+/// About how long a replay takes, in operations that are done one by one.
+pub(crate) fn cost(runs: &[Run]) -> usize {
+    let vector = |run: &Run| run.strides.is_some_and(|s| s.iter().all(|&s| s < 2));
+    runs.iter().map(|run| if vector(run) { run.len.div_ceil(TOGETHER) } else { run.len }).sum()
 }
 
 /// Operands by their places, and whether each is a mask.
@@ -110,6 +196,16 @@ impl Order {
             classes,
             n_classes: n_values as u32,
         }
+    }
+
+    /// States are taken from their copies, which lie where the first result would.
+    fn copy_states(&mut self, d: usize, stride: usize, to: usize) {
+        let points = d / stride;
+        for (j, place) in self.values[1..=d].iter_mut().enumerate() {
+            *place = (to + (j % stride) * points + j / stride) as u32;
+        }
+        self.classes.splice(to..to, std::iter::repeat_n(0, d));
+        self.next_value = to + d;
     }
 
     /// Gives the result of a step the next place.
@@ -264,8 +360,8 @@ fn with_strides(steps: &[Waiting]) -> (usize, [usize; 2]) {
 mod tests {
     use chreode_core::{Dynamics, Number};
 
-    use crate::Program;
     use crate::program::is_mask;
+    use crate::{Program, Tape};
 
     /// Sums of products, quotients and selections of neighbours, and of parameters alone.
     struct Ring;
@@ -312,5 +408,52 @@ mod tests {
             }
             assert_eq!(dy, exact);
         }
+    }
+
+    /// Three species that react at each of 20 points and spread to neighbours.
+    struct Line;
+
+    impl Dynamics for Line {
+        fn dim(&self) -> usize {
+            60
+        }
+        fn n_params(&self) -> usize {
+            2
+        }
+        fn eval<S: Number>(&self, t: S, y: &[S], p: &[S], dy: &mut [S]) {
+            for (i, dy) in dy.chunks_exact_mut(3).enumerate() {
+                let at = |i: usize, species: usize| y[3 * (i % 20) + species];
+                let flow = p[0] * at(i, 0) * at(i, 1);
+                let spread = |species: usize| p[1] * (at(i + 1, species) - at(i, species));
+                (dy[0], dy[1]) = (spread(0) - flow, spread(1) - flow * t);
+                dy[2] = at(i + 19, 2); // a state as it is
+            }
+        }
+    }
+
+    #[test]
+    fn species_lie_side_by_side() {
+        let program = Program::record(&Line);
+        assert_eq!(program.copies.map(|c| c.stride), Some(3));
+        let mut memory = program.replay::<f64>();
+        let y: Vec<f64> = (0..60).map(|i| 1.0 + f64::from(i * i).sin()).collect();
+        let lambda: Vec<f64> = (0..60).map(|i| f64::from(i).cos()).collect();
+        let (t, p) = (0.7, [0.4, 1.3]);
+        let (mut dy, mut exact) = ([0.0; 60], [0.0; 60]);
+        program.eval(&mut memory, t, &y, &p, &mut dy);
+        Line.eval(t, &y, &p, &mut exact);
+        assert_eq!(dy, exact);
+        let (mut y_bar, mut p_bar) = ([0.0; 60], [0.0; 2]);
+        program.vjp(&mut memory, t, &y, &p, &lambda, &mut y_bar, &mut p_bar);
+        let (mut by_tape, mut p_by_tape) = ([0.0; 60], [0.0; 2]);
+        Tape::new().vjp(&Line, t, &y, &p, &lambda, &mut by_tape, &mut p_by_tape);
+        let pairs = y_bar.iter().zip(&by_tape).chain(p_bar.iter().zip(&p_by_tape));
+        for (a, b) in pairs {
+            assert!((a - b).abs() <= 1e-14 * (1.0 + b.abs()), "{a} {b}");
+        }
+        let y: Vec<f64> = y.iter().map(|y| 2.0 - y).collect();
+        program.eval_again(&mut memory, t, &y, &mut dy);
+        Line.eval(t, &y, &p, &mut exact);
+        assert_eq!(dy, exact);
     }
 }

@@ -22,7 +22,7 @@ use crate::dual::power;
 /// Most states and parameters together.
 const MOST: usize = 8;
 /// Most operations: of longer models the compiler does not see which are zero, their loops remain.
-const SHORT: usize = 32;
+const SHORT: usize = 48;
 
 /// Whether derivatives of a model of `d` states, `np` parameters and `len` operations are computed here.
 pub(crate) fn fits(d: usize, np: usize, len: usize) -> bool {

@@ -1,6 +1,6 @@
 //! A plant's photoreceptor: eight reacting species.
 
-use chreode_core::{Number, Real};
+use chreode_core::{Number, Real, put, take};
 
 use super::{Stiff, StiffCase, product};
 
@@ -53,15 +53,22 @@ impl Stiff for Hires {
     }
     #[inline(always)]
     fn f<S: Number>(&self, _t: S, y: &[S], dy: &mut [S]) {
-        let (y, dy) = (&y[..8], &mut dy[..8]);
-        dy.fill(S::c(0.0));
-        for (i, j, rate) in LINEAR {
-            dy[i] += S::c(rate) * y[j];
-        }
-        let bound = S::c(280.0) * y[5] * y[7] - S::c(1.81) * y[6];
-        dy[0] += S::c(0.0007);
-        dy[5] -= S::c(280.0) * y[5] * y[7];
-        (dy[6], dy[7]) = (bound, -bound);
+        let [a, b, c, d, e, f, g, h] = take(y);
+        let binding = f * h * 280.0;
+        let bound = binding - g * 1.81;
+        put(
+            dy,
+            [
+                a * -1.71 + b * 0.43 + c * 8.32 + 0.0007,
+                a * 1.71 - b * 8.75,
+                c * -10.03 + d * 0.43 + e * 0.035,
+                b * 8.32 + c * 1.71 - d * 1.12,
+                e * -1.745 + f * 0.43 + g * 0.43,
+                d * 0.69 + e * 1.71 - f * 0.43 + g * 0.69 - binding,
+                bound,
+                -bound,
+            ],
+        );
     }
     #[inline]
     fn jacobian<T: Real>(&self, _t: f64, y: &[T], mut put: impl FnMut(usize, usize, T)) {
