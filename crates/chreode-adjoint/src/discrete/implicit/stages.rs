@@ -175,14 +175,20 @@ impl<T: Real> StageEquations<T> {
         }
         loop {
             iterations += 1;
+            // Of a matrix held from elsewhere the corrections say little: where a Jacobian was larger by orders of magnitude, they are
+            // small however much is left.
+            let mut left = false;
             for (i, residual) in self.residual.chunks_exact_mut(nd).enumerate() {
                 f.eval(times[i], &inputs[i * nd..][..nd], p, residual)?;
+                let slope = &mut self.products[i * nd..][..nd];
+                slope.copy_from_slice(residual);
                 for j in 0..s {
                     let w = T::c(self.w[i * s + j] / h);
                     for (r, &z) in residual.iter_mut().zip(&z[j * nd..][..nd]) {
                         *r -= w * z;
                     }
                 }
+                left |= factorisations == 0 && is_left(residual, slope);
             }
             self.system.solve(&mut self.residual);
             for ((z, input), (&change, &base)) in
@@ -193,10 +199,11 @@ impl<T: Real> StageEquations<T> {
             }
             let (size, plain) = relative(&self.residual, inputs, self.d);
             let rate = size / before;
-            if size <= ROUNDING * eps || rate > 0.0 && rate < SLOW && size * rate <= enough {
+            let there = size <= ROUNDING * eps || rate > 0.0 && rate < SLOW && size * rate <= enough;
+            if there && !left {
                 return Ok(());
             }
-            if !(rate < SLOW || before.is_infinite() && size < 0.1) {
+            if there || !(rate < SLOW || before.is_infinite() && size < 0.1) {
                 if factorisations > 0 && before.is_finite() && (size < eps.sqrt() || plain < 100.0 * eps) {
                     return Ok(()); // what is left is rounding
                 }
@@ -243,8 +250,7 @@ impl<T: Real> StageEquations<T> {
         mu.copy_from_slice(b);
         self.system.solve_transpose(mu);
         loop {
-            // A matrix held from elsewhere, where a Jacobian was larger by orders of magnitude, changes nothing however much is left.
-            let mut left = false;
+            let mut left = false; // as for the stages
             self.p_bar.fill(T::ZERO);
             for (j, residual) in self.residual.chunks_exact_mut(nd).enumerate() {
                 let row = j * nd..(j + 1) * nd;
@@ -259,9 +265,7 @@ impl<T: Real> StageEquations<T> {
                         *r -= w * mu;
                     }
                 }
-                let terms = b[j * nd..].iter().zip(&self.products[j * nd..]);
-                let most = T::c(eps.sqrt());
-                left |= residual.iter().zip(terms).any(|(r, (b, v))| r.abs() > most * b.abs().max(v.abs()));
+                left |= factorisations == 0 && is_left(residual, product);
             }
             self.system.solve_transpose(&mut self.residual);
             let size = dual(&self.residual, mu, inputs, self.d);
@@ -270,7 +274,7 @@ impl<T: Real> StageEquations<T> {
             for (mu, &change) in mu.iter_mut().zip(&self.residual) {
                 *mu += change;
             }
-            let there = size <= enough && (factorisations > 0 || !left);
+            let there = size <= enough && !left;
             if there || rounding || !size.is_finite() {
                 p_bar.iter_mut().zip(&self.p_bar).for_each(|(sum, &p_bar)| *sum += p_bar);
                 return Ok(());
@@ -291,6 +295,12 @@ impl<T: Real> StageEquations<T> {
             }
         }
     }
+}
+
+/// Whether residuals are more than a small part of what they are differences of: of these terms and what differs from them.
+fn is_left<T: Real>(residual: &[T], terms: &[T]) -> bool {
+    let most = T::c(T::EPSILON.f64().sqrt());
+    residual.iter().zip(terms).any(|(&r, &term)| r.abs() > most * term.abs().max((term - r).abs()))
 }
 
 /// The error of a step whose stages were not found.
