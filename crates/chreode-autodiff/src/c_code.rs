@@ -203,7 +203,7 @@ fn device_state(d: usize) -> impl Fn(usize) -> String {
 }
 
 /// C of a device, in f32.
-fn single<'a>(state: &'a dyn Fn(usize) -> String) -> Dialect<'a> {
+fn single(state: &dyn Fn(usize) -> String) -> Dialect<'_> {
     Dialect {
         real: "float",
         functions: [

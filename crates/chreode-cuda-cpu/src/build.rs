@@ -70,7 +70,7 @@ pub const WITHOUT_BARRIER: &str = "CHREODE_CUDA_WITHOUT_BARRIER";
 /// How kernels wait for each other.
 const BARRIER: &str = "barrier();";
 
-/// Asks for a library with GCC's AddressSanitizer, whose runtime the process must have been started with: [`sanitizer_runtime`].
+/// Asks for a library with GCC's `AddressSanitizer`, whose runtime the process must have been started with: [`sanitizer_runtime`].
 pub const SANITIZED: &str = "CHREODE_CUDA_SANITIZED";
 /// Flags of a library with it, behind the others.
 const SANITIZER_FLAGS: &[&str] = &["-fsanitize=address", "-fno-omit-frame-pointer", "-g", "-O1"];
@@ -80,7 +80,7 @@ fn compiler() -> String {
     std::env::var("CXX").unwrap_or_else(|_| "g++".into())
 }
 
-/// The runtime of the compiler's AddressSanitizer, for `LD_PRELOAD`: a Rust program is not linked with it, and it must be loaded first. None
+/// The runtime of the compiler's `AddressSanitizer`, for `LD_PRELOAD`: a Rust program is not linked with it, and it must be loaded first. None
 /// where it is not installed.
 pub fn sanitizer_runtime() -> Option<PathBuf> {
     let out = Command::new(compiler()).arg("-print-file-name=libasan.so").output().ok()?;

@@ -11,7 +11,7 @@
 //! other, races between blocks, weak memory, the rounding of the hardware's approximations. In the place of the tensor cores there are plain loops, or
 //! ([`Variant::TensorCores`]) their operations lane by lane.
 //!
-//! With [`SANITIZED`] in the environment it is built with AddressSanitizer, which sees more: reads and writes beside the arrays of a thread, the shared
+//! With [`SANITIZED`] in the environment it is built with `AddressSanitizer`, which sees more: reads and writes beside the arrays of a thread, the shared
 //! memory of a block, and the allocations of a device, also inside of their pages.
 //!
 //! No NVIDIA header, library or compiled code is involved.

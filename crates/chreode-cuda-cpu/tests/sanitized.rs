@@ -1,4 +1,4 @@
-//! GCC's AddressSanitizer over the kernels: the parity tests once more, on a stand-in driver that is built with it. Long: it runs when ignored
+//! GCC's `AddressSanitizer` over the kernels: the parity tests once more, on a stand-in driver that is built with it. Long: it runs when ignored
 //! tests are asked for.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
