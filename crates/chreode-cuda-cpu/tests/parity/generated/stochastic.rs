@@ -64,9 +64,11 @@ impl Dynamics for Noise {
     fn eval<S: Number>(&self, t: S, y: &[S], p: &[S], g: &mut [S]) {
         let ([a, b, x, y, z], [_, _, _, level]) = (take(y), take(p));
         let root = |v: S| (v * v + 0.1).sqrt();
+        // Noise that grows faster than the state lets Euler-Maruyama run away, on the processor as on a device.
+        let off = |v: S| (v * v + 1.0).recip();
         let all = match self {
             Self::Additive => [S::c(1.0), t * 0.5, S::c(2.0), S::c(0.0), t.cos()],
-            Self::Separable => [a, b * b, S::c(0.3), root(y), z.exp() * 0.2],
+            Self::Separable => [a, b * b * off(b), S::c(0.3), root(y), z.tanh().exp() * 0.2],
             Self::Mixed => [root(a), a * 0.2, a * b * 0.1, S::c(1.0), x - z],
         };
         put(g, all.map(|g| g * level));
