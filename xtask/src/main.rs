@@ -16,7 +16,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  ci [STEP..]   run every check and test, or only the named steps
+  ci [STEP..]   run every check and test, or only the named steps; ci --long: every one, those that take hours too
   tidy          check crate edges, file lengths, SAFETY notes, citations, words, re-exports
   kernels build|check|report
                 compile the CUDA kernels, say whether what is committed is stale, count registers and instructions

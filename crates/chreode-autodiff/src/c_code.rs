@@ -49,7 +49,25 @@ impl Program {
         code
     }
 
-    /// CUDA C of a model in f32, for the ensembles of `chreode-cuda` (`GeneratedSource`): a structure `GeneratedField` with the field, its exact
+    /// CUDA C of the program in f32, for the explicit ensembles of `chreode-cuda` (`GeneratedSource`): a structure `GeneratedField` with the
+    /// field alone.
+    ///
+    /// ```
+    /// use chreode_autodiff::Program;
+    /// use chreode_core::{Dynamics, Number};
+    /// struct Decay;
+    /// impl Dynamics for Decay {
+    ///     fn dim(&self) -> usize { 1 }
+    ///     fn n_params(&self) -> usize { 1 }
+    ///     fn eval<S: Number>(&self, _t: S, y: &[S], p: &[S], dy: &mut [S]) { dy[0] = -p[0] * y[0]; }
+    /// }
+    /// assert!(Program::record(&Decay).cuda_field().contains("const float v4 = y[0 * THREADS] * v3;"));
+    /// ```
+    pub fn cuda_field(&self) -> String {
+        self.cuda_structure("GeneratedField", "", self.np) + "};\n"
+    }
+
+    /// CUDA C of a model in f32, for the stiff ensembles of `chreode-cuda` (`GeneratedSource`): a structure `GeneratedField` with the field, its exact
     /// Jacobian, and whether it depends on time.
     ///
     /// # Panics
@@ -57,51 +75,21 @@ impl Program {
     pub fn cuda_code<D: Dynamics>(model: &D) -> String {
         let field = Self::record(model);
         let (pattern, jacobian) = Self::record_jacobian(&TimeAsState(model));
-        let single = Dialect {
-            real: "float",
-            functions: [
-                "exponential",
-                "logarithm_of",
-                "root",
-                "sine",
-                "cosine",
-                "hyperbolic_tangent",
-                "floor_of",
-            ],
-            power: "power_of",
-            state: &|i| if i == field.d { "t".to_owned() } else { format!("y[{i} * THREADS]") },
-            constant: &single_constant,
-        };
-        let mut code = String::from("struct GeneratedField {\n");
+        let timed = !pattern.column(field.d).is_empty();
+        let constants = format!("    constexpr static bool TIMED = {timed};\n");
+        let mut code = field.cuda_structure("GeneratedField", &constants, field.np);
         let mut line = |text: std::fmt::Arguments<'_>| {
             // Writing to a string cannot fail.
             let _ = writeln!(code, "{text}");
         };
-        let timed = !pattern.column(field.d).is_empty();
-        line(format_args!("    constexpr static bool TIMED = {timed};"));
         line(format_args!(
-            "    constexpr static int STATES = {}, PARAMETERS = {};\n    const float *p;",
-            field.d, field.np
-        ));
-        line(format_args!(
-            "    DEVICE_MEMBER void operator()(double time, const float *y, float *dy) const {{\n        \
-             const float t = (float)time;\n        (void)t;"
-        ));
-        let outs = field.statements(&single, "        ", &mut code);
-        let mut line = |text: std::fmt::Arguments<'_>| {
-            let _ = writeln!(code, "{text}");
-        };
-        for (i, out) in outs.iter().enumerate() {
-            line(format_args!("        dy[{i} * THREADS] = {out};"));
-        }
-        line(format_args!(
-            "    }}\n    DEVICE_MEMBER void jacobian(double time, const float *y, const Matrix &m, float *slope) const {{\n        \
+            "    DEVICE_MEMBER void jacobian(double time, const float *y, const Matrix &m, float *slope) const {{\n        \
              const float t = (float)time;\n        (void)t;\n        \
              for (int i = 0; i < STATES; ++i)\n            \
              for (int j = 0; j < STATES; ++j) element(m, i, j) = 0.0f;\n        \
              for (int i = 0; TIMED && i < STATES; ++i) slope[i * THREADS] = 0.0f;"
         ));
-        let entries = jacobian.statements(&single, "        ", &mut code);
+        let entries = jacobian.statements(&single(&device_state(field.d)), "        ", &mut code);
         for j in 0..pattern.n_cols() {
             let start = pattern.col_starts()[j];
             for (k, &row) in pattern.column(j).iter().enumerate() {
@@ -114,6 +102,24 @@ impl Program {
             }
         }
         code.push_str("    }\n};\n");
+        code
+    }
+
+    /// A structure with these constants and the program as its call, `void operator()(double time, const float *y, float *dy) const`, without
+    /// the structure's end. It reads the first of so many parameters.
+    pub(crate) fn cuda_structure(&self, name: &str, constants: &str, n_params: usize) -> String {
+        let mut code = format!(
+            "struct {name} {{\n{constants}    constexpr static int STATES = {}, PARAMETERS = {n_params};\n    const float *p;\n    \
+             DEVICE_MEMBER void operator()(double time, const float *y, float *dy) const {{\n        \
+             const float t = (float)time;\n        (void)t;\n",
+            self.d
+        );
+        let outs = self.statements(&single(&device_state(self.d)), "        ", &mut code);
+        for (i, out) in outs.iter().enumerate() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(code, "        dy[{i} * THREADS] = {out};");
+        }
+        code.push_str("    }\n");
         code
     }
 
@@ -189,6 +195,30 @@ struct Dialect<'a> {
     power: &'a str,
     state: &'a dyn Fn(usize) -> String,
     constant: &'a dyn Fn(f64) -> String,
+}
+
+/// What states are called on a device; behind the last of `d` stands the time.
+fn device_state(d: usize) -> impl Fn(usize) -> String {
+    move |i| if i == d { "t".to_owned() } else { format!("y[{i} * THREADS]") }
+}
+
+/// C of a device, in f32.
+fn single(state: &dyn Fn(usize) -> String) -> Dialect<'_> {
+    Dialect {
+        real: "float",
+        functions: [
+            "exponential",
+            "logarithm_of",
+            "root",
+            "sine",
+            "cosine",
+            "hyperbolic_tangent",
+            "floor_of",
+        ],
+        power: "power_of",
+        state,
+        constant: &single_constant,
+    }
 }
 
 /// A constant in f32; infinite where it has no room.

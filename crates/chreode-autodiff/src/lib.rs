@@ -35,5 +35,5 @@ pub use dual::Dual;
 pub use map::Map;
 pub use program::Program;
 pub use replay::Replay;
-pub use sde::{AutoSde, DimensionMismatch};
+pub use sde::{AutoSde, DimensionMismatch, NotIto};
 pub use var::{Tape, Var};

@@ -77,6 +77,21 @@ impl std::fmt::Display for DimensionMismatch {
 
 impl std::error::Error for DimensionMismatch {}
 
+/// An equation of Itô's calculus is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotIto {
+    /// Its noise, whose integral depends on the calculus.
+    pub noise: NoiseKind,
+}
+
+impl std::fmt::Display for NotIto {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} noise in Stratonovich's calculus: an Itô equation is needed", self.noise.name())
+    }
+}
+
+impl std::error::Error for NotIto {}
+
 impl<F: Dynamics, G: Dynamics, T: Real> AutoSde<F, G, T> {
     /// An Itô equation with diagonal noise. The recorded program tells whether it is [`NoiseKind::Additive`],
     /// [`NoiseKind::Separable`] or [`NoiseKind::Diagonal`].
@@ -115,6 +130,23 @@ impl<F: Dynamics, G: Dynamics, T: Real> AutoSde<F, G, T> {
             point: vec![Dual::c(0.0); 3 * d + 2 * np],
             diffusion,
         })
+    }
+
+    /// CUDA C of drift and diffusion in f32, for paths on a device (`GeneratedSource` of `chreode-cuda`): structures `GeneratedField` and
+    /// `GeneratedNoise`, which says whether one motion drives all coordinates.
+    ///
+    /// # Errors
+    /// [`NotIto`] for noise in Stratonovich's calculus that is not additive: Euler-Maruyama would take it for Itô's.
+    pub fn cuda_code(&self) -> Result<String, NotIto> {
+        if self.calculus == Calculus::Stratonovich && self.noise != NoiseKind::Additive {
+            return Err(NotIto { noise: self.noise });
+        }
+        let n_params = self.n_params();
+        let scalar = self.noise == NoiseKind::Scalar;
+        let constants = format!("    constexpr static bool SCALAR = {scalar};\n");
+        let drift = self.drift.program().cuda_structure("GeneratedField", "", n_params);
+        let noise = self.diffusion.program().cuda_structure("GeneratedNoise", &constants, n_params);
+        Ok(format!("{drift}}};\n{noise}}};\n"))
     }
 
     /// The same coefficients, meant in this calculus.

@@ -5,8 +5,8 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use chreode_autodiff::Program;
-use chreode_core::{Dynamics, Number, put};
+use chreode_autodiff::{AutoSde, NotIto, Program};
+use chreode_core::{Calculus, Dynamics, NoiseKind, Number, put};
 use chreode_testkit::{BrusselatorLine, Duffing, Lorenz, Toggle};
 
 /// Every operation, and constants that are hard to write.
@@ -127,4 +127,45 @@ fn cuda_has_the_derivatives() {
         code.contains("TIMED = false") && !code.contains("] = slope") && !code.contains("slope[0 *"),
         "{code}"
     );
+}
+
+/// Explicit methods need no derivative; the field is the same.
+#[test]
+fn cuda_has_the_field_alone() {
+    let (alone, whole) = (Program::record(&Duffing).cuda_field(), Program::cuda_code(&Duffing));
+    assert!(!alone.contains("jacobian") && !alone.contains("TIMED"), "{alone}");
+    let field = |code: &str| {
+        let from = code.find("void operator()").unwrap();
+        code[from..].split_once("\n    }\n").unwrap().0.to_owned()
+    };
+    assert_eq!(field(&alone), field(&whole));
+    assert!(alone.contains("STATES = 2, PARAMETERS = 5") && alone.ends_with("};\n"), "{alone}");
+}
+
+/// Drift and noise read the same parameters, as many as the one that has more.
+#[test]
+fn cuda_has_drift_and_noise() {
+    let sde: AutoSde<_, _> = AutoSde::new(Lorenz, Constants).unwrap();
+    let code = sde.cuda_code().unwrap();
+    assert_eq!(code.matches("STATES = 3, PARAMETERS = 4").count(), 2, "{code}");
+    assert!(code.contains("SCALAR = false") && code.contains("struct GeneratedNoise"), "{code}");
+    let scalar: AutoSde<_, _> = AutoSde::scalar(Lorenz, Constants).unwrap();
+    assert!(scalar.cuda_code().unwrap().contains("SCALAR = true"));
+    let error = scalar.in_calculus(Calculus::Stratonovich).cuda_code().unwrap_err();
+    assert_eq!(error, NotIto { noise: NoiseKind::Scalar });
+    assert!(error.to_string().contains("scalar noise"));
+}
+
+struct Constants;
+
+impl Dynamics for Constants {
+    fn dim(&self) -> usize {
+        3
+    }
+    fn n_params(&self) -> usize {
+        4
+    }
+    fn eval<S: Number>(&self, _t: S, _y: &[S], p: &[S], g: &mut [S]) {
+        g.iter_mut().for_each(|g| *g = p[3]);
+    }
 }

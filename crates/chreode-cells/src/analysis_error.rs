@@ -2,7 +2,7 @@
 
 use chreode_core::FieldError;
 use chreode_solve::{DiagnoseError, SolveError};
-use chreode_train::LossError;
+use chreode_train::{LossError, SimulatorError};
 
 use crate::{Known, NeighbourError};
 
@@ -13,6 +13,12 @@ pub enum AnalysisError {
     /// A path of the model failed.
     #[error(transparent)]
     Solve(#[from] SolveError),
+    /// Paths on a device failed.
+    #[error(transparent)]
+    Device(#[from] SimulatorError),
+    /// No kernel holds directions of the state.
+    #[error("there is no CUDA kernel for paths with genes that are held")]
+    HeldOnDevice,
     /// The model is undefined at a state.
     #[error(transparent)]
     Field(#[from] FieldError),

@@ -230,7 +230,8 @@ mod tests {
         }
         let (points, labels) = labelled();
         let readout = LabelReadout::new(&points, 1, &labels, Some(5)).unwrap();
-        let rollout = Rollout { model: &model, p: &p, dt: 0.1, paths: 2000, seed: 3, clamp: None };
+        let rollout =
+            Rollout { model: &model, p: &p, dt: 0.1, paths: 2000, seed: 3, clamp: None, place: None };
         let fates = Fates::predict(&rollout, &readout, &[0.0, -2.0], 0.0, 1.0).unwrap();
         assert_eq!(fates.len(), 2);
         assert!((fates.of(0)[0] - 0.5).abs() < 0.06, "{:?}", fates.of(0));
@@ -254,7 +255,7 @@ mod tests {
         let (points, labels) = labelled();
         let readout = LabelReadout::new(&points, 1, &labels, Some(5)).unwrap();
         let right = |paths| {
-            let rollout = Rollout { model: &model, p: &p, dt: 0.5, paths, seed: 3, clamp: None };
+            let rollout = Rollout { model: &model, p: &p, dt: 0.5, paths, seed: 3, clamp: None, place: None };
             Fates::predict(&rollout, &readout, &[-2.0], 0.0, 0.01).unwrap().of(0)[2]
         };
         // No path comes near the right cloud: what is left are the read-out's half of a cell beside five and the prior's half of a path.
@@ -277,7 +278,8 @@ mod tests {
             let model = NeuralSde::<f32>::new(config).unwrap();
             // Output layers start near zero: far from it, weights differ.
             let p: Vec<f32> = model.init(1).iter().map(|v| 3.0 * v).collect();
-            let rollout = Rollout { model: &model, p: &p, dt: 0.25, paths: 3000, seed: 3, clamp: None };
+            let rollout =
+                Rollout { model: &model, p: &p, dt: 0.25, paths: 3000, seed: 3, clamp: None, place: None };
             let start: Vec<f32> = (0..8).map(|i| i as f32 * 0.5 - 2.0).collect();
             let fates = Fates::predict(&rollout, &readout, &start, 0.0, 1.0).unwrap();
             for i in 0..fates.len() {

@@ -4,6 +4,7 @@ use chreode_core::Real;
 use chreode_linalg::Cholesky;
 use chreode_model::NeuralSde;
 use chreode_solve::{AfterStep, Ensemble, EnsembleOptions, TimeGrid, simulate, simulate_weighted};
+use chreode_train::Simulator;
 
 use crate::AnalysisError;
 
@@ -78,6 +79,8 @@ pub struct Rollout<'a> {
     pub seed: u64,
     /// Directions that are held.
     pub clamp: Option<&'a Clamp>,
+    /// Where the paths are; the processor's without it.
+    pub place: Option<&'a Simulator>,
 }
 
 /// Paths of a chunk of consecutive cells: row `i * paths + j` is path `j` of the chunk's cell `i`.
@@ -97,7 +100,7 @@ impl Rollout<'_> {
     /// How the cells are cut into chunks changes no bit of the result.
     ///
     /// # Errors
-    /// [`AnalysisError`] if a path leaves the finite numbers, or what `each` returns.
+    /// [`AnalysisError`] if a path leaves the finite numbers, if directions are to be held on a device, or what `each` returns.
     pub fn run(
         &self,
         start: &[f32],
@@ -128,8 +131,13 @@ impl Rollout<'_> {
                 .copied()
                 .collect();
             after_step(t0, &mut y0);
+            let first_trajectory = (first_cell * self.paths) as u64;
+            if let Some(ensemble) = self.on_device(&y0, &grid, first_trajectory)? {
+                each(Chunk { first_cell, cells: cells.len() / d, ensemble })?;
+                continue;
+            }
             let options = EnsembleOptions {
-                first_trajectory: (first_cell * self.paths) as u64,
+                first_trajectory,
                 after_step: Some(&after_step as &AfterStep<'_, f32>),
                 ..EnsembleOptions::new(self.seed)
             };
@@ -140,6 +148,20 @@ impl Rollout<'_> {
             each(Chunk { first_cell, cells: cells.len() / d, ensemble })?;
         }
         Ok(())
+    }
+
+    /// The paths of a chunk on a device; nothing where they are the processor's.
+    fn on_device(
+        &self,
+        y0: &[f32],
+        grid: &TimeGrid,
+        first_trajectory: u64,
+    ) -> Result<Option<Ensemble<f32>>, AnalysisError> {
+        let Some(place) = self.place.filter(|place| place.is_device()) else { return Ok(None) };
+        if self.clamp.is_some() {
+            return Err(AnalysisError::HeldOnDevice);
+        }
+        Ok(place.simulate(self.model, self.p, y0, grid, self.seed, first_trajectory)?)
     }
 }
 
@@ -186,7 +208,8 @@ mod tests {
     #[test]
     fn chunks_change_nothing() {
         let (model, p) = small_model();
-        let rollout = Rollout { model: &model, p: &p, dt: 0.25, paths: 70, seed: 5, clamp: None };
+        let rollout =
+            Rollout { model: &model, p: &p, dt: 0.25, paths: 70, seed: 5, clamp: None, place: None };
         let start: Vec<f32> = (0..30).map(|i| i as f32 * 0.1).collect();
         let mut all = Vec::new();
         rollout

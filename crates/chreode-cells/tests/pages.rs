@@ -207,7 +207,8 @@ fn page_with(
     let start = run.cells.states[..30 * d].to_vec();
     let readout = labels.map(|l| LabelReadout::new(&run.cells.states, d, l, None).unwrap());
     let quality = readout.as_ref().map(LabelReadout::quality);
-    let rollout = Rollout { model: &run.model, p: &run.p, dt: 0.25, paths: 4, seed: 1, clamp: None };
+    let rollout =
+        Rollout { model: &run.model, p: &run.p, dt: 0.25, paths: 4, seed: 1, clamp: None, place: None };
     let fates = readout.as_ref().map(|r| Fates::predict(&rollout, r, &start, 0.0, 2.5).unwrap());
     let views: Vec<ShiftView> = fates
         .iter()

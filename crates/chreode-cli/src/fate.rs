@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::Context;
+use crate::device::PlaceArgs;
 use crate::failure::bad_input;
 use crate::labels::LabelArgs;
 use crate::start::{OpenRun, StartArgs, Starts, starts};
@@ -53,6 +54,8 @@ pub(crate) struct FateArgs {
     /// Paths from each cell [default: 300]
     #[arg(long, value_name = "N", value_parser = values::paths, help_heading = "Paths")]
     n: Option<usize>,
+    #[command(flatten)]
+    place: PlaceArgs,
     #[command(flatten)]
     labels: LabelArgs,
     /// Table to write: .csv
@@ -212,7 +215,8 @@ fn transported(
     starts: &Starts,
     readout: &LabelReadout,
 ) -> anyhow::Result<Fates> {
-    let options = [("--n", args.n.is_some()), ("--dt", args.start.dt.is_some())];
+    let options =
+        [("--n", args.n.is_some()), ("--dt", args.start.dt.is_some()), ("--device", args.place.is_given())];
     if let Some((name, _)) = options.iter().find(|o| o.1) {
         return Err(bad_input(
             format!("{name} is for paths of the model"),
@@ -349,6 +353,7 @@ fn modelled(
     let members = run.params.len();
     let of = if members > 1 { format!(" of each of {members} members") } else { String::new() };
     context.console.note(&format!("{} cells, {paths} paths each{of}", starts.len()));
+    let place = args.place.simulator(context, &run.model)?;
     let each = run
         .params
         .iter()
@@ -360,6 +365,7 @@ fn modelled(
                 paths,
                 seed: sub_seed(run.seed(context.seed), "fate"),
                 clamp: None,
+                place: Some(&place),
             };
             let fates = Fates::predict(&rollout, readout, &starts.states, starts.time, args.start.until)?;
             keep(&args.labels, fates)

@@ -6,14 +6,13 @@ use anyhow::Context as _;
 use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig, RunFolder, TrainingCells};
 use chreode_cells::{Dataset, DatasetOptions, TimePoint, is_series_run, mean_and_sd};
 use chreode_model::NeuralSde;
-use chreode_train::{
-    DeviceChoice, GrowthUse, Placement, Snapshots, StopReason, TrainConfig, Trainer, choose_growth,
-};
-use clap::{Args, ValueEnum};
+use chreode_train::{DeviceChoice, GrowthUse, Snapshots, StopReason, TrainConfig, Trainer, choose_growth};
+use clap::Args;
 use serde_json::json;
 
 use crate::Context;
 use crate::data_options::DataArgs;
+use crate::device::{Device, describe_place};
 use crate::failure::bad_input;
 use crate::fit_series::{self, SeriesArgs};
 use crate::members::{Ended, train_members};
@@ -21,27 +20,6 @@ use crate::model_options::{LearnGrowth, ModelArgs};
 use crate::training::{RunTrainer, start_log};
 use crate::training_options::TrainingArgs;
 use crate::values;
-
-/// Where paths are simulated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Device {
-    /// The processor
-    Cpu,
-    /// The first CUDA device
-    Cuda,
-    /// The first CUDA device, or the processor where that cannot be
-    Auto,
-}
-
-impl From<Device> for DeviceChoice {
-    fn from(device: Device) -> Self {
-        match device {
-            Device::Cpu => Self::Cpu,
-            Device::Cuda => Self::Cuda,
-            Device::Auto => Self::Auto,
-        }
-    }
-}
 
 /// Learn drift, diffusion and growth from snapshots of single cells.
 ///
@@ -346,17 +324,6 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
     ));
     if let Some(choice) = &config.growth_choice {
         console.note(&choice.told());
-    }
-}
-
-/// Says where paths are simulated, if that is not the processor by the user's wish.
-pub(crate) fn describe_place(context: &Context, place: &Placement) {
-    match place {
-        Placement::Processor { why: None } => {}
-        Placement::Processor { why: Some(why) } => {
-            context.console.note(&format!("paths are simulated on the processor: {why}"));
-        }
-        Placement::Cuda { name } => context.console.note(&format!("paths are simulated on {name}")),
     }
 }
 

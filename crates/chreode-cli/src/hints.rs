@@ -10,7 +10,7 @@ use chreode_kinetics::{KineticsError, SimulationError};
 use chreode_model::{ConfigError, StoreError};
 use chreode_report::PageError;
 use chreode_solve::SolveError;
-use chreode_train::{CheckpointError, PlaceError, SeriesError, TrainError};
+use chreode_train::{CheckpointError, PlaceError, SeriesError, SimulatorError, TrainError};
 
 /// What to do about an error; nothing for those that are no user's fault.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
@@ -80,6 +80,9 @@ fn state_space(error: &StateSpaceError) -> &'static str {
 fn analysis(error: &AnalysisError) -> &'static str {
     match error {
         AnalysisError::Solve(error) => solve(error),
+        AnalysisError::Device(SimulatorError::Device { .. }) | AnalysisError::HeldOnDevice => {
+            "leave --device out"
+        }
         AnalysisError::FewLabels { .. } => "label more cells, or let fewer --neighbours vote",
         AnalysisError::UnknownFate { .. } => "choose a label that exists; upper and lower case differ",
         AnalysisError::DependentClamps { .. } => "hold one gene of a set that always moves together",

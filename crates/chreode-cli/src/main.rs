@@ -7,6 +7,7 @@
 mod console;
 mod data_options;
 mod demo;
+mod device;
 mod evaluate;
 mod failure;
 mod fate;

@@ -10,8 +10,9 @@ use chreode_train::{DeviceChoice, Outcome};
 use serde::Serialize;
 
 use crate::Context;
+use crate::device::describe_place;
 use crate::failure::{Interrupted, Stopped, message};
-use crate::fit::{describe_place, resumed, trainer};
+use crate::fit::{resumed, trainer};
 use crate::info::meminfo;
 use crate::training::{Board, Place, RunTrainer, train};
 use crate::{hints, interrupt};

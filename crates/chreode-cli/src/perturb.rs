@@ -192,6 +192,7 @@ pub(crate) fn run(context: &Context, args: &PerturbArgs) -> anyhow::Result<()> {
                     paths: args.n,
                     seed: sub_seed(run.seed(context.seed), "perturb"),
                     clamp,
+                    place: None,
                 };
                 let fates = Fates::predict(&rollout, &readout, start, starts.time, args.start.until)?;
                 keep(labels, fates)

@@ -12,6 +12,7 @@ use flate2::write::GzEncoder;
 use serde_json::json;
 
 use crate::Context;
+use crate::device::PlaceArgs;
 use crate::failure::bad_input;
 use crate::start::{OpenRun, StartArgs, Starts, starts};
 use crate::values;
@@ -34,6 +35,8 @@ pub(crate) struct SimulateArgs {
     /// Write the states at these times too, besides --until
     #[arg(long, value_name = "TIME,..", value_delimiter = ',', value_parser = values::finite, help_heading = "Paths")]
     at: Vec<f64>,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// File to write: .h5ad, .csv or .csv.gz
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
@@ -200,6 +203,7 @@ pub(crate) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<()> 
             "of the {members} members that count only the first {n} make paths: give --n {members} or more, so that all have their share"
         ));
     }
+    let place = args.place.simulator(context, &run.model)?;
     let mut progress = context.console.progress("simulating", (cells * members) as u64);
     let observe = simulated.times.clone();
     let mut before = 0;
@@ -216,6 +220,7 @@ pub(crate) fn run(context: &Context, args: &SimulateArgs) -> anyhow::Result<()> 
             // Members have noise of their own: together their paths are one sample.
             seed: sub_seed(seed, "simulate").wrapping_add(m as u64),
             clamp: None,
+            place: Some(&place),
         };
         rollout.run(&starts.states, starts.time, &observe, |chunk| {
             for (t, states) in chunk.ensemble.states.iter().enumerate() {

@@ -372,6 +372,38 @@ fn a_device_that_is_not_there() {
     assert!(auto == cpu);
     let config = std::fs::read_to_string(dir.path().join("auto/config.toml")).unwrap();
     assert!(config.contains("device = \"auto\""), "{config}");
+    // Nor are paths of the run: nothing is written where a device must be, and the bits are the processor's where one may.
+    let paths = |command: &str, device: &str, more: &[&str]| {
+        let out = format!("{command}_{device}.csv");
+        let mut chreode = chreode(dir.path());
+        chreode.args([
+            command,
+            "cpu",
+            "cells.csv",
+            "--start",
+            "day=0",
+            "--until",
+            "2",
+            "--n",
+            "3",
+            "-o",
+            &out,
+        ]);
+        let output = chreode.args(["--device", device]).args(more).env("CUDA_VISIBLE_DEVICES", "");
+        let output = output.assert().get_output().clone();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said, std::fs::read(dir.path().join(out)).ok())
+    };
+    for (command, more) in [("simulate", &[][..]), ("fate", &["--labels", "type"])] {
+        let (code, error, written) = paths(command, "cuda", more);
+        assert!(code == Some(2) && error.contains(why) && error.contains("hint: "), "{command}: {error}");
+        assert!(written.is_none());
+        let [auto, cpu] = ["auto", "cpu"].map(|device| paths(command, device, more));
+        assert!(auto.0 == Some(0) && auto.1.contains("on the processor: "), "{command}: {}", auto.1);
+        assert!(auto.2.is_some() && auto.2 == cpu.2 && !cpu.1.contains("on the processor: "));
+    }
+    let (code, error, _) = paths("fate", "cpu", &["--labels", "type", "--by", "transport"]);
+    assert!(code == Some(2) && error.contains("--by transport"), "{error}");
     // The run is on, wherever it was begun.
     let resumed = chreode(dir.path()).args(["fit", "--resume", "auto", "--device", "cpu"]).assert();
     resumed.success();

@@ -7,6 +7,15 @@
 #include <sys/mman.h>
 #include <vector>
 
+// With AddressSanitizer it is told which stack runs, and what of the memory belongs to nobody; frames then take more room.
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#define SANITIZED(call) call
+#else
+#define SANITIZED(call)
+#endif
+
 std::map<std::string, Kernel> &standin_kernels() {
     static std::map<std::string, Kernel> kernels;
     return kernels;
@@ -14,7 +23,11 @@ std::map<std::string, Kernel> &standin_kernels() {
 
 namespace {
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr std::size_t STACK = 512 << 10;
+#else
 constexpr std::size_t STACK = 64 << 10;
+#endif
 constexpr unsigned MOST_THREADS = 1024;
 constexpr unsigned WARP = 32;
 
@@ -62,6 +75,8 @@ struct Fiber {
     // What the fiber offers its warp and from which lane it takes; then what it took, and who of the warp offered something but zero.
     unsigned offered, taken, voted;
     int from;
+    // What AddressSanitizer keeps of a stack that waits.
+    void *kept;
 };
 
 struct Block {
@@ -72,6 +87,10 @@ struct Block {
     const Kernel *kernel;
     void **arguments;
     std::vector<float> shared;
+    // Of the scheduler, for AddressSanitizer: what it keeps, and where the stack is.
+    void *kept = nullptr;
+    const void *bottom = nullptr;
+    std::size_t depth = 0;
 
     ~Block() {
         if (stacks) munmap(stacks, STACK * MOST_THREADS);
@@ -80,7 +99,14 @@ struct Block {
     void leave(State state) {
         Fiber &fiber = running();
         fiber.state = state;
+        SANITIZED(__sanitizer_start_switch_fiber(state == DONE ? nullptr : &fiber.kept, bottom, depth));
         Context::change(fiber.context, scheduler);
+        SANITIZED(__sanitizer_finish_switch_fiber(fiber.kept, &bottom, &depth));
+    }
+    void run(unsigned thread) {
+        SANITIZED(__sanitizer_start_switch_fiber(&kept, stacks + STACK * thread, STACK));
+        Context::change(scheduler, fibers[thread].context);
+        SANITIZED(__sanitizer_finish_switch_fiber(kept, nullptr, nullptr));
     }
 };
 
@@ -92,6 +118,7 @@ Block &block() {
 
 void enter() {
     Block &b = block();
+    SANITIZED(__sanitizer_finish_switch_fiber(nullptr, &b.bottom, &b.depth));
     b.kernel->call(b.kernel->function, b.arguments);
     b.leave(DONE);
 }
@@ -155,9 +182,11 @@ const char *standin_run(const Kernel &kernel, void **arguments, const unsigned g
         float *shared = b.shared.data();
         while (reinterpret_cast<std::uintptr_t>(shared) % 16) ++shared;
         std::memset(shared, 0xff, 4 * (words + guard));
+        SANITIZED(__asan_poison_memory_region(shared + words, 4 * guard));
         b.place = {0, int(at % grid[0]), int(at / grid[0]), int(grid[0]), shared};
         for (unsigned i = 0; i < threads; ++i) {
             b.fibers[i].state = READY;
+            SANITIZED(__asan_unpoison_memory_region(b.stacks + STACK * i, STACK)); // what a launch that failed left
             b.fibers[i].context.prepare(b.stacks + STACK * i, enter);
         }
         for (unsigned done = 0; done < threads;) {
@@ -167,12 +196,16 @@ const char *standin_run(const Kernel &kernel, void **arguments, const unsigned g
                 if (b.fibers[i].state != READY) continue;
                 ran = true;
                 b.place.thread = int(i);
-                Context::change(b.scheduler, b.fibers[i].context);
+                b.run(i);
                 if (b.fibers[i].state == DONE) ++done;
             }
             if (ran || done == threads) continue;
-            if (const char *problem = release(b, threads)) return problem;
+            if (const char *problem = release(b, threads)) {
+                SANITIZED(__asan_unpoison_memory_region(shared + words, 4 * guard));
+                return problem;
+            }
         }
+        SANITIZED(__asan_unpoison_memory_region(shared + words, 4 * guard));
         for (std::size_t i = words; i < words + guard; ++i)
             if (float_to_bits(shared[i]) != 0xffffffffu) return "a write behind the shared memory";
     }

@@ -10,6 +10,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+// With AddressSanitizer nobody may touch what an allocation does not hold of its pages either.
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define __asan_poison_memory_region(from, bytes)
+#define __asan_unpoison_memory_region(from, bytes)
+#endif
+
 namespace {
 
 enum Result {
@@ -150,6 +158,8 @@ int cuMemAlloc_v2(std::uint64_t *out, std::size_t bytes) {
     char *start = static_cast<char *>(base) + mapped - page - rounded;
     mprotect(start + rounded, page, PROT_NONE);
     std::memset(start, 0xff, bytes);
+    __asan_poison_memory_region(base, std::size_t(start - static_cast<char *>(base)));
+    __asan_poison_memory_region(start + bytes, rounded - bytes);
     *out = reinterpret_cast<std::uint64_t>(start);
     memory[*out] = {static_cast<char *>(base), mapped, bytes};
     used += mapped;
@@ -159,6 +169,7 @@ int cuMemFree_v2(std::uint64_t at) {
     std::lock_guard<std::mutex> guard(memory_lock);
     auto found = memory.find(at);
     if (found == memory.end()) return INVALID_VALUE;
+    __asan_unpoison_memory_region(found->second.base, found->second.mapped);
     munmap(found->second.base, found->second.mapped);
     used -= found->second.mapped;
     memory.erase(found);

@@ -80,7 +80,7 @@ fn steps(count: usize) -> Steps {
             None
         }
     };
-    Steps { h: vec![0.1; count], observed: (1..=count).map(observed).collect() }
+    Steps { h: vec![0.1; count], observed: (1..=count).map(observed).collect(), seen: Vec::new() }
 }
 
 /// What to run, and how often.

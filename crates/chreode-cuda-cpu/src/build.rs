@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::recipe::{Recipe, Source, at};
+
 /// Why there is no stand-in.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,27 +51,48 @@ pub enum Variant {
     TensorCores,
 }
 
-/// Flags of the compiler. The name is what makes the loader take the library for the driver's.
+/// Flags of the compiler.
 const FLAGS: &[&str] = &[
     "-std=c++17",
     "-O2",
     "-march=native",
     "-ffp-contract=fast",
     "-fPIC",
-    "-shared",
     "-Wall",
     "-Wno-unknown-pragmas",
-    "-Wl,-soname,libcuda.so",
     "-pthread",
 ];
+/// Of the driver: the name is what makes the loader take the library for the driver's.
+const NAME: &str = "-Wl,-soname,libcuda.so";
 
 /// Number of a barrier that is left out, for the test that must notice.
 pub const WITHOUT_BARRIER: &str = "CHREODE_CUDA_WITHOUT_BARRIER";
 /// How kernels wait for each other.
 const BARRIER: &str = "barrier();";
 
-/// A source file: its name and text.
-type Source = (String, String);
+/// Asks for a library with GCC's `AddressSanitizer`, whose runtime the process must have been started with: [`sanitizer_runtime`].
+pub const SANITIZED: &str = "CHREODE_CUDA_SANITIZED";
+/// Flags of a library with it, behind the others.
+const SANITIZER_FLAGS: &[&str] = &["-fsanitize=address", "-fno-omit-frame-pointer", "-g", "-O1"];
+
+/// The compiler.
+fn compiler() -> String {
+    std::env::var("CXX").unwrap_or_else(|_| "g++".into())
+}
+
+/// The runtime of the compiler's `AddressSanitizer`, for `LD_PRELOAD`: a Rust program is not linked with it, and it must be loaded first. None
+/// where it is not installed.
+pub fn sanitizer_runtime() -> Option<PathBuf> {
+    let out = Command::new(compiler()).arg("-print-file-name=libasan.so").output().ok()?;
+    let path = PathBuf::from(String::from_utf8_lossy(&out.stdout).trim());
+    path.is_absolute().then_some(path) // a name alone is what was not found
+}
+
+/// The flags that the environment asks for.
+fn flags() -> Vec<&'static str> {
+    let sanitizer = if std::env::var_os(SANITIZED).is_some() { SANITIZER_FLAGS } else { &[] };
+    [FLAGS, sanitizer].concat()
+}
 
 /// Where the kernels' barriers stand: file and line, in the order of their numbers.
 ///
@@ -122,23 +145,18 @@ pub(crate) fn build(variant: Variant) -> Result<PathBuf, StandInError> {
         files.extend(wrappers(&name, &text, &variants));
         files.push((name, text));
     }
-    let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".into());
-    let mut flags: Vec<&str> = FLAGS.to_vec();
+    let compiler = compiler();
+    let mut flags = flags();
     match variant {
         Variant::Whole => {}
-        Variant::WithoutLaunch => flags.push("-DSTANDIN_WITHOUT_LAUNCH"),
+        // Of the driver alone, so that what was compiled of the kernels is of use for both.
+        Variant::WithoutLaunch => {
+            let driver = files.iter_mut().filter(|(name, _)| name == "libcuda.cpp");
+            driver.for_each(|(_, text)| text.insert_str(0, "#define STANDIN_WITHOUT_LAUNCH\n"));
+        }
         Variant::TensorCores => flags.push("-DSTANDIN_TENSOR_CORES"),
     }
-    let all =
-        files.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]).chain(flags.iter().copied());
-    let print = fingerprint(all.chain([compiler.as_str(), &target(&compiler)]));
-    let dir = folder().join(format!("{print:016x}"));
-    let library = dir.join("libcuda.so");
-    if library.exists() {
-        return Ok(library);
-    }
-    compile(&compiler, &flags, &files, &dir, &library)?;
-    Ok(library)
+    Recipe { compiler: &compiler, flags: &flags, last: &[NAME], files: &files }.library("libcuda.so")
 }
 
 /// The path of a library with one kernel more, whose source is without a device language; it is built unless it is there. It uses the fibers
@@ -149,84 +167,18 @@ pub(crate) fn build_kernel(driver: &Path, kernel: &str, source: &str) -> Result<
         "#include \"shim.h\"\n#include \"launch.h\"\n{source}\nstatic Registration {kernel}_registration(\"{kernel}\", &{kernel});\n"
     );
     files.push(("kernel.cpp".into(), unit));
-    let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".into());
-    let driver_text = driver.to_string_lossy();
-    let mut flags: Vec<&str> = FLAGS.iter().copied().filter(|f| !f.contains("soname")).collect();
-    flags.push(&driver_text);
-    let all =
-        files.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]).chain(flags.iter().copied());
-    let print = fingerprint(all.chain([compiler.as_str(), &target(&compiler)]));
-    let dir = folder().join(format!("{print:016x}"));
-    let library = dir.join("kernel.so");
-    if !library.exists() {
-        compile(&compiler, &flags, &files, &dir, &library)?;
-    }
-    Ok(library)
-}
-
-/// Compiles in a folder of this process, and puts the result in its place at once.
-fn compile(
-    compiler: &str,
-    flags: &[&str],
-    files: &[Source],
-    dir: &Path,
-    library: &Path,
-) -> Result<(), StandInError> {
-    let work = dir.with_extension(format!("{}", std::process::id()));
-    let file = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StandInError::File { path, source }
-    };
-    std::fs::create_dir_all(&work).map_err(file(&work))?;
-    std::fs::create_dir_all(dir).map_err(file(dir))?;
-    for (name, text) in files {
-        let path = work.join(name);
-        std::fs::write(&path, text).map_err(file(&path))?;
-    }
-    let names = files.iter().map(|(name, _)| name.as_str());
-    let units: Vec<&str> = names.filter(|n| Path::new(n).extension().is_some_and(|e| e == "cpp")).collect();
-    let built = work.join("libcuda.so");
-    // Sources first: what they need is looked for in the libraries after them.
-    let run = Command::new(compiler)
-        .args(&units)
-        .args(flags)
-        .args(["-o", "libcuda.so"])
-        .current_dir(&work)
-        .output();
-    let out = match run {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(StandInError::NoCompiler { compiler: compiler.into() });
-        }
-        out => out.map_err(file(Path::new(compiler)))?,
-    };
-    if !out.status.success() {
-        let output = String::from_utf8_lossy(&out.stderr).into_owned();
-        return Err(StandInError::DoesNotCompile { output });
-    }
-    std::fs::rename(&built, library).map_err(file(library))?;
-    // What is left is of no use, and in nobody's way.
-    let _ = std::fs::remove_dir_all(&work);
-    Ok(())
-}
-
-/// Beside the test programs: the target folder's own.
-fn folder() -> PathBuf {
-    let program = std::env::current_exe().unwrap_or_default();
-    program.ancestors().nth(2).unwrap_or(Path::new(".")).join("stand-in")
+    let (compiler, driver_text) = (compiler(), driver.to_string_lossy());
+    Recipe { compiler: &compiler, flags: &flags(), last: &[&driver_text], files: &files }.library("kernel.so")
 }
 
 /// The files with these endings, in the order of their names.
 fn read_all(dir: &Path, endings: &[&str]) -> Result<Vec<Source>, StandInError> {
-    let file = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StandInError::File { path, source }
-    };
     let mut sources = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(file(dir))? {
-        let path = entry.map_err(file(dir))?.path();
+    for entry in std::fs::read_dir(dir).map_err(at(dir))? {
+        let path = entry.map_err(at(dir))?.path();
         if path.extension().and_then(|e| e.to_str()).is_some_and(|e| endings.contains(&e)) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            sources.push((name, std::fs::read_to_string(&path).map_err(file(&path))?));
+            sources.push((name, std::fs::read_to_string(&path).map_err(at(&path))?));
         }
     }
     sources.sort();
@@ -289,20 +241,6 @@ fn kernels(text: &str) -> impl Iterator<Item = (&str, bool, bool)> {
     })
 }
 
-/// What the compiler says of itself and of this processor, by the macros that it defines; the library of another is not this one's. Where it
-/// cannot be asked, compiling fails too, and says why.
-fn target(compiler: &str) -> String {
-    let macros = Command::new(compiler).args(["-march=native", "-dM", "-E", "-x", "c", "/dev/null"]).output();
-    macros.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default()
-}
-
-/// FNV-1a.
-fn fingerprint<'a>(parts: impl Iterator<Item = &'a str>) -> u64 {
-    parts
-        .flat_map(|part| part.bytes().chain([0]))
-        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,10 +274,5 @@ mod tests {
         assert_eq!(kernels[0].1, text);
         assert_eq!(kernels[1].1, "f();\n    (void)0;\nif (x) barrier();\n");
         assert!(barriers().unwrap().iter().any(|(file, _)| file == "mlp.cuh"));
-    }
-
-    #[test]
-    fn fingerprints_tell_parts_apart() {
-        assert_ne!(fingerprint(["ab", "c"].into_iter()), fingerprint(["a", "bc"].into_iter()));
     }
 }

@@ -11,10 +11,14 @@
 //! other, races between blocks, weak memory, the rounding of the hardware's approximations. In the place of the tensor cores there are plain loops, or
 //! ([`Variant::TensorCores`]) their operations lane by lane.
 //!
+//! With [`SANITIZED`] in the environment it is built with `AddressSanitizer`, which sees more: reads and writes beside the arrays of a thread, the shared
+//! memory of a block, and the allocations of a device, also inside of their pages.
+//!
 //! No NVIDIA header, library or compiled code is involved.
 
 mod build;
 mod control;
+mod recipe;
 
-pub use build::{StandInError, Variant, WITHOUT_BARRIER, barriers};
+pub use build::{SANITIZED, StandInError, Variant, WITHOUT_BARRIER, barriers, sanitizer_runtime};
 pub use control::{Fault, StandIn};

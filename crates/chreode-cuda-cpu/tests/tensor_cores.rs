@@ -107,7 +107,7 @@ fn large_tiles() {
         noise_unit: ones,
     };
     let observed = (1..=count).map(|k| if k == count { Some(0) } else { None }).collect();
-    let steps = Steps { h: vec![0.1; count], observed };
+    let steps = Steps { h: vec![0.1; count], observed, seen: Vec::new() };
     let p: Vec<f32> = numbers(2, n_params).iter().map(|v| 0.3 * v).collect();
     let start = stream.upload(&numbers(3, n * d)).unwrap();
     let (p, bar) = (stream.upload(&p).unwrap(), stream.upload(&numbers(4, n * d)).unwrap());

@@ -2,7 +2,8 @@
 //
 // A block owns a tile of rows for all steps. States, drift and noise amplitude lie in shared memory, Brownian increments are drawn
 // into registers where they are used, and the state leaves the chip at observation times (and at every step, if a path is asked for).
-// Units [4, d]: shift, 1 / scale, unit of the drift, unit of the noise. Lengths [2, steps]: h, sqrt(h).
+// Units [4, d]: shift, 1 / scale, unit of the drift, unit of the noise. Lengths [2, steps]: h, sqrt(h); behind them what the nets of drift and growth see
+// of each step beside the state, [steps, inputs - d].
 #include "euler_maruyama.cuh"
 
 // observed [observations, n, d], log_weights [observations, n], path [steps, n, d] (states before the steps; not wanted where the
@@ -35,7 +36,7 @@ VARIANT_KERNEL em_forward(const Sde *sde, int rows, int ld, int n, int steps, in
         for (int which = DRIFT; which <= GROWTH; ++which) {
             const Net *net = net_of(sde, which);
             if (net->layers == 0) continue;
-            standardise<false>(sde, state_tile(0, rows, ld, dim_of(sde)), units, rows, own_rows(n, rows).existing, a, ld);
+            standardise<false>(sde, net, state_tile(0, rows, ld, dim_of(sde)), units, lengths, steps, k, n, 0, rows, own_rows(n, rows).existing, a, ld);
             const float *out = net_forward<false>(net, net->layers, p, packed + packed_of(sde, which), rows, a, b, ld, Kept{});
             const int d = dim_of(sde), existing = own_rows(n, rows).existing;
             float *f = state_tile(1, rows, ld, d), *g = state_tile(2, rows, ld, d), *weight = state_tile(3, rows, ld, d);

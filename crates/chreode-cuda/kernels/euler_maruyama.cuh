@@ -20,12 +20,19 @@ DEVICE int dim_of(const Sde *sde) { return opaque(sde->d); }
 // Tile `number` of d columns, behind those of activations.
 DEVICE float *state_tile(int number, int rows, int ld, int d) { return shared_memory() + (LARGE ? 1 : 2) * rows * ld + number * rows * d; }
 
-// Inputs of a net, for products alone unless KEEP.
+// Inputs of a net: the state, standardised, and behind it what the net sees of the row's step, which stands behind the lengths, [steps, inputs - d]. None
+// for a net of no inputs. All rows are of step `k`, and for products alone; or with KEEP they are those of a chunk from `first` on, `n` a step, which
+// begins with step `k`.
 template <bool KEEP>
-DEVICE void standardise(const Sde *sde, const float *x, const float *units, int rows, int existing, float *a, int ld) {
-    const int d = dim_of(sde), columns = padded(d);
+DEVICE void standardise(const Sde *sde, const Net *net, const float *x, const float *units, const float *lengths, int steps, int k, int n, int first, int rows,
+                        int existing, float *a, int ld) {
+    const int d = dim_of(sde), inputs = net->width[0], columns = padded(inputs);
+    const float *seen = lengths + 2 * (long long)steps + (long long)k * (inputs - d);
     for (int i = own_thread(); i < rows * columns; i += NET_THREADS) {
         const int r = i / columns, c = i % columns;
-        a[r * ld + c] = r < existing && c < d ? for_product<KEEP>((x[r * d + c] - units[c]) * units[d + c]) : 0.0f;
+        float v = 0.0f;
+        if (r < existing && c < d) v = (x[r * d + c] - units[c]) * units[d + c];
+        else if (r < existing && c < inputs) v = seen[(KEEP ? (long long)((first + r) / n) * (inputs - d) : 0) + c - d];
+        a[r * ld + c] = for_product<KEEP>(v);
     }
 }

@@ -12,6 +12,7 @@ DEVICE int block_count() { return (int)gridDim.x; }
 extern __shared__ __align__(16) float dynamic_shared[];
 DEVICE float *shared_memory() { return dynamic_shared; }
 
+DEVICE unsigned high_product(unsigned a, unsigned b) { return __umulhi(a, b); }
 DEVICE float bits_to_float(unsigned v) { return __uint_as_float(v); }
 DEVICE unsigned float_to_bits(float v) { return __float_as_uint(v); }
 DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }

@@ -119,6 +119,12 @@ pub enum CudaError {
         /// The name.
         name: String,
     },
+    /// A generated kernel runs something else than what was asked of it.
+    #[error("the kernel was generated for {method:?}, which cannot do this")]
+    OtherMethod {
+        /// What it runs.
+        method: crate::GeneratedMethod,
+    },
     /// A setting that cannot be.
     #[error("{name} is {value}: it {rule}")]
     Setting {

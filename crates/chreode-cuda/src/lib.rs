@@ -7,7 +7,9 @@
 //! * **Nets**: [`Mlp`] evaluates perceptrons and pulls gradients back.
 //! * **Paths**: [`Ensemble`] runs Euler-Maruyama for a whole ensemble in one launch, and its discrete adjoint; [`brownian_increments`].
 //! * **Networks**: [`Network`] solves ensembles of polynomial equations by Tsitouras 5(4), stiff ones by `Rodas5P`, each trajectory with its own
-//!   steps. [`GeneratedEnsemble`] does for any field in CUDA C ([`GeneratedSource`]), compiled by NVRTC where it is there.
+//!   steps.
+//! * **Generated kernels**: [`GeneratedEnsemble`] does the same for any model in CUDA C ([`GeneratedSource`]), and [`GeneratedPaths`] runs
+//!   stochastic ones, compiled by NVRTC where it is there.
 //! * **Clouds**: [`Divergence`], the debiased Sinkhorn divergence with its gradient, without the host; [`energy_rows`], [`softmin_rows`], [`transport_rows`], [`weighted_potential`], [`nearest`].
 //! * **Optimisers**: [`adam`], [`rmsprop`].
 //!
@@ -28,7 +30,8 @@ pub use driver::probe;
 pub use error::CudaError;
 pub use ops::{
     Activation, Adam, AdaptiveOptions, Cells, Divergence, DivergenceOptions, DivergenceReport, Ensemble,
-    EnsembleShape, GeneratedEnsemble, GeneratedSource, GrowthShape, Mlp, NetShape, Network, Precision,
-    RmsProp, Steps, Term, TrajectoryEnd, TransportCost, adam, brownian_increments, energy_rows, nearest,
-    philox_words, rmsprop, softmin_rows, transport_rows, weighted_potential,
+    EnsembleShape, GeneratedEnsemble, GeneratedMethod, GeneratedPaths, GeneratedSource, GrowthShape, Mlp,
+    NetShape, Network, Precision, RmsProp, Steps, Term, TrajectoryEnd, TransportCost, adam,
+    brownian_increments, energy_rows, nearest, philox_words, rmsprop, softmin_rows, transport_rows,
+    weighted_potential,
 };

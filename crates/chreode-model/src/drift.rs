@@ -4,7 +4,7 @@ use chreode_core::{ParamLayout, Real};
 
 use crate::mlp::{Mlp, MlpShape, TangentNet};
 use crate::production::Production;
-use crate::standardise::{Standardise, constants};
+use crate::standardise::{OF_TIME, Standardise, constants};
 use crate::{DriftKind, ModelConfig};
 
 #[derive(Debug, Clone)]
@@ -30,6 +30,15 @@ impl<T: Real> Drift<T> {
             Self::Free(f) => f.standardise.set_time(t),
             Self::Potential(_) => {}
             Self::Production(f) => f.set_time(t),
+        }
+    }
+
+    /// What the net sees of this time, if it sees it.
+    pub(crate) fn of_time(&self, t: f64) -> Option<[T; OF_TIME]> {
+        match self {
+            Self::Free(f) => f.standardise.of_time(t),
+            Self::Potential(_) => None,
+            Self::Production(f) => f.of_time(t),
         }
     }
 

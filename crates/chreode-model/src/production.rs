@@ -11,7 +11,7 @@ use chreode_linalg::Activation;
 
 use crate::ModelConfig;
 use crate::mlp::{Mlp, MlpShape, TILE};
-use crate::standardise::{Standardise, constants};
+use crate::standardise::{OF_TIME, Standardise, constants};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Production<T: Real> {
@@ -68,6 +68,11 @@ impl<T: Real> Production<T> {
     /// Shows this time to the net, if it sees one.
     pub(crate) fn set_time(&mut self, t: f64) {
         self.standardise.set_time(t);
+    }
+
+    /// What the net sees of this time, if it sees it.
+    pub(crate) fn of_time(&self, t: f64) -> Option<[T; OF_TIME]> {
+        self.standardise.of_time(t)
     }
 
     pub(crate) fn net_shape(&self) -> (&MlpShape, Range<usize>) {

@@ -80,6 +80,13 @@ impl<T: Real> NeuralSde<T> {
         matches!(self.drift, Drift::Production(_))
     }
 
+    /// What the nets of drift and growth see of the time `t` behind the state; none without [`ModelConfig::times`].
+    ///
+    /// Two numbers: where it lies in all of the times, and where between the two that it is between, both from -√3 to √3.
+    pub fn time_inputs(&self, t: f64) -> Option<[T; 2]> {
+        self.drift.of_time(t)
+    }
+
     /// The growth net as a field of its own, which takes the same parameters; none if the model has none.
     ///
     /// An adjoint needs model and growth at the same time, both mutably.

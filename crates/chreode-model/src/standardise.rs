@@ -3,7 +3,7 @@
 use chreode_core::Real;
 
 /// Numbers that a net sees of the time.
-const OF_TIME: usize = 2;
+pub(crate) const OF_TIME: usize = 2;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Standardise<T> {
@@ -43,9 +43,17 @@ impl<T: Real> Standardise<T> {
         self.len() + if self.times.is_empty() { 0 } else { OF_TIME }
     }
 
-    /// Shows this time to the net from now on. Outside of `times` it is held at their ends; what is not a number counts as the first.
+    /// Shows this time to the net from now on.
     pub(crate) fn set_time(&mut self, t: f64) {
-        let [first, .., last] = self.times[..] else { return };
+        if let Some(of_time) = self.of_time(t) {
+            self.of_time = of_time;
+        }
+    }
+
+    /// What the net sees of this time; nothing if it does not see the time. Outside of `times` it is held at their ends; what is not a number
+    /// counts as the first.
+    pub(crate) fn of_time(&self, t: f64) -> Option<[T; OF_TIME]> {
+        let [first, .., last] = self.times[..] else { return None };
         let t = t.max(first).min(last);
         // A time that ends a gap begins the next, but for the last; also if sums of steps missed it by a rounding.
         let later = t + 1e-9 * (last - first);
@@ -53,7 +61,7 @@ impl<T: Real> Standardise<T> {
         let (start, end) = (self.times[gap], self.times[gap + 1]);
         // Uniform in time, both have mean zero and variance one, as the coordinates have.
         let unit = |part: f64| T::c(3.0_f64.sqrt() * (2.0 * part - 1.0));
-        self.of_time = [unit((t - first) / (last - first)), unit(((t - start) / (end - start)).max(0.0))];
+        Some([unit((t - first) / (last - first)), unit(((t - start) / (end - start)).max(0.0))])
     }
 
     /// Sets `x`, `[n, inputs]`, from the states `y`, `[n, d]`.

@@ -36,7 +36,9 @@ mod trainer;
 
 pub use coupling::{Coupling, CouplingConfig, Extension, blur_over};
 pub use data::Snapshots;
-pub use engine::{CpuEngine, DeviceChoice, EngineError, PlaceError, Placement, Segment};
+pub use engine::{
+    CpuEngine, DeviceChoice, EngineError, PlaceError, Placement, Segment, Simulator, SimulatorError,
+};
 #[cfg(feature = "cuda")]
 pub use engine::{CudaEngine, CudaEngineError};
 pub use error::{CheckpointError, TrainError};

@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut start: Vec<f32> = [-0.5, -0.2, 0.0, 0.2, 0.5].into_iter().flat_map(|x| [x, 0.0]).collect();
     start.extend(progenitors(100, 21));
     let (model, p) = (&trainer.model().sde, trainer.best_params());
-    let rollout = Rollout { model, p, dt: 0.05, paths: PATHS, seed: 5, clamp: None };
+    let rollout = Rollout { model, p, dt: 0.05, paths: PATHS, seed: 5, clamp: None, place: None };
     let fates = Fates::predict(&rollout, &readout, &start, 0.0, until)?;
     let truth = true_right(&start, until)?;
 

@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let start = progenitors(200, 21);
     let (model, p) = (&trainer.model().sde, trainer.best_params());
-    let control = Rollout { model, p, dt: 0.05, paths: PATHS, seed: 5, clamp: None };
+    let control = Rollout { model, p, dt: 0.05, paths: PATHS, seed: 5, clamp: None, place: None };
     let baseline = Fates::predict(&control, &readout, &start, 0.0, until)?;
 
     // Every cell starts 0.2 further right.

@@ -41,7 +41,7 @@ fn fit_and_predict(seed: u64, cells: usize) -> (Vec<f32>, Fates) {
 
     let readout = LabelReadout::new(&ends, 2, &Labels::from_text(&names), None).unwrap();
     let (model, p) = (&trainer.model().sde, trainer.best_params());
-    let rollout = Rollout { model, p, dt: 0.25, paths: 50, seed, clamp: None };
+    let rollout = Rollout { model, p, dt: 0.25, paths: 50, seed, clamp: None, place: None };
     let start = &trainer.data().states[0][..14];
     let fates = Fates::predict(&rollout, &readout, start, 0.0, 2.0).unwrap();
     (p.to_vec(), fates)

@@ -76,7 +76,10 @@ const STEPS: &[Step] = &[
     Step { name: "msrv", what: "the oldest supported Rust compiles it", run: msrv },
 ];
 
-/// Steps that take too long for every change: they run when they are named.
+/// Runs the long steps too.
+const LONG: &str = "--long";
+
+/// Steps that take too long for every change: they run when they are named, or with `--long`.
 const LONG_STEPS: &[Step] =
     &[Step { name: "sweep", what: "tests that are ignored elsewhere for their length", run: tests::ignored }];
 
@@ -85,8 +88,11 @@ pub(crate) fn step_names() -> String {
     STEPS.iter().chain(LONG_STEPS).map(|s| s.name).collect::<Vec<_>>().join(", ")
 }
 
-/// Runs the steps (all but the long ones, or those named), prints a summary, and says whether none failed.
+/// Runs the steps (all but the long ones, all with `--long`, or those named), prints a summary, and says whether none failed.
 pub(crate) fn run(only: &[&str]) -> Result<bool> {
+    let long = only.contains(&LONG);
+    let only: Vec<&str> = only.iter().copied().filter(|name| *name != LONG).collect();
+    ensure!(!long || only.is_empty(), "{LONG} runs every step: name none beside it");
     if let Some(unknown) = only.iter().find(|n| STEPS.iter().chain(LONG_STEPS).all(|s| s.name != **n)) {
         anyhow::bail!("no step is called {unknown}; there are {}", step_names());
     }
@@ -94,8 +100,12 @@ pub(crate) fn run(only: &[&str]) -> Result<bool> {
         Context { workspace: Workspace::load()?, tests_built: None, python: None, left_out: Vec::new() };
     let start = Instant::now();
     let mut results = Vec::new();
-    let named = STEPS.iter().chain(LONG_STEPS).filter(|s| only.contains(&s.name));
-    let steps: Vec<_> = if only.is_empty() { STEPS.iter().collect() } else { named.collect() };
+    let every = STEPS.iter().chain(LONG_STEPS);
+    let steps: Vec<_> = match (only.is_empty(), long) {
+        (true, false) => STEPS.iter().collect(),
+        (true, true) => every.collect(),
+        (false, _) => every.filter(|s| only.contains(&s.name)).collect(),
+    };
     for step in steps {
         println!("\n=== {}: {} ===", step.name, step.what);
         let begun = Instant::now();
@@ -210,5 +220,6 @@ mod unit {
             assert!(STEPS[..i].iter().all(|s| s.name != step.name), "{}", step.name);
         }
         assert!(run(&["no-such-step"]).unwrap_err().to_string().contains("clippy"));
+        assert!(run(&["sweep", LONG]).unwrap_err().to_string().contains("name none"));
     }
 }

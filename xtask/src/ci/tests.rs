@@ -42,26 +42,17 @@ pub(super) fn test(context: &mut Context) -> Result<Outcome> {
     Ok(if passed { Outcome::Passed(counted) } else { Outcome::Failed(counted) })
 }
 
-/// The tests that are too long for every change.
-pub(super) fn ignored(_: &mut Context) -> Result<Outcome> {
+/// The tests that are too long for every change. What they print is shown: they say what they looked at.
+pub(super) fn ignored(context: &mut Context) -> Result<Outcome> {
     let mut log = Log::default();
     let mut command = cargo();
-    command.args([
-        "test",
-        "--release",
-        "--workspace",
-        "--no-fail-fast",
-        "--lib",
-        "--bins",
-        "--tests",
-        "--",
-        "--ignored",
-    ]);
+    command.args(["test", "--release", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+    command.args(["--", "--ignored", "--show-output"]);
     let passed = passes_with_lines(&mut command, |line| {
-        if log.take(line) {
-            println!("{line}");
-        }
+        log.take(line);
+        println!("{line}");
     })?;
+    context.left_out.extend(log.skipped.iter().map(|s| ("inside a long test".to_owned(), s.clone())));
     let counted = log.counted();
     Ok(if passed { Outcome::Passed(counted) } else { Outcome::Failed(counted) })
 }

@@ -11,9 +11,10 @@ use super::parse::{
     Copies, Field, Item, Module, Number, Source, Type, VARIANT, modules as compiled, variants, with_variant,
 };
 
-/// Names and texts of the Rust files, formatted as the workspace is: what all kernels share, and the launchers of each `.cu` file.
+/// Names and texts of the Rust files, formatted as the workspace is: what all kernels share, and the launchers of each `.cu` file and of the headers
+/// that hold the kernel of a generated source.
 pub(super) fn write(sources: &[Source], root: &Path) -> Result<Vec<(String, String)>> {
-    let modules = || sources.iter().filter(|s| s.is_module());
+    let modules = || sources.iter().filter(|s| s.is_module() || !s.kernels.is_empty());
     // The formatter would look for the files of the modules, which are being written: they are named after it.
     let mut names = String::new();
     for module in modules() {
@@ -38,6 +39,9 @@ fn shared(sources: &[Source]) -> Result<String> {
     for module in &modules {
         let names: Vec<&str> = module.kernels.iter().map(|k| k.name.as_str()).collect();
         writeln!(out, "pub(crate) use {}::{{{}}};", module.stem(), names.join(", "))?;
+    }
+    for header in sources.iter().filter(|s| !s.is_module() && !s.kernels.is_empty()) {
+        writeln!(out, "pub(crate) use {0}::{0};", header.stem())?;
     }
     writeln!(out)?;
     for number in sources.iter().flat_map(|s| &s.numbers).filter(|n| !n.name.starts_with(VARIANT)) {
@@ -107,32 +111,46 @@ fn launchers(module: &Source, sources: &[Source]) -> Result<String> {
             _ => None,
         })
         .collect();
-    structs.push("Kernel");
+    if module.is_module() {
+        structs.push("Kernel");
+    }
     if module.copies == Copies::Variants {
         structs.push("Variant");
     }
     structs.sort_unstable();
     structs.dedup();
-    writeln!(out, "use super::{{{}}};", structs.join(", "))?;
-    writeln!(out, "use crate::CudaError;\nuse crate::buffer::Buffer;\nuse crate::device::{{Grid, Stream}};")?;
+    if !structs.is_empty() {
+        writeln!(out, "use super::{{{}}};", structs.join(", "))?;
+    }
+    let own = if module.is_module() { "" } else { "OwnKernel, " };
+    writeln!(
+        out,
+        "use crate::CudaError;\nuse crate::buffer::Buffer;\nuse crate::device::{{Grid, {own}Stream}};"
+    )?;
     if module.copies == Copies::Precisions {
         writeln!(out, "use crate::ops::Precision;")?;
     }
     writeln!(out)?;
     for kernel in &module.kernels {
-        launcher(&mut out, kernel, module.copies, &variants(sources, module.copies))?;
+        launcher(&mut out, module, kernel, &variants(sources, module.copies))?;
     }
     Ok(out)
 }
 
-fn launcher(out: &mut String, kernel: &Item, copies: Copies, variants: &[&Number]) -> Result<()> {
+/// Of a kernel of a `.cu` file; or of that of a generated source, which has the source's name and is given to its launcher, the header's.
+fn launcher(out: &mut String, module: &Source, kernel: &Item, variants: &[&Number]) -> Result<()> {
+    let own = !module.is_module();
     comment(out, &kernel.docs);
     writeln!(
         out,
         "/// # Safety\n/// Buffers are as long as the kernel reads and writes them with these sizes."
     )?;
-    writeln!(out, "pub(crate) unsafe fn {}(stream: &Stream, grid: Grid,", kernel.name)?;
-    let choice = match copies {
+    let name = if own { module.stem() } else { &kernel.name };
+    writeln!(out, "pub(crate) unsafe fn {name}(stream: &Stream, grid: Grid,")?;
+    if own {
+        writeln!(out, "kernel: &OwnKernel,")?;
+    }
+    let choice = match module.copies {
         Copies::One => None,
         Copies::Precisions => Some(("precision", "Precision")),
         Copies::Variants => Some(("variant", "Variant")),
@@ -155,6 +173,7 @@ fn launcher(out: &mut String, kernel: &Item, copies: Copies, variants: &[&Number
         }
     }
     match choice {
+        None if own => {}
         None => writeln!(out, "let kernel = Kernel::{};", camel(&kernel.name))?,
         Some((name, of)) => {
             writeln!(out, "let kernel = match {name} {{")?;
@@ -173,7 +192,8 @@ fn launcher(out: &mut String, kernel: &Item, copies: Copies, variants: &[&Number
         out,
         "];\n// SAFETY: types and order are those of the signature, the buffers are of this stream; lengths are the caller's promise."
     )?;
-    writeln!(out, "unsafe {{ stream.launch(kernel, grid, &mut arguments) }}\n}}\n")?;
+    let call = if own { "kernel.launch(stream, grid" } else { "stream.launch(kernel, grid" };
+    writeln!(out, "unsafe {{ {call}, &mut arguments) }}\n}}\n")?;
     Ok(())
 }
 
@@ -257,6 +277,18 @@ mod tests {
         ] {
             assert!(out.contains(part), "{part}\n{out}");
         }
+        // Of a generated source the kernel is what the source was compiled to.
+        let text = "KERNEL GENERATED(int n, float *y) {\n}\n";
+        let source = [Source::parse("generated_walk.cuh", text).unwrap()];
+        let out = shared(&source).unwrap() + &launchers(&source[0], &source).unwrap();
+        for part in [
+            "unsafe fn generated_walk(stream: &Stream, grid: Grid,\nkernel: &OwnKernel,\nn: i32,",
+            "unsafe { kernel.launch(stream, grid, &mut arguments) }",
+            "pub(crate) use generated_walk::generated_walk;",
+        ] {
+            assert!(out.contains(part), "{part}\n{out}");
+        }
+        assert!(!out.contains("GENERATED") && !out.contains("Kernel::"), "{out}");
         let by_value = Source::parse("bad.cu", "KERNEL bad(Net net) {\n}\n").unwrap();
         assert!(launchers(&by_value, &[]).is_err());
     }

@@ -88,7 +88,7 @@ fn run(steps: u64) -> Result<chreode_report::Page, Failure> {
         RunTrust::measure(&model, p, &cells, TrustSettings { dt: 0.125, seed: 1, growth_from_start: false })?;
     let readout = LabelReadout::new(&cells.states, d, &labels, None)?;
     let start: Vec<f32> = at(1.0)[..400 * d].to_vec();
-    let rollout = Rollout { model: &model, p, dt: 0.125, paths: 40, seed: 3, clamp: None };
+    let rollout = Rollout { model: &model, p, dt: 0.125, paths: 40, seed: 3, clamp: None, place: None };
     let fates = Fates::predict(&rollout, &readout, &start, 1.0, 6.0)?;
     let mut views = Vec::new();
     for (k, name) in axes.iter().enumerate().take(2) {

@@ -5,10 +5,10 @@ use chreode_core::BrownianIncrements;
 use chreode_cuda::{Adam, Device, adam};
 use chreode_linalg::Activation;
 use chreode_model::{DiffusionConfig, DriftConfig, DriftKind, GrowthConfig, ModelConfig, NeuralSde};
-use chreode_solve::TimeGrid;
+use chreode_solve::{EnsembleOptions, TimeGrid, simulate, simulate_weighted};
 use chreode_train::{
-    Cloud, CloudBar, CpuEngine, CudaEngine, CudaEngineError, EnergyDistance, Model, Optimiser,
-    OptimiserConfig, Segment, Statistic,
+    Cloud, CloudBar, CpuEngine, CudaEngine, CudaEngineError, DeviceChoice, EnergyDistance, Model, Optimiser,
+    OptimiserConfig, Segment, Simulator, SimulatorError, Statistic,
 };
 
 const D: usize = 4;
@@ -63,10 +63,9 @@ fn loss<'a>(
 
 /// Each of 20 steps from the processor's state: states, loss and gradient to 1e-4, the update to 2e-2 of its size where the gradient is
 /// not rounding alone (Adam divides by it).
-#[test]
-fn training_steps() {
+fn training(config: ModelConfig) {
     let Some(lab) = lab() else { return };
-    let model = NeuralSde::<f32>::new(config()).unwrap();
+    let model = NeuralSde::<f32>::new(config).unwrap();
     let mut p: Vec<f32> = model.init(3);
     let n = p.len();
     let mut device = CudaEngine::new(lab.stream.device(), &model, segments()).unwrap();
@@ -117,6 +116,55 @@ fn training_steps() {
     assert!(losses[19] < 0.8 * losses[0], "{losses:?}"); // it did learn
 }
 
+#[test]
+fn training_steps() {
+    training(config());
+}
+
+/// Drift and growth that change with time, at the ends of gaps by jumps.
+#[test]
+fn training_steps_in_time() {
+    training(ModelConfig { times: Some(vec![0.0, 0.55, 1.0, 1.7]), ..config() });
+}
+
+/// Paths without a training, of drift and growth in time: those of the processor to 2e-5; a row's bits are the same in any part of the rows.
+#[test]
+fn simulated_paths() {
+    let Some(_) = lab() else { return };
+    let times = Some(vec![0.0, 0.55, 1.0, 1.7]);
+    for config in [config(), ModelConfig { times, ..config() }, ModelConfig { growth: None, ..config() }] {
+        let model = NeuralSde::<f32>::new(config).unwrap();
+        let p: Vec<f32> = model.init(3);
+        let simulator = Simulator::new(DeviceChoice::Cuda, &model).unwrap();
+        assert!(simulator.is_device());
+        let grid = TimeGrid::new(0.2, &[0.55, 1.3, 2.0], 0.1).unwrap();
+        let (n, first) = (131, (1 << 33) - 7);
+        let start = numbers(4, n * D);
+        let run = |rows: std::ops::Range<usize>, first| {
+            simulator
+                .simulate(&model, &p, &start[rows.start * D..rows.end * D], &grid, 9, first)
+                .unwrap()
+                .unwrap()
+        };
+        let got = run(0..n, first);
+        let options = EnsembleOptions { first_trajectory: first, ..EnsembleOptions::new(9) };
+        let want = match model.growth_net() {
+            Some(growth) => simulate_weighted(&model, &growth, &p, &start, &grid, &options),
+            None => simulate(&model, &p, &start, &grid, &options),
+        };
+        let want = want.unwrap();
+        assert_eq!((got.states.len(), got.log_weights.len()), (3, want.log_weights.len()));
+        let pairs = got.states.iter().zip(&want.states).chain(got.log_weights.iter().zip(&want.log_weights));
+        pairs.for_each(|(got, want)| close("paths", got, want, 2e-5));
+        let part = run(100..n, first + 100);
+        assert_eq!(part.states[2][..], got.states[2][100 * D..]);
+        let mut broken = start.clone();
+        broken[70 * D] = f32::NAN;
+        let failed = simulator.simulate(&model, &p, &broken, &grid, 9, first).err();
+        assert_eq!(failed, Some(SimulatorError::Path { trajectory: first + 70, t: 0.2 }));
+    }
+}
+
 /// What has no kernel is refused before anything runs.
 #[test]
 fn models_without_kernels() {
@@ -146,8 +194,6 @@ fn models_without_kernels() {
         let what = Some(CudaEngineError::Unsupported { what });
         assert_eq!(refused(ModelConfig { diffusion, ..config() }), what);
     }
-    let what = Some(CudaEngineError::Unsupported { what: "a drift of time" });
-    assert_eq!(refused(ModelConfig { times: Some(vec![0.0, 1.0]), ..config() }), what);
     let mut forced = NeuralSde::<f32>::new(config()).unwrap();
     forced.set_forcing(Some(vec![0.1; D])).unwrap();
     let what = Some(CudaEngineError::Unsupported { what: "a forcing" });

@@ -11,14 +11,16 @@ use proptest::prelude::*;
 
 /// What a model is, for both sides.
 #[derive(Debug, Clone)]
-struct Case {
-    d: usize,
-    drift: Vec<usize>,
-    noise: Option<Vec<usize>>,
-    growth: Option<Vec<usize>>,
-    activation: Activation,
-    n: usize,
-    times: Vec<f64>,
+pub(crate) struct Case {
+    pub(crate) d: usize,
+    pub(crate) drift: Vec<usize>,
+    pub(crate) noise: Option<Vec<usize>>,
+    pub(crate) growth: Option<Vec<usize>>,
+    pub(crate) activation: Activation,
+    pub(crate) n: usize,
+    pub(crate) times: Vec<f64>,
+    /// Whether drift and growth see the time.
+    pub(crate) timed: bool,
 }
 
 fn cases() -> impl Strategy<Value = Case> {
@@ -26,8 +28,9 @@ fn cases() -> impl Strategy<Value = Case> {
     let times = prop::collection::vec(0.2..0.7_f64, 1..4);
     let activation = prop::sample::select(Activation::ALL.to_vec());
     let nets = (hidden(), prop::option::of(hidden()), prop::option::of(hidden()));
-    (1_usize..9, nets, activation, sizes(), times).prop_map(
-        |(d, (drift, noise, growth), activation, n, gaps)| Case {
+    (1_usize..9, nets, activation, sizes(), times, any::<bool>()).prop_map(
+        |(d, (drift, noise, growth), activation, n, gaps, timed)| Case {
+            timed,
             d,
             drift,
             noise,
@@ -51,6 +54,12 @@ impl Case {
         let spread = |from: f64| (0..self.d).map(|i| from + 0.1 * i as f64).collect();
         NeuralSde::new(ModelConfig {
             time_scale: 1.3,
+            // Gaps that end inside of runs and at observations, and runs that begin before the first.
+            times: self.timed.then(|| [&[0.6, 0.83], &self.times[..]].concat()).map(|mut times| {
+                times.sort_by(f64::total_cmp);
+                times.dedup();
+                times
+            }),
             drift: DriftConfig { hidden: self.drift.clone(), activation, ..DriftConfig::default() },
             diffusion: match &self.noise {
                 Some(hidden) => {
@@ -71,13 +80,14 @@ impl Case {
             activation: self.activation,
             offset,
         };
-        let drift = net(self.d, &self.drift, self.d, 0);
+        let inputs = self.d + if self.timed { 2 } else { 0 };
+        let drift = net(inputs, &self.drift, self.d, 0);
         let noise = match &self.noise {
             Some(hidden) => net(self.d, hidden, self.d, drift.n_params()),
             None => net(0, &[], self.d, drift.n_params()),
         };
         let growth = self.growth.as_ref().map(|hidden| GrowthShape {
-            net: net(self.d, hidden, 1, drift.n_params() + noise.n_params()),
+            net: net(inputs, hidden, 1, drift.n_params() + noise.n_params()),
             unit: (1.5 / config.time_scale) as f32,
         });
         let of = |f: &dyn Fn(f64) -> f64, values: &[f64]| values.iter().map(|&v| f(v) as f32).collect();
@@ -94,15 +104,16 @@ impl Case {
     }
 }
 
-fn steps(grid: &TimeGrid) -> Steps {
+fn steps(model: &NeuralSde<f32>, grid: &TimeGrid) -> Steps {
     Steps {
         h: (0..grid.steps()).map(|k| grid.step(k).1).collect(),
         observed: (0..grid.steps()).map(|k| grid.observed_after(k)).collect(),
+        seen: (0..grid.steps()).filter_map(|k| model.time_inputs(grid.step(k).0)).flatten().collect(),
     }
 }
 
 /// States, log-weights, and the gradients in the start states and the parameters, from both.
-fn compare(lab: &Lab, case: &Case, seed: u64, memory: Option<usize>) {
+pub(crate) fn compare(lab: &Lab, case: &Case, seed: u64, memory: Option<usize>) {
     let mut model = case.model();
     let p: Vec<f32> =
         model.init(seed).iter().zip(numbers(seed, model.layout().len())).map(|(p, z)| p + 0.1 * z).collect();
@@ -143,7 +154,8 @@ fn compare(lab: &Lab, case: &Case, seed: u64, memory: Option<usize>) {
     let shape = case.shape(&model);
     let weight_bar = if case.growth.is_some() { weight_bar.concat() } else { vec![0.0; seen * n] };
     let got = lab.both_orders(|stream| {
-        let mut ensemble = Ensemble::new(stream, shape.clone(), &steps(&grid), n, true, memory).unwrap();
+        let mut ensemble =
+            Ensemble::new(stream, shape.clone(), &steps(&model, &grid), n, true, memory).unwrap();
         let [p, start, state_bar, weight_bar] =
             [&p, &start, &state_bar.concat(), &weight_bar].map(|v| stream.upload(v).unwrap());
         let [mut start_bar, mut p_bar] = [n * d, p.len()].map(|len| stream.zeros(len).unwrap());
@@ -179,6 +191,7 @@ fn middle() -> Case {
         activation: Activation::Silu,
         n: 97,
         times: vec![0.9, 1.6],
+        timed: true,
     }
 }
 
@@ -187,9 +200,11 @@ fn middle() -> Case {
 fn little_memory() {
     let Some(lab) = lab() else { return };
     let case = middle();
-    let shape = case.shape(&case.model());
+    let model = case.model();
+    let shape = case.shape(&model);
     let grid = TimeGrid::new(0.5, &case.times, 0.15).unwrap();
-    let make = |memory| Ensemble::new(&lab.stream, shape.clone(), &steps(&grid), case.n, true, Some(memory));
+    let make =
+        |memory| Ensemble::new(&lab.stream, shape.clone(), &steps(&model, &grid), case.n, true, Some(memory));
     let Err(CudaError::DoesNotFit { needed, rows: 97, fitting: 0, .. }) = make(1000) else {
         panic!("it fits")
     };
@@ -202,6 +217,34 @@ fn little_memory() {
     }
 }
 
+/// What nets see of the steps must be there for each step, and no net may see what is not.
+#[test]
+fn what_nets_see_of_steps() {
+    let Some(lab) = lab() else { return };
+    let case = middle();
+    let model = case.model();
+    let (shape, good) = (case.shape(&model), steps(&model, &TimeGrid::new(0.5, &case.times, 0.15).unwrap()));
+    let refused = |shape: &EnsembleShape, steps: &Steps| {
+        Ensemble::new(&lab.stream, shape.clone(), steps, 3, false, None).err()
+    };
+    assert_eq!(refused(&shape, &good), None);
+    let (expected, got) = (2 * good.h.len(), 2 * good.h.len() - 1);
+    let short = Steps { seen: good.seen[1..].to_vec(), ..good.clone() };
+    let what = "what nets see of the steps";
+    assert_eq!(refused(&shape, &short), Some(CudaError::Shape { what, expected, got }));
+    let mut blind = shape.clone();
+    blind.growth.as_mut().unwrap().net.widths[0] = case.d;
+    let what = "inputs of the growth";
+    assert_eq!(refused(&blind, &good), Some(CudaError::Shape { what, expected: case.d + 2, got: case.d }));
+    let mut narrow = shape;
+    narrow.drift.widths[0] = case.d - 1;
+    let what = "inputs of the drift (at least)";
+    assert_eq!(
+        refused(&narrow, &Steps { seen: Vec::new(), ..good }),
+        Some(CudaError::Shape { what, expected: case.d, got: case.d - 1 })
+    );
+}
+
 /// A row that runs away is named, with the step.
 #[test]
 fn runaway_rows_are_named() {
@@ -210,7 +253,7 @@ fn runaway_rows_are_named() {
     let model = case.model();
     let grid = TimeGrid::new(0.5, &case.times, 0.15).unwrap();
     let mut ensemble =
-        Ensemble::new(&lab.stream, case.shape(&model), &steps(&grid), case.n, false, None).unwrap();
+        Ensemble::new(&lab.stream, case.shape(&model), &steps(&model, &grid), case.n, false, None).unwrap();
     let mut start = numbers(3, case.n * case.d);
     let p = lab.upload(&model.init(1));
     ensemble.forward(&p, 1, 0, &lab.upload(&start)).unwrap();
@@ -232,7 +275,8 @@ fn rows_do_not_depend_on_their_neighbours() {
     for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
         let run = |from: usize, n: usize| {
             let mut part =
-                Ensemble::new(&lab.stream, case.shape(&model), &steps(&grid), n, false, None).unwrap();
+                Ensemble::new(&lab.stream, case.shape(&model), &steps(&model, &grid), n, false, None)
+                    .unwrap();
             part.set_precision(precision);
             let rows = &start[from * case.d..(from + n) * case.d];
             part.forward(&p, 5, from as u64, &lab.upload(rows)).unwrap();
@@ -259,7 +303,7 @@ fn rounded_factors() {
         let (state_bar, weight_bar) = (numbers(4, 2 * n * case.d), numbers(5, 2 * n));
         let runs = lab.both_orders(|stream| {
             let mut ensemble =
-                Ensemble::new(stream, case.shape(&model), &steps(&grid), n, true, None).unwrap();
+                Ensemble::new(stream, case.shape(&model), &steps(&model, &grid), n, true, None).unwrap();
             let [p, start, state_bar, weight_bar] =
                 [&p, &start, &state_bar, &weight_bar].map(|v| stream.upload(v).unwrap());
             let [mut start_bar, mut p_bar] = [start.len(), p.len()].map(|len| stream.zeros(len).unwrap());
@@ -298,7 +342,7 @@ fn tiles_of_gradients() {
         let run = |rows: Option<usize>, memory: Option<usize>| {
             let stream = &lab.stream;
             let mut ensemble =
-                Ensemble::new(stream, case.shape(&model), &steps(&grid), n, true, memory).unwrap();
+                Ensemble::new(stream, case.shape(&model), &steps(&model, &grid), n, true, memory).unwrap();
             ensemble.set_precision(precision);
             ensemble.set_rows_of_block(rows).unwrap();
             let [p, start, state_bar, weight_bar] =
@@ -317,7 +361,7 @@ fn tiles_of_gradients() {
             assert_eq!(run(Some(rows), None).0, all, "{precision:?}, {rows} rows");
         }
         let Err(CudaError::DoesNotFit { needed, .. }) =
-            Ensemble::new(&lab.stream, case.shape(&model), &steps(&grid), n, true, Some(1000))
+            Ensemble::new(&lab.stream, case.shape(&model), &steps(&model, &grid), n, true, Some(1000))
         else {
             panic!("it fits")
         };

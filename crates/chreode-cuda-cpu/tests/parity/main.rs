@@ -11,6 +11,7 @@ mod ensemble;
 mod faults;
 mod generated;
 mod lab;
+mod large;
 mod mlp;
 mod network;
 mod noise;

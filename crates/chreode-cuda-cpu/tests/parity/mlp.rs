@@ -1,6 +1,6 @@
 //! Perceptrons: values and gradients.
 
-use crate::lab::{close, difference, lab, numbers, sizes, tries};
+use crate::lab::{Lab, close, difference, lab, numbers, sizes, tries};
 use chreode_cuda::{Activation, Mlp, NetShape, Precision};
 use proptest::prelude::*;
 
@@ -18,6 +18,34 @@ fn shapes() -> impl Strategy<Value = NetShape> {
     })
 }
 
+/// Values and gradients of both: 2e-5 of the largest value.
+pub(crate) fn compare(lab: &Lab, shape: &NetShape, n: usize, seed: u64) {
+    let (inputs, outputs) = (shape.inputs(), shape.outputs());
+    let p = numbers(seed, shape.n_params());
+    let x = numbers(seed ^ 1, n * inputs);
+    let y_bar = numbers(seed ^ 2, n * outputs);
+
+    let hidden = &shape.widths[1..shape.widths.len() - 1];
+    let twin = chreode_model::MlpShape::new(inputs, hidden, outputs, twin(shape.activation));
+    let mut net = chreode_model::Mlp::<f32>::new(twin);
+    let (mut y, mut x_bar, mut p_bar) = (vec![0.0; n * outputs], vec![0.0; n * inputs], vec![0.0; p.len()]);
+    net.forward(&x, &p, &mut y);
+    net.vjp(&x, &p, &y_bar, &mut x_bar, &mut p_bar);
+
+    let got = lab.both_orders(|stream| {
+        let mut net = Mlp::new(stream, shape.clone(), n + 3).unwrap();
+        let [p, x, y_bar] = [&p, &x, &y_bar].map(|v| stream.upload(v).unwrap());
+        let [mut y, mut x_bar, mut p_bar] =
+            [n * outputs, n * inputs, p.len()].map(|len| stream.zeros(len).unwrap());
+        net.forward(&p, &x, &mut y).unwrap();
+        net.backward(&p, &x, &y_bar, &mut x_bar, &mut p_bar).unwrap();
+        [y, x_bar, p_bar].map(|b| b.to_vec().unwrap()).to_vec()
+    });
+    close("values", &got[0], &y, 2e-5);
+    close("adjoints of the inputs", &got[1], &x_bar, 2e-5);
+    close("adjoints of the parameters", &got[2], &p_bar, 2e-5);
+}
+
 proptest! {
     #![proptest_config(tries(24))]
 
@@ -25,30 +53,7 @@ proptest! {
     #[test]
     fn values_and_gradients(shape in shapes(), n in sizes(), seed: u64) {
         let Some(lab) = lab() else { return Ok(()) };
-        let (inputs, outputs) = (shape.inputs(), shape.outputs());
-        let p = numbers(seed, shape.n_params());
-        let x = numbers(seed ^ 1, n * inputs);
-        let y_bar = numbers(seed ^ 2, n * outputs);
-
-        let hidden = &shape.widths[1..shape.widths.len() - 1];
-        let twin = chreode_model::MlpShape::new(inputs, hidden, outputs, twin(shape.activation));
-        let mut net = chreode_model::Mlp::<f32>::new(twin);
-        let (mut y, mut x_bar, mut p_bar) = (vec![0.0; n * outputs], vec![0.0; n * inputs], vec![0.0; p.len()]);
-        net.forward(&x, &p, &mut y);
-        net.vjp(&x, &p, &y_bar, &mut x_bar, &mut p_bar);
-
-        let got = lab.both_orders(|stream| {
-            let mut net = Mlp::new(stream, shape.clone(), n + 3).unwrap();
-            let [p, x, y_bar] = [&p, &x, &y_bar].map(|v| stream.upload(v).unwrap());
-            let [mut y, mut x_bar, mut p_bar] =
-                [n * outputs, n * inputs, p.len()].map(|len| stream.zeros(len).unwrap());
-            net.forward(&p, &x, &mut y).unwrap();
-            net.backward(&p, &x, &y_bar, &mut x_bar, &mut p_bar).unwrap();
-            [y, x_bar, p_bar].map(|b| b.to_vec().unwrap()).to_vec()
-        });
-        close("values", &got[0], &y, 2e-5);
-        close("adjoints of the inputs", &got[1], &x_bar, 2e-5);
-        close("adjoints of the parameters", &got[2], &p_bar, 2e-5);
+        compare(&lab, &shape, n, seed);
     }
 }
 

@@ -36,29 +36,46 @@ pub(crate) fn term(factors: &[usize], effects: &[(usize, f32)]) -> Term {
     Term { factors: factors.to_vec(), effects: effects.to_vec() }
 }
 
-const OPTIONS: AdaptiveOptions = AdaptiveOptions { rtol: 1e-4, atol: 1e-6, max_steps: 10_000 };
+pub(crate) const OPTIONS: AdaptiveOptions = AdaptiveOptions { rtol: 1e-4, atol: 1e-6, max_steps: 10_000 };
 
-/// Ends, saved states and steps of both; `p` is `[n, terms]`.
+/// Steps of trajectories that came to the last time.
+pub(crate) fn steps(ends: &[TrajectoryEnd]) -> Vec<f32> {
+    let steps = |end: &TrajectoryEnd| match end {
+        TrajectoryEnd::Done { accepted, rejected } => (accepted + rejected) as f32,
+        other => panic!("{other:?}"),
+    };
+    ends.iter().map(steps).collect()
+}
+
+/// Solves with the threads in both orders, and compares; `p` is `[n, terms]`.
 fn compare(d: usize, terms: &[Term], p: &[f32], start: &[f32], times: &[f64], tolerance: f64) {
     let Some(lab) = lab() else { return };
-    let (n, saves) = (start.len() / d, times.len() - 1);
     let got = lab.both_orders(|stream| {
         let network = Network::new(stream, d, terms).unwrap();
-        let mut saved = stream.zeros(saves * n * d).unwrap();
+        let mut saved = stream.zeros((times.len() - 1) * start.len()).unwrap();
         let [p, start] = [p, start].map(|v| stream.upload(v).unwrap());
         let ends = network.solve(OPTIONS, &p, &start, times, &mut saved).unwrap();
-        let steps = ends.iter().map(|end| match end {
-            TrajectoryEnd::Done { accepted, rejected } => (accepted + rejected) as f32,
-            other => panic!("{other:?}"),
-        });
-        vec![saved.to_vec().unwrap(), steps.collect()]
+        vec![saved.to_vec().unwrap(), steps(&ends)]
     });
+    check(&Twin { d, terms: terms.to_vec() }, p, start, times, &got, tolerance);
+}
+
+/// Checks saved states and numbers of steps against the processor's.
+pub(crate) fn check<D: Dynamics + Sync>(
+    model: &D,
+    p: &[f32],
+    start: &[f32],
+    times: &[f64],
+    got: &[Vec<f32>],
+    tolerance: f64,
+) {
+    let (d, saves) = (model.dim(), times.len() - 1);
+    let n = start.len() / d;
     let double = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
     let options = SolveOptions { save_at: &times[1..], ..SolveOptions::tolerance(1e-4, 1e-6) };
     let mut y = double(start);
     let span = PerTrajectory::Same((times[0], times[saves]));
-    let twin = Twin { d, terms: terms.to_vec() };
-    let runs = solve_lanes(&twin, &double(p), &mut y, span, PerTrajectory::Same(options)).unwrap();
+    let runs = solve_lanes(model, &double(p), &mut y, span, PerTrajectory::Same(options)).unwrap();
     for i in 0..n {
         for (s, want) in runs.saved(i).chunks(d).enumerate() {
             for k in 0..d {

@@ -27,7 +27,7 @@ fn host_copies() {
     };
     let count = 6;
     let observed = (1..=count).map(|k| if k % 3 == 0 { Some(k / 3 - 1) } else { None }).collect();
-    let steps = Steps { h: vec![0.1; count], observed };
+    let steps = Steps { h: vec![0.1; count], observed, seen: Vec::new() };
     let mut ensemble = Ensemble::new(stream, shape, &steps, n, true, None).unwrap();
     let start = numbers(1, n * d);
     let mut p = lab.upload(&numbers(2, n_params).iter().map(|v| 0.3 * v).collect::<Vec<f32>>());

@@ -7,8 +7,9 @@ use crate::CudaError;
 use crate::buffer::Buffer;
 use crate::device::{Grid, Stream};
 
-// Layers of `total` rows, of the states x [total, d], as the way back wants them (see `Kept`): of each net the inputs of every layer and the slopes of
-// hidden ones, and what the nets of noise and growth give, in the place of their last layer's adjoints. `block_index_y()` is the net.
+// Layers of `total` rows, `n` a step from `begin` on, of the states in path [steps, n, d], as the way back wants them (see `Kept`): of each net the inputs of
+// every layer and the slopes of hidden ones, and what the nets of noise and growth give, in the place of their last layer's adjoints. `block_index_y()` is
+// the net. Units and lengths are those of `euler_maruyama.cu`.
 // Shared memory: two tiles of activations (one in a large tile).
 /// # Safety
 /// Buffers are as long as the kernel reads and writes them with these sizes.
@@ -19,12 +20,15 @@ pub(crate) unsafe fn em_layers(
     sde: &Buffer<Sde>,
     rows: i32,
     ld: i32,
+    n: i32,
     total: i32,
-    x_at: u64,
+    steps: i32,
+    begin: i32,
     p: &Buffer<f32>,
     packed: &Buffer<f32>,
     units: &Buffer<f32>,
-    x: &Buffer<f32>,
+    lengths: &Buffer<f32>,
+    path: &Buffer<f32>,
     drift: &mut Buffer<f32>,
     noise: &mut Buffer<f32>,
     growth: &mut Buffer<f32>,
@@ -33,7 +37,8 @@ pub(crate) unsafe fn em_layers(
     p.must_be_of(stream, "p")?;
     packed.must_be_of(stream, "packed")?;
     units.must_be_of(stream, "units")?;
-    x.must_be_of(stream, "x")?;
+    lengths.must_be_of(stream, "lengths")?;
+    path.must_be_of(stream, "path")?;
     drift.must_be_of(stream, "drift")?;
     noise.must_be_of(stream, "noise")?;
     growth.must_be_of(stream, "growth")?;
@@ -41,7 +46,8 @@ pub(crate) unsafe fn em_layers(
     let p = p.address();
     let packed = packed.address();
     let units = units.address();
-    let x = x.address();
+    let lengths = lengths.address();
+    let path = path.address();
     let drift = drift.address();
     let noise = noise.address();
     let growth = growth.address();
@@ -56,12 +62,15 @@ pub(crate) unsafe fn em_layers(
         (&raw const sde).cast_mut().cast(),
         (&raw const rows).cast_mut().cast(),
         (&raw const ld).cast_mut().cast(),
+        (&raw const n).cast_mut().cast(),
         (&raw const total).cast_mut().cast(),
-        (&raw const x_at).cast_mut().cast(),
+        (&raw const steps).cast_mut().cast(),
+        (&raw const begin).cast_mut().cast(),
         (&raw const p).cast_mut().cast(),
         (&raw const packed).cast_mut().cast(),
         (&raw const units).cast_mut().cast(),
-        (&raw const x).cast_mut().cast(),
+        (&raw const lengths).cast_mut().cast(),
+        (&raw const path).cast_mut().cast(),
         (&raw const drift).cast_mut().cast(),
         (&raw const noise).cast_mut().cast(),
         (&raw const growth).cast_mut().cast(),

@@ -28,10 +28,11 @@ pub struct GrowthShape {
 }
 
 /// A neural stochastic equation `dX = f dt + g dW` (Itô, diagonal noise) with `x̂ = (x - shift) · inv_scale`,
-/// `f = drift_unit ⊙ drift(x̂)`, `g = noise_unit ⊙ softplus(noise(x̂))`.
+/// `f = drift_unit ⊙ drift(x̂)`, `g = noise_unit ⊙ softplus(noise(x̂))`. Drift and growth may see more than the state: numbers of the step,
+/// such as its time ([`Steps::seen`]), behind the state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnsembleShape {
-    /// Net of the drift, from `d` to `d`.
+    /// Net of the drift, from `d`, and what it sees of the step, to `d`.
     pub drift: NetShape,
     /// Net of the noise, from `d` to `d`; from 0 inputs and with one layer for noise that is constant.
     pub noise: NetShape,
@@ -63,6 +64,11 @@ impl EnsembleShape {
         self.nets().map(NetShape::widest).max().unwrap_or(0).max(self.dim())
     }
 
+    /// Numbers that drift and growth see of a step.
+    fn seen(&self) -> usize {
+        self.drift.inputs().saturating_sub(self.dim())
+    }
+
     /// Numbers that a row keeps of one step for the backward pass.
     fn kept(&self) -> usize {
         self.nets().map(NetShape::kept).sum()
@@ -80,18 +86,18 @@ impl EnsembleShape {
             ("scales", self.inv_scale.len()),
             ("units of the drift", self.drift_unit.len()),
             ("units of the noise", self.noise_unit.len()),
-            ("inputs of the drift", self.drift.inputs()),
             ("outputs of the drift", self.drift.outputs()),
             ("outputs of the noise", self.noise.outputs()),
         ] {
             check_len(what, len, d)?;
         }
+        check_len("inputs of the drift (at least)", self.drift.inputs().min(d), d)?;
         if self.noise.inputs() != 0 {
             check_len("inputs of the noise", self.noise.inputs(), d)?;
         }
         let mut growth = bytemuck::Zeroable::zeroed();
         if let Some(shape) = &self.growth {
-            check_len("inputs of the growth", shape.net.inputs(), d)?;
+            check_len("inputs of the growth", shape.net.inputs(), self.drift.inputs())?;
             check_len("outputs of the growth", shape.net.outputs(), 1)?;
             growth = shape.net.describe()?;
         }
@@ -115,12 +121,15 @@ pub struct Steps {
     pub h: Vec<f64>,
     /// For each step the observation after it; observations are numbered in their order, from 0.
     pub observed: Vec<Option<usize>>,
+    /// What drift and growth see of each step behind the state, `[steps, inputs of the drift - d]`; empty for nets of the state alone.
+    pub seen: Vec<f32>,
 }
 
 impl Steps {
-    /// Checks the numbers and counts the observations.
-    fn observations(&self) -> Result<usize, CudaError> {
+    /// Checks the numbers and counts the observations. Nets see so many numbers of a step.
+    pub(super) fn observations(&self, of_step: usize) -> Result<usize, CudaError> {
         check_len("observations of steps", self.observed.len(), self.h.len())?;
+        check_len("what nets see of the steps", self.seen.len(), self.h.len() * of_step)?;
         let mut seen = 0;
         for &observation in self.observed.iter().flatten() {
             check_len("number of an observation", observation, seen)?;
@@ -189,7 +198,7 @@ impl Ensemble {
         memory: Option<usize>,
     ) -> Result<Self, CudaError> {
         let description = shape.describe()?;
-        let observations = steps.observations()?;
+        let observations = steps.observations(shape.seen())?;
         let (d, count) = (shape.dim(), steps.h.len());
         let info = stream.device().info();
         let forward_tiles = Tiles::new(info, n, shape.widest(), 3 * d + 1)?;
@@ -203,7 +212,8 @@ impl Ensemble {
         };
         // With what the caller has to bring: the starts, and the gradients.
         let mut per_row = observations * (d + 1) + 1 + d;
-        let mut fixed = 2 * count + observations + 4 * d + size_of::<Sde>() / FLOAT + shape.packed();
+        let mut fixed =
+            (2 + shape.seen()) * count + observations + 4 * d + size_of::<Sde>() / FLOAT + shape.packed();
         let step = shape.kept();
         if gradients {
             // Adjoints and their kept layers for one step at least.
@@ -238,8 +248,8 @@ impl Ensemble {
         };
         let units =
             [&shape.shift, &shape.inv_scale, &shape.drift_unit, &shape.noise_unit].map(|v| &v[..]).concat();
-        let lengths: Vec<f32> =
-            steps.h.iter().map(|&h| h as f32).chain(steps.h.iter().map(|h| h.sqrt() as f32)).collect();
+        let (h, roots) = (steps.h.iter().map(|&h| h as f32), steps.h.iter().map(|h| h.sqrt() as f32));
+        let lengths: Vec<f32> = h.chain(roots).chain(steps.seen.iter().copied()).collect();
         let observe: Vec<i32> = steps.observed.iter().map(|o| o.map_or(-1, |i| i as i32)).collect();
         Ok(Self {
             stream: stream.clone(),
@@ -445,11 +455,14 @@ impl Ensemble {
                     &self.sde,
                     layers.rows as i32,
                     layers.ld as i32,
+                    self.n as i32,
                     kept as i32,
-                    (begin * self.n * d) as u64,
+                    self.steps as i32,
+                    begin as i32,
                     p,
                     &self.packed,
                     &self.units,
+                    &self.grid,
                     &self.path,
                     &mut training.drift,
                     &mut training.noise,

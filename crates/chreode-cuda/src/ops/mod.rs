@@ -1,6 +1,6 @@
 //! Safe operations: each checks lengths and sizes, and then launches kernels.
 //!
-//! `net` and `tile`: what the nets' kernels are told; `mlp`, `ensemble`, `network`: nets, paths, ordinary equations, `generated` of any field; `divergence`: clouds compared by transport, as a whole; `clouds`, `optimiser`, `noise`: one call each.
+//! `net` and `tile`: what the nets' kernels are told; `mlp`, `ensemble`, `network`: nets, paths, ordinary equations, `generated` of any model; `divergence`: clouds compared by transport, as a whole; `clouds`, `optimiser`, `noise`: one call each.
 
 mod clouds;
 mod divergence;
@@ -19,7 +19,7 @@ pub use clouds::{
 };
 pub use divergence::{Divergence, DivergenceOptions, DivergenceReport};
 pub use ensemble::{Ensemble, EnsembleShape, GrowthShape, Steps};
-pub use generated::{GeneratedEnsemble, GeneratedSource};
+pub use generated::{GeneratedEnsemble, GeneratedMethod, GeneratedPaths, GeneratedSource};
 pub use mlp::Mlp;
 pub use net::{Activation, NetShape, Precision};
 pub use network::{AdaptiveOptions, Network, Term, TrajectoryEnd};

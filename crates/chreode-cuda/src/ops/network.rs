@@ -13,7 +13,7 @@ use crate::kernels::{THREADS, rosenbrock_ensemble, tsit5_ensemble};
 
 const FLOAT: usize = size_of::<f32>();
 /// Vectors of a trajectory: seven stages, the state, and that of the stage.
-const SLOTS: usize = 9;
+pub(super) const SLOTS: usize = 9;
 /// Of a stiff one: eight stages, the state, that of the stage, row exchanges.
 const STIFF_SLOTS: usize = 11;
 
@@ -74,7 +74,7 @@ impl Network {
     /// Of `d` coordinates and these terms, whose rates are the parameters, in their order.
     ///
     /// # Errors
-    /// [`CudaError::TooLarge`] for more coordinates than fit the shared memory (24 on an H100), and for a term that names a coordinate which
+    /// [`CudaError::TooLarge`] for more coordinates than fit the shared memory (25 on an H100), and for a term that names a coordinate which
     /// there is not; [`CudaError::Shape`] without a coordinate.
     pub fn new(stream: &Stream, d: usize, terms: &[Term]) -> Result<Self, CudaError> {
         check_len("coordinates of a network (at least)", d.min(1), 1)?;

@@ -1,6 +1,6 @@
 //! Paths and their gradients on a CUDA device, in f32: the two calls of [`CpuEngine`](super::CpuEngine).
 //!
-//! For a free drift with diagonal or constant noise, and growth. The noise is that of the processor's engine to rounding, so that both see the same
+//! For a free drift, of time too, with diagonal or constant noise, and growth. The noise is that of the processor's engine to rounding, so that both see the same
 //! paths. Gradients of the segments are added in their order; every run has the same bits.
 
 use chreode_cuda::{
@@ -9,7 +9,7 @@ use chreode_cuda::{
 use chreode_model::{DiffusionConfig, DriftKind, NeuralSde};
 use chreode_solve::TimeGrid;
 
-use super::{Engine, Failure, Segment};
+use super::{Engine, Failure, PlaceError, Segment};
 
 /// Why a device could not do what the processor can.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -75,7 +75,7 @@ impl CudaEngine {
     /// An engine for these segments on a device.
     ///
     /// # Errors
-    /// [`CudaEngineError::Unsupported`] for a potential or production drift or one of time, noise that is neither diagonal nor constant, a
+    /// [`CudaEngineError::Unsupported`] for a potential or production drift, noise that is neither diagonal nor constant, a
     /// quadratic activation or a forcing;
     /// [`CudaEngineError::Segment`] with [`CudaError::DoesNotFit`], which says how many rows would fit.
     pub fn new(
@@ -117,7 +117,7 @@ impl CudaEngine {
         let mut paths = Vec::with_capacity(segments.len());
         for (i, segment) in segments.iter().enumerate() {
             let at = |source| CudaEngineError::Segment { segment: i, source };
-            paths.push(Paths::new(&stream, &shape, segment, gradients).map_err(at)?);
+            paths.push(Paths::new(&stream, model, &shape, segment, gradients).map_err(at)?);
         }
         Ok(Self {
             d,
@@ -245,6 +245,15 @@ impl Engine<f32> for CudaEngine {
     }
 }
 
+impl From<CudaEngineError> for PlaceError {
+    fn from(error: CudaEngineError) -> Self {
+        match error {
+            CudaEngineError::Unsupported { what } => Self::Unsupported { what },
+            other => Self::NoDevice { reason: other.to_string() },
+        }
+    }
+}
+
 impl From<CudaEngineError> for Failure {
     fn from(error: CudaEngineError) -> Self {
         match error {
@@ -259,13 +268,21 @@ impl From<CudaEngineError> for Failure {
 impl Paths {
     fn new(
         stream: &Stream,
+        model: &NeuralSde<f32>,
         shape: &EnsembleShape,
         segment: &Segment,
         gradients: bool,
     ) -> Result<Self, CudaError> {
         let (d, rows, seen) = (shape.dim(), segment.rows, segment.grid.observe().len());
         Ok(Self {
-            ensemble: Ensemble::new(stream, shape.clone(), &steps(&segment.grid), rows, gradients, None)?,
+            ensemble: Ensemble::new(
+                stream,
+                shape.clone(),
+                &steps(model, &segment.grid),
+                rows,
+                gradients,
+                None,
+            )?,
             start: stream.zeros(rows * d)?,
             start_bar: stream.zeros(rows * d)?,
             state_bar: stream.zeros(seen * rows * d)?,
@@ -277,11 +294,12 @@ impl Paths {
     }
 }
 
-/// The steps of a grid, for the device.
-fn steps(grid: &TimeGrid) -> Steps {
+/// The steps of a grid, for the device, and what the model's nets see of them.
+fn steps(model: &NeuralSde<f32>, grid: &TimeGrid) -> Steps {
     Steps {
         h: (0..grid.steps()).map(|k| grid.step(k).1).collect(),
         observed: (0..grid.steps()).map(|k| grid.observed_after(k)).collect(),
+        seen: (0..grid.steps()).filter_map(|k| model.time_inputs(grid.step(k).0)).flatten().collect(),
     }
 }
 
@@ -312,9 +330,6 @@ fn ensemble_shape(model: &NeuralSde<f32>) -> Result<EnsembleShape, CudaEngineErr
         DriftKind::Potential => return unsupported("a potential drift"),
         DriftKind::Production => return unsupported("a production drift"),
     }
-    if config.times.is_some() {
-        return unsupported("a drift of time");
-    }
     if model.forcing().is_some() {
         return unsupported("a forcing");
     }
@@ -326,7 +341,9 @@ fn ensemble_shape(model: &NeuralSde<f32>) -> Result<EnsembleShape, CudaEngineErr
                 offset,
             })
         };
-    let drift = net(d, &config.drift.hidden, d, config.drift.activation, 0)?;
+    // Drift and growth see the time behind the state, if the model has times.
+    let inputs = d + model.time_inputs(0.0).map_or(0, |seen| seen.len());
+    let drift = net(inputs, &config.drift.hidden, d, config.drift.activation, 0)?;
     let noise = match &config.diffusion {
         DiffusionConfig::Diagonal { hidden, activation, .. } => {
             net(d, hidden, d, *activation, drift.n_params())?
@@ -341,7 +358,7 @@ fn ensemble_shape(model: &NeuralSde<f32>) -> Result<EnsembleShape, CudaEngineErr
     };
     let growth = match &config.growth {
         Some(growth) => Some(GrowthShape {
-            net: net(d, &growth.hidden, 1, growth.activation, drift.n_params() + noise.n_params())?,
+            net: net(inputs, &growth.hidden, 1, growth.activation, drift.n_params() + noise.n_params())?,
             unit: (growth.max_rate / config.time_scale) as f32,
         }),
         None => None,

@@ -1,17 +1,19 @@
 //! Simulation of many paths and its gradient: what a training step spends its time on.
 //!
 //! Two calls, `simulate` and `pull_back`: [`CpuEngine`] on the processor's cores, and with the feature `cuda` `CudaEngine` on a device.
-//! The trainer sees both as an [`Engine`]. `place` chooses.
+//! The trainer sees both as an [`Engine`]. `place` chooses. [`Simulator`] is for paths without a training.
 
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod place;
+mod simulator;
 
 pub use cpu::{CpuEngine, EngineError, Segment};
 #[cfg(feature = "cuda")]
 pub use cuda::{CudaEngine, CudaEngineError};
 pub use place::{DeviceChoice, PlaceError, Placement};
+pub use simulator::{Simulator, SimulatorError};
 
 /// Why an engine could not go on.
 #[derive(Debug, thiserror::Error)]

@@ -35,23 +35,19 @@ impl Trainer<f32, NeuralSde<f32>, GrowthNet<f32>> {
     #[cfg(feature = "cuda")]
     fn move_to_cuda(&mut self) -> Result<String, PlaceError> {
         use crate::engine::{CudaEngine, CudaEngineError};
-        let failed = |e: CudaEngineError| match e {
-            CudaEngineError::Unsupported { what } => PlaceError::Unsupported { what },
-            other => PlaceError::NoDevice { reason: other.to_string() },
-        };
         // What has no kernel is said before a driver is looked for.
-        CudaEngine::check(&self.model.sde).map_err(failed)?;
-        let device = chreode_cuda::Device::open(0).map_err(|e| failed(e.into()))?;
+        CudaEngine::check(&self.model.sde)?;
+        let device = chreode_cuda::Device::open(0).map_err(CudaEngineError::from)?;
         let name = device.info().name.clone();
         // Evaluations first: what training keeps of its steps takes as much memory as there is.
         let hold_out = match &self.hold_out {
             Some(pass) => {
                 let segments = self.segments(pass);
-                Some(CudaEngine::without_gradients(&device, &self.model.sde, segments).map_err(failed)?)
+                Some(CudaEngine::without_gradients(&device, &self.model.sde, segments)?)
             }
             None => None,
         };
-        let train = CudaEngine::new(&device, &self.model.sde, self.segments(&self.train)).map_err(failed)?;
+        let train = CudaEngine::new(&device, &self.model.sde, self.segments(&self.train))?;
         self.train.engine = Box::new(train);
         if let (Some(pass), Some(engine)) = (&mut self.hold_out, hold_out) {
             pass.engine = Box::new(engine);

@@ -30,7 +30,7 @@
 //!
 //! // 200 paths from each of three cells of time 0, to time 1.5.
 //! let (model, p) = (&trainer.model().sde, trainer.best_params());
-//! let rollout = Rollout { model, p, dt: 0.1, paths: 200, seed: 5, clamp: None };
+//! let rollout = Rollout { model, p, dt: 0.1, paths: 200, seed: 5, clamp: None, place: None };
 //! let fates = Fates::predict(&rollout, &readout, &[-0.4, 0.0, 0.4], 0.0, 1.5)?;
 //!
 //! assert_eq!(fates.names(), ["left", "right"]);

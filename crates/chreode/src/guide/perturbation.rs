@@ -29,7 +29,7 @@
 //! # let (model, p) = (&trainer.model().sde, trainer.best_params());
 //!
 //! // `readout`, `model` and `p` are those of the chapter before.
-//! let control = Rollout { model, p, dt: 0.1, paths: 100, seed: 5, clamp: None };
+//! let control = Rollout { model, p, dt: 0.1, paths: 100, seed: 5, clamp: None, place: None };
 //! let start = &trainer.data().states[0][..50];
 //! let fates = Fates::predict(&control, &readout, start, 0.0, 1.5)?;
 //!

@@ -215,7 +215,7 @@ impl RunTrust {
             trust.among_training = (0..QUANTILES).map(quantile).collect();
             trust.threshold = manifold.quantile(0.99);
             let seed = sub_seed(settings.seed, "report paths");
-            let rollout = Rollout { model, p, dt: settings.dt, paths: 1, seed, clamp: None };
+            let rollout = Rollout { model, p, dt: settings.dt, paths: 1, seed, clamp: None, place: None };
             let mut states = vec![Vec::new(); later.len()];
             let mut weights = vec![Vec::new(); later.len()];
             rollout.run(&states_of(cells, &start), first, &later, |chunk| {
