@@ -13,9 +13,18 @@ use chreode_core::Real;
 
 use crate::TrainError;
 
-/// Rows of a pass over all states, and most rows of one read. Even, so that a block of any number of coordinates is whole words of eight
-/// bytes in a [`Snapshots`](crate::Snapshots)' fingerprint.
+/// Most rows of a block in a pass over all states, and of one read.
 const BLOCK: usize = 4096;
+/// Bytes of a block, about, where there are many coordinates.
+const BLOCK_BYTES: usize = 8 << 20;
+/// Bytes from one row to the next up to which both are read at once: as long as what lies between costs less than a second call.
+const NEAR: usize = 4096;
+
+/// Rows of a block of `d` coordinates. An even number, so that a block is whole words of eight bytes in a
+/// [`Snapshots`](crate::Snapshots)' fingerprint.
+fn block_rows(d: usize) -> usize {
+    (BLOCK_BYTES / (size_of::<f32>() * d.max(1))).clamp(2, BLOCK) & !1
+}
 
 /// States of the cells of one time, `[n, d]`, row-major.
 #[derive(Debug, Clone)]
@@ -168,11 +177,12 @@ impl<T: Real> States<T> {
         match self {
             Self::Memory(states) => f(0, states),
             Self::Stored(stored) => {
-                let mut block = vec![T::ZERO; BLOCK.min(stored.rows.len()) * d];
-                for (k, rows) in stored.rows.chunks(BLOCK).enumerate() {
+                let most = block_rows(d);
+                let mut block = vec![T::ZERO; most.min(stored.rows.len()) * d];
+                for (k, rows) in stored.rows.chunks(most).enumerate() {
                     let block = &mut block[..rows.len() * d];
                     stored.file.gather(d, rows.iter().copied(), block)?;
-                    f(k * BLOCK, block)?;
+                    f(k * most, block)?;
                 }
                 Ok(())
             }
@@ -200,11 +210,11 @@ impl StateFile {
         self.rows
     }
 
-    /// Copies rows to `out`; neighbours in the file are read at once.
+    /// Copies rows to `out`; ascending ones that are near each other in the file are read at once.
     fn gather<T: Real>(
         &self,
         d: usize,
-        rows: impl Iterator<Item = u32>,
+        rows: impl Iterator<Item = u32> + Clone,
         out: &mut [T],
     ) -> Result<(), TrainError> {
         if d != self.dim {
@@ -216,18 +226,23 @@ impl StateFile {
         }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, buffer) = &mut *open;
+        let near = (NEAR / (d * size_of::<f32>()).max(1)).max(1) as u32;
+        let most = block_rows(d);
         let (mut rows, mut at) = (rows.peekable(), 0);
-        while let Some(first) = rows.next() {
-            let mut count = 1;
-            while count < BLOCK && rows.next_if_eq(&(first + count as u32)).is_some() {
-                count += 1;
+        while let Some(&first) = rows.peek() {
+            let (run, mut last, mut count) = (rows.clone(), first, 0);
+            let joins =
+                |last: u32, row: u32| row >= last && row - last <= near && ((row - first) as usize) < most;
+            while let Some(row) = rows.next_if(|&row| joins(last, row)) {
+                (last, count) = (row, count + 1);
             }
-            buffer.resize(count * d, 0.0);
+            buffer.resize(((last - first) as usize + 1) * d, 0.0);
             file.seek(SeekFrom::Start(u64::from(first) * (d * size_of::<f32>()) as u64))
                 .and_then(|_| file.read_exact(bytemuck::cast_slice_mut(buffer)))
                 .map_err(|source| TrainError::States { source })?;
-            for (out, &x) in out[at * d..(at + count) * d].iter_mut().zip(&*buffer) {
-                *out = T::c(f64::from(x));
+            for (out, row) in out[at * d..].chunks_exact_mut(d).zip(run.take(count)) {
+                let x = &buffer[(row - first) as usize * d..][..d];
+                out.iter_mut().zip(x).for_each(|(out, &x)| *out = T::c(f64::from(x)));
             }
             at += count;
         }
@@ -325,6 +340,11 @@ mod tests {
         };
         stored(&all, d, (0..n as u32).collect()).each_block(d, keep).unwrap();
         assert_eq!(blocks, [BLOCK, BLOCK, BLOCK, 5]);
+        for d in [1, 511, 513, 30_000, 40_000_000] {
+            let rows = block_rows(d);
+            assert!(rows.is_multiple_of(2) && rows >= 2, "{rows} rows of {d} coordinates");
+            assert!(rows == 2 || 4 * d * rows <= BLOCK_BYTES, "{rows} rows of {d} coordinates");
+        }
     }
 
     #[test]
