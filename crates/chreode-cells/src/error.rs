@@ -26,6 +26,47 @@ pub enum DataError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file without a name that holds what does not fit in memory failed.
+    #[error("a file for what does not fit in memory, in {}: {source}", folder.display())]
+    Scratch {
+        /// Its folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Cells could not be read back from that file.
+    #[error(transparent)]
+    Stored(#[from] chreode_train::TrainError),
+    /// There is too little memory for so many cells, even with their states in a file.
+    #[error("{}: its {cells} cells need about {} of memory, more than the {} allowed", path.display(), crate::bytes(*least), crate::bytes(*limit))]
+    LittleMemory {
+        /// The file.
+        path: PathBuf,
+        /// How many there are.
+        cells: usize,
+        /// Bytes that may be taken.
+        limit: u64,
+        /// The least that will do.
+        least: u64,
+    },
+    /// A matrix that is stored by columns, which cannot be read in blocks of cells, is too large to be read as a whole.
+    #[error(
+        "{}, `{key}`: stored by columns (`csc_matrix`), so it cannot be read in blocks of cells, and as a whole it needs about {} of \
+         memory, more than the {} that are left",
+        path.display(),
+        crate::bytes(*needed),
+        crate::bytes(*left)
+    )]
+    ByColumns {
+        /// The file.
+        path: PathBuf,
+        /// The group.
+        key: String,
+        /// Bytes that reading it takes.
+        needed: u64,
+        /// Bytes that are left for it.
+        left: u64,
+    },
     /// A new folder could not be put in the place of an old one, nor the old one back.
     #[error("cannot write {}: {source}; what was there lies whole in {}", path.display(), aside.display())]
     MovedAside {

@@ -107,12 +107,12 @@ impl LeftOut<'_> {
     pub fn distances(&self, reference: Reference, draw: u64) -> Result<Option<[f64; 3]>, TrainError> {
         let d = self.data.dim;
         let mut rng = Pcg64::seed_from_u64(self.seed_of(draw));
-        let mut x = self.drawn(self.before, &mut rng);
-        let y = self.drawn(self.time, &mut rng);
+        let mut x = self.drawn(self.before, &mut rng)?;
+        let y = self.drawn(self.time, &mut rng)?;
         let mut log_weights = Vec::new();
         if reference != Reference::Previous {
             let Some(after) = self.after else { return Ok(None) };
-            let end = self.drawn(after, &mut rng);
+            let end = self.drawn(after, &mut rng)?;
             let times = &self.data.times;
             let part = (times[self.time] - times[self.before]) / (times[after] - times[self.before]);
             let coupling = if reference == Reference::UnbalancedTransport {
@@ -136,24 +136,26 @@ impl LeftOut<'_> {
     }
 
     /// Different cells of a time, scaled.
-    fn drawn(&self, time: usize, rng: &mut Pcg64) -> Vec<f32> {
+    fn drawn(&self, time: usize, rng: &mut Pcg64) -> Result<Vec<f32>, TrainError> {
         let (d, states) = (self.data.dim, &self.data.states[time]);
-        let n = states.len() / d;
-        let mut rows: Vec<usize> = (0..n).collect();
+        let n = states.cells(d);
+        let mut rows: Vec<u32> = (0..n as u32).collect();
         let count = self.cells.min(n);
         for i in 0..count {
             let j = rng.random_range(i..n);
             rows.swap(i, j);
         }
-        let cell =
-            |&row: &usize| states[row * d..(row + 1) * d].iter().zip(self.inverse_scale).map(|(x, s)| x * s);
-        rows[..count].iter().flat_map(cell).collect()
+        let mut out = vec![0.0; count * d];
+        states.gather(d, &rows[..count], &mut out)?;
+        out.iter_mut().zip(self.inverse_scale.iter().cycle()).for_each(|(x, s)| *x *= s);
+        Ok(out)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chreode_train::States;
 
     /// Two arms, of which one grows threefold while both move up by two.
     fn arms() -> Snapshots<f32> {
@@ -166,7 +168,8 @@ mod tests {
             }
             states
         };
-        let states = vec![cloud(0.0, 0, &mut rng), cloud(1.0, 146, &mut rng), cloud(2.0, 400, &mut rng)];
+        let states =
+            States::each([cloud(0.0, 0, &mut rng), cloud(1.0, 146, &mut rng), cloud(2.0, 400, &mut rng)]);
         Snapshots { dim: 2, times: vec![0.0, 1.0, 2.0], states, ..Snapshots::default() }
     }
 

@@ -278,6 +278,101 @@ impl Matrix {
         }
     }
 
+    /// A copy of `count` rows from `first` on.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub(crate) fn rows_from(&self, first: usize, count: usize) -> Self {
+        let mut out = self.empty(self.cols());
+        out.push_rows(self, first, count);
+        out
+    }
+
+    /// A matrix of the same form without rows.
+    pub(crate) fn empty(&self, cols: usize) -> Self {
+        match self {
+            Self::Dense(_) => Self::Dense(DenseMatrix { cols, ..DenseMatrix::default() }),
+            Self::Sparse(_) => Self::Sparse(CsrMatrix { cols, indptr: vec![0], ..CsrMatrix::default() }),
+        }
+    }
+
+    /// Appends `count` rows of a matrix of the same form and as many columns, from `first` on.
+    ///
+    /// # Panics
+    /// If there are fewer rows, another number of columns or another form.
+    pub(crate) fn push_rows(&mut self, from: &Self, first: usize, count: usize) {
+        assert_eq!(self.cols(), from.cols(), "rows of one matrix have as many columns");
+        match (self, from) {
+            (Self::Dense(to), Self::Dense(from)) => {
+                to.values.extend_from_slice(&from.values[first * from.cols..(first + count) * from.cols]);
+                to.rows += count;
+            }
+            (Self::Sparse(to), Self::Sparse(from)) => {
+                let entries = from.indptr[first]..from.indptr[first + count];
+                let (before, start) = (to.indices.len(), from.indptr[first]);
+                to.indices.extend_from_slice(&from.indices[entries.clone()]);
+                to.values.extend_from_slice(&from.values[entries]);
+                to.indptr.extend(from.indptr[first + 1..=first + count].iter().map(|p| p - start + before));
+                to.rows += count;
+            }
+            _ => panic!("rows of one matrix have one form"),
+        }
+    }
+
+    /// Writes the entries, to be read by [`read_from`](Self::read_from) in this process.
+    pub(crate) fn write_to(&self, out: &mut dyn std::io::Write) -> std::io::Result<()> {
+        match self {
+            Self::Dense(m) => out.write_all(bytemuck::cast_slice(&m.values)),
+            Self::Sparse(m) => {
+                out.write_all(bytemuck::cast_slice(&m.indptr))?;
+                out.write_all(bytemuck::cast_slice(&m.indices))?;
+                out.write_all(bytemuck::cast_slice(&m.values))
+            }
+        }
+    }
+
+    /// Makes this the matrix that [`write_to`](Self::write_to) wrote, of this form and as many columns, with `rows` rows and `entries` entries.
+    pub(crate) fn read_from(
+        &mut self,
+        input: &mut dyn std::io::Read,
+        rows: usize,
+        entries: usize,
+    ) -> std::io::Result<()> {
+        match self {
+            Self::Dense(m) => {
+                m.rows = rows;
+                m.values.resize(entries, 0.0);
+                input.read_exact(bytemuck::cast_slice_mut(&mut m.values))
+            }
+            Self::Sparse(m) => {
+                m.rows = rows;
+                m.indptr.resize(rows + 1, 0);
+                m.indices.resize(entries, 0);
+                m.values.resize(entries, 0.0);
+                input.read_exact(bytemuck::cast_slice_mut(&mut m.indptr))?;
+                input.read_exact(bytemuck::cast_slice_mut(&mut m.indices))?;
+                input.read_exact(bytemuck::cast_slice_mut(&mut m.values))
+            }
+        }
+    }
+
+    /// How many entries are stored.
+    pub(crate) fn entries(&self) -> usize {
+        match self {
+            Self::Dense(m) => m.values.len(),
+            Self::Sparse(m) => m.values.len(),
+        }
+    }
+
+    /// Bytes of its entries.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Dense(m) => 4 * m.values.len(),
+            Self::Sparse(m) => 8 * (m.values.len() + m.indptr.len()),
+        }
+    }
+
     /// Lets `f(row, values)` change the stored values of every row.
     pub(crate) fn change_rows(&mut self, mut f: impl FnMut(usize, &mut [f32])) {
         match self {

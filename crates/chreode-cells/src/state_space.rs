@@ -4,10 +4,11 @@
 //! coordinates, a gene can be shifted or held ([`GeneAxis`]), and simulated states can be read as expression
 //! ([`StateSpace::decode`]). Where the file does not say how its coordinates came about, these are refused with the reason.
 
+use chreode_train::{States, TrainError};
 use serde::{Deserialize, Serialize};
 
 use crate::matrix::Matrix;
-use crate::moments::mean_and_sd;
+use crate::moments::mean_and_sd_of;
 use crate::names::Known;
 use crate::preprocess::{PreprocessError, Transform};
 
@@ -303,7 +304,7 @@ impl StateSpace {
     /// # Errors
     /// [`StateSpaceError::NoGenes`] for a basis without loadings, [`StateSpaceError::NoSuchGene`] for a column that is missing,
     /// [`StateSpaceError::Preprocess`].
-    pub fn project(&self, expression: Matrix, genes: &[String]) -> Result<Vec<f32>, StateSpaceError> {
+    pub fn project(&self, expression: &Matrix, genes: &[String]) -> Result<Vec<f32>, StateSpaceError> {
         let place = |gene: &String| {
             genes.iter().position(|g| g == gene).ok_or_else(|| StateSpaceError::NoSuchGene {
                 gene: gene.clone(),
@@ -346,10 +347,12 @@ impl StateSpace {
 
 impl ColumnSpace {
     /// Columns with the mean and standard deviation of `states`, `[n, names.len()]`.
-    pub fn of(names: Vec<String>, states: &[f32]) -> Self {
-        let d = names.len();
-        let (mean, sd) = mean_and_sd(states.chunks_exact(d.max(1)), d, 1);
-        Self { names, mean, sd }
+    ///
+    /// # Errors
+    /// [`TrainError::States`] if they cannot be read.
+    pub fn of(names: Vec<String>, states: &States<f32>) -> Result<Self, TrainError> {
+        let (mean, sd) = mean_and_sd_of(&[states], names.len(), 1)?;
+        Ok(Self { names, mean, sd })
     }
 }
 

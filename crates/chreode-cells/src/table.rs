@@ -116,9 +116,26 @@ impl Table {
     /// Streams through the file and returns the columns asked for.
     ///
     /// # Errors
-    /// [`DataError::NoSuchName`] for a column that is not there, [`DataError::BadField`] for a number that is none
-    /// or is not finite, [`DataError::RaggedRow`], and what reading may bring.
+    /// As [`read_to`](Self::read_to).
     pub fn read(&self, request: &TableRequest<'_>) -> Result<TableData, DataError> {
+        let mut matrix = Vec::new();
+        let data = self.read_to(request, &mut |row| {
+            matrix.extend_from_slice(row);
+            Ok(())
+        })?;
+        Ok(TableData { matrix, ..data })
+    }
+
+    /// The same, but the rows of the matrix go to `take`, one after the other, and nowhere else.
+    ///
+    /// # Errors
+    /// [`DataError::NoSuchName`] for a column that is not there, [`DataError::BadField`] for a number that is none
+    /// or is not finite, [`DataError::RaggedRow`], what reading may bring, and what `take` returns.
+    pub fn read_to(
+        &self,
+        request: &TableRequest<'_>,
+        take: &mut dyn FnMut(&[f32]) -> Result<(), DataError>,
+    ) -> Result<TableData, DataError> {
         let text = self.positions(&request.text)?;
         let number = self.positions(&request.number)?;
         let matrix = self.positions(&request.matrix)?;
@@ -130,6 +147,7 @@ impl Table {
         };
         let mut reader = csv_reader(decompressed(&self.path)?, self.delimiter);
         let mut record = ByteRecord::new();
+        let mut row = Vec::with_capacity(matrix.len());
         let mut header = true;
         while reader.read_byte_record(&mut record).map_err(|e| csv_error(&self.path, e))? {
             if std::mem::take(&mut header) {
@@ -144,13 +162,15 @@ impl Table {
             for (column, &i) in data.number.iter_mut().zip(&number) {
                 column.push(self.number(&record, i)?);
             }
+            row.clear();
             for &i in &matrix {
                 let x = self.number(&record, i)? as f32;
                 if !x.is_finite() {
                     return Err(self.bad_field(&record, i, "within the range of single precision"));
                 }
-                data.matrix.push(x);
+                row.push(x);
             }
+            take(&row)?;
             data.rows += 1;
         }
         Ok(data)

@@ -165,14 +165,16 @@ impl TransportFates<'_> {
             let mut rng = Pcg64::seed_from_u64(sub_seed(self.seed, "transport fates").wrapping_add(draw));
             let rows: Vec<Vec<usize>> =
                 (0..times).map(|k| drawn(data.cells(k), config.cells, &mut rng)).collect();
-            let ends = self.picked(times - 1, &rows[times - 1]);
+            let ends = self.picked(times - 1, &rows[times - 1])?;
             let mut ahead = Descendants {
                 log_mass: vec![0.0; rows[times - 1].len()],
                 shares: readout.probabilities(&ends)?,
             };
             for gap in (0..times - 1).rev() {
-                let picked = |time: usize| scaled(&self.picked(time, &rows[time]), self.inverse_scale);
-                let (x, y) = (picked(gap), picked(gap + 1));
+                let picked = |time: usize| -> Result<_, TrainError> {
+                    Ok(scaled(&self.picked(time, &rows[time])?, self.inverse_scale))
+                };
+                let (x, y) = (picked(gap)?, picked(gap + 1)?);
                 let span = data.times[gap + 1] - data.times[gap];
                 let epsilon = blur_over(blur, span, &data.times);
                 let log_weights: Vec<f32> = match data.growth.get(gap) {
@@ -199,9 +201,9 @@ impl TransportFates<'_> {
     }
 
     /// States of some cells of a time, `[rows, d]`.
-    fn picked(&self, time: usize, rows: &[usize]) -> Vec<f32> {
-        let (d, states) = (self.data.dim, &self.data.states[time]);
-        rows.iter().flat_map(|&row| &states[row * d..(row + 1) * d]).copied().collect()
+    fn picked(&self, time: usize, rows: &[usize]) -> Result<Vec<f32>, TrainError> {
+        let d = self.data.dim;
+        Ok(self.data.states[time].select(d, rows).all(d)?.into_owned())
     }
 }
 
@@ -287,6 +289,7 @@ mod tests {
     use super::*;
     use crate::Labels;
     use chreode_core::Real as _;
+    use chreode_train::States;
     use rand::RngExt as _;
 
     /// Times 0, 1, 2 of cells that go left or right and up; at time 2 the right ones are three times as many.
@@ -311,8 +314,16 @@ mod tests {
             let text: Vec<&str> =
                 states[2].chunks(2).map(|x| if x[0] < 0.0 { "left" } else { "right" }).collect();
             let readout = LabelReadout::new(&states[2], 2, &Labels::from_text(&text), Some(5)).unwrap();
-            let data = Snapshots { dim: 2, times: vec![0.0, 1.0, 2.0], states, ..Snapshots::default() };
+            let (times, states) = (vec![0.0, 1.0, 2.0], States::each(states));
+            let data = Snapshots { dim: 2, times, states, ..Snapshots::default() };
             Self { data, readout }
+        }
+
+        /// One more cell at time 1.
+        fn add(&mut self, state: &[f32]) {
+            let mut states = self.data.states[1].as_slice().unwrap().to_vec();
+            states.extend_from_slice(state);
+            self.data.states[1] = states.into();
         }
 
         fn transport(&self) -> TransportFates<'_> {
@@ -339,7 +350,7 @@ mod tests {
     fn the_extension_is_the_plan_at_its_own_cells() {
         let arms = Arms::new(100);
         let transport = arms.transport();
-        let scaled = |k: usize| scaled(&arms.data.states[k], transport.inverse_scale);
+        let scaled = |k: usize| scaled(arms.data.states[k].as_slice().unwrap(), transport.inverse_scale);
         let (x, y) = (scaled(0), scaled(1));
         let coupling = unbalanced(2, &x, &[], &y, 0.1).unwrap();
         let m = y.len() / 2;
@@ -362,12 +373,12 @@ mod tests {
         let mut arms = Arms::new(100);
         let start = [-1.0, 0.0, -1.0, 0.0, 1.0, 0.0, 1.0, 0.0];
         let alone = arms.transport().predict(&arms.readout, &start, &[], 0.05).unwrap();
-        let one = |states: &Vec<f32>| vec![0; states.len() / 2];
+        let one = |states: &States<f32>| vec![0; states.cells(2)];
         arms.data.populations = arms.data.states.iter().map(one).collect();
         assert_eq!(arms.transport().predict(&arms.readout, &start, &[0; 4], 0.05).unwrap(), alone);
         // At the first time left and right are of one population each; later the other way round.
-        let of = |(time, states): (usize, &Vec<f32>)| {
-            states.chunks(2).map(|x| u32::from((x[0] > 0.0) != (time > 0))).collect()
+        let of = |(time, states): (usize, &States<f32>)| {
+            states.as_slice().unwrap().chunks(2).map(|x| u32::from((x[0] > 0.0) != (time > 0))).collect()
         };
         arms.data.populations = arms.data.states.iter().enumerate().map(of).collect();
         let crossed = arms.transport().predict(&arms.readout, &start, &[0, 1, 0, 1], 0.05).unwrap();
@@ -385,21 +396,21 @@ mod tests {
     #[test]
     fn outlying_cells_have_fates() {
         let mut arms = Arms::new(60);
-        arms.data.states[1].extend([900.0, 900.0]);
+        arms.add(&[900.0, 900.0]);
         let fates = arms.transport().predict(&arms.readout, &[890.0, 890.0, -1.0, 0.0], &[], 0.05).unwrap();
         for i in 0..2 {
             assert!((fates.of(i).iter().sum::<f64>() - 1.0).abs() < 1e-12, "{fates:?}");
         }
         let far = arms.transport().predict(&arms.readout, &[-1.0, 0.0, 1e20, 0.0], &[], 0.05);
         assert!(matches!(far, Err(TransportError::TooFar { cell: 1 })), "{far:?}");
-        arms.data.states[1].extend([1e20, 0.0]);
+        arms.add(&[1e20, 0.0]);
         assert!(matches!(arms.transport().choose_blur(), Err(TransportError::Coupling(_))));
     }
 
     #[test]
     fn bits_are_the_same_on_any_threads() {
         let arms = Arms::new(60);
-        let start = &arms.data.states[0];
+        let start = arms.data.states[0].as_slice().unwrap();
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| arms.transport().predict(&arms.readout, start, &[], 0.1).unwrap())

@@ -165,7 +165,7 @@ impl Run {
             growth: None,
             populations: None,
             dim: dataset.dim(),
-            states: dataset.states.clone(),
+            states: dataset.states.as_slice().unwrap().to_vec(),
             times: dataset.times.clone(),
             ids: dataset.ids.clone(),
             held_out: vec![false; dataset.len()],
@@ -212,11 +212,11 @@ fn the_loadings_tell_whose_basis_it_is() {
     let run = Run::of(&fitted);
     assert!(matches!(run.space, StateSpace::GivenPca(_)));
     let (dataset, coordinates) = run.load(&fitted).unwrap();
-    assert_eq!((&dataset.states, coordinates), (&fitted.pca.values, Coordinates::Known));
+    assert_eq!((dataset.states.as_slice(), coordinates), (Some(&fitted.pca.values[..]), Coordinates::Known));
     // Other cells, some genes only, in another order: the loadings are the same.
     let other = fitted.select(10, 30).renamed().genes(&[7, 3, 31, 12]);
     let (dataset, coordinates) = run.load(&other).unwrap();
-    assert_eq!((&dataset.states, coordinates), (&other.pca.values, Coordinates::Known));
+    assert_eq!((dataset.states.as_slice(), coordinates), (Some(&other.pca.values[..]), Coordinates::Known));
     // Components of these cells alone.
     let anew = fitted.select(10, 30).renamed().with_pca(4, None);
     let text = refusal(run.load(&anew));
@@ -245,7 +245,8 @@ fn without_loadings_the_cells_tell() {
         assert_eq!(matches!(run.space, StateSpace::GivenPca(_)), with_loadings);
         fitted.loadings = None;
         let (dataset, coordinates) = run.load(&fitted.select(20, 40)).unwrap();
-        assert_eq!((&dataset.states[..], coordinates), (&fitted.pca.values[80..160], Coordinates::Known));
+        let expected = Some(&fitted.pca.values[80..160]);
+        assert_eq!((dataset.states.as_slice(), coordinates), (expected, Coordinates::Known));
         // Half precision is no move.
         let mut half = fitted.clone();
         half.pca.values.iter_mut().for_each(|x| *x *= 1.0005);
@@ -274,16 +275,16 @@ fn expression_is_projected_where_cells_of_the_training_prove_its_unit() {
     let Coordinates::Projected { key, cells, off } = coordinates else { panic!("{coordinates:?}") };
     assert_eq!((key.as_str(), cells), ("X_pca", 60));
     assert!(off < 1e-4, "{off}");
-    let expected = run.space.project(Matrix::Dense(grown.x.clone()), &grown.genes).unwrap();
-    assert_eq!(dataset.states, expected);
-    for (a, b) in dataset.states.iter().zip(&fitted.pca.values) {
+    let expected = run.space.project(&Matrix::Dense(grown.x.clone()), &grown.genes).unwrap();
+    assert_eq!(dataset.states.as_slice(), Some(&expected[..]));
+    for (a, b) in dataset.states.as_slice().unwrap().iter().zip(&fitted.pca.values) {
         assert!((a - b).abs() < 1e-3, "{a} {b}");
     }
     // Genes in another order are found by name.
     let turned = grown.clone().genes(&(0..40).rev().collect::<Vec<_>>());
     let (again, coordinates) = run.load(&turned).unwrap();
     assert!(matches!(coordinates, Coordinates::Projected { cells: 60, .. }));
-    assert!(again.states.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4));
+    assert!(again.states.as_slice().unwrap().iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4));
 
     // Expression in any other unit takes no cell to where it was: scaled, logarithms to another base or of another total.
     let mut scaled = grown.clone();
@@ -313,7 +314,7 @@ fn expression_is_projected_where_cells_of_the_training_prove_its_unit() {
         *m += 0.1;
     }
     let (dataset, coordinates) = run.load(&scaled_again).unwrap();
-    assert_eq!((dataset.states, coordinates), (fitted.pca.values, Coordinates::Known));
+    assert_eq!((dataset.states, coordinates), (fitted.pca.values.into(), Coordinates::Known));
 }
 
 #[test]
@@ -403,14 +404,15 @@ fn published_expression_with_components_computed_anew() {
                 assert!(off < 1e-3, "{off}");
                 // Taken as stored, the worst coordinate would have been off by more than a standard deviation.
                 let differs = |k: usize| {
-                    (0..600).map(|i| (dataset.state(i)[k] - grown.pca.row(i)[k]).abs()).fold(0.0, f32::max)
+                    let stored = dataset.states.as_slice().unwrap();
+                    (0..600).map(|i| (stored[i * 20 + k] - grown.pca.row(i)[k]).abs()).fold(0.0, f32::max)
                 };
                 assert!((0..20).map(differs).fold(0.0, f32::max) > 1.0);
             }
             other => {
                 assert!(clip.is_some());
                 refusal(other);
-                let states = run.space.project(Matrix::Dense(fitted.x.clone()), &fitted.genes).unwrap();
+                let states = run.space.project(&Matrix::Dense(fitted.x.clone()), &fitted.genes).unwrap();
                 let off = worst_rms(&states, &fitted.pca);
                 println!("clip {clip:?}: refused, off by {off:.3} of a standard deviation");
                 assert!(off > 0.05, "{off}");

@@ -132,15 +132,15 @@ fn sparse_and_dense_agree_and_new_cells_go_the_same_way() {
         for (a, b) in dense.states.iter().zip(&from_sparse.states) {
             assert!((a - b).abs() < 1e-4, "{a} {b}");
         }
-        assert_eq!(dense.transform.apply(Matrix::Dense(x.clone()), &names).unwrap(), dense.states);
-        assert_eq!(from_sparse.transform.apply(sparse(&x), &names).unwrap(), from_sparse.states);
+        assert_eq!(dense.transform.apply(&Matrix::Dense(x.clone()), &names).unwrap(), dense.states);
+        assert_eq!(from_sparse.transform.apply(&sparse(&x), &names).unwrap(), from_sparse.states);
         // Genes in another order, a few cells alone.
         let order: Vec<usize> = (0..m).rev().collect();
         let turned: Vec<String> = order.iter().map(|&j| names[j].clone()).collect();
         let few: Vec<f32> =
             (10..13).flat_map(|i| order.iter().map(move |&j| (i, j))).map(|(i, j)| x.row(i)[j]).collect();
         let few = Matrix::Dense(DenseMatrix::new(3, m, few).unwrap());
-        let states = dense.transform.apply(few, &turned).unwrap();
+        let states = dense.transform.apply(&few, &turned).unwrap();
         for (a, b) in states.iter().zip(&dense.states[10 * 6..13 * 6]) {
             assert!((a - b).abs() < 1e-5);
         }
@@ -178,7 +178,7 @@ fn totals_are_over_the_genes_of_the_fit() {
     // Genes that the fit did not know change nothing, however many counts they have, and whatever they hold.
     for more in [|i: usize, j: usize| (100 * i + j) as f32, |_, _| -0.5] {
         let (more, order) = wider(&x, &names, 11, more);
-        assert_eq!(t.apply(more, &order).unwrap(), fitted.states);
+        assert_eq!(t.apply(&more, &order).unwrap(), fitted.states);
     }
     // Of those that it knew, genes without a part in the components may be missing, up to a tenth of the counts.
     let mut spare: Vec<usize> = (0..m).filter(|&j| !t.genes.contains(&names[j])).collect();
@@ -194,13 +194,13 @@ fn totals_are_over_the_genes_of_the_fit() {
     let (fewer, few) = without(&spare[..gone]);
     let missing = t.missing_counts(&few);
     assert!(missing.genes == gone && (missing.share - share).abs() < 1e-12 && share > 0.05, "{missing:?}");
-    let states = t.apply(fewer.clone(), &few).unwrap();
+    let states = t.apply(&fewer, &few).unwrap();
     let off = |states: &[f32]| {
         states.iter().zip(&fitted.states).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
     };
     // Nearer to the truth than with the whole target for the genes that are left.
     let naive = Transform { counted: few.clone(), ..t.clone() };
-    let whole = naive.apply(fewer.clone(), &few).unwrap();
+    let whole = naive.apply(&fewer, &few).unwrap();
     println!(
         "{gone} genes with {share:.3} of the counts: off by {:.3}, not {:.3}",
         off(&states),
@@ -208,11 +208,11 @@ fn totals_are_over_the_genes_of_the_fit() {
     );
     assert!(off(&states) < 0.9 * off(&whole));
     let less = Transform { target_sum: t.target_sum * (1.0 - missing.share), ..naive };
-    assert_eq!(less.apply(fewer, &few).unwrap(), states);
+    assert_eq!(less.apply(&fewer, &few).unwrap(), states);
     let (fewer, few) = without(&spare);
     let share = t.missing_counts(&few).share;
     assert!(share > 0.1);
-    let refusal = t.apply(fewer, &few).unwrap_err();
+    let refusal = t.apply(&fewer, &few).unwrap_err();
     assert_eq!(refusal, PreprocessError::MissingCounts { missing: 15, all: 40, share });
     assert!(refusal.to_string().contains(&format!("{:.1} % of the counts", 100.0 * share)), "{refusal}");
 }
@@ -227,10 +227,10 @@ fn a_name_that_two_genes_share_is_no_gene() {
     let fitted = Transform::fit(Matrix::Dense(x.clone()), &names, &options(100, 5)).unwrap();
     let t = &fitted.transform;
     assert_eq!(t.genes, all[2..]);
-    assert_eq!(t.apply(Matrix::Dense(x.clone()), &names).unwrap(), fitted.states);
+    assert_eq!(t.apply(&Matrix::Dense(x.clone()), &names).unwrap(), fitted.states);
     names[b] = all[2].clone();
     assert_eq!(names[b], names[c]);
-    let refusal = t.apply(Matrix::Dense(x), &names).unwrap_err();
+    let refusal = t.apply(&Matrix::Dense(x), &names).unwrap_err();
     assert_eq!(refusal, PreprocessError::AmbiguousGene { gene: all[2].clone() });
 }
 

@@ -7,6 +7,11 @@ use chreode_cells::{
     Column, Dataset, DatasetOptions, ExpressionKind, H5ad, Labels, StateSource, StateSpace, StateSpaceError,
 };
 
+/// State of one cell.
+fn state_of(cells: &Dataset, row: usize) -> Vec<f32> {
+    cells.states_of(&[row]).unwrap()
+}
+
 fn data(file: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("CHREODE_DATA");
     if folder.is_none() {
@@ -85,7 +90,7 @@ fn larry_with_expression() {
 fn explained_by(a: &Dataset, b: &Dataset, k: usize) -> Vec<f64> {
     let n = a.len();
     let column = |d: &Dataset, j: usize| {
-        let x: Vec<f64> = (0..n).map(|i| f64::from(d.state(i)[j])).collect();
+        let x: Vec<f64> = (0..n).map(|i| f64::from(state_of(d, i)[j])).collect();
         let mean = x.iter().sum::<f64>() / n as f64;
         x.into_iter().map(|v| v - mean).collect::<Vec<_>>()
     };
@@ -116,7 +121,7 @@ fn retinoic_acid_counts() {
     let axis = cells.space.gene_axis("Pou5f1").unwrap();
     let mean = |t: f64| {
         let rows = cells.rows_at(t).unwrap();
-        rows.iter().map(|&r| axis.value(cells.state(r))).sum::<f64>() / rows.len() as f64
+        rows.iter().map(|&r| axis.value(&state_of(&cells, r))).sum::<f64>() / rows.len() as f64
     };
     let points = cells.time_points();
     assert!(mean(points[0].time) > mean(points[8].time) + 0.3);

@@ -179,7 +179,7 @@ fn the_state_space_comes_back_to_the_bit() {
     let run = create(&dir.path().join("run"), ExistingRun::Keep).unwrap();
     let numbers: Vec<f32> = (1..=600).map(|i| (i as f32 * 0.7).sin() / 3.0).collect();
     let names = (0..6).map(|i| format!("gene {i}")).collect();
-    let space = StateSpace::Columns(ColumnSpace::of(names, &numbers));
+    let space = StateSpace::Columns(ColumnSpace::of(names, &numbers.into()).unwrap());
     run.save_state_space(&space).unwrap();
     assert_eq!(run.load_state_space().unwrap(), space);
     std::fs::write(run.state_space(), "{").unwrap();

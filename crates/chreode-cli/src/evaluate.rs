@@ -19,7 +19,7 @@ use crate::Context;
 use crate::console::Progress;
 use crate::data_options::DataArgs;
 use crate::failure::bad_input;
-use crate::fit::{check_amounts, describe, prepare, trainer};
+use crate::fit::{check_amounts, describe, memory_for, prepare, trainer};
 use crate::model_options::ModelArgs;
 use crate::training::RunTrainer;
 use crate::training_options::TrainingArgs;
@@ -56,6 +56,9 @@ pub(crate) struct EvaluateArgs {
     /// Fit these forms too, and say whether the model is nearer than they [default: constant-diffusion]
     #[arg(long, value_enum, value_name = "FORM,..", value_delimiter = ',', help_heading = "Comparison")]
     against: Vec<Form>,
+    /// Most memory to take, such as 2GB; what does not fit lies in a file beside --out, or with other temporary ones [default: half of what is free, 1 GiB at least]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    memory: Option<u64>,
     #[command(flatten)]
     cells: DataArgs,
     #[command(flatten)]
@@ -209,7 +212,15 @@ pub(crate) fn run(context: &Context, args: &EvaluateArgs) -> anyhow::Result<()> 
             return Err(bad_input("--out is the file of the cells", "write to another file"));
         }
     }
-    let (dataset, config) = prepare(context, &args.data, &args.cells, &args.model, &args.training, false)?;
+    let (dataset, config) = prepare(
+        context,
+        &args.data,
+        &args.cells,
+        &args.model,
+        &args.training,
+        false,
+        &memory_for(args.memory, args.out.as_deref().unwrap_or(&std::env::temp_dir().join("evaluated"))),
+    )?;
     describe(context, &dataset, &config);
     if args.against.contains(&Form::Production) {
         check_amounts(&dataset)?;

@@ -101,7 +101,8 @@ fn readout(context: &Context, args: &LabelArgs, dataset: &Dataset) -> anyhow::Re
             "give a column of classes such as cell types",
         ));
     }
-    let readout = LabelReadout::new(&dataset.states, dataset.dim(), &labels, args.neighbours)?;
+    let readout =
+        LabelReadout::new(&dataset.states.all(dataset.dim())?, dataset.dim(), &labels, args.neighbours)?;
     context.console.note(&format!(
         "{} labels from {} cells; the {} vote, and predict a left-out cell with a log-loss of {:.3} nats",
         readout.names().len(),
@@ -241,7 +242,7 @@ fn transported(
     let data = Snapshots {
         dim: dataset.dim(),
         times: points.iter().map(|p| p.time).collect(),
-        states: points.iter().map(|p| dataset.states_of(&p.rows)).collect(),
+        states: points.iter().map(|p| dataset.states.select(dataset.dim(), &p.rows)).collect(),
         growth: growth.map_or_else(Vec::new, |growth| {
             points.iter().map(|p| p.rows.iter().map(|&row| growth[row] as f32).collect()).collect()
         }),

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig, RunFolder, TrainingCells};
-use chreode_cells::{Dataset, DatasetOptions, TimePoint, is_series_run, mean_and_sd};
+use chreode_cells::{Dataset, DatasetOptions, Memory, TimePoint, bytes, is_series_run, mean_and_sd_of};
 use chreode_model::NeuralSde;
-use chreode_train::{DeviceChoice, GrowthUse, Snapshots, StopReason, TrainConfig, Trainer, choose_growth};
+use chreode_train::{
+    DeviceChoice, GrowthUse, Snapshots, States, StopReason, TrainConfig, TrainError, Trainer, choose_growth,
+};
 use clap::Args;
 use serde_json::json;
 
@@ -15,7 +17,8 @@ use crate::data_options::DataArgs;
 use crate::device::{Device, describe_place};
 use crate::failure::bad_input;
 use crate::fit_series::{self, SeriesArgs};
-use crate::members::{Ended, train_members};
+use crate::info::{meminfo, peak_memory};
+use crate::members::{BESIDE_CELLS, Ended, train_members};
 use crate::model_options::{LearnGrowth, ModelArgs};
 use crate::training::{RunTrainer, start_log};
 use crate::training_options::TrainingArgs;
@@ -57,6 +60,9 @@ pub(crate) struct FitArgs {
     /// Where paths are simulated [default: cpu, or the run's with --resume]
     #[arg(long, value_enum, value_name = "DEVICE")]
     device: Option<Device>,
+    /// Most memory to take, such as 2GB; what does not fit lies in a file beside the run while it is made [default: half of what is free, 1 GiB at least]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    memory: Option<u64>,
     #[command(flatten)]
     pub(crate) cells: DataArgs,
     #[command(flatten)]
@@ -71,7 +77,7 @@ pub(crate) struct FitArgs {
 pub(crate) fn run(context: &Context, args: &FitArgs) -> anyhow::Result<()> {
     match (&args.resume, &args.data, &args.out) {
         (Some(path), _, _) if is_series_run(path) => fit_series::resume(context, path, args.device.is_some()),
-        (Some(path), _, _) => resume(context, path, args.device),
+        (Some(path), _, _) => resume(context, path, args.device, args.memory),
         (None, Some(data), Some(out)) => match &args.series.trajectory {
             Some(trajectory) => fit_series::run(context, args, data, out, trajectory),
             None => fit(context, args, data, out),
@@ -87,13 +93,15 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     let device = args.device.map_or_else(DeviceChoice::default, DeviceChoice::from);
     // Where no device is found all is as without the option.
     let on_device = device.finds_device();
-    let (dataset, mut config) = prepare(context, data, &args.cells, &args.model, &args.training, on_device)?;
+    let memory = memory_for(args.memory, out);
+    let (dataset, mut config) =
+        prepare(context, data, &args.cells, &args.model, &args.training, on_device, &memory)?;
     config.device = device;
     config.members = args.seeds;
     let seed = config.training.seed;
     let mut trainer = trainer(&dataset, &RunConfig { training: config.training_of(0), ..config.clone() })?;
     let place = trainer.place(config.device)?;
-    let cells = training_cells(&dataset, &trainer).sample(TrainingCells::MAX, seed);
+    let cells = training_cells(&dataset, &trainer, seed)?;
     let NewRun { folder: run, left } = RunFolder::create(out, existing, &config, |new| {
         cells.save(&new.training_cells())?;
         new.create_members(config.members)?;
@@ -104,9 +112,22 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     describe(context, &dataset, &config);
     describe_place(context, &place);
     drop(cells);
-    let outcomes = train_members(context, &run, dataset, &config, Some(trainer), config.device)?;
-    finish(context, &run, &outcomes);
+    let outcomes = train_members(context, &run, dataset, &config, Some(trainer), config.device, &memory)?;
+    finish(context, &run, &outcomes, &memory);
     Ok(())
+}
+
+/// Memory that a fit may take at least, if nothing was said, in bytes: enough for millions of cells, and to be had on any machine.
+const LEAST_LIMIT: u64 = 1 << 30;
+
+/// The memory of a fit: as much as was asked for, or half of what is free. What does not fit goes to the folder of `out`.
+pub(crate) fn memory_for(asked: Option<u64>, out: &Path) -> Memory {
+    let limit =
+        asked.or_else(|| meminfo("MemAvailable").map(|free| (free / 2).max(LEAST_LIMIT))).unwrap_or(u64::MAX);
+    // The folder itself may be there only when the cells have been read.
+    let above = out.ancestors().skip(1).find(|path| path.is_dir());
+    let scratch = above.map_or_else(|| PathBuf::from("."), Path::to_owned);
+    Memory { limit, beside: BESIDE_CELLS as u64, scratch }
 }
 
 /// Reads the cells, and brings data, model and training together.
@@ -117,10 +138,11 @@ pub(crate) fn prepare(
     model: &ModelArgs,
     training: &TrainingArgs,
     on_device: bool,
+    memory: &Memory,
 ) -> anyhow::Result<(Dataset, RunConfig)> {
     let seed = context.seed.unwrap_or(0);
     let options = cells.options(training.holdout_by.as_deref(), seed);
-    let dataset = Dataset::load(data, &options)?;
+    let dataset = Dataset::load_within(data, &options, memory)?;
     dataset.check_for_fitting()?;
     if let Some(column) = &cells.within {
         dataset.check_populations(column, &dataset.time_points())?;
@@ -151,7 +173,7 @@ pub(crate) fn prepare(
     if model.is_production() {
         check_amounts(&dataset)?;
     }
-    let (shift, scale) = moments(&dataset, &kept);
+    let (shift, scale) = moments(&dataset, &kept)?;
     let times: Vec<f64> = kept.iter().map(|point| point.time).collect();
     let mut training = training.config(seed, gap, model.has_noise_of_blur(), by_matching)?;
     let growth_choice = match model.learn_growth {
@@ -189,7 +211,7 @@ pub(crate) fn prepare(
     Ok((dataset, config))
 }
 
-fn resume(context: &Context, path: &Path, device: Option<Device>) -> anyhow::Result<()> {
+fn resume(context: &Context, path: &Path, device: Option<Device>, memory: Option<u64>) -> anyhow::Result<()> {
     if context.seed.is_some() {
         return Err(bad_input("--seed is the run's own when it is resumed", "leave --seed out"));
     }
@@ -199,10 +221,11 @@ fn resume(context: &Context, path: &Path, device: Option<Device>) -> anyhow::Res
     // Labels have no part in a training, and the run keeps them for the report: their table may be gone.
     let options =
         DatasetOptions { labels: None, labels_from: None, labels_id: None, ..config.data.options.clone() };
-    let dataset = Dataset::load_into(&config.data.file, &options, &run.load_state_space()?)?;
+    let memory = memory_for(memory, run.path());
+    let dataset = Dataset::load_into_within(&config.data.file, &options, &run.load_state_space()?, &memory)?;
     let device = device.map_or(config.device, DeviceChoice::from);
-    let outcomes = train_members(context, &run, dataset, &config, None, device)?;
-    finish(context, &run, &outcomes);
+    let outcomes = train_members(context, &run, dataset, &config, None, device, &memory)?;
+    finish(context, &run, &outcomes, &memory);
     Ok(())
 }
 
@@ -215,24 +238,31 @@ fn absolute(mut options: DatasetOptions) -> anyhow::Result<DatasetOptions> {
 }
 
 /// Mean and standard deviation of each coordinate over the cells of some times.
-fn moments(dataset: &Dataset, points: &[&TimePoint]) -> (Vec<f64>, Vec<f64>) {
-    let rows = points.iter().flat_map(|p| &p.rows).map(|&row| dataset.state(row));
-    let (mean, mut sd) = mean_and_sd(rows, dataset.dim(), 0);
+fn moments(dataset: &Dataset, points: &[&TimePoint]) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
+    let d = dataset.dim();
+    let states: Vec<States<f32>> = points.iter().map(|p| dataset.states.select(d, &p.rows)).collect();
+    let (mean, mut sd) = mean_and_sd_of(&states.iter().collect::<Vec<_>>(), d, 0)?;
     // A coordinate that never varies keeps its units.
     sd.iter_mut().filter(|s| **s == 0.0).for_each(|s| *s = 1.0);
-    (mean, sd)
+    Ok((mean, sd))
 }
 
 /// A production drift is for amounts: refuses data with a negative state.
 pub(crate) fn check_amounts(dataset: &Dataset) -> anyhow::Result<()> {
     let d = dataset.dim();
-    match dataset.states.iter().position(|&x| x < 0.0) {
-        Some(i) => Err(bad_input(
+    let mut found = None;
+    dataset.states.each_block(d, |first, block| {
+        if let (None, Some(i)) = (found, block.iter().position(|&x| x < 0.0)) {
+            found = Some((first + i / d, i % d, block[i]));
+        }
+        Ok::<_, TrainError>(())
+    })?;
+    match found {
+        Some((row, coordinate, x)) => Err(bad_input(
             format!(
-                "a production drift is for amounts, but `{}` of cell `{}` is {}",
-                dataset.space.coordinate_names()[i % d],
-                dataset.ids[i / d],
-                dataset.states[i]
+                "a production drift is for amounts, but `{}` of cell `{}` is {x}",
+                dataset.space.coordinate_names()[coordinate],
+                dataset.ids[row],
             ),
             "choose --drift mlp, or a state that is not negative with --state",
         )),
@@ -261,7 +291,7 @@ fn snapshots(dataset: &Dataset, training: &TrainConfig) -> Snapshots<f32> {
     Snapshots {
         dim: dataset.dim(),
         times: points.iter().map(|p| p.time).collect(),
-        states: points.iter().map(|p| dataset.states_of(&p.rows)).collect(),
+        states: points.iter().map(|p| dataset.states.select(dataset.dim(), &p.rows)).collect(),
         growth: growth.map_or_else(Vec::new, |growth| {
             points.iter().map(|p| p.rows.iter().map(|&row| growth[row] as f32).collect()).collect()
         }),
@@ -273,8 +303,8 @@ fn snapshots(dataset: &Dataset, training: &TrainConfig) -> Snapshots<f32> {
     }
 }
 
-/// All cells of the data, in the order of the file; those of a time left out count as held out.
-fn training_cells(dataset: &Dataset, trainer: &RunTrainer) -> TrainingCells {
+/// Cells of the data that the run keeps, in the order of the file; those of a time left out count as held out.
+fn training_cells(dataset: &Dataset, trainer: &RunTrainer, seed: u64) -> anyhow::Result<TrainingCells> {
     let mut held_out = vec![false; dataset.len()];
     for (time, point) in dataset.time_points().iter().enumerate() {
         if trainer.left_out_times().contains(&time) {
@@ -284,18 +314,18 @@ fn training_cells(dataset: &Dataset, trainer: &RunTrainer) -> TrainingCells {
             held_out[point.rows[i as usize]] = true;
         }
     }
-    TrainingCells {
+    let rows = TrainingCells::rows(dataset.len(), seed);
+    let growth = dataset.growth.as_ref().filter(|_| trainer.config().growth == GrowthUse::Column);
+    Ok(TrainingCells {
         dim: dataset.dim(),
-        states: dataset.states.clone(),
-        times: dataset.times.clone(),
-        ids: dataset.ids.clone(),
-        held_out,
-        labels: dataset.labels.clone(),
-        growth: (trainer.config().growth == GrowthUse::Column)
-            .then(|| dataset.growth.as_ref().map(|rates| rates.iter().map(|&g| g as f32).collect()))
-            .flatten(),
-        populations: dataset.populations.clone(),
-    }
+        states: dataset.states_of(&rows)?,
+        times: rows.iter().map(|&row| dataset.times[row]).collect(),
+        ids: rows.iter().map(|&row| dataset.ids[row].clone()).collect(),
+        held_out: rows.iter().map(|&row| held_out[row]).collect(),
+        labels: dataset.labels.as_ref().map(|labels| labels.select(&rows)),
+        growth: growth.map(|rates| rows.iter().map(|&row| rates[row] as f32).collect()),
+        populations: dataset.populations.as_ref().map(|populations| populations.select(&rows)),
+    })
 }
 
 pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig) {
@@ -327,7 +357,11 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
     }
 }
 
-fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended]) {
+fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended], memory: &Memory) {
+    let peak = peak_memory();
+    if let Some(peak) = peak {
+        context.console.note(&format!("memory: {} at most, of {}", bytes(peak), bytes(memory.limit)));
+    }
     let folder = run.path().display();
     let text = if let [Ended { outcome, .. }] = outcomes {
         let why = match outcome.reason {
@@ -351,8 +385,8 @@ fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended]) {
         )
     };
     let value = match outcomes {
-        [outcome] => json!({ "run": run.path(), "outcome": outcome }),
-        _ => json!({ "run": run.path(), "outcomes": outcomes }),
+        [outcome] => json!({ "run": run.path(), "outcome": outcome, "peak_memory_bytes": peak }),
+        _ => json!({ "run": run.path(), "outcomes": outcomes, "peak_memory_bytes": peak }),
     };
     context.console.result(&text, "fitted", value);
 }

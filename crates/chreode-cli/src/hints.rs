@@ -95,6 +95,9 @@ fn train(error: &TrainError) -> &'static str {
     match error {
         TrainError::TooFewTimes { .. } => "leave out fewer times",
         TrainError::TooFewCells { .. } => "leave the time's cells out of the file, or add cells",
+        TrainError::States { .. } => {
+            "look whether the disk is sound; a run that began continues with `chreode fit --resume`"
+        }
         TrainError::TooFewOfPopulation { .. } => "leave the population's cells out of the file, or --within",
         TrainError::TooFewHeldOut { .. } => "change --hold-out, or hold out by cell",
         TrainError::NoiseForm { .. } => "choose --route simulation, or another --diffusion",
@@ -213,6 +216,12 @@ fn data(error: &DataError) -> &'static str {
         },
         DataError::Write { source, .. } => write(source),
         DataError::MovedAside { .. } => "move it back by hand before you try again",
+        DataError::Scratch { .. } => "free some space there, or allow more --memory",
+        DataError::Stored(error) => train(error),
+        DataError::LittleMemory { .. } => "allow more with --memory, or give fewer cells",
+        DataError::ByColumns { .. } => {
+            "allow more with --memory, or write the matrix by rows: adata.X = adata.X.tocsr()"
+        }
         DataError::Foreign { .. } => "chreode reads .h5ad of AnnData, and CSV or TSV, plain or gzipped",
         DataError::Damaged { .. } => "copy or export the file again",
         DataError::NoRows { .. } => "a table needs a header and one row a cell",

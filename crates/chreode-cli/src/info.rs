@@ -30,7 +30,16 @@ fn cpu_features() -> Vec<(&'static str, bool)> {
 
 /// One line of `/proc/meminfo`, in bytes; `None` where there is no such file.
 pub(crate) fn meminfo(key: &str) -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    kilobytes("/proc/meminfo", key)
+}
+
+/// The most memory that this process has taken so far, in bytes; `None` where the system does not say.
+pub(crate) fn peak_memory() -> Option<u64> {
+    kilobytes("/proc/self/status", "VmHWM")
+}
+
+fn kilobytes(file: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.split(':').next() == Some(key))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib * 1024)

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::Context as _;
-use chreode_cells::Dataset;
 use chreode_cells::run::{MemberResult, Members, RunConfig, RunFolder};
+use chreode_cells::{Dataset, Memory};
 use chreode_train::{DeviceChoice, Outcome};
 use serde::Serialize;
 
@@ -13,12 +13,14 @@ use crate::Context;
 use crate::device::describe_place;
 use crate::failure::{Interrupted, Stopped, message};
 use crate::fit::{resumed, trainer};
-use crate::info::meminfo;
 use crate::training::{Board, Place, RunTrainer, train};
 use crate::{hints, interrupt};
 
 /// What a training takes beside the cells, for nets, paths and their gradients, in bytes: generous for the default sizes.
-const BESIDE_CELLS: usize = 256 << 20;
+pub(crate) const BESIDE_CELLS: usize = 256 << 20;
+
+/// What a training has of each cell beside its state, in bytes: its row in the file, in the hold-out and where it is drawn from.
+const ROWS: usize = 24;
 
 /// How the training with one seed ended.
 #[derive(Debug, Serialize)]
@@ -32,7 +34,7 @@ pub(crate) struct Ended {
 /// Trains every member of a run from its last checkpoint on, or from the start, and says how each came out. `first` is the first one of a
 /// new run, in its place already.
 ///
-/// As many are trained side by side as there are threads, so long as half of the memory that is free holds them; a device holds one.
+/// As many are trained side by side as there are threads, so long as `memory` holds them; a device holds one.
 /// The bits do not depend on it. With several members `members.json` is written when all have come to their end. One whose training
 /// fails (a path, a loss or a gradient that is not finite) is set aside, and the others go on; any other error halts them all.
 /// Returned are the outcomes of those that did not fail.
@@ -46,6 +48,7 @@ pub(crate) fn train_members(
     config: &RunConfig,
     first: Option<RunTrainer>,
     device: DeviceChoice,
+    memory: &Memory,
 ) -> anyhow::Result<Vec<Ended>> {
     let asked = interrupt::flag()?;
     let resume = format!("chreode fit --resume {}", run.path().display());
@@ -80,7 +83,8 @@ pub(crate) fn train_members(
         return Ok(vec![Ended { seed: config.training.seed, outcome }]);
     }
 
-    let (threads, side) = (rayon::current_num_threads(), side_by_side(&dataset, config.members, device));
+    let (threads, side) =
+        (rayon::current_num_threads(), side_by_side(&dataset, config.members, device, memory));
     context.console.note(&format!("{} members, {side} side by side", config.members));
     let next = AtomicUsize::new(0);
     let first = Mutex::new(first);
@@ -194,15 +198,15 @@ fn came_out(
 }
 
 /// How many members are trained at one time.
-fn side_by_side(dataset: &Dataset, members: usize, device: DeviceChoice) -> usize {
+fn side_by_side(dataset: &Dataset, members: usize, device: DeviceChoice, memory: &Memory) -> usize {
     if device.finds_device() {
         return 1;
     }
-    // A trainer has the cells once; it makes a second copy of those that it draws from.
-    let bytes = 2 * size_of_val(&dataset.states[..]) + BESIDE_CELLS;
-    let fit = meminfo("MemAvailable")
-        .map_or(usize::MAX, |free| usize::try_from(free / 2).unwrap_or(usize::MAX) / bytes);
-    members.min(rayon::current_num_threads()).min(fit).max(1)
+    // A trainer has the cells in memory by time; those in a file all read from it. Rows that it draws from are its own.
+    let states = dataset.states.as_slice().map_or(0, size_of_val);
+    let each = (states + ROWS * dataset.len() + BESIDE_CELLS) as u64;
+    let others = memory.spare(dataset.len(), dataset.dim()) / each;
+    members.min(rayon::current_num_threads()).min(1 + usize::try_from(others).unwrap_or(usize::MAX))
 }
 
 /// Says how the members came out, and which went astray.

@@ -212,7 +212,7 @@ pub(crate) fn starts(args: &StartArgs, dataset: Dataset) -> anyhow::Result<Start
         rows.sort_unstable();
         rows.dedup();
     }
-    let states = dataset.states_of(&rows);
+    let states = dataset.states_of(&rows)?;
     Ok(Starts { dataset, rows, states, time })
 }
 

@@ -65,6 +65,32 @@ pub(crate) fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Bytes: `2GB`, `500MB`, `1.5 GiB` or a plain number.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, f64); 9] = [
+        ("GiB", 1073741824.0),
+        ("MiB", 1048576.0),
+        ("KiB", 1024.0),
+        ("GB", 1e9),
+        ("MB", 1e6),
+        ("kB", 1e3),
+        ("G", 1e9),
+        ("M", 1e6),
+        ("", 1.0),
+    ];
+    let text = text.trim();
+    let of = |unit: &str, bytes: f64| {
+        let at = text.len().checked_sub(unit.len()).filter(|&at| text.is_char_boundary(at))?;
+        let (number, rest) = text.split_at(at);
+        let number: f64 = number.trim().parse().ok().filter(|_| rest.eq_ignore_ascii_case(unit))?;
+        (number > 0.0 && number * bytes < 1e18).then_some((number * bytes) as u64)
+    };
+    UNITS
+        .iter()
+        .find_map(|&(unit, bytes)| of(unit, bytes))
+        .ok_or_else(|| "expected a size such as 2GB or 500MB".to_owned())
+}
+
 /// A finite number.
 pub(crate) fn finite(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -136,6 +162,18 @@ pub(crate) fn check_output(out: &Path, run: &Path, inputs: &[&Path]) -> anyhow::
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes() {
+        let of = |texts: &[&str]| texts.iter().map(|t| size(t)).collect::<Result<Vec<_>, _>>();
+        assert_eq!(
+            of(&["2GB", "500 MB", "1.5gib", "64M", "7", "3 kb"]).unwrap(),
+            [2_000_000_000, 500_000_000, 1_610_612_736, 64_000_000, 7, 3000]
+        );
+        for bad in ["", "GB", "-1GB", "0", "2 TB", "nan", "1e30GB", "2ü"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn names_and_numbers() {

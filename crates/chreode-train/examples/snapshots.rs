@@ -4,7 +4,7 @@
 use chreode_core::{BrownianIncrements, sub_seed};
 use chreode_model::{DriftConfig, ModelConfig, NeuralSde};
 use chreode_train::{
-    Comparison, LossConfig, NoObserver, Schedule, Snapshots, TrainConfig, Trainer, distance_to_time,
+    Comparison, LossConfig, NoObserver, Schedule, Snapshots, States, TrainConfig, Trainer, distance_to_time,
     sampling_floor,
 };
 use std::sync::atomic::AtomicBool;
@@ -29,7 +29,7 @@ fn cells(times: &[f64], n: usize) -> Snapshots<f32> {
     Snapshots {
         dim: 2,
         times: times.to_vec(),
-        states: times.iter().enumerate().map(|(k, &t)| simulate(k, t)).collect(),
+        states: States::each(times.iter().enumerate().map(|(k, &t)| simulate(k, t))),
         ..Snapshots::default()
     }
 }

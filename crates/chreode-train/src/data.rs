@@ -1,6 +1,6 @@
 //! What is learned from: cells at several times, each cell seen once.
 
-use crate::TrainError;
+use crate::{States, TrainError};
 use chreode_core::Real;
 
 /// Fewest cells that a time must have.
@@ -14,7 +14,7 @@ pub struct Snapshots<T> {
     /// The times, ascending, at least two.
     pub times: Vec<f64>,
     /// For each time the states of its cells, `[n_t, dim]`.
-    pub states: Vec<Vec<T>>,
+    pub states: Vec<States<T>>,
     /// For each time the net growth rates of its cells, `[n_t]` per unit of time; no list at all if unknown.
     pub growth: Vec<Vec<T>>,
     /// For each time the clones of its cells, `[n_t]`; a cell of no known clone counts as one of its own. No
@@ -31,7 +31,7 @@ impl<T: Real> Snapshots<T> {
     /// # Panics
     /// If there is no such time.
     pub fn cells(&self, time: usize) -> usize {
-        self.states[time].len() / self.dim.max(1)
+        self.states[time].cells(self.dim)
     }
 
     /// Number of populations, one at least.
@@ -66,18 +66,17 @@ impl<T: Real> Snapshots<T> {
         if self.populations.is_empty() {
             return self.clone();
         }
-        let (mut only, d) = (Self { dim: self.dim, times: self.times.clone(), ..Self::default() }, self.dim);
+        let mut only = Self { dim: self.dim, times: self.times.clone(), ..Self::default() };
         for (time, states) in self.states.iter().enumerate() {
             let all: Vec<u32> = (0..self.cells(time) as u32).collect();
             let rows = self.rows_of(population, time, &all);
-            let at = |&row: &u32| row as usize;
-            only.states
-                .push(rows.iter().map(at).flat_map(|r| &states[r * d..(r + 1) * d]).copied().collect());
+            let rows: Vec<usize> = rows.iter().map(|&row| row as usize).collect();
+            only.states.push(states.select(self.dim, &rows));
             if let Some(rates) = self.growth.get(time) {
-                only.growth.push(rows.iter().map(at).map(|r| rates[r]).collect());
+                only.growth.push(rows.iter().map(|&r| rates[r]).collect());
             }
             if let Some(clones) = self.groups.get(time) {
-                only.groups.push(rows.iter().map(at).map(|r| clones[r]).collect());
+                only.groups.push(rows.iter().map(|&r| clones[r]).collect());
             }
         }
         only
@@ -87,7 +86,7 @@ impl<T: Real> Snapshots<T> {
     ///
     /// # Errors
     /// [`TrainError::Data`] with what is wrong and where; [`TrainError::TooFewTimes`],
-    /// [`TrainError::TooFewCells`], [`TrainError::TooFewOfPopulation`].
+    /// [`TrainError::TooFewCells`], [`TrainError::TooFewOfPopulation`]; [`TrainError::States`] if cells cannot be read.
     pub fn check(&self) -> Result<(), TrainError> {
         let wrong = |what, time: usize, row| Err(TrainError::Data { what, time, row });
         if self.dim == 0 {
@@ -105,12 +104,15 @@ impl<T: Real> Snapshots<T> {
             }
         }
         for (i, states) in self.states.iter().enumerate() {
-            if states.len() % self.dim != 0 {
+            if let Some(states) = states.as_slice()
+                && states.len() % self.dim != 0
+            {
                 return wrong("states are not whole rows", i, states.len() / self.dim);
             }
-            if let Some(k) = states.iter().position(|v| !v.is_finite()) {
-                return wrong("a state is not finite", i, k / self.dim);
-            }
+            states.each_block(self.dim, |first, block| match block.iter().position(|v| !v.is_finite()) {
+                Some(k) => wrong("a state is not finite", i, first + k / self.dim),
+                None => Ok(()),
+            })?;
             if self.cells(i) < MIN_CELLS {
                 return Err(TrainError::TooFewCells {
                     time: self.times[i],
@@ -159,13 +161,23 @@ impl<T: Real> Snapshots<T> {
     }
 
     /// A number that depends on every value: tells whether a checkpoint belongs to these data.
-    pub(crate) fn fingerprint(&self) -> u64 {
+    ///
+    /// # Errors
+    /// [`TrainError::States`] if cells cannot be read.
+    pub(crate) fn fingerprint(&self) -> Result<u64, TrainError> {
         let mut hash = Fnv::default();
         hash.add(&(self.dim as u64).to_le_bytes());
         for t in &self.times {
             hash.add(&t.to_le_bytes());
         }
-        for list in self.states.iter().chain(&self.growth) {
+        for states in &self.states {
+            hash.add(&((states.cells(self.dim) * self.dim) as u64).to_le_bytes());
+            states.each_block(self.dim, |_, block| {
+                hash.add(bytemuck::cast_slice(block));
+                Ok::<_, TrainError>(())
+            })?;
+        }
+        for list in &self.growth {
             hash.add(&(list.len() as u64).to_le_bytes());
             hash.add(bytemuck::cast_slice(list));
         }
@@ -180,7 +192,7 @@ impl<T: Real> Snapshots<T> {
                 }),
             );
         }
-        hash.0
+        Ok(hash.0)
     }
 }
 

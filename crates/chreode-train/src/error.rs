@@ -60,6 +60,12 @@ pub enum TrainError {
         /// Cells held out.
         hold_out: usize,
     },
+    /// Cells that lie in a file cannot be read from it.
+    #[error("reading cells from the file that holds them: {source}")]
+    States {
+        /// What happened.
+        source: std::io::Error,
+    },
     /// A setting is out of its range.
     #[error("{name} = {value}: {rule}")]
     Setting {

@@ -2,7 +2,7 @@
 
 use crate::split::{Sampler, shuffle};
 use crate::trainer::scale;
-use crate::{Cloud, CloudLoss, LossConfig, Model, Snapshots, TrainError};
+use crate::{Cloud, CloudLoss, LossConfig, Model, Snapshots, States, TrainError};
 use chreode_core::{Diffusion, Growth, Real, sub_seed};
 use chreode_solve::{EnsembleOptions, TimeGrid, simulate, simulate_weighted};
 use rand::SeedableRng;
@@ -38,14 +38,26 @@ pub struct SamplingFloor {
 ///
 /// # Errors
 /// [`TrainError::TooFewCells`] (with NaN for the time) below four cells, [`TrainError::Setting`] for no repeats,
-/// those of the loss.
+/// [`TrainError::States`], those of the loss.
 pub fn sampling_floor<T: Real>(
-    states: &[T],
+    states: &States<T>,
     d: usize,
     comparison: &Comparison<'_, T>,
     repeats: usize,
 ) -> Result<SamplingFloor, TrainError> {
-    let n = states.len() / d.max(1);
+    let all: Vec<u32> = (0..states.cells(d) as u32).collect();
+    floor_of(states, &all, d, comparison, repeats)
+}
+
+/// The same of the cells `of`.
+pub(crate) fn floor_of<T: Real>(
+    states: &States<T>,
+    of: &[u32],
+    d: usize,
+    comparison: &Comparison<'_, T>,
+    repeats: usize,
+) -> Result<SamplingFloor, TrainError> {
+    let n = of.len();
     if n < 4 {
         return Err(TrainError::TooFewCells { time: f64::NAN, found: n, needed: 4 });
     }
@@ -55,12 +67,12 @@ pub fn sampling_floor<T: Real>(
     let cells = comparison.cells.min(n / 2);
     let mut loss = CloudLoss::new(d, &comparison.loss)?;
     let mut rng = Pcg64::seed_from_u64(sub_seed(comparison.seed, "sampling floor"));
-    let mut rows: Vec<u32> = (0..n as u32).collect();
+    let mut rows = of.to_vec();
     let values = (0..repeats)
         .map(|_| {
             shuffle(&mut rows, &mut rng);
-            let x = picked(states, d, &rows[..cells], comparison.inverse_scale);
-            let y = picked(states, d, &rows[cells..2 * cells], comparison.inverse_scale);
+            let x = picked(states, d, &rows[..cells], comparison.inverse_scale)?;
+            let y = picked(states, d, &rows[cells..2 * cells], comparison.inverse_scale)?;
             Ok(loss.evaluate(Cloud::equal(&x), Cloud::equal(&y), None)?.value)
         })
         .collect::<Result<Vec<f64>, TrainError>>()?;
@@ -78,8 +90,8 @@ pub fn sampling_floor<T: Real>(
 /// rates.
 ///
 /// # Errors
-/// [`TrainError::Data`] if `target` is not after `start` or not in the data, [`TrainError::Solve`], those of the
-/// loss.
+/// [`TrainError::Data`] if `target` is not after `start` or not in the data, [`TrainError::States`], [`TrainError::Solve`],
+/// those of the loss.
 pub fn distance_to_time<T, S, G>(
     model: &Model<S, G>,
     p: &[T],
@@ -108,7 +120,7 @@ where
     };
     let start_rows = draw(start, comparison.cells);
     let target_rows = draw(target, comparison.cells.min(data.cells(target)));
-    let y0 = picked(&data.states[start], d, &start_rows, &[]);
+    let y0 = picked(&data.states[start], d, &start_rows, &[])?;
     let grid = TimeGrid::new(data.times[start], &[data.times[target]], dt)?;
     let floor = |_: f64, y: &mut [T]| y.iter_mut().for_each(|v| *v = v.max(T::ZERO));
     let mut options = EnsembleOptions::new(sub_seed(comparison.seed, "distance noise"));
@@ -131,7 +143,7 @@ where
         }
         None => Vec::new(),
     };
-    let y = picked(&data.states[target], d, &target_rows, comparison.inverse_scale);
+    let y = picked(&data.states[target], d, &target_rows, comparison.inverse_scale)?;
     let mut loss = CloudLoss::new(d, &comparison.loss)?;
     let origins = if comparison.cells > data.cells(start) { &start_rows[..] } else { &[] };
     let x = Cloud { states: &x, log_weights: &log_weights, origins };
@@ -139,11 +151,16 @@ where
 }
 
 /// Rows of `[n, d]`, scaled.
-fn picked<T: Real>(states: &[T], d: usize, rows: &[u32], inverse_scale: &[T]) -> Vec<T> {
-    let mut out: Vec<T> =
-        rows.iter().flat_map(|&r| &states[r as usize * d..(r as usize + 1) * d]).copied().collect();
+fn picked<T: Real>(
+    states: &States<T>,
+    d: usize,
+    rows: &[u32],
+    inverse_scale: &[T],
+) -> Result<Vec<T>, TrainError> {
+    let mut out = vec![T::ZERO; rows.len() * d];
+    states.gather(d, rows, &mut out)?;
     if !inverse_scale.is_empty() {
         scale(&mut out, inverse_scale);
     }
-    out
+    Ok(out)
 }

@@ -32,6 +32,7 @@ mod optim;
 mod sealed;
 mod series;
 mod split;
+mod states;
 mod trainer;
 
 pub use coupling::{Coupling, CouplingConfig, Extension, blur_over};
@@ -60,6 +61,7 @@ pub use series::{
     SeriesProgress, Trajectory, fit_increments, fit_series, fit_series_from,
 };
 pub use split::{HoldOutBy, Split};
+pub use states::{StateFile, StateWriter, States, StoredStates};
 pub use trainer::{
     Astray, Evaluation, GrowthUse, NoObserver, Observer, Outcome, Paths, PlannedSegment, Standardise,
     StepReport, StopReason, Target, TermReport, TrainConfig, Trainer,

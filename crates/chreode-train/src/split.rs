@@ -167,7 +167,7 @@ mod tests {
         Snapshots {
             dim: 1,
             times: (0..cells.len()).map(|t| t as f64).collect(),
-            states: cells.iter().map(|&n| vec![0.0; n]).collect(),
+            states: crate::States::each(cells.iter().map(|&n| vec![0.0; n])),
             growth: vec![],
             groups,
             populations: vec![],

@@ -35,7 +35,7 @@ fn total_of(
     let mut engine = CpuEngine::new(&model, segments());
     let noise = BrownianIncrements::new(11);
     let data = common::snapshots::<f64>(&[0.0, 0.5, 1.1], 160, 3);
-    let starts = vec![data.states[0][..2 * ROWS[0]].to_vec(), data.states[1][..2 * ROWS[1]].to_vec()];
+    let starts = [0, 1].map(|k| data.states[k].as_slice().unwrap()[..2 * ROWS[k]].to_vec()).to_vec();
     let first = [0, 1000];
     engine.simulate(p, &noise, &first, &starts).unwrap();
     let mut cloud_loss = CloudLoss::new(2, loss).unwrap();
@@ -46,7 +46,10 @@ fn total_of(
             let (mut b, mut w) = (vec![0.0; 2 * ROWS[s]], vec![0.0; if growth { ROWS[s] } else { 0 }]);
             let x = Cloud::weighted(engine.states(s, i), engine.log_weights(s, i));
             let bar = CloudBar { states: &mut b, log_weights: &mut w };
-            sum += cloud_loss.evaluate(x, Cloud::equal(&data.states[t]), Some(bar)).unwrap().value;
+            sum += cloud_loss
+                .evaluate(x, Cloud::equal(data.states[t].as_slice().unwrap()), Some(bar))
+                .unwrap()
+                .value;
             sb.push(b);
             wb.push(w);
         }

@@ -3,11 +3,18 @@
 
 use chreode_core::BrownianIncrements;
 use chreode_train::{
-    Between, GrowthChoice, MatchingConfig, Snapshots, TrainConfig, TrainError, choose_growth,
+    Between, GrowthChoice, MatchingConfig, Snapshots, States, TrainConfig, TrainError, choose_growth,
 };
 
 fn on<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+}
+
+/// Changes states that are in memory.
+fn changed(states: &mut States<f32>, change: impl FnOnce(&mut Vec<f32>)) {
+    let mut all = states.as_slice().unwrap().to_vec();
+    change(&mut all);
+    *states = all.into();
 }
 
 /// Two arms that move up, of which the right one has `factor` times as many cells at each time as at the one before; `n` cells a time.
@@ -22,7 +29,7 @@ fn arms(times: &[f64], n: usize, factor: f64, seed: u64) -> Snapshots<f32> {
         }
         z
     });
-    let states = states.collect();
+    let states = States::each(states);
     Snapshots { dim: 2, times: times.to_vec(), states, ..Snapshots::default() }
 }
 
@@ -60,10 +67,10 @@ fn what_is_not_trained_on_is_not_asked() {
     let split = chreode_train::Split::draw(&data, settings.hold_out, settings.hold_out_by, 1).unwrap();
     let mut other = data.clone();
     for (states, rows) in other.states.iter_mut().zip(&split.hold_out) {
-        rows.iter().for_each(|&row| states[2 * row as usize] += 5.0);
+        changed(states, |states| rows.iter().for_each(|&row| states[2 * row as usize] += 5.0));
     }
     assert_eq!(of(&data), of(&other));
-    other.states[1][2 * split.train[1][0] as usize] += 5.0;
+    changed(&mut other.states[1], |states| states[2 * split.train[1][0] as usize] += 5.0);
     assert_ne!(of(&data), of(&other));
 }
 
@@ -108,6 +115,6 @@ fn distances_see_rates_and_blur() {
     assert!(open < 0.8 * kept, "{kept} {open}");
     assert!(distances(&data, 2.0)[1] > 2.0 * open);
     let right = |x: &[f32]| if x[0] > 0.0 { 3.0_f32.ln() } else { 0.0 };
-    data.growth = data.states.iter().map(|states| states.chunks(2).map(right).collect()).collect();
+    data.growth = data.states.iter().map(|s| s.as_slice().unwrap().chunks(2).map(right).collect()).collect();
     assert!(distances(&data, 0.05)[0] < open);
 }

@@ -8,7 +8,7 @@ use chreode_model::{DiffusionConfig, ModelConfig, NeuralSde};
 use chreode_testkit::{CountingAllocator, allocations_in};
 use chreode_train::{
     BridgeNoise, Coupling, CouplingConfig, GrowthUse, MatchingConfig, NoObserver, Schedule, Snapshots,
-    Standardise, TrainConfig, TrainError, Trainer,
+    Standardise, States, TrainConfig, TrainError, Trainer,
 };
 use std::sync::atomic::AtomicBool;
 
@@ -161,7 +161,8 @@ fn matching_recovers_correlated_noise() {
         },
         2,
     );
-    let data = Snapshots { dim: 2, times: vec![0.0, span], states: vec![start, end], ..Snapshots::default() };
+    let states = States::each([start, end]);
+    let data = Snapshots { dim: 2, times: vec![0.0, span], states, ..Snapshots::default() };
     for noise in common::noises().into_iter().skip(2) {
         let name = noise.name();
         let mut sde = common::neural_with::<f32>(noise);

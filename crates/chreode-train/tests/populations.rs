@@ -6,8 +6,8 @@ mod common;
 use chreode_core::BrownianIncrements;
 use chreode_model::{DiffusionConfig, ModelConfig, NeuralSde};
 use chreode_train::{
-    BridgeNoise, HoldOutBy, MatchingConfig, NoObserver, Schedule, Snapshots, Split, TrainConfig, TrainError,
-    Trainer, choose_growth,
+    BridgeNoise, HoldOutBy, MatchingConfig, NoObserver, Schedule, Snapshots, Split, States, TrainConfig,
+    TrainError, Trainer, choose_growth,
 };
 use std::sync::atomic::AtomicBool;
 
@@ -29,7 +29,7 @@ fn crossed(n: usize) -> Snapshots<f32> {
     Snapshots {
         dim: 2,
         times: vec![0.0, 1.0],
-        states: vec![start, end],
+        states: States::each([start, end]),
         populations: vec![first, second],
         ..Snapshots::default()
     }
@@ -158,7 +158,7 @@ fn a_population_is_a_snapshot_of_its_own() {
     let second = data.population(1);
     second.check().unwrap();
     assert_eq!((second.cells(0), data.share(1, 0)), (20, 20.0 / 30.0));
-    assert_eq!(second.states[0][..2], data.states[0][2..4]);
+    assert_eq!(second.states[0].as_slice().unwrap()[..2], data.states[0].as_slice().unwrap()[2..4]);
     assert_eq!(second.growth[0][..3], [1.0, 2.0, 4.0]);
     assert!(second.populations.is_empty());
 }
@@ -178,7 +178,7 @@ fn what_is_sampled_more_has_not_grown() {
                 z[0] += if p == 1 { 2.0 } else { -2.0 };
                 z[1] += time as f32;
             }
-            states.push(z);
+            states.push(States::from(z));
             populations.push(of);
         }
         let populations = if within { populations } else { vec![] };

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let until = TIMES[TIMES.len() - 1];
 
     // Cells of the last time carry the labels that fates are read by.
-    let ends = &trainer.data().states[TIMES.len() - 1];
+    let ends = &trainer.data().states[TIMES.len() - 1].all(2)?;
     let names: Vec<&str> = ends.chunks_exact(2).map(|s| if s[0] > 0.0 { "right" } else { "left" }).collect();
     let readout = LabelReadout::new(ends, 2, &Labels::from_text(&names), None)?;
     println!("labels are read off the {}, log-loss {:.3} nats", readout.quality().told(), readout.log_loss());

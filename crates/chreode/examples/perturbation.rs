@@ -38,7 +38,7 @@ fn true_shift(
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let trainer = fitted()?;
     let until = TIMES[TIMES.len() - 1];
-    let ends = &trainer.data().states[TIMES.len() - 1];
+    let ends = &trainer.data().states[TIMES.len() - 1].all(2)?;
     let names: Vec<&str> = ends.chunks_exact(2).map(|s| if s[0] > 0.0 { "right" } else { "left" }).collect();
     let readout = LabelReadout::new(ends, 2, &Labels::from_text(&names), None)?;
 

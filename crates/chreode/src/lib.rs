@@ -80,7 +80,7 @@ pub mod prelude {
     //! | solve it | [`solve`], [`Erk`], [`TSIT5`], [`SolveOptions`] |
     //! | simulate many cells | [`simulate`], [`TimeGrid`], [`EnsembleOptions`] |
     //! | differentiate a solution | [`OdeAdjoint`] |
-    //! | learn from snapshots | [`ModelConfig`], [`NeuralSde`], [`Snapshots`], [`TrainConfig`], [`Trainer`] |
+    //! | learn from snapshots | [`ModelConfig`], [`NeuralSde`], [`Snapshots`], [`States`], [`TrainConfig`], [`Trainer`] |
     //! | read off fates | [`LabelReadout`], [`Rollout`], [`Fates`] |
     //!
     //! Everything else is one module away: `chreode::train::Schedule`, `chreode::cells::Clamp`.
@@ -90,7 +90,7 @@ pub mod prelude {
     pub use chreode_core::{Diffusion, VectorField, Vjp, field};
     pub use chreode_model::{ModelConfig, NeuralSde};
     pub use chreode_solve::{EnsembleOptions, Erk, SolveOptions, TSIT5, TimeGrid, simulate, solve};
-    pub use chreode_train::{Snapshots, TrainConfig, Trainer};
+    pub use chreode_train::{Snapshots, States, TrainConfig, Trainer};
 }
 
 /// The snippet of the README, run as a test.

@@ -26,10 +26,10 @@ fn fit_and_predict(seed: u64, cells: usize) -> (Vec<f32>, Fates) {
     let data = Snapshots {
         dim: 2,
         times: vec![0.0, 1.0, 2.0],
-        states: (0..3).map(cloud).collect(),
+        states: States::each((0..3).map(cloud)),
         ..Snapshots::default()
     };
-    let ends = data.states[2].clone();
+    let ends = data.states[2].as_slice().unwrap().to_vec();
     let names: Vec<&str> = ends.chunks_exact(2).map(|s| if s[0] > 0.0 { "right" } else { "left" }).collect();
     let mut config = ModelConfig::new(vec![0.0; 2], vec![1.0; 2]);
     config.drift.hidden = vec![12];
@@ -42,7 +42,7 @@ fn fit_and_predict(seed: u64, cells: usize) -> (Vec<f32>, Fates) {
     let readout = LabelReadout::new(&ends, 2, &Labels::from_text(&names), None).unwrap();
     let (model, p) = (&trainer.model().sde, trainer.best_params());
     let rollout = Rollout { model, p, dt: 0.25, paths: 50, seed, clamp: None, place: None };
-    let start = &trainer.data().states[0][..14];
+    let start = &trainer.data().states[0].as_slice().unwrap()[..14];
     let fates = Fates::predict(&rollout, &readout, start, 0.0, 2.0).unwrap();
     (p.to_vec(), fates)
 }

@@ -16,7 +16,7 @@ use chreode_cells::{
 };
 use chreode_model::{DriftKind, GrowthConfig, ModelConfig, NeuralSde};
 use chreode_train::{
-    Evaluation, GrowthUse, Observer, Snapshots, Standardise, StepReport, TrainConfig, Trainer,
+    Evaluation, GrowthUse, Observer, Snapshots, Standardise, States, StepReport, TrainConfig, Trainer,
 };
 use made_up::{Failure, Sizes};
 
@@ -62,8 +62,12 @@ fn run(steps: u64) -> Result<chreode_report::Page, Failure> {
         rows.flat_map(|i| &cells.states[i * d..(i + 1) * d]).copied().collect()
     };
     let times = vec![0.0, 1.0, 2.0, 4.0, 6.0];
-    let data =
-        Snapshots { dim: d, states: times.iter().map(|&t| at(t)).collect(), times, ..Snapshots::default() };
+    let data = Snapshots {
+        dim: d,
+        states: States::each(times.iter().map(|&t| at(t))),
+        times,
+        ..Snapshots::default()
+    };
     let mut config = ModelConfig::new(vec![0.4; d], vec![0.4; d]);
     (config.drift.kind, config.drift.hidden) = (DriftKind::Production, vec![64, 64]);
     config.growth = Some(GrowthConfig::default());

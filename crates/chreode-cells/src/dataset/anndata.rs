@@ -2,25 +2,30 @@
 
 use std::path::Path;
 
+use chreode_train::States;
+
 use super::basis::Loadings;
 use super::time::parse_times;
-use super::{Basis, DatasetOptions, Parts, StateSource, missing_counts};
+use super::{Basis, DatasetOptions, Parts, StateSource, fit_within, missing_counts};
 use crate::column::{Column, Labels};
 use crate::error::DataError;
-use crate::h5ad::H5ad;
-use crate::matrix::{DenseMatrix, Matrix};
+use crate::h5ad::{H5ad, MatrixRows};
+use crate::matrix::Matrix;
+use crate::memory::{BLOCK, Room, Sink};
 use crate::names::Known;
-use crate::preprocess::{Fitted, Transform};
+use crate::preprocess::{BlockError, Blocks, PreprocessError};
 use crate::state_space::{ColumnSpace, GivenBasis, GivenPca, MissingLoadings, StateSpace};
 
 pub(super) fn read(
-    path: &Path,
+    room: Room<'_>,
     options: &DatasetOptions,
     space: Option<&StateSpace>,
 ) -> Result<Parts, DataError> {
+    let path = room.path;
     let file = H5ad::open(path)?;
+    room.check(file.n_obs()?)?;
     let ids = file.obs_names()?;
-    let reader = Reader { file: &file, path, ids: &ids, options };
+    let reader = Reader { file: &file, path, room, ids: &ids, options };
     if space.is_none() {
         options.check_state(path, None)?;
     }
@@ -62,13 +67,16 @@ pub(super) fn project(
     space: &StateSpace,
 ) -> Result<Option<Vec<f32>>, DataError> {
     let file = H5ad::open(path)?;
-    let (x, genes) = Reader { file: &file, path, ids: &[], options }.expression()?;
-    Ok(space.project(x, &genes).ok())
+    let room = Room { path, memory: None };
+    let reader = Reader { file: &file, path, room, ids: &[], options };
+    let (x, genes) = reader.expression()?;
+    Ok(space.project(&x.whole()?, &genes).ok())
 }
 
 struct Reader<'a> {
     file: &'a H5ad,
     path: &'a Path,
+    room: Room<'a>,
     ids: &'a [String],
     options: &'a DatasetOptions,
 }
@@ -130,27 +138,63 @@ impl Reader<'_> {
         }
     }
 
-    fn basis(&self, key: &str) -> Result<DenseMatrix, DataError> {
-        let basis = self.file.obsm(key)?;
-        match basis.values.iter().position(|x| !x.is_finite()) {
+    /// A basis, all finite, `[n, cols]`, and its number of columns.
+    fn basis(&self, key: &str) -> Result<(States<f32>, usize), DataError> {
+        let basis = self.file.obsm_rows(key)?;
+        let dim = basis.cols();
+        let mut sink = self.room.sink(Some(basis.rows()), dim)?;
+        self.each_block(&basis, dim, &mut |first, block| {
+            self.take(&mut sink, first, block, &|column| format!("obsm/{key}[{column}]"))
+        })?;
+        Ok((sink.finish()?, dim))
+    }
+
+    /// Puts rows from number `first` on where the states are gathered, if all are finite.
+    fn take(
+        &self,
+        sink: &mut Sink<'_>,
+        first: usize,
+        block: Matrix,
+        key: &dyn Fn(usize) -> String,
+    ) -> Result<(), DataError> {
+        let dense = block.into_dense();
+        match dense.values.iter().position(|x| !x.is_finite()) {
             Some(i) => {
-                let (row, column) = (i / basis.cols, i % basis.cols);
-                Err(self.bad_entry(&format!("obsm/{key}[{column}]"), row, f64::from(basis.values[i])))
+                let (row, column) = (i / dense.cols, i % dense.cols);
+                Err(self.bad_entry(&key(column), first + row, f64::from(dense.values[i])))
             }
-            None => Ok(basis),
+            None => sink.push(&dense.values),
         }
     }
 
-    fn expression(&self) -> Result<(Matrix, Vec<String>), DataError> {
+    /// Calls `f(first, rows)` for blocks of a matrix from which states of `dim` coordinates are made.
+    fn each_block(
+        &self,
+        x: &MatrixRows<'_>,
+        dim: usize,
+        f: &mut dyn FnMut(usize, Matrix) -> Result<(), DataError>,
+    ) -> Result<(), DataError> {
+        if let Some(needed) = x.whole_bytes() {
+            let left = self.room.spare(x.rows(), dim);
+            if needed > left {
+                let (path, key) = (self.path.to_owned(), x.key().to_owned());
+                return Err(DataError::ByColumns { path, key, needed, left });
+            }
+        }
+        let rows = x.rows_of(BLOCK)?;
+        (0..x.rows()).step_by(rows).try_for_each(|first| f(first, x.read(first, rows)?))
+    }
+
+    fn expression(&self) -> Result<(MatrixRows<'_>, Vec<String>), DataError> {
         let x = match &self.options.layer {
-            Some(layer) => self.file.layer(layer)?,
-            None => self.file.x()?,
+            Some(layer) => self.file.layer_rows(layer)?,
+            None => self.file.x_rows()?,
         };
         Ok((x, self.file.var_names()?))
     }
 
     /// Expression of some genes, all finite, `[n, genes]`.
-    fn gene_values(&self, names: &[String]) -> Result<Vec<f32>, DataError> {
+    fn gene_values(&self, names: &[String]) -> Result<States<f32>, DataError> {
         let (x, genes) = self.expression()?;
         let columns = names
             .iter()
@@ -163,38 +207,50 @@ impl Reader<'_> {
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let dense = x.select_columns(&columns).into_dense();
-        match dense.values.iter().position(|v| !v.is_finite()) {
-            Some(i) => {
-                let (row, column) = (i / dense.cols, i % dense.cols);
-                Err(self.bad_entry(&format!("X[{}]", names[column]), row, f64::from(dense.values[i])))
-            }
-            None => Ok(dense.values),
-        }
+        let mut sink = self.room.sink(Some(x.rows()), names.len())?;
+        self.each_block(&x, names.len(), &mut |first, block| {
+            let key = |column: usize| format!("X[{}]", names[column]);
+            self.take(&mut sink, first, block.select_columns(&columns), &key)
+        })?;
+        sink.finish()
     }
 
     /// Columns of `obs`, or genes, as they are.
-    fn column_values(&self, names: &[String]) -> Result<Vec<f32>, DataError> {
+    fn column_values(&self, names: &[String]) -> Result<States<f32>, DataError> {
         let columns = self.file.obs_columns()?;
         if !names.iter().all(|n| columns.contains(n)) {
             return self.gene_values(names);
         }
         let columns = names.iter().map(|n| self.numbers(n)).collect::<Result<Vec<_>, _>>()?;
-        Ok((0..self.ids.len()).flat_map(|i| columns.iter().map(move |c| c[i] as f32)).collect())
+        let mut sink = self.room.sink(Some(self.ids.len()), names.len())?;
+        let mut row = Vec::with_capacity(names.len());
+        for i in 0..self.ids.len() {
+            row.clear();
+            row.extend(columns.iter().map(|c| c[i] as f32));
+            sink.push(&row)?;
+        }
+        sink.finish()
     }
 
-    fn states_in(&self, space: &StateSpace, notes: &mut Vec<String>) -> Result<(Vec<f32>, Basis), DataError> {
+    fn states_in(
+        &self,
+        space: &StateSpace,
+        notes: &mut Vec<String>,
+    ) -> Result<(States<f32>, Basis), DataError> {
         Ok(match space {
             StateSpace::Columns(s) => (self.column_values(&s.names)?, Basis::Known),
             StateSpace::GivenPca(s) => (self.given(&s.key, s.dim)?, self.compare(s)?),
             StateSpace::GivenBasis(s) => (self.given(&s.key, s.dim)?, Basis::Untold),
             StateSpace::OwnPca(transform) => {
+                let failed = |source| DataError::Preprocess { path: self.path.to_owned(), source };
                 let (x, genes) = self.expression()?;
                 notes.extend(missing_counts(transform, &genes));
-                let states = transform
-                    .apply(x, &genes)
-                    .map_err(|source| DataError::Preprocess { path: self.path.to_owned(), source })?;
-                (states, Basis::Known)
+                let reader = transform.reader(&genes).map_err(failed)?;
+                let mut sink = self.room.sink(Some(x.rows()), transform.dim())?;
+                self.each_block(&x, transform.dim(), &mut |first, block| {
+                    sink.push(&reader.states(first, &block).map_err(failed)?)
+                })?;
+                (sink.finish()?, Basis::Known)
             }
         })
     }
@@ -237,20 +293,20 @@ impl Reader<'_> {
         })
     }
 
-    fn given(&self, key: &str, dim: usize) -> Result<Vec<f32>, DataError> {
-        let basis = self.basis(key)?;
-        if basis.cols != dim {
+    fn given(&self, key: &str, dim: usize) -> Result<States<f32>, DataError> {
+        let (states, cols) = self.basis(key)?;
+        if cols != dim {
             return Err(DataError::Shape {
                 path: self.path.to_owned(),
                 key: format!("obsm/{key}"),
-                found: vec![basis.rows, basis.cols],
-                expected: vec![basis.rows, dim],
+                found: vec![self.ids.len(), cols],
+                expected: vec![self.ids.len(), dim],
             });
         }
-        Ok(basis.values)
+        Ok(states)
     }
 
-    fn states(&self, notes: &mut Vec<String>) -> Result<(StateSpace, Vec<f32>), DataError> {
+    fn states(&self, notes: &mut Vec<String>) -> Result<(StateSpace, States<f32>), DataError> {
         let source = match &self.options.state {
             StateSource::Auto if self.file.keys("obsm")?.iter().any(|k| k == "X_pca") => {
                 notes.push("the state is obsm['X_pca']".to_owned());
@@ -261,26 +317,30 @@ impl Reader<'_> {
         };
         Ok(match source {
             StateSource::Basis(key) => {
-                let basis = self.basis(key)?;
-                let space = self.given_space(key, basis.cols)?;
+                let (states, dim) = self.basis(key)?;
+                let space = self.given_space(key, dim)?;
                 if let StateSpace::GivenBasis(GivenBasis { missing, .. }) = &space {
                     notes.push(format!("genes cannot be set or read in `{key}`: {missing}"));
                 }
-                (space, basis.values)
+                (space, states)
             }
             StateSource::Columns(names) => {
                 let states = self.column_values(names)?;
-                (StateSpace::Columns(ColumnSpace::of(names.clone(), &states)), states)
+                (StateSpace::Columns(ColumnSpace::of(names.clone(), &states)?), states)
             }
             StateSource::Expression => {
                 let names = self.file.var_names()?;
                 let states = self.gene_values(&names)?;
-                (StateSpace::Columns(ColumnSpace::of(names, &states)), states)
+                (StateSpace::Columns(ColumnSpace::of(names, &states)?), states)
             }
             StateSource::Pca | StateSource::Auto => {
                 let (x, genes) = self.expression()?;
-                let Fitted { transform, states } = Transform::fit(x, &genes, &self.options.preprocess)
-                    .map_err(|source| DataError::Preprocess { path: self.path.to_owned(), source })?;
+                let (transform, states) = fit_within(
+                    self.room,
+                    &Expression { reader: self, x, dim: self.options.preprocess.components },
+                    &genes,
+                    &self.options.preprocess,
+                )?;
                 notes.push(transform.summary());
                 (StateSpace::OwnPca(transform), states)
             }
@@ -311,5 +371,38 @@ impl Reader<'_> {
             sd,
             dim,
         }))
+    }
+}
+
+/// Expression of a file, read anew in each pass.
+struct Expression<'a> {
+    reader: &'a Reader<'a>,
+    x: MatrixRows<'a>,
+    /// Coordinates of the states that will be made from it.
+    dim: usize,
+}
+
+impl Blocks for Expression<'_> {
+    type Error = DataError;
+
+    fn rows(&self) -> usize {
+        self.x.rows()
+    }
+
+    fn pass(
+        &self,
+        f: &mut dyn FnMut(usize, &Matrix) -> Result<(), PreprocessError>,
+    ) -> Result<(), BlockError<DataError>> {
+        let mut failed = None;
+        let read = self.reader.each_block(&self.x, self.dim, &mut |first, block| {
+            f(first, &block).map_err(|source| {
+                failed = Some(source.clone());
+                DataError::Preprocess { path: self.reader.path.to_owned(), source }
+            })
+        });
+        match (failed, read) {
+            (Some(error), _) => Err(BlockError::Preprocess(error)),
+            (None, read) => read.map_err(BlockError::Read),
+        }
     }
 }

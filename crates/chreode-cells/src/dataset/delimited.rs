@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
+use chreode_train::{States, TrainError};
+
 use super::options::ID_COLUMNS;
 use super::time::parse_times;
-use super::{Basis, DatasetOptions, Parts, StateSource, missing_counts};
+use super::{Basis, DatasetOptions, Parts, StateSource, fit_within, missing_counts};
 use crate::column::Labels;
 use crate::error::DataError;
 use crate::matrix::{DenseMatrix, Matrix};
-use crate::preprocess::{Fitted, Transform};
+use crate::memory::Room;
+use crate::preprocess::{BlockError, Blocks, PreprocessError};
 use crate::state_space::{ColumnSpace, StateSpace};
 use crate::table::{Table, TableRequest};
 
@@ -22,10 +25,11 @@ pub(super) fn id_column<'a>(table: &'a Table, asked: Option<&'a str>) -> Result<
 }
 
 pub(super) fn read(
-    path: &Path,
+    room: Room<'_>,
     options: &DatasetOptions,
     space: Option<&StateSpace>,
 ) -> Result<Parts, DataError> {
+    let path = room.path;
     let table = Table::open(path)?;
     let id = id_column(&table, options.id.as_deref())?;
     // Labels of another file are no column of this one.
@@ -64,7 +68,9 @@ pub(super) fn read(
         number: growth.into_iter().collect(),
         matrix: matrix.iter().map(String::as_str).collect(),
     };
-    let data = table.read(&request)?;
+    let mut sink = room.sink(None, matrix.len())?;
+    let data = table.read_to(&request, &mut |row| sink.push(row))?;
+    let columns = sink.finish()?;
     let mut text = data.text.into_iter();
     // In the order of the request: the time is always there.
     let times = parse_times(path, &options.time, &text.next().unwrap_or_default(), |row| row)?;
@@ -78,21 +84,25 @@ pub(super) fn read(
     let clones = clone.and_then(|_| text.next()).map(|t| Labels::from_text(&t));
     let populations = within.and_then(|_| text.next()).map(|t| Labels::from_text(&t));
     let (space, states) = match (space, &options.state) {
-        (Some(space @ StateSpace::Columns(_)), _) => (space.clone(), data.matrix),
+        (Some(space @ StateSpace::Columns(_)), _) => (space.clone(), columns),
         (Some(StateSpace::OwnPca(transform)), _) => {
-            let x = DenseMatrix { rows: data.rows, cols: matrix.len(), values: data.matrix };
             notes.extend(missing_counts(transform, &matrix));
-            let states = transform.apply(Matrix::Dense(x), &matrix).map_err(failed)?;
-            (StateSpace::OwnPca(transform.clone()), states)
+            let reader = transform.reader(&matrix).map_err(failed)?;
+            let mut sink = room.sink(Some(data.rows), transform.dim())?;
+            columns.each_block(matrix.len(), |first, block| {
+                each_part(first, block, matrix.len(), &mut |first, x| {
+                    sink.push(&reader.states(first, x).map_err(failed)?)
+                })
+            })?;
+            (StateSpace::OwnPca(transform.clone()), sink.finish()?)
         }
         (None, StateSource::Pca) => {
-            let x = DenseMatrix { rows: data.rows, cols: matrix.len(), values: data.matrix };
-            let Fitted { transform, states } =
-                Transform::fit(Matrix::Dense(x), &matrix, &options.preprocess).map_err(failed)?;
+            let x = Columns { states: &columns, cols: matrix.len() };
+            let (transform, states) = fit_within(room, &x, &matrix, &options.preprocess)?;
             notes.push(transform.summary());
             (StateSpace::OwnPca(transform), states)
         }
-        _ => (StateSpace::Columns(ColumnSpace::of(matrix, &data.matrix)), data.matrix),
+        _ => (StateSpace::Columns(ColumnSpace::of(matrix, &columns)?), columns),
     };
     Ok(Parts {
         ids,
@@ -127,4 +137,50 @@ fn gene_columns(table: &Table, options: &DatasetOptions, taken: &[&str]) -> Resu
         .map(str::to_owned)
         .collect();
     if genes.is_empty() { Err(DataError::NoState { path: table.path().to_owned() }) } else { Ok(genes) }
+}
+
+/// Rows of a part of what is in memory at once, at most.
+const PART: usize = 1024;
+
+/// Calls `f(first, rows)` for parts of some rows of `cols` columns, of which `first` is the number of the first.
+fn each_part<E>(
+    first: usize,
+    rows: &[f32],
+    cols: usize,
+    f: &mut dyn FnMut(usize, &Matrix) -> Result<(), E>,
+) -> Result<(), E> {
+    rows.chunks(PART * cols.max(1)).enumerate().try_for_each(|(k, part)| {
+        let dense = DenseMatrix { rows: part.len() / cols.max(1), cols, values: part.to_vec() };
+        f(first + k * PART, &Matrix::Dense(dense))
+    })
+}
+
+/// Columns of a table that were read, as expression.
+struct Columns<'a> {
+    states: &'a States<f32>,
+    cols: usize,
+}
+
+impl Blocks for Columns<'_> {
+    type Error = DataError;
+
+    fn rows(&self) -> usize {
+        self.states.cells(self.cols)
+    }
+
+    fn pass(
+        &self,
+        f: &mut dyn FnMut(usize, &Matrix) -> Result<(), PreprocessError>,
+    ) -> Result<(), BlockError<DataError>> {
+        let mut bad = None;
+        self.states
+            .each_block(self.cols, |first, block| {
+                if bad.is_none() {
+                    bad = each_part(first, block, self.cols, f).err();
+                }
+                Ok::<_, TrainError>(())
+            })
+            .map_err(|e| BlockError::Read(e.into()))?;
+        bad.map_or(Ok(()), |error| Err(BlockError::Preprocess(error)))
+    }
 }

@@ -11,12 +11,15 @@ mod labels;
 mod options;
 mod time;
 
-use std::collections::HashMap;
+use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
+
+use chreode_train::States;
 
 use crate::column::Labels;
 use crate::error::DataError;
-use crate::preprocess::Transform;
+use crate::memory::{Memory, Room};
+use crate::preprocess::{BlockError, Blocks, Kept, PreprocessOptions, Transform};
 use crate::state_space::StateSpace;
 
 pub use options::{DatasetOptions, StateSource};
@@ -31,7 +34,7 @@ pub struct Dataset {
     /// What the coordinates are.
     pub space: StateSpace,
     /// States, `[n, dim]`, all finite.
-    pub states: Vec<f32>,
+    pub states: States<f32>,
     /// Name of the column of times.
     pub time_column: String,
     /// Time of each cell, as in its column.
@@ -63,7 +66,7 @@ struct Parts {
     /// Whether the cells are named by the number of their row.
     numbered: bool,
     space: StateSpace,
-    states: Vec<f32>,
+    states: States<f32>,
     times: Vec<f64>,
     labels: Option<Labels>,
     growth: Option<Vec<f64>>,
@@ -93,7 +96,19 @@ impl Dataset {
     /// # Errors
     /// [`DataError`].
     pub fn load(path: impl Into<PathBuf>, options: &DatasetOptions) -> Result<Self, DataError> {
-        Ok(Self::read(path.into(), options, None)?.0)
+        Ok(Self::read(path.into(), options, None, None)?.0)
+    }
+
+    /// The same within some memory: what does not fit lies in a file. Beside the states, what is known of each cell is in memory.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and [`DataError::LittleMemory`], [`DataError::ByColumns`], [`DataError::Scratch`].
+    pub fn load_within(
+        path: impl Into<PathBuf>,
+        options: &DatasetOptions,
+        memory: &Memory,
+    ) -> Result<Self, DataError> {
+        Ok(Self::read(path.into(), options, None, Some(memory))?.0)
     }
 
     /// Reads new cells into an existing state space; `options.state` and `options.preprocess` have no part in it.
@@ -108,7 +123,23 @@ impl Dataset {
         options: &DatasetOptions,
         space: &StateSpace,
     ) -> Result<Self, DataError> {
-        match Self::read(path.into(), options, Some(space))? {
+        match Self::read(path.into(), options, Some(space), None)? {
+            (_, Basis::Other(error)) => Err(error),
+            (dataset, _) => Ok(dataset),
+        }
+    }
+
+    /// The same within some memory, as [`load_within`](Self::load_within).
+    ///
+    /// # Errors
+    /// Those of the two.
+    pub fn load_into_within(
+        path: impl Into<PathBuf>,
+        options: &DatasetOptions,
+        space: &StateSpace,
+        memory: &Memory,
+    ) -> Result<Self, DataError> {
+        match Self::read(path.into(), options, Some(space), Some(memory))? {
             (_, Basis::Other(error)) => Err(error),
             (dataset, _) => Ok(dataset),
         }
@@ -120,7 +151,7 @@ impl Dataset {
         options: &DatasetOptions,
         space: &StateSpace,
     ) -> Result<(Self, Basis), DataError> {
-        Self::read(path.to_owned(), options, Some(space))
+        Self::read(path.to_owned(), options, Some(space), None)
     }
 
     /// States of the cells of an `.h5ad` file from their expression; see [`StateSpace::project`].
@@ -138,17 +169,17 @@ impl Dataset {
         path: PathBuf,
         options: &DatasetOptions,
         space: Option<&StateSpace>,
+        memory: Option<&Memory>,
     ) -> Result<(Self, Basis), DataError> {
-        let parts = if is_h5ad(&path)? {
-            anndata::read(&path, options, space)?
+        let room = Room { path: &path, memory };
+        let mut parts = if is_h5ad(&path)? {
+            anndata::read(room, options, space)?
         } else {
-            delimited::read(&path, options, space)?
+            delimited::read(room, options, space)?
         };
-        let mut seen: HashMap<&str, usize> = HashMap::with_capacity(parts.ids.len());
-        for (second, id) in parts.ids.iter().enumerate() {
-            if let Some(first) = seen.insert(id, second) {
-                return Err(DataError::DuplicateId { path, id: id.clone(), first, second });
-            }
+        parts.notes.extend(room.told(&parts.states, parts.space.dim()));
+        if let Some((first, second)) = first_duplicate(&parts.ids) {
+            return Err(DataError::DuplicateId { path, id: parts.ids[second].clone(), first, second });
         }
         let labels = match (&options.labels_from, &options.labels) {
             (Some(from), Some(column)) => {
@@ -188,19 +219,13 @@ impl Dataset {
         self.space.dim()
     }
 
-    /// State of one cell.
-    pub fn state(&self, row: usize) -> &[f32] {
-        let d = self.dim();
-        &self.states[row * d..(row + 1) * d]
-    }
-
     /// States of some cells, `[rows.len(), dim]`.
-    pub fn states_of(&self, rows: &[usize]) -> Vec<f32> {
-        let mut out = Vec::with_capacity(rows.len() * self.dim());
-        for &r in rows {
-            out.extend_from_slice(self.state(r));
-        }
-        out
+    ///
+    /// # Errors
+    /// [`DataError::Stored`] if they cannot be read.
+    pub fn states_of(&self, rows: &[usize]) -> Result<Vec<f32>, DataError> {
+        let d = self.dim();
+        Ok(self.states.select(d, rows).all(d)?.into_owned())
     }
 
     /// The times, ascending, with their cells.
@@ -306,6 +331,55 @@ impl Dataset {
             None => Ok(()),
         }
     }
+}
+
+/// Components made from cells that are read in blocks, and the cells' coordinates in them.
+fn fit_within<B: Blocks<Error = DataError>>(
+    room: Room<'_>,
+    x: &B,
+    genes: &[String],
+    options: &PreprocessOptions,
+) -> Result<(Transform, States<f32>), DataError> {
+    let failed = |source| DataError::Preprocess { path: room.path.to_owned(), source };
+    let file = room.memory.map(|_| room.file()).transpose()?;
+    // Half: reading and what is computed of it have their share.
+    let mut kept = Kept::new(room.spare(x.rows(), options.components) / 2, file);
+    let transform = Transform::fit_blocks(x, genes, options, &mut kept).map_err(|error| match error {
+        BlockError::Read(error) => error,
+        BlockError::Preprocess(source) => failed(source),
+    })?;
+    let mut sink = room.sink(Some(x.rows()), transform.dim())?;
+    let mut pushed = Ok(());
+    transform
+        .project_kept(&mut kept, |block| {
+            if pushed.is_ok() {
+                pushed = sink.push(block);
+            }
+            Ok(())
+        })
+        .map_err(failed)?;
+    pushed?;
+    Ok((transform, sink.finish()?))
+}
+
+/// Rows of the first name that occurs a second time, in the order of the second.
+fn first_duplicate(ids: &[String]) -> Option<(usize, usize)> {
+    // Numbers of rows by a checksum of their names take a third of what a map from the names takes.
+    let hash = |id: &String| {
+        let mut hasher = std::hash::DefaultHasher::new();
+        id.hash(&mut hasher);
+        hasher.finish()
+    };
+    let mut rows: Vec<(u64, u32)> = ids.iter().enumerate().map(|(row, id)| (hash(id), row as u32)).collect();
+    rows.sort_unstable();
+    let name = |&(_, row): &(u64, u32)| &ids[row as usize];
+    let pairs = rows.chunk_by(|a, b| a.0 == b.0).flat_map(|same| {
+        (1..same.len()).filter_map(|k| {
+            let first = same[..k].iter().find(|other| name(other) == name(&same[k]))?;
+            Some((first.1 as usize, same[k].1 as usize))
+        })
+    });
+    pairs.min_by_key(|pair| pair.1)
 }
 
 /// What to say of new cells that lack genes of the total.

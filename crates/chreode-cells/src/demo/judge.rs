@@ -2,7 +2,7 @@
 
 use chreode_core::{Diffusion, sub_seed};
 use chreode_model::{DiffusionConfig, GrowthNet, NeuralSde};
-use chreode_train::{Cloud, CloudBar, EnergyDistance, OptimiserConfig, Statistic, Trainer};
+use chreode_train::{Cloud, CloudBar, EnergyDistance, OptimiserConfig, Snapshots, Statistic, Trainer};
 
 use super::DemoError;
 use super::result::{
@@ -74,7 +74,7 @@ impl<'a> Judge<'a> {
         Ok(DemoResult {
             times: self.fit.data().times.clone(),
             held_out: self.fit.data().times[HELD_OUT],
-            snapshots: self.fit.data().states.clone(),
+            snapshots: snapshots(self.fit.data())?,
             settings: self.settings_in_words(),
             losses,
             holdout_losses,
@@ -113,8 +113,8 @@ impl<'a> Judge<'a> {
     /// From the cells of the snapshot before to the held-out day.
     fn held_out(&self) -> Result<(HeldOutDistance, Vec<f32>), DemoError> {
         let data = self.fit.data();
-        let seen = &data.states[HELD_OUT];
-        let before = &data.states[HELD_OUT - 1];
+        let seen = &data.states[HELD_OUT].all(D)?;
+        let before = &data.states[HELD_OUT - 1].all(D)?;
         let gap = data.times[HELD_OUT] - data.times[HELD_OUT - 1];
         let cells = blood::simulate_to(self.model, self.p, before, gap, self.model_run("held-out day"))?;
         let floor = (0..FLOOR_SAMPLES)
@@ -237,8 +237,9 @@ impl<'a> Judge<'a> {
     /// Fractions of the model's and of true cells from the same start that are outside the training cells.
     fn outside(&self, start: &[f32]) -> Result<Vec<OutsideRow>, DemoError> {
         let data = self.fit.data();
-        let cells = (0..data.times.len()).filter(|&k| k != HELD_OUT).flat_map(|k| &data.states[k]);
-        let manifold = Manifold::new(cells.copied().collect(), D)?;
+        let mut cells = snapshots(data)?;
+        cells.remove(HELD_OUT);
+        let manifold = Manifold::new(cells.concat(), D)?;
         data.times[1..]
             .iter()
             .map(|&t| {
@@ -343,4 +344,9 @@ fn sign(effects: &[EffectRow]) -> SignScore {
         correlation: xy / (xx * yy).sqrt(),
         slope: xy / xx,
     }
+}
+
+/// The states of the cells, a list for each time.
+fn snapshots(data: &Snapshots<f32>) -> Result<Vec<Vec<f32>>, DemoError> {
+    data.states.iter().map(|states| Ok(states.all(D)?.into_owned())).collect()
 }

@@ -15,11 +15,11 @@ use chreode_core::sub_seed;
 use chreode_model::{ConfigError, GrowthNet, ModelConfig, ModelError, NeuralSde};
 use chreode_solve::SolveError;
 use chreode_train::{
-    Evaluation, LossError, Observer, Snapshots, StepReport, StopReason, TrainError, Trainer,
+    Evaluation, LossError, Observer, Snapshots, States, StepReport, StopReason, TrainError, Trainer,
 };
 
 use crate::AnalysisError;
-use crate::moments::mean_and_sd;
+use crate::moments::mean_and_sd_of;
 use crate::virtual_blood::{D, SNAPSHOT_TIMES, snapshots};
 
 pub use result::{
@@ -104,10 +104,10 @@ pub fn run(
     let data = Snapshots {
         dim: D,
         times: SNAPSHOT_TIMES.to_vec(),
-        states: snapshots(settings.cells, sub_seed(settings.seed, "demo data"))?,
+        states: States::each(snapshots(settings.cells, sub_seed(settings.seed, "demo data"))?),
         ..Snapshots::default()
     };
-    let (shift, scale) = centre_and_spread(&data, settings::HELD_OUT);
+    let (shift, scale) = centre_and_spread(&data, settings::HELD_OUT)?;
     let model = NeuralSde::<f32>::new(ModelConfig {
         drift: settings.drift.clone(),
         diffusion: settings.diffusion.clone(),
@@ -137,9 +137,9 @@ pub fn run(
 }
 
 /// Mean and standard deviation of each coordinate over all cells but those of time number `without`.
-fn centre_and_spread(data: &Snapshots<f32>, without: usize) -> (Vec<f64>, Vec<f64>) {
-    let times = (0..data.times.len()).filter(|&k| k != without);
-    mean_and_sd(times.flat_map(|k| data.states[k].chunks_exact(data.dim)), data.dim, 0)
+fn centre_and_spread(data: &Snapshots<f32>, without: usize) -> Result<(Vec<f64>, Vec<f64>), TrainError> {
+    let times = (0..data.times.len()).filter(|&k| k != without).map(|k| &data.states[k]);
+    mean_and_sd_of(&times.collect::<Vec<_>>(), data.dim, 0)
 }
 
 #[cfg(test)]

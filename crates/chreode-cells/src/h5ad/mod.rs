@@ -6,7 +6,9 @@
 //! Not here: what the parts mean (`dataset`); `uns` is written, never read.
 
 mod read;
+mod rows;
 mod write;
 
 pub use read::H5ad;
+pub use rows::MatrixRows;
 pub use write::{H5adWriter, Unstructured};

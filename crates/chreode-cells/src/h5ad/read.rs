@@ -8,7 +8,7 @@ use hdf5_pure::{AttrValue, DType, Dataset, File, FormatError, Group};
 
 use crate::column::{Column, Labels};
 use crate::error::DataError;
-use crate::matrix::{CsrMatrix, DenseMatrix, Matrix, MatrixError};
+use crate::matrix::{DenseMatrix, Matrix};
 use crate::names::Known;
 
 type Hdf5Error = hdf5_pure::Error;
@@ -22,7 +22,7 @@ pub struct H5ad {
 }
 
 /// A member of a group: HDF5 knows two kinds.
-enum Element {
+pub(super) enum Element {
     Array(Dataset),
     Group(Group),
 }
@@ -155,7 +155,7 @@ impl H5ad {
     /// # Errors
     /// As [`obs`](Self::obs), and [`DataError::Shape`].
     pub fn obsm(&self, key: &str) -> Result<DenseMatrix, DataError> {
-        self.keyed("obsm", "obsm key", key, [self.n_obs()?, 0]).map(Matrix::into_dense)
+        Ok(self.obsm_rows(key)?.whole()?.into_dense())
     }
 
     /// Loadings of the genes, `[n_vars, k]`.
@@ -163,7 +163,7 @@ impl H5ad {
     /// # Errors
     /// As [`obsm`](Self::obsm).
     pub fn varm(&self, key: &str) -> Result<DenseMatrix, DataError> {
-        self.keyed("varm", "varm key", key, [self.n_vars()?, 0]).map(Matrix::into_dense)
+        Ok(self.keyed("varm", "varm key", key, [self.n_vars()?, 0])?.whole()?.into_dense())
     }
 
     /// A layer, `[n_obs, n_vars]`.
@@ -171,7 +171,7 @@ impl H5ad {
     /// # Errors
     /// As [`obsm`](Self::obsm).
     pub fn layer(&self, key: &str) -> Result<Matrix, DataError> {
-        self.keyed("layers", "layer", key, [self.n_obs()?, self.n_vars()?])
+        self.layer_rows(key)?.whole()
     }
 
     /// The matrix `X`, `[n_obs, n_vars]`.
@@ -179,16 +179,7 @@ impl H5ad {
     /// # Errors
     /// [`DataError::NoSuchName`] if the file has none, or as [`obsm`](Self::obsm).
     pub fn x(&self) -> Result<Matrix, DataError> {
-        let shape = [self.n_obs()?, self.n_vars()?];
-        if self.x_encoding()?.is_none() {
-            return Err(DataError::NoSuchName {
-                path: self.path.clone(),
-                what: "matrix",
-                name: "X".to_owned(),
-                known: Box::new(Known::near("X", self.keys("layers")?.iter().map(String::as_str))),
-            });
-        }
-        self.matrix("X", shape)
+        self.x_rows()?.whole()
     }
 
     /// How `X` is stored: `array`, `csr_matrix`, `csc_matrix`, or nothing if there is none.
@@ -216,7 +207,7 @@ impl H5ad {
         Ok(self.keys("uns")?.iter().any(|k| k == key))
     }
 
-    fn error(&self, key: &str, error: Hdf5Error) -> DataError {
+    pub(super) fn error(&self, key: &str, error: Hdf5Error) -> DataError {
         match error {
             Hdf5Error::Io(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => {
                 DataError::Read { path: self.path.clone(), source }
@@ -227,11 +218,11 @@ impl H5ad {
         }
     }
 
-    fn encoding(&self, key: &str, found: impl Into<String>, expected: &'static str) -> DataError {
+    pub(super) fn encoding(&self, key: &str, found: impl Into<String>, expected: &'static str) -> DataError {
         DataError::Encoding { path: self.path.clone(), key: key.to_owned(), found: found.into(), expected }
     }
 
-    fn element(&self, key: &str) -> Result<Element, DataError> {
+    pub(super) fn element(&self, key: &str) -> Result<Element, DataError> {
         match self.file.dataset(key) {
             Ok(array) => Ok(Element::Array(array)),
             Err(Hdf5Error::NotADataset(_)) => {
@@ -310,15 +301,15 @@ impl H5ad {
         Ok(column)
     }
 
-    fn shape(&self, key: &str, found: Vec<usize>, expected: Vec<usize>) -> DataError {
+    pub(super) fn shape(&self, key: &str, found: Vec<usize>, expected: Vec<usize>) -> DataError {
         DataError::Shape { path: self.path.clone(), key: key.to_owned(), found, expected }
     }
 
-    fn dims(&self, key: &str, array: &Dataset) -> Result<Vec<usize>, DataError> {
+    pub(super) fn dims(&self, key: &str, array: &Dataset) -> Result<Vec<usize>, DataError> {
         Ok(array.shape().map_err(|e| self.error(key, e))?.iter().map(|&n| n as usize).collect())
     }
 
-    fn vector_len(&self, key: &str, array: &Dataset) -> Result<usize, DataError> {
+    pub(super) fn vector_len(&self, key: &str, array: &Dataset) -> Result<usize, DataError> {
         match self.dims(key, array)?[..] {
             [n] => Ok(n),
             ref found => Err(self.shape(key, found.to_vec(), vec![0])),
@@ -402,100 +393,9 @@ impl H5ad {
             dtype => return Err(self.encoding(key, dtype.to_string(), "numbers, booleans or strings")),
         })
     }
-
-    fn keyed(
-        &self,
-        group: &str,
-        what: &'static str,
-        key: &str,
-        shape: [usize; 2],
-    ) -> Result<Matrix, DataError> {
-        let keys = self.keys(group)?;
-        if !keys.iter().any(|k| k == key) {
-            return Err(DataError::NoSuchName {
-                path: self.path.clone(),
-                what,
-                name: key.to_owned(),
-                known: Box::new(Known::near(key, keys.iter().map(String::as_str))),
-            });
-        }
-        self.matrix(&format!("{group}/{key}"), shape)
-    }
-
-    /// A matrix in any encoding; 0 columns in `shape` stand for any number.
-    fn matrix(&self, key: &str, shape: [usize; 2]) -> Result<Matrix, DataError> {
-        const EXPECTED: &str = "a dense array, `csr_matrix` or `csc_matrix`";
-        let check = |found: &[usize]| {
-            let fits = matches!(found, &[r, c] if r == shape[0] && (shape[1] == 0 || c == shape[1]));
-            if fits { Ok(()) } else { Err(self.shape(key, found.to_vec(), shape.to_vec())) }
-        };
-        let invalid =
-            |source: MatrixError| DataError::Matrix { path: self.path.clone(), key: key.to_owned(), source };
-        match self.element(key)? {
-            Element::Array(array) => {
-                let found = self.dims(key, &array)?;
-                check(&found)?;
-                let values = self.read_f32(key, &array)?;
-                DenseMatrix::new(found[0], found[1], values).map(Matrix::Dense).map_err(invalid)
-            }
-            Element::Group(group) => {
-                let attrs = group.attrs().map_err(|e| self.error(key, e))?;
-                let kind = text_attr(&attrs, "encoding-type").unwrap_or_default();
-                let found: Vec<usize> = attrs
-                    .get("shape")
-                    .and_then(AttrValue::to_i64s)
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|&n| n.max(0) as usize)
-                    .collect();
-                if !matches!(kind.as_str(), "csr_matrix" | "csc_matrix") {
-                    let found = if kind.is_empty() { "a group without an encoding".into() } else { kind };
-                    return Err(self.encoding(key, found, EXPECTED));
-                }
-                check(&found)?;
-                let part = |name: &str| {
-                    let key = format!("{key}/{name}");
-                    match self.element(&key)? {
-                        Element::Array(array) => Ok((key, array)),
-                        Element::Group(_) => Err(self.encoding(&key, "a group", "an array")),
-                    }
-                };
-                let integers = |name: &str| {
-                    let (key, array) = part(name)?;
-                    array.read_i64().map_err(|e| self.error(&key, e))
-                };
-                let (data_key, data) = part("data")?;
-                let values = self.read_f32(&data_key, &data)?;
-                let (indptr, indices) = (integers("indptr")?, integers("indices")?);
-                if kind == "csr_matrix" {
-                    CsrMatrix::new(found[0], found[1], &indptr, &indices, values)
-                } else {
-                    CsrMatrix::from_columns(found[0], found[1], &indptr, &indices, &values)
-                }
-                .map(Matrix::Sparse)
-                .map_err(invalid)
-            }
-        }
-    }
-
-    fn read_f32(&self, key: &str, array: &Dataset) -> Result<Vec<f32>, DataError> {
-        let error = |e| self.error(key, e);
-        let dtype = array.dtype().map_err(error)?;
-        match dtype {
-            DType::F32 => array.read_f32().map_err(error),
-            DType::Enum(_) if array.element_size().map_err(error)? == 1 => {
-                Ok(array.read_raw().map_err(error)?.iter().map(|&b| f32::from(b != 0)).collect())
-            }
-            DType::F64 => Ok(array.read_f64().map_err(error)?.iter().map(|&x| x as f32).collect()),
-            ref d if is_integer(d) => {
-                Ok(array.read_f64().map_err(error)?.iter().map(|&x| x as f32).collect())
-            }
-            other => Err(self.encoding(key, other.to_string(), "numbers")),
-        }
-    }
 }
 
-fn is_integer(dtype: &DType) -> bool {
+pub(super) fn is_integer(dtype: &DType) -> bool {
     use DType::{I8, I16, I32, I64, U8, U16, U32, U64};
     matches!(dtype, I8 | I16 | I32 | I64 | U8 | U16 | U32 | U64)
 }
@@ -510,7 +410,7 @@ fn damaged(path: &Path, error: &Hdf5Error) -> DataError {
     DataError::Damaged { path: path.to_owned(), detail }
 }
 
-fn text_attr(attrs: &std::collections::HashMap<String, AttrValue>, name: &str) -> Option<String> {
+pub(super) fn text_attr(attrs: &std::collections::HashMap<String, AttrValue>, name: &str) -> Option<String> {
     attrs.get(name).and_then(AttrValue::as_str).map(str::to_owned)
 }
 

@@ -58,6 +58,12 @@ pub enum PreprocessError {
         /// Number of cells.
         cells: usize,
     },
+    /// The genes that were chosen do not fit in memory, and the file that is to hold them fails.
+    #[error("the file that holds the chosen genes between passes: {kind}")]
+    Scratch {
+        /// What the system said.
+        kind: std::io::ErrorKind,
+    },
     /// The decomposition failed.
     #[error("principal components: {0}")]
     Linalg(#[from] LinalgError),

@@ -61,32 +61,67 @@ impl ExpressionKind {
     /// # Errors
     /// [`PreprocessError::BadEntry`] for the first entry that this kind cannot hold.
     pub fn resolve(self, matrix: &Matrix, genes: &[String]) -> Result<Self, PreprocessError> {
+        let mut look = Look::of(self);
+        look.at(0, matrix, genes)?;
+        Ok(look.kind())
+    }
+}
+
+/// What the entries seen so far say of a kind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    asked: ExpressionKind,
+    whole: bool,
+    largest: f32,
+}
+
+impl Look {
+    pub(super) fn of(asked: ExpressionKind) -> Self {
+        Self { asked, whole: true, largest: 0.0 }
+    }
+
+    /// Looks at the entries of cells from number `first` on.
+    ///
+    /// # Errors
+    /// [`PreprocessError::BadEntry`] for the first entry that the kind cannot hold.
+    pub(super) fn at(
+        &mut self,
+        first: usize,
+        matrix: &Matrix,
+        genes: &[String],
+    ) -> Result<(), PreprocessError> {
         const NO_SIGN: &str = "a number >= 0; if these are logarithms or corrected values, say that the matrix holds logarithms";
-        let (mut whole, mut largest) = (true, 0.0_f32);
-        let mut bad: Option<(usize, usize, f32, &'static str)> = None;
+        let mut bad: Option<(usize, f32, &'static str)> = None;
         for i in 0..matrix.rows() {
             matrix.for_row(i, |j, x| {
-                whole &= x.fract() == 0.0;
-                largest = largest.max(x);
-                let wrong = match self {
+                self.whole &= x.fract() == 0.0;
+                self.largest = self.largest.max(x);
+                let wrong = match self.asked {
                     _ if !x.is_finite() => Some("a finite number"),
-                    Self::Counts if x < 0.0 || x.fract() != 0.0 => Some("a count (a whole number >= 0)"),
-                    Self::Normalised | Self::Auto if x < 0.0 => Some(NO_SIGN),
+                    ExpressionKind::Counts if x < 0.0 || x.fract() != 0.0 => {
+                        Some("a count (a whole number >= 0)")
+                    }
+                    ExpressionKind::Normalised | ExpressionKind::Auto if x < 0.0 => Some(NO_SIGN),
                     _ => None,
                 };
                 if let (None, Some(expected)) = (bad, wrong) {
-                    bad = Some((i, j, x, expected));
+                    bad = Some((j, x, expected));
                 }
             });
-            if let Some((row, j, value, expected)) = bad {
-                return Err(PreprocessError::BadEntry { row, gene: genes[j].clone(), value, expected });
+            if let Some((j, value, expected)) = bad {
+                let (row, gene) = (first + i, genes[j].clone());
+                return Err(PreprocessError::BadEntry { row, gene, value, expected });
             }
         }
-        Ok(match self {
-            Self::Auto if whole => Self::Counts,
-            Self::Auto if largest <= LARGEST_LOG => Self::Log,
-            Self::Auto => Self::Normalised,
+        Ok(())
+    }
+
+    pub(super) fn kind(self) -> ExpressionKind {
+        match self.asked {
+            ExpressionKind::Auto if self.whole => ExpressionKind::Counts,
+            ExpressionKind::Auto if self.largest <= LARGEST_LOG => ExpressionKind::Log,
+            ExpressionKind::Auto => ExpressionKind::Normalised,
             known => known,
-        })
+        }
     }
 }

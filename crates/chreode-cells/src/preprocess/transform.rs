@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::genes::{Moments, most_variable};
-use super::pca::principal_components;
+use super::blocks::{BlockError, Kept};
+use super::options::Look;
 use super::{ExpressionKind, PreprocessError, PreprocessOptions};
 use crate::matrix::Matrix;
 use crate::names::Known;
@@ -97,82 +97,28 @@ impl Transform {
     ///
     /// # Errors
     /// [`PreprocessError`].
-    pub fn fit(
-        mut x: Matrix,
-        genes: &[String],
-        options: &PreprocessOptions,
-    ) -> Result<Fitted, PreprocessError> {
-        let n = x.rows();
-        let kind = options.kind.resolve(&x, genes)?;
-        let mut target_sum = 0.0;
-        let (mut counted, mut counted_share) = (Vec::new(), Vec::new());
-        if kind == ExpressionKind::Counts {
-            (counted, counted_share) = (genes.to_vec(), column_shares(&x));
-            let sums = row_sums(&x);
-            target_sum = options.target_sum.unwrap_or_else(|| median_of_positive(&sums));
-            scale_rows(&mut x, &sums, target_sum);
-        }
-        let mut moments = vec![Moments::default(); x.cols()];
-        let exponentiate = kind == ExpressionKind::Log;
-        for i in 0..n {
-            x.for_row(i, |j, v| {
-                let v = f64::from(v);
-                moments[j].add(if exponentiate { v.exp_m1() } else { v });
-            });
-        }
-        // A gene is found again by its name: two of one name are no candidates.
-        let mut seen: HashMap<&str, usize> = HashMap::with_capacity(genes.len());
-        for (j, gene) in genes.iter().enumerate() {
-            if let Some(first) = seen.insert(gene, j) {
-                (moments[first], moments[j]) = (Moments::default(), Moments::default());
-            }
-        }
-        let chosen = most_variable(&moments, n, options.genes);
-        let x = x.select_columns(&chosen);
-        let mut x = logarithms(x, kind);
-        let mut moments = vec![Moments::default(); chosen.len()];
-        for i in 0..n {
-            x.for_row(i, |j, v| moments[j].add(f64::from(v)));
-        }
-        let (mean, sd): (Vec<f64>, Vec<f64>) = moments
-            .iter()
-            .map(|m| m.mean_variance(n))
-            .map(|(mean, variance)| (mean, variance.sqrt()))
-            .unzip();
-        // Variance in counts is variance in logarithms, but for rounding.
-        let kept: Vec<usize> = (0..chosen.len()).filter(|&j| sd[j] > 1e-9 * mean[j].abs()).collect();
-        if kept.is_empty() {
-            return Err(PreprocessError::NoVariation { cells: n });
-        }
-        if kept.len() < chosen.len() {
-            x = x.select_columns(&kept);
-        }
-        let pick = |v: &[f64]| kept.iter().map(|&j| v[j]).collect::<Vec<f64>>();
-        let (mean, sd) = (pick(&mean), pick(&sd));
-        clip_values(&mut x, &mean, &sd, options.clip);
-        let mut sums = vec![0.0; kept.len()];
-        for i in 0..n {
-            x.for_row(i, |j, v| sums[j] += f64::from(v));
-        }
-        let clipped_mean: Vec<f64> = sums.iter().map(|s| s / n as f64).collect();
-        let found = principal_components(&x, &clipped_mean, &sd, options.components, options.seed)?;
-        let centre = (0..kept.len()).map(|j| (clipped_mean[j] - mean[j]) / sd[j]).collect();
-        let transform = Self {
-            kind,
-            target_sum,
-            all_genes: genes.len(),
-            counted,
-            counted_share,
-            genes: kept.iter().map(|&j| genes[chosen[j]].clone()).collect(),
-            mean,
-            sd,
-            clip: options.clip,
-            centre,
-            loadings: found.loadings,
-            variances: found.variances,
-        };
-        let states = transform.project(&x);
+    pub fn fit(x: Matrix, genes: &[String], options: &PreprocessOptions) -> Result<Fitted, PreprocessError> {
+        let mut kept = Kept::new(u64::MAX, None);
+        let transform = Self::fit_blocks(&x, genes, options, &mut kept).map_err(|error| match error {
+            BlockError::Preprocess(error) => error,
+            BlockError::Read(never) => match never {},
+        })?;
+        let mut states = Vec::with_capacity(x.rows() * transform.dim());
+        drop(x);
+        transform.project_kept(&mut kept, |block| {
+            states.extend_from_slice(block);
+            Ok(())
+        })?;
         Ok(Fitted { transform, states })
+    }
+
+    /// Calls `f` with the coordinates of cells in their order, `[block, components]`, from what [`fit_blocks`](Self::fit_blocks) kept of them.
+    pub(crate) fn project_kept(
+        &self,
+        kept: &mut Kept,
+        mut f: impl FnMut(&[f32]) -> Result<(), PreprocessError>,
+    ) -> Result<(), PreprocessError> {
+        kept.each(1, |_, blocks| blocks.iter().try_for_each(|block| f(&self.project(block))))
     }
 
     /// Coordinates of new cells, `[n, components]`; genes are matched by name.
@@ -183,26 +129,26 @@ impl Transform {
     /// # Errors
     /// [`PreprocessError::AmbiguousGene`], [`PreprocessError::MissingGenes`], [`PreprocessError::MissingCounts`],
     /// [`PreprocessError::BadEntry`].
-    pub fn apply(&self, x: Matrix, genes: &[String]) -> Result<Vec<f32>, PreprocessError> {
+    pub fn apply(&self, x: &Matrix, genes: &[String]) -> Result<Vec<f32>, PreprocessError> {
+        self.reader(genes)?.states(0, x)
+    }
+
+    /// What takes new cells with these genes to the coordinates, some at a time.
+    ///
+    /// # Errors
+    /// Those of [`apply`](Self::apply) that do not depend on the cells.
+    pub(crate) fn reader(&self, genes: &[String]) -> Result<TransformReader<'_>, PreprocessError> {
         self.check_genes(genes)?;
         let read = self.genes_read();
         let columns: Vec<usize> = (0..genes.len()).filter(|&j| read.contains(genes[j].as_str())).collect();
-        let (mut x, known) = if columns.len() == genes.len() {
-            (x, genes.to_vec())
-        } else {
-            (x.select_columns(&columns), columns.iter().map(|&j| genes[j].clone()).collect())
-        };
-        self.kind.resolve(&x, &known)?;
-        if self.kind == ExpressionKind::Counts {
-            let sums = row_sums(&x);
-            scale_rows(&mut x, &sums, self.target_sum * (1.0 - self.missing_counts(&known).share));
-        }
+        let known: Vec<String> = columns.iter().map(|&j| genes[j].clone()).collect();
         let places: HashMap<&str, usize> = known.iter().enumerate().map(|(j, g)| (g.as_str(), j)).collect();
         // All are there, or `check_genes` had refused.
-        let columns: Vec<usize> = self.genes.iter().filter_map(|g| places.get(g.as_str()).copied()).collect();
-        let mut x = logarithms(x.select_columns(&columns), self.kind);
-        clip_values(&mut x, &self.mean, &self.sd, self.clip);
-        Ok(self.project(&x))
+        let chosen = self.genes.iter().filter_map(|g| places.get(g.as_str()).copied()).collect();
+        let target = self.target_sum * (1.0 - self.missing_counts(&known).share);
+        let all = columns.len() == genes.len();
+        drop(places);
+        Ok(TransformReader { transform: self, columns: (!all).then_some(columns), known, chosen, target })
     }
 
     /// The genes of a file that [`apply`](Self::apply) looks at; any other has no part in the coordinates.
@@ -280,7 +226,40 @@ impl Transform {
     }
 }
 
-fn row_sums(x: &Matrix) -> Vec<f64> {
+/// A transform with the genes of a file.
+pub(crate) struct TransformReader<'a> {
+    transform: &'a Transform,
+    /// Columns of the file that have a part; none if all have.
+    columns: Option<Vec<usize>>,
+    /// Their genes.
+    known: Vec<String>,
+    /// Where among these the genes of the transform are.
+    chosen: Vec<usize>,
+    /// What a cell's counts are scaled to sum to.
+    target: f64,
+}
+
+impl TransformReader<'_> {
+    /// Coordinates of some cells of the file, from number `first` on.
+    ///
+    /// # Errors
+    /// [`PreprocessError::BadEntry`].
+    pub(crate) fn states(&self, first: usize, x: &Matrix) -> Result<Vec<f32>, PreprocessError> {
+        let transform = self.transform;
+        let read = self.columns.as_ref().map(|columns| x.select_columns(columns));
+        let x = read.as_ref().unwrap_or(x);
+        Look::of(transform.kind).at(first, x, &self.known)?;
+        let mut chosen = x.select_columns(&self.chosen);
+        if transform.kind == ExpressionKind::Counts {
+            scale_rows(&mut chosen, &row_sums(x), self.target);
+        }
+        let mut chosen = logarithms(chosen, transform.kind);
+        clip_values(&mut chosen, &transform.mean, &transform.sd, transform.clip);
+        Ok(transform.project(&chosen))
+    }
+}
+
+pub(super) fn row_sums(x: &Matrix) -> Vec<f64> {
     (0..x.rows())
         .map(|i| {
             let mut sum = 0.0;
@@ -290,34 +269,8 @@ fn row_sums(x: &Matrix) -> Vec<f64> {
         .collect()
 }
 
-/// The part of each column in the sum of all; zeros if that is 0.
-fn column_shares(x: &Matrix) -> Vec<f64> {
-    let mut sums = vec![0.0; x.cols()];
-    for i in 0..x.rows() {
-        x.for_row(i, |j, v| sums[j] += f64::from(v));
-    }
-    let all: f64 = sums.iter().sum();
-    if all > 0.0 {
-        for s in &mut sums {
-            *s /= all;
-        }
-    }
-    sums
-}
-
-/// Median of the positive sums, as scanpy takes it; 1 if no cell has any count.
-fn median_of_positive(sums: &[f64]) -> f64 {
-    let mut positive: Vec<f64> = sums.iter().copied().filter(|&s| s > 0.0).collect();
-    positive.sort_by(f64::total_cmp);
-    match positive.len() {
-        0 => 1.0,
-        n if n % 2 == 1 => positive[n / 2],
-        n => 0.5 * (positive[n / 2 - 1] + positive[n / 2]),
-    }
-}
-
 /// Scales the counts of each cell to one sum; a cell without counts stays as it is.
-fn scale_rows(x: &mut Matrix, sums: &[f64], target: f64) {
+pub(super) fn scale_rows(x: &mut Matrix, sums: &[f64], target: f64) {
     x.change_rows(|i, values| {
         if sums[i] > 0.0 {
             let factor = target / sums[i];
@@ -328,7 +281,7 @@ fn scale_rows(x: &mut Matrix, sums: &[f64], target: f64) {
     });
 }
 
-fn logarithms(mut x: Matrix, kind: ExpressionKind) -> Matrix {
+pub(super) fn logarithms(mut x: Matrix, kind: ExpressionKind) -> Matrix {
     if kind != ExpressionKind::Log {
         x.values_mut().par_chunks_mut(1 << 14).for_each(|values| {
             for v in values {
@@ -340,7 +293,7 @@ fn logarithms(mut x: Matrix, kind: ExpressionKind) -> Matrix {
 }
 
 /// Cuts large values; small ones are zeros for most genes and need no cut (nor does a zero ever change).
-fn clip_values(x: &mut Matrix, mean: &[f64], sd: &[f64], clip: Option<f64>) {
+pub(super) fn clip_values(x: &mut Matrix, mean: &[f64], sd: &[f64], clip: Option<f64>) {
     let Some(clip) = clip else { return };
     let top: Vec<f32> = mean.iter().zip(sd).map(|(m, s)| ((m + clip * s) as f32).max(0.0)).collect();
     x.change_entries(|j, v| v.min(top[j]));

@@ -75,10 +75,13 @@ impl RunFolder {
             return Err(RunError::Damaged { path: self.training_cells(), detail });
         }
         let both = Recurring::of(&training, &dataset);
-        let moved = both.moved(&dataset.states);
+        let moved = both.moved(&dataset.states.all(space.dim()).map_err(DataError::from)?);
         let Some(other) = other else {
             return match moved.first() {
-                Some(&first) => Err(both.error(first, moved.len(), &dataset, key).into()),
+                Some(&first) => {
+                    let states = dataset.states.all(space.dim()).map_err(DataError::from)?;
+                    Err(both.error(first, moved.len(), &dataset, &states, key).into())
+                }
                 None if both.rows.is_empty() => Ok((dataset, Coordinates::Unchecked { key })),
                 None => Ok((dataset, Coordinates::Known)),
             };
@@ -95,7 +98,7 @@ impl RunFolder {
             return Err(other.into());
         }
         let cells = both.rows.len();
-        dataset.states = states;
+        dataset.states = states.into();
         Ok((dataset, Coordinates::Projected { key, cells, off }))
     }
 }
@@ -153,10 +156,17 @@ impl<'a> Recurring<'a> {
         (worst / self.rows.len().max(1) as f64).sqrt()
     }
 
-    fn error(&self, (i, j): (usize, usize), moved: usize, dataset: &Dataset, key: String) -> DataError {
+    fn error(
+        &self,
+        (i, j): (usize, usize),
+        moved: usize,
+        dataset: &Dataset,
+        states: &[f32],
+        key: String,
+    ) -> DataError {
         let d = self.training.dim;
         // There is one, or the cell had not moved.
-        let k = self.differences((i, j), &dataset.states).position(|off| off > MOVED).unwrap_or(0);
+        let k = self.differences((i, j), states).position(|off| off > MOVED).unwrap_or(0);
         DataError::MovedCells {
             path: dataset.path.clone(),
             key,
@@ -164,7 +174,7 @@ impl<'a> Recurring<'a> {
             moved,
             cell: dataset.ids[j].clone(),
             coordinate: k + 1,
-            found: dataset.states[j * d + k],
+            found: states[j * d + k],
             expected: self.training.states[i * d + k],
         }
     }

@@ -4,7 +4,8 @@ use crate::lab::{close, lab, numbers, stand_in};
 use chreode_cuda_cpu::Fault;
 use chreode_model::{DriftConfig, DriftKind, GrowthConfig, GrowthNet, ModelConfig, NeuralSde};
 use chreode_train::{
-    DeviceChoice, GrowthUse, NoObserver, PlaceError, Placement, Snapshots, TrainConfig, TrainError, Trainer,
+    DeviceChoice, GrowthUse, NoObserver, PlaceError, Placement, Snapshots, States, TrainConfig, TrainError,
+    Trainer,
 };
 use std::sync::atomic::AtomicBool;
 
@@ -19,7 +20,7 @@ fn snapshots() -> Snapshots<f32> {
     Snapshots {
         dim: D,
         times: vec![0.0, 0.5, 1.0],
-        states: vec![cells(0, 120), cells(1, 90), cells(2, 100)],
+        states: States::each([cells(0, 120), cells(1, 90), cells(2, 100)]),
         ..Snapshots::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::coupling::{Coupling, CouplingConfig, blur_over};
 use crate::split::Sampler;
-use crate::trainer::{gather, scale};
+use crate::trainer::scale;
 use crate::{Cloud, CloudLoss, LossConfig, Snapshots, Statistic, TrainError};
 use chreode_core::{Real, sub_seed};
 use rand::{RngExt as _, SeedableRng};
@@ -65,15 +65,15 @@ impl<T: Real> Between<'_, T> {
         let d = self.data.dim;
         let times = [self.kept[at - 1], self.kept[at], self.kept[at + 1]];
         let [before, middle, after] = times.map(|k| self.data.times[k]);
-        let mut drawn = |time: usize| {
+        let mut drawn = |time: usize| -> Result<_, TrainError> {
             let mut rows = vec![0; self.drawn(population, time)];
             Sampler::new(&self.rows_of(population, time)).draw(rng, &mut rows);
             let mut states = vec![T::ZERO; rows.len() * d];
-            gather(&self.data.states[time], d, &rows, &mut states);
+            self.data.states[time].gather(d, &rows, &mut states)?;
             scale(&mut states, self.inverse_scale);
-            (rows, states)
+            Ok((rows, states))
         };
-        let [(rows, start), (_, seen), (_, end)] = times.map(&mut drawn);
+        let [(rows, start), (_, seen), (_, end)] = [drawn(times[0])?, drawn(times[1])?, drawn(times[2])?];
         let log_weights: Vec<T> = match self.data.growth.get(times[0]) {
             Some(rates) => rows.iter().map(|&r| T::c(after - before) * rates[r as usize]).collect(),
             None => Vec::new(),

@@ -3,7 +3,7 @@
 use super::{BridgeNoise, MatchingConfig};
 use crate::coupling::{Coupling, CouplingConfig, Extension, blur_over};
 use crate::split::{Sampler, Split};
-use crate::trainer::{gather, scale};
+use crate::trainer::scale;
 use crate::{GrowthUse, Snapshots, TrainError};
 use chreode_core::{Real, sub_seed};
 use chreode_linalg::{Cholesky, LinalgError, symmetric_eigen};
@@ -131,7 +131,7 @@ fn gap<T: Real>(
     for _ in 0..couplings {
         for k in 0..2 {
             samplers[k].draw(rng, &mut rows[k]);
-            gather(&data.states[times[k]], d, &rows[k], &mut states[k]);
+            data.states[times[k]].gather(d, &rows[k], &mut states[k])?;
             scale(&mut states[k], inverse_scale);
         }
         let log_weights: Vec<T> = match growth {

@@ -5,8 +5,8 @@
 //! alone do not say which cell became which; pairs do.
 
 use super::bridges::Bridges;
-use crate::Snapshots;
-use crate::trainer::{gather, scale};
+use crate::trainer::scale;
+use crate::{Snapshots, TrainError};
 use chreode_core::Real;
 use rand::RngExt as _;
 use rand_pcg::Pcg64;
@@ -48,13 +48,16 @@ impl<T: Real> Descendants<T> {
     }
 
     /// Draws coupled start cells, all with the same chance, and for each a descendant by the mass of its pairs.
+    ///
+    /// # Errors
+    /// [`TrainError::States`] if cells cannot be read.
     pub(crate) fn draw(
         &mut self,
         bridges: &Bridges<T>,
         data: &Snapshots<T>,
         inverse_scale: &[T],
         rng: &mut Pcg64,
-    ) {
+    ) -> Result<(), TrainError> {
         for (drawn, gap) in self.gaps.iter_mut().zip(&bridges.gaps) {
             let mut start = 0;
             let cells = drawn.start_rows.chunks_exact_mut(PATHS).zip(&mut drawn.end_rows);
@@ -69,9 +72,10 @@ impl<T: Real> Descendants<T> {
             }
             let even = drawn.start_rows.len() / PATHS * PATHS;
             drawn.start_rows[even..].fill(start);
-            gather(&data.states[gap.times[1]], data.dim, &drawn.end_rows, &mut drawn.ends);
+            data.states[gap.times[1]].gather(data.dim, &drawn.end_rows, &mut drawn.ends)?;
             scale(&mut drawn.ends, inverse_scale);
         }
+        Ok(())
     }
 
     /// The pairs of a gap.
@@ -195,15 +199,15 @@ mod tests {
         let cluster = |left: usize, right: usize| -> Vec<f64> {
             (0..left + right).map(|i| if i < left { -3.0 } else { 3.0 } + 0.01 * (i as f64).sin()).collect()
         };
-        let (dim, times, states) = (1, vec![0.0, 1.0], vec![cluster(60, 60), cluster(30, 90)]);
-        let data = Snapshots { dim, times, states, ..Snapshots::default() };
+        let states = crate::States::each([cluster(60, 60), cluster(30, 90)]);
+        let data = Snapshots { dim: 1, times: vec![0.0, 1.0], states, ..Snapshots::default() };
         let rows = |n: u32| (0..n).collect::<Vec<_>>();
         let split = crate::Split { train: vec![rows(120), rows(120)], hold_out: vec![] };
         let config = crate::MatchingConfig { epsilon: 0.1, ..crate::MatchingConfig::default() };
         let growth = crate::GrowthUse::Learned;
         let bridges = Bridges::new(&data, &split, &[0, 1], &[1.0], growth, &config, false, 5).unwrap();
         let mut drawn = Descendants::new([401].into_iter(), 1);
-        drawn.draw(&bridges, &data, &[1.0], &mut rand::SeedableRng::seed_from_u64(2));
+        drawn.draw(&bridges, &data, &[1.0], &mut rand::SeedableRng::seed_from_u64(2)).unwrap();
         let drawn = drawn.of(0);
         assert_eq!(drawn.start_rows.len(), 401);
         let mut different = std::collections::BTreeSet::new();

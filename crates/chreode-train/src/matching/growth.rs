@@ -6,9 +6,10 @@
 
 use super::Between;
 use super::between::ENERGY;
+use crate::evaluate::floor_of;
 use crate::split::Split;
-use crate::trainer::{gather, inverse_scales, training_times};
-use crate::{Comparison, Snapshots, TrainConfig, TrainError, sampling_floor};
+use crate::trainer::{inverse_scales, training_times};
+use crate::{Comparison, Snapshots, TrainConfig, TrainError};
 use chreode_core::{Real, sub_seed};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -89,7 +90,7 @@ pub fn choose_growth<T: Real>(data: &Snapshots<T>, config: &TrainConfig) -> Resu
     };
     let kept = training_times(&data.times, &config.leave_out_times)?;
     let split = Split::draw(data, config.hold_out, config.hold_out_by, config.judge_seed())?;
-    let inverse_scale = inverse_scales(data, &split, &kept, config.standardise);
+    let inverse_scale = inverse_scales(data, &split, &kept, config.standardise)?;
     let between = Between {
         data,
         kept: &kept,
@@ -118,15 +119,13 @@ pub fn choose_growth<T: Real>(data: &Snapshots<T>, config: &TrainConfig) -> Resu
         let mut spread = 0.0;
         for population in populations.clone() {
             let rows = between.rows_of(population, time);
-            let mut seen = vec![T::ZERO; rows.len() * data.dim];
-            gather(&data.states[time], data.dim, &rows, &mut seen);
             let comparison = Comparison {
                 loss: ENERGY,
                 inverse_scale: &inverse_scale,
                 cells: between.drawn(population, time),
                 seed: between.seed,
             };
-            let sd = sampling_floor(&seen, data.dim, &comparison, REPEATS)?.sd;
+            let sd = floor_of(&data.states[time], &rows, data.dim, &comparison, REPEATS)?.sd;
             // Of a mean of independent parts.
             spread = f64::hypot(spread, data.share(population, time) * sd);
         }

@@ -41,8 +41,13 @@ struct Job<T, S, G> {
     drift_target: Vec<T>,
     variance: Vec<T>,
     growth_target: Vec<T>,
+    /// Start and end cell of each bridge, their rows and states.
+    rows: [Vec<u32>; 2],
+    ends: [Vec<T>; 2],
     /// Row of the gap's cells that each began at.
     source: Vec<usize>,
+    /// Part of the gap that has passed at each.
+    part: Vec<f64>,
     point: Vec<T>,
     scratch: Vec<T>,
     weight: Vec<T>,
@@ -94,7 +99,10 @@ where
                     drift_target: wide(),
                     variance: wide(),
                     growth_target: vec![T::ZERO; n],
+                    rows: [vec![0; n], vec![0; n]],
+                    ends: [wide(), wide()],
                     source: vec![0; n],
+                    part: vec![0.0; n],
                     point: vec![T::ZERO; 2 * d],
                     scratch: vec![T::ZERO; 2 * bridges.gaps[gap].ends.first().map_or(0, Extension::columns)],
                     weight: vec![T::ZERO; n],
@@ -131,7 +139,7 @@ where
     ) -> Result<f64, TrainError> {
         for (k, job) in self.jobs.iter_mut().enumerate() {
             let trajectory = (step << 32) + (k * JOB) as u64;
-            job.draw(bridges, data, non_negative, noise, trajectory, rng);
+            job.draw(bridges, data, non_negative, noise, trajectory, rng)?;
         }
         let share = 1.0 / self.rows as f64;
         self.jobs.par_iter_mut().for_each(|job| {
@@ -188,6 +196,9 @@ where
     G: GrowthVjp<T>,
 {
     /// Points on bridges of the gap, with their targets.
+    ///
+    /// # Errors
+    /// [`TrainError::States`] if cells cannot be read.
     fn draw(
         &mut self,
         bridges: &Bridges<T>,
@@ -196,11 +207,9 @@ where
         noise: BrownianIncrements,
         trajectory: u64,
         rng: &mut Pcg64,
-    ) {
+    ) -> Result<(), TrainError> {
         let (d, gap) = (data.dim, &bridges.gaps[self.gap]);
         noise.fill(0, trajectory, d, 1.0, &mut self.noise);
-        let starts = &data.states[gap.times[0]];
-        let ends = &data.states[gap.times[1]];
         let (start, groups) = (data.times[gap.times[0]], self.all.div_ceil(GROUP) as f64);
         let mut s = 0.0;
         for i in 0..self.weight.len() {
@@ -210,12 +219,18 @@ where
                 s = ((((self.first + i) / GROUP) as f64 + rng.random::<f64>()) / groups).min(LATEST);
                 self.times[i / GROUP] = start + s * gap.span;
             }
-            let row = |states: &'_ [T], k: usize, r: u32| states[r as usize * d + k];
-            let source = pair.source as usize;
+            (self.rows[0][i], self.rows[1][i], self.source[i]) = (pair.start, pair.end, pair.source as usize);
+            self.part[i] = s;
+        }
+        for (k, time) in gap.times.iter().enumerate() {
+            data.states[*time].gather(d, &self.rows[k], &mut self.ends[k])?;
+        }
+        for i in 0..self.weight.len() {
+            let (source, s) = (self.source[i], self.part[i]);
             for k in 0..d {
-                let (x0, x1) = (row(starts, k, pair.start), row(ends, k, pair.end));
+                let (x0, x1) = (self.ends[0][i * d + k], self.ends[1][i * d + k]);
                 let by = if gap.factor.is_empty() {
-                    let variance = row(&gap.variance, k, pair.source);
+                    let variance = gap.variance[source * d + k];
                     self.variance[i * d + k] = variance * T::c(1.0 / gap.span);
                     (T::c(s * (1.0 - s)) * variance).sqrt() * self.noise[i * d + k]
                 } else {
@@ -232,9 +247,9 @@ where
                 self.drift_target[i * d + k] = (x1 - x) * T::c(1.0 / ((1.0 - s) * gap.span));
             }
             self.growth_target[i] = gap.log_growth[source] * T::c(1.0 / gap.span);
-            self.source[i] = source;
             self.weight[i] = T::c(1.0 - s);
         }
+        Ok(())
     }
 
     /// Aims at the mean of the ends of all bridges through a point instead of the end of its own.
@@ -365,7 +380,7 @@ mod tests {
         let data = Snapshots {
             dim,
             times: vec![0.0, 0.5],
-            states: vec![wave(n * dim, 1.3), wave(n * dim, 0.7)],
+            states: crate::States::each([wave(n * dim, 1.3), wave(n * dim, 0.7)]),
             ..Snapshots::default()
         };
         let rows: Vec<u32> = (0..40).collect();

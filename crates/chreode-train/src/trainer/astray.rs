@@ -1,8 +1,7 @@
 //! Runs of several seeds beside one another: which went astray, by their held-out losses alone.
 
-use super::batch::gather;
 use super::trainer::Trainer;
-use crate::evaluate::{Comparison, sampling_floor};
+use crate::evaluate::{Comparison, floor_of};
 use crate::{Snapshots, TrainError};
 use chreode_core::{DiffusionVjp, GrowthVjp, Real, sub_seed};
 
@@ -75,9 +74,7 @@ where
                 seed: sub_seed(config.judge_seed(), "hold-out noise of samples"),
             };
             if all.len() >= 4 {
-                let mut states = vec![T::ZERO; all.len() * data.dim];
-                gather(&data.states[target.time], data.dim, &all, &mut states);
-                let floor = sampling_floor(&states, data.dim, &comparison, REPEATS)?;
+                let floor = floor_of(&data.states[target.time], &all, data.dim, &comparison, REPEATS)?;
                 square += (target.weight * floor.sd).powi(2);
             }
         }

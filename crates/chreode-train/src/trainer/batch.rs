@@ -2,6 +2,7 @@
 
 use super::config::{GrowthUse, Standardise};
 use super::plan::PlannedSegment;
+use crate::TrainError;
 use crate::data::Snapshots;
 use crate::matching::Descendants;
 use crate::split::{Sampler, Split};
@@ -86,6 +87,9 @@ impl<T: Real> Batch<T> {
     }
 
     /// Draws starts and targets of every segment, in order; the starts are those of `pairs`, if there are any.
+    ///
+    /// # Errors
+    /// [`TrainError::States`] if cells cannot be read.
     pub(crate) fn draw(
         &mut self,
         data: &Snapshots<T>,
@@ -93,7 +97,7 @@ impl<T: Real> Batch<T> {
         inverse_scale: &[T],
         pairs: Option<&Descendants<T>>,
         rng: &mut Pcg64,
-    ) {
+    ) -> Result<(), TrainError> {
         let d = data.dim;
         let segments = self.segments.iter_mut().zip(plan).zip(&mut self.starts).enumerate();
         for (s, ((batch, planned), starts)) in segments {
@@ -105,10 +109,10 @@ impl<T: Real> Batch<T> {
                 }
                 None => samplers[planned.start].draw(rng, &mut batch.start_rows),
             }
-            gather(&data.states[planned.start], d, &batch.start_rows, starts);
+            data.states[planned.start].gather(d, &batch.start_rows, starts)?;
             for (target, t) in batch.targets.iter_mut().zip(&planned.targets) {
                 samplers[t.time].draw(rng, &mut target.rows);
-                gather(&data.states[t.time], d, &target.rows, &mut target.scaled);
+                data.states[t.time].gather(d, &target.rows, &mut target.scaled)?;
                 scale(&mut target.scaled, inverse_scale);
             }
             for (log_weights, t) in batch.log_weights.iter_mut().zip(&planned.targets) {
@@ -118,13 +122,7 @@ impl<T: Real> Batch<T> {
                 }
             }
         }
-    }
-}
-
-/// Copies rows of `[n, d]`.
-pub(crate) fn gather<T: Real>(states: &[T], d: usize, rows: &[u32], out: &mut [T]) {
-    for (out, &row) in out.chunks_exact_mut(d).zip(rows) {
-        out.copy_from_slice(&states[row as usize * d..(row as usize + 1) * d]);
+        Ok(())
     }
 }
 
@@ -140,30 +138,38 @@ pub(crate) fn scale<T: Real>(states: &mut [T], factors: &[T]) {
 /// One over the scale of each coordinate, `[d]`, from the training cells of the times `kept`.
 ///
 /// A coordinate that does not vary is left as it is.
+///
+/// # Errors
+/// [`TrainError::States`] if cells cannot be read.
 pub(crate) fn inverse_scales<T: Real>(
     data: &Snapshots<T>,
     split: &Split,
     kept: &[usize],
     how: Standardise,
-) -> Vec<T> {
+) -> Result<Vec<T>, TrainError> {
     let d = data.dim;
     let mut count = 0.0;
     let (mut mean, mut square) = (vec![0.0; d], vec![0.0; d]);
     for &t in kept {
-        for &row in &split.train[t] {
-            count += 1.0;
-            let x = &data.states[t][row as usize * d..(row as usize + 1) * d];
-            for k in 0..d {
-                let delta = x[k].f64() - mean[k]; // Welford's update: no cancellation
-                mean[k] += delta / count;
-                square[k] += delta * (x[k].f64() - mean[k]);
+        let mut train = split.train[t].iter().map(|&row| row as usize).peekable();
+        data.states[t].each_block(d, |first, block| {
+            let end = first + block.len() / d;
+            while let Some(row) = train.next_if(|&row| row < end) {
+                count += 1.0;
+                let x = &block[(row - first) * d..][..d];
+                for k in 0..d {
+                    let delta = x[k].f64() - mean[k]; // Welford's update: no cancellation
+                    mean[k] += delta / count;
+                    square[k] += delta * (x[k].f64() - mean[k]);
+                }
             }
-        }
+            Ok::<_, TrainError>(())
+        })?;
     }
     let inverse = |variance: f64| T::c(if variance > 0.0 { variance.sqrt().recip() } else { 1.0 });
-    match how {
+    Ok(match how {
         Standardise::Off => vec![T::ONE; d],
         Standardise::Global => vec![inverse(square.iter().sum::<f64>() / count / d as f64); d],
         Standardise::PerCoordinate => square.iter().map(|s| inverse(s / count)).collect(),
-    }
+    })
 }

@@ -23,5 +23,5 @@ pub use observer::{Evaluation, NoObserver, Observer, Outcome, StepReport, StopRe
 pub use plan::{PlannedSegment, Target};
 pub use trainer::Trainer;
 
-pub(crate) use batch::{gather, inverse_scales, scale};
+pub(crate) use batch::{inverse_scales, scale};
 pub(crate) use plan::{part_of, training_times};

@@ -124,7 +124,7 @@ where
         let left_out = (0..data.times.len()).filter(|i| !kept.contains(i)).collect();
         let plan = plan(&data, &kept, &config)?;
         let split = Split::draw(&data, config.hold_out, config.hold_out_by, config.judge_seed())?;
-        let inverse_scale = inverse_scales(&data, &split, &kept, config.standardise);
+        let inverse_scale = inverse_scales(&data, &split, &kept, config.standardise)?;
         if let Some(settings) = &config.matching {
             let kind = model.sde.noise_kind();
             let refused = |route, why| Err(TrainError::NoiseForm { form: kind.name(), route, why });
@@ -164,7 +164,7 @@ where
         description.add(format!("{} {}", model.non_negative, model.description).as_bytes());
         let identity = Identity {
             settings: settings.0,
-            data: data.fingerprint(),
+            data: data.fingerprint()?,
             split: split.fingerprint(),
             model: description.0,
             parameters: params.len() as u64,
@@ -268,10 +268,10 @@ where
         }
         let pass = &mut self.train;
         if let (Some((bridges, _)), Some(descendants)) = (&self.matching, &mut self.descendants) {
-            descendants.draw(bridges, &self.data, &self.inverse_scale, &mut rng);
+            descendants.draw(bridges, &self.data, &self.inverse_scale, &mut rng)?;
         }
         let pairs = self.descendants.as_ref();
-        pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, pairs, &mut rng);
+        pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, pairs, &mut rng)?;
         let noise = sub_seed(self.config.seed, "training noise");
         let base = self.step << 32; // every step has its own trajectories
         for (s, first) in pass.first_trajectory.iter_mut().enumerate() {
@@ -336,7 +336,7 @@ where
         let params = self.average.as_ref().map_or(&self.params[..], ParamAverage::values);
         let Some(pass) = &mut self.hold_out else { return Ok(None) };
         let mut rng = Pcg64::seed_from_u64(sub_seed(self.config.judge_seed(), "hold-out cells"));
-        pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, None, &mut rng);
+        pass.batch.draw(&self.data, &self.plan, &self.inverse_scale, None, &mut rng)?;
         let noise = sub_seed(self.config.judge_seed(), "hold-out noise");
         for (s, first) in pass.first_trajectory.iter_mut().enumerate() {
             *first = (s * self.config.evaluate_cells) as u64;

@@ -11,7 +11,7 @@ use chreode_core::{
 };
 use chreode_model::{DiffusionConfig, DriftConfig, GrowthConfig, ModelConfig, NeuralSde};
 use chreode_testkit::central_difference_by;
-use chreode_train::Snapshots;
+use chreode_train::{Snapshots, States};
 use proptest::prelude::*;
 
 /// Two coordinates that relax: `dx = r (m - x) dt + s dW`; parameters `ln r, m, ln s` of each.
@@ -109,6 +109,13 @@ pub fn snapshots<T: Real>(times: &[f64], cells: usize, seed: u64) -> Snapshots<T
         })
         .collect();
     Snapshots { dim: 2, times: times.to_vec(), states, ..Snapshots::default() }
+}
+
+/// Changes states that are in memory.
+pub fn changed<T: Real>(states: &mut States<T>, change: impl FnOnce(&mut Vec<T>)) {
+    let mut all = states.as_slice().unwrap().to_vec();
+    change(&mut all);
+    *states = all.into();
 }
 
 /// A small neural SDE in two dimensions.

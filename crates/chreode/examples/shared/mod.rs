@@ -67,7 +67,7 @@ fn snapshots(seed: u64) -> Result<Snapshots<f32>, SolveError> {
             start
         });
     }
-    Ok(Snapshots { dim: 2, times: TIMES.to_vec(), states, ..Snapshots::default() })
+    Ok(Snapshots { dim: 2, times: TIMES.to_vec(), states: States::each(states), ..Snapshots::default() })
 }
 
 /// A trainer that is done.

@@ -15,7 +15,7 @@
 //! #     x.iter_mut().enumerate().for_each(|(i, x)| *x += if i % 2 == 0 { *t as f32 } else { -*t as f32 });
 //! #     x
 //! # });
-//! # let data = Snapshots { dim: 1, times: times.to_vec(), states: states.collect(), ..Snapshots::default() };
+//! # let data = Snapshots { dim: 1, times: times.to_vec(), states: States::each(states), ..Snapshots::default() };
 //! # let mut config = ModelConfig::new(vec![0.0], vec![0.8]);
 //! # config.drift.hidden = vec![16, 16];
 //! # let sde = NeuralSde::<f32>::new(config)?;
@@ -24,7 +24,7 @@
 //! # trainer.run(&mut chreode::train::NoObserver, &AtomicBool::new(false))?;
 //!
 //! // `trainer` is that of the chapter before. Cells of the last time are labelled by what they became.
-//! let ends = trainer.data().states[3].clone();
+//! let ends = trainer.data().states[3].all(1)?;
 //! let names: Vec<&str> = ends.iter().map(|x| if *x > 0.0 { "right" } else { "left" }).collect();
 //! let readout = LabelReadout::new(&ends, 1, &Labels::from_text(&names), None)?;
 //!

@@ -16,21 +16,22 @@
 //! #     x.iter_mut().enumerate().for_each(|(i, x)| *x += if i % 2 == 0 { *t as f32 } else { -*t as f32 });
 //! #     x
 //! # });
-//! # let data = Snapshots { dim: 1, times: times.to_vec(), states: states.collect(), ..Snapshots::default() };
+//! # let data = Snapshots { dim: 1, times: times.to_vec(), states: States::each(states), ..Snapshots::default() };
 //! # let mut config = ModelConfig::new(vec![0.0], vec![0.8]);
 //! # config.drift.hidden = vec![16, 16];
 //! # let sde = NeuralSde::<f32>::new(config)?;
 //! # let config = TrainConfig { steps: 150, batch: 128, learning_rate: 0.01, ..TrainConfig::default() };
 //! # let mut trainer = Trainer::new(sde.clone(), sde.init(1), data, config)?;
 //! # trainer.run(&mut chreode::train::NoObserver, &AtomicBool::new(false))?;
-//! # let ends = trainer.data().states[3].clone();
+//! # let ends = trainer.data().states[3].all(1)?;
 //! # let names: Vec<&str> = ends.iter().map(|x| if *x > 0.0 { "right" } else { "left" }).collect();
 //! # let readout = LabelReadout::new(&ends, 1, &Labels::from_text(&names), None)?;
 //! # let (model, p) = (&trainer.model().sde, trainer.best_params());
 //!
 //! // `readout`, `model` and `p` are those of the chapter before.
 //! let control = Rollout { model, p, dt: 0.1, paths: 100, seed: 5, clamp: None, place: None };
-//! let start = &trainer.data().states[0][..50];
+//! let cells = trainer.data().states[0].all(1)?;
+//! let start = &cells[..50];
 //! let fates = Fates::predict(&control, &readout, start, 0.0, 1.5)?;
 //!
 //! // Shift: every cell starts 0.3 further to the right.

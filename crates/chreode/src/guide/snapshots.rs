@@ -19,7 +19,7 @@
 //!     x.iter_mut().enumerate().for_each(|(i, x)| *x += if i % 2 == 0 { *t as f32 } else { -*t as f32 });
 //!     x
 //! });
-//! let data = Snapshots { dim: 1, times: times.to_vec(), states: states.collect(), ..Snapshots::default() };
+//! let data = Snapshots { dim: 1, times: times.to_vec(), states: States::each(states), ..Snapshots::default() };
 //!
 //! // The model sees states as (x - shift) / scale: give mean and spread of the data.
 //! let mut config = ModelConfig::new(vec![0.0], vec![0.8]);

@@ -3,7 +3,7 @@
 use chreode_core::{Diffusion, Growth, sub_seed};
 use chreode_model::NeuralSde;
 use chreode_train::{
-    Cloud, CloudLoss, Comparison, LossConfig, Model, Snapshots, TrainError, distance_to_time,
+    Cloud, CloudLoss, Comparison, LossConfig, Model, Snapshots, States, TrainError, distance_to_time,
     effective_sample_size, sampling_floor,
 };
 use rand::SeedableRng;
@@ -319,7 +319,7 @@ fn hold_out(
     let data = Snapshots {
         dim: cells.dim,
         times: times.to_vec(),
-        states: rows.iter().map(|r| states_of(cells, r)).collect(),
+        states: States::each(rows.iter().map(|r| states_of(cells, r))),
         growth: cells.growth.as_ref().map_or_else(Vec::new, |growth| {
             rows.iter().map(|rows| rows.iter().map(|&i| growth[i]).collect()).collect()
         }),
@@ -337,7 +337,7 @@ fn hold_out(
             distance_to_time(&model, p, &data, 0, 1, settings.dt, true, &comparison)
         })
         .collect::<Result<Vec<f64>, TrainError>>()?;
-    let floor = sampling_floor(all, cells.dim, &comparison, FLOOR_REPEATS)?;
+    let floor = sampling_floor(&States::from(all.to_vec()), cells.dim, &comparison, FLOOR_REPEATS)?;
     let scaled = |states: &[f32]| -> Vec<f32> {
         states.iter().zip(inverse_scale.iter().cycle()).map(|(x, s)| x * s).collect()
     };
