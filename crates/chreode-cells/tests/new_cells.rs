@@ -164,6 +164,7 @@ impl Run {
         let training = TrainingCells {
             growth: None,
             populations: None,
+            clones: None,
             dim: dataset.dim(),
             states: dataset.states.clone(),
             times: dataset.times.clone(),

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig, RunFolder, TrainingCells};
+use chreode_cells::run::{
+    DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig, RunFolder, TrainingCells,
+};
 use chreode_cells::{Dataset, DatasetOptions, TimePoint, is_series_run, mean_and_sd};
 use chreode_model::NeuralSde;
 use chreode_train::{
@@ -13,6 +15,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::Context;
+use crate::clones;
 use crate::data_options::DataArgs;
 use crate::failure::bad_input;
 use crate::fit_series::{self, SeriesArgs};
@@ -115,20 +118,23 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     let seed = config.training.seed;
     let mut trainer = trainer(&dataset, &RunConfig { training: config.training_of(0), ..config.clone() })?;
     let place = trainer.place(config.device)?;
-    let cells = training_cells(&dataset, &trainer).sample(TrainingCells::MAX, seed);
+    let all = training_cells(&dataset, &trainer);
+    let cells = all.sample(TrainingCells::MAX, seed);
     let NewRun { folder: run, left } = RunFolder::create(out, existing, &config, |new| {
         cells.save(&new.training_cells())?;
         new.create_members(config.members)?;
+        if let Some(clones) = clones::held_out(&all, &config) {
+            new.save_clones(&clones)?;
+        }
         new.save_state_space(&dataset.space)
     })?;
     context.console.warn_of_rest(left.as_deref());
     start_log(run.lock()?);
     describe(context, &dataset, &config);
     describe_place(context, &place);
-    drop(cells);
+    drop((all, cells));
     let outcomes = train_members(context, &run, dataset, &config, Some(trainer), config.device)?;
-    finish(context, &run, &outcomes);
-    Ok(())
+    finish(context, &run, &outcomes)
 }
 
 /// Reads the cells, and brings data, model and training together.
@@ -141,11 +147,15 @@ pub(crate) fn prepare(
     on_device: bool,
 ) -> anyhow::Result<(Dataset, RunConfig)> {
     let seed = context.seed.unwrap_or(0);
+    clones::check_options(cells, training)?;
     let options = cells.options(training.holdout_by.as_deref(), seed);
     let dataset = Dataset::load(data, &options)?;
     dataset.check_for_fitting()?;
     if let Some(column) = &cells.within {
         dataset.check_populations(column, &dataset.time_points())?;
+    }
+    if let Some(column) = &cells.clone {
+        dataset.check_clones(column, &dataset.time_points())?;
     }
     for left_out in &training.leave_out {
         if left_out.column != dataset.time_column {
@@ -175,7 +185,7 @@ pub(crate) fn prepare(
     }
     let (shift, scale) = moments(&dataset, &kept);
     let times: Vec<f64> = kept.iter().map(|point| point.time).collect();
-    let mut training = training.config(seed, gap, model.has_noise_of_blur(), by_matching)?;
+    let mut training = training.config(cells.clone.is_some(), seed, gap, model.has_noise_of_blur(), by_matching)?;
     let growth_choice = match model.learn_growth {
         LearnGrowth::Auto if by_matching && cells.growth.is_none() => {
             Some(choose_growth(&snapshots(&dataset, &training), &training)?)
@@ -224,8 +234,7 @@ fn resume(context: &Context, path: &Path, device: Option<Device>) -> anyhow::Res
     let dataset = Dataset::load_into(&config.data.file, &options, &run.load_state_space()?)?;
     let device = device.map_or(config.device, DeviceChoice::from);
     let outcomes = train_members(context, &run, dataset, &config, None, device)?;
-    finish(context, &run, &outcomes);
-    Ok(())
+    finish(context, &run, &outcomes)
 }
 
 /// Options that mean the same from any working directory.
@@ -317,6 +326,7 @@ fn training_cells(dataset: &Dataset, trainer: &RunTrainer) -> TrainingCells {
             .then(|| dataset.growth.as_ref().map(|rates| rates.iter().map(|&g| g as f32).collect()))
             .flatten(),
         populations: dataset.populations.clone(),
+        clones: dataset.clones.clone(),
     }
 }
 
@@ -339,6 +349,7 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
         let column = config.data.options.within.as_deref().unwrap_or_default();
         console.note(&format!("coupled within `{column}`: {}", told.collect::<Vec<_>>().join(", ")));
     }
+    clones::describe(context, dataset, config);
     let route = if config.training.matching.is_some() { "matching" } else { "simulation" };
     console.note(&format!(
         "drift {} by {route}, at most {} updates of {} cells a time, dt {}",
@@ -360,7 +371,8 @@ pub(crate) fn describe_place(context: &Context, place: &Placement) {
     }
 }
 
-fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended]) {
+fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended]) -> anyhow::Result<()> {
+    let followed = clones::follow(run)?;
     let folder = run.path().display();
     let text = if let [Ended { outcome, .. }] = outcomes {
         let why = match outcome.reason {
@@ -383,9 +395,16 @@ fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended]) {
             outcomes.len()
         )
     };
-    let value = match outcomes {
+    let mut value = match outcomes {
         [outcome] => json!({ "run": run.path(), "outcome": outcome }),
         _ => json!({ "run": run.path(), "outcomes": outcomes }),
     };
+    if let Some(followed) = followed {
+        if let Some(told) = followed.told() {
+            context.console.note(&told);
+        }
+        value["held_out_clones"] = json!(followed);
+    }
     context.console.result(&text, "fitted", value);
+    Ok(())
 }
