@@ -1,14 +1,14 @@
 //! What clones are worth in virtual blood: fits of 2,000 clones with five sister cells, once as cells of no known clone and once
 //! among clones, by fates of 200 progenitors and by held-out clones.
-//! Run with `cargo run --release -p chreode-cells --example blood_clones [seeds]`.
+//! Run with `cargo run --release -p chreode-cells --example blood_clones [seeds [blur [updates]]]`.
 
 use chreode_cells::virtual_blood::{
     CLONES, D, Run, SNAPSHOT_TIMES, VirtualBlood, clone_snapshots, cross_entropy, fate_counts, start_states,
 };
 use chreode_model::{GrowthNet, ModelConfig, NeuralSde};
 use chreode_train::{
-    BridgeNoise, CloneCells, HoldOutBy, MatchingConfig, NoObserver, Schedule, Snapshots, TrainConfig, Trainer,
-    clone_scores,
+    BridgeNoise, CloneCells, HoldOutBy, MatchingConfig, NoObserver, Schedule, Snapshots, TrainConfig,
+    Trainer, clone_scores,
 };
 use std::error::Error;
 use std::sync::atomic::AtomicBool;
@@ -16,12 +16,11 @@ use std::sync::atomic::AtomicBool;
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<f64> = std::env::args().skip(1).map(|a| a.parse()).collect::<Result<_, _>>()?;
     let seeds = args.first().map_or(3, |&a| a as u64);
-    let epsilon = args.get(1).copied().unwrap_or(0.1);
-    let steps = args.get(2).map_or(1000, |&a| a as u64);
-    let choices: Vec<usize> = args.iter().skip(3).map(|&a| a as usize).collect();
+    let epsilon = args.get(1).copied().unwrap_or(0.5);
+    let steps = args.get(2).map_or(300, |&a| a as u64);
     let progenitors = start_states::<f32>(200, 2);
-    let truth = fate_counts(&VirtualBlood::wild_type(), &[], &progenitors, 2000, Run::truth(1))?;
-    let again = fate_counts(&VirtualBlood::wild_type(), &[], &progenitors, 2000, Run::truth(2))?;
+    let truth = fate_counts(&VirtualBlood::wild_type(), &[], &progenitors, 400, Run::truth(1))?;
+    let again = fate_counts(&VirtualBlood::wild_type(), &[], &progenitors, 400, Run::truth(2))?;
     let total: [f64; 5] = std::array::from_fn(|k| truth.iter().map(|c| c[k]).sum());
     let (base, oracle) = (cross_entropy(&truth, &vec![total; 200]), cross_entropy(&truth, &again));
     println!("fates of 200 progenitors: base rate {base:.3} nats, oracle {oracle:.3}");
@@ -30,23 +29,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         let ids: Vec<_> = (0..CLONES as u64).map(Some).collect();
         let times = SNAPSHOT_TIMES.to_vec();
         let data = Snapshots { dim: D, times, states, groups: vec![ids; 5], ..Snapshots::default() };
-        for neighbours in std::iter::once(None).chain(choices.iter().copied().map(Some)) {
+        for neighbours in [None, Some(MatchingConfig::CLONE_NEIGHBOURS)] {
             let begin = std::time::Instant::now();
             let trainer = fit(data.clone(), neighbours, epsilon, steps, seed)?;
             let seconds = begin.elapsed().as_secs_f64();
             let (model, p) = (trainer.model(), trainer.best_params());
-            let run = Run { dt: 1.0 / 16.0, seed: 3, clamp: None };
-            let entropy = cross_entropy(&truth, &fate_counts(&model.sde, p, &progenitors, 500, run)?);
+            let run = Run { dt: 1.0 / 12.0, seed: 3, clamp: None };
+            let entropy = cross_entropy(&truth, &fate_counts(&model.sde, p, &progenitors, 400, run)?);
             let cells = CloneCells {
                 data: trainer.data(),
                 rows: &trainer.split().hold_out,
                 inverse_scale: trainer.inverse_scale(),
-                dt: 1.0 / 16.0,
-                paths: 64,
+                dt: trainer.config().dt,
+                paths: 8,
                 seed: 5,
             };
-            let clones = neighbours.map_or("no clones".to_owned(), |n| format!("{n} neighbours"));
-            print!("seed {seed}, {clones:>14}: fates {entropy:.3} nats ({seconds:.0} s); held-out clones");
+            let clones = if neighbours.is_some() { "clones" } else { "no clones" };
+            print!("seed {seed}, {clones:>9}: fates {entropy:.3} nats ({seconds:.0} s); held-out clones");
             for s in clone_scores(model, p, &cells)? {
                 print!("  {}-{} {:.4}", s.start, s.target, s.score);
             }
@@ -56,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The program's defaults for data without growth.
+/// Couplings with the noise of the blur, and few updates: a minute of one processor.
 fn fit(
     data: Snapshots<f32>,
     clone_neighbours: Option<usize>,
@@ -71,12 +70,15 @@ fn fit(
     };
     let shift = mean(&|_, x| x);
     let sd: Vec<f64> = mean(&|k, x| (x - shift[k]).powi(2)).into_iter().map(f64::sqrt).collect();
-    let mut model = ModelConfig { times: Some(data.times.clone()), time_scale: 1.5, ..ModelConfig::new(shift, sd) };
+    let mut model =
+        ModelConfig { times: Some(data.times.clone()), time_scale: 1.5, ..ModelConfig::new(shift, sd) };
     model.drift.hidden = vec![128, 128];
     let sde = NeuralSde::<f32>::new(model)?;
     let config = TrainConfig {
         seed,
         steps,
+        batch: 256,
+        evaluate_every: 100,
         dt: 0.15,
         matching: Some(MatchingConfig {
             epsilon,

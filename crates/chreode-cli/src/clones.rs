@@ -27,7 +27,9 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
     {
         let counts = clones.counts();
         let (seen, cells) = (counts.iter().filter(|&&n| n > 0).count(), counts.iter().sum::<usize>());
-        context.console.note(&format!("coupled among {seen} clones of `{column}`, which {cells} cells are of"));
+        context
+            .console
+            .note(&format!("coupled among {seen} clones of `{column}`, which {cells} cells are of"));
     }
 }
 

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use chreode_cells::run::{
-    DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig, RunFolder, TrainingCells,
-};
+use chreode_cells::run::{DataConfig, ExistingRun, Fingerprint, NewRun, RunConfig, RunFolder, TrainingCells};
 use chreode_cells::{Dataset, DatasetOptions, TimePoint, is_series_run, mean_and_sd};
 use chreode_model::NeuralSde;
 use chreode_train::{
@@ -185,7 +183,8 @@ pub(crate) fn prepare(
     }
     let (shift, scale) = moments(&dataset, &kept);
     let times: Vec<f64> = kept.iter().map(|point| point.time).collect();
-    let mut training = training.config(cells.clone.is_some(), seed, gap, model.has_noise_of_blur(), by_matching)?;
+    let mut training =
+        training.config(cells.clone.is_some(), seed, gap, model.has_noise_of_blur(), by_matching)?;
     let growth_choice = match model.learn_growth {
         LearnGrowth::Auto if by_matching && cells.growth.is_none() => {
             Some(choose_growth(&snapshots(&dataset, &training), &training)?)

@@ -231,8 +231,12 @@ fn data(error: &DataError) -> &'static str {
         DataError::OneTime { .. } => "give cells of another time too, or another column with --time",
         DataError::FewCells { .. } => "leave the time's cells out of the file, or add cells",
         DataError::NoPopulation { .. } => "leave the cell out of the file, or --within",
-        DataError::NoCloneLasts { .. } => "name the column that follows clones over time, or leave out --clone",
-        DataError::NoSuchClone { .. } => "choose an entry that exists, or leave out --no-clone: empty entries are no clones",
+        DataError::NoCloneLasts { .. } => {
+            "name the column that follows clones over time, or leave out --clone"
+        }
+        DataError::NoSuchClone { .. } => {
+            "choose an entry that exists, or leave out --no-clone: empty entries are no clones"
+        }
         DataError::FewOfPopulation { .. } => {
             "leave the population's cells out of the file, name another column, or leave out --within"
         }

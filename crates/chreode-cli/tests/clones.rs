@@ -70,13 +70,16 @@ fn clones_from_the_fit_to_the_report() {
     assert_eq!(names.len(), 10);
     let pairs: Vec<[f64; 2]> = held.scores.iter().map(|s| [s.start, s.target]).collect();
     assert_eq!(pairs, [[0.0, 1.0], [1.0, 2.0], [0.0, 2.0]]);
-    assert!(held.scores.iter().all(|s| s.clones == held.held_out.len() && s.score > 0.0 && s.score.is_finite()));
+    assert!(
+        held.scores.iter().all(|s| s.clones == held.held_out.len() && s.score > 0.0 && s.score.is_finite())
+    );
 
     // A finished run is resumed to itself, and one that was interrupted to the same.
     chreode(dir).args(["fit", "--resume", "run", "--quiet"]).assert().success();
     assert_eq!(clones(dir, "run"), held);
     let model = std::fs::read(dir.join("run/model.safetensors")).unwrap();
-    let checkpoints: Vec<_> = std::fs::read_dir(dir.join("run/checkpoints")).unwrap().map(|e| e.unwrap().path()).collect();
+    let checkpoints: Vec<_> =
+        std::fs::read_dir(dir.join("run/checkpoints")).unwrap().map(|e| e.unwrap().path()).collect();
     std::fs::remove_file(checkpoints.iter().max().unwrap()).unwrap();
     chreode(dir).args(["fit", "--resume", "run", "--quiet"]).assert().success();
     assert_eq!(std::fs::read(dir.join("run/model.safetensors")).unwrap(), model);
@@ -84,10 +87,13 @@ fn clones_from_the_fit_to_the_report() {
 
     chreode(dir).args(["report", "run", "--quiet"]).assert().success();
     let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
-    assert!(page.contains("Clones that were held out whole") && page.contains("decided which cells were coupled"));
+    assert!(
+        page.contains("Clones that were held out whole") && page.contains("decided which cells were coupled")
+    );
 
     // The same clones are held out where they have no other part; the fit is another.
-    let without = ["fit", "barcodes.csv", "-o", "without", "--quiet", "--holdout-by", "barcode", "--hold-out", "0.2"];
+    let without =
+        ["fit", "barcodes.csv", "-o", "without", "--quiet", "--holdout-by", "barcode", "--hold-out", "0.2"];
     let state = ["--time", "day", "--state", "x,y"];
     chreode(dir).args(without).args(state).args(SMALL).assert().success();
     assert!(!clones(dir, "without").coupled);

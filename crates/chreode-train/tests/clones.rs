@@ -147,14 +147,20 @@ fn bits_do_not_depend_on_threads_or_interruptions() {
 fn without_known_clones_all_is_as_before() {
     let mut data = crossed(10, 4);
     data.groups.iter_mut().flatten().for_each(|clone| *clone = None);
-    let settings = |neighbours| TrainConfig { hold_out_by: HoldOutBy::Cell, ..config(20, neighbours, BridgeNoise::Blur) };
+    let settings = |neighbours| TrainConfig {
+        hold_out_by: HoldOutBy::Cell,
+        ..config(20, neighbours, BridgeNoise::Blur)
+    };
     assert_eq!(trained(&data, settings(Some(5))).params(), trained(&data, settings(None)).params());
 }
 
 /// A model that moves nothing knows as much of a clone as its cells' places say, and the score is the mean of what it says.
 #[test]
 fn scores_are_means_of_distances() {
-    let states = vec![vec![0.0, 2.0, 10.0, 10.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0], vec![1.0, 3.0, 10.0, 7.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0]];
+    let states = vec![
+        vec![0.0, 2.0, 10.0, 10.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        vec![1.0, 3.0, 10.0, 7.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0],
+    ];
     let groups = [[Some(0), Some(0), Some(1), None, Some(2)], [Some(0), Some(0), Some(1), Some(3), None]];
     let rest = [None; 5];
     let groups = groups.iter().map(|g| [&g[..], &rest].concat()).collect();
@@ -164,7 +170,7 @@ fn scores_are_means_of_distances() {
     config.diffusion = DiffusionConfig::Constant { initial_level: 1e-9 };
     let sde = NeuralSde::<f64>::new(config).unwrap();
     let mut p = sde.init(1);
-    let drift = sde.n_params() - 1;
+    let drift = p.len() - 1;
     p[..drift].fill(0.0);
     let rows: Vec<Vec<u32>> = vec![(0..10).collect(), (0..10).collect()];
     let cells = CloneCells { data: &data, rows: &rows, inverse_scale: &[], dt: 0.5, paths: 2, seed: 1 };

@@ -136,7 +136,11 @@ pub fn clone_snapshots<T: Real>(clones: usize, seed: u64) -> Result<Vec<Vec<T>>,
     let start = start_states::<T>(clones, sub_seed(seed, "clones"));
     let sisters = |(k, &t): (usize, &f64)| {
         let run = Run::truth(sub_seed(seed, &format!("sisters-{k}")));
-        if t == 0.0 { Ok(start.clone()) } else { simulate_to(&VirtualBlood::wild_type(), &[], &start, t, run) }
+        if t == 0.0 {
+            Ok(start.clone())
+        } else {
+            simulate_to(&VirtualBlood::wild_type(), &[], &start, t, run)
+        }
     };
     SNAPSHOT_TIMES.iter().enumerate().map(sisters).collect()
 }

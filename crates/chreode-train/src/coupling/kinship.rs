@@ -120,8 +120,10 @@ impl<T: Real> Kinship<T> {
         }
         let of_column: Vec<(u32, Vec<u32>)> = of_column.into_iter().collect();
         let lists: Vec<(u32, (u32, f64))> = lists.into_iter().collect();
-        let found: Vec<Vec<(u32, f64)>> =
-            of_column.par_iter().map(|(column, _)| traced(clones, *column, &lists, times, neighbours)).collect();
+        let found: Vec<Vec<(u32, f64)>> = of_column
+            .par_iter()
+            .map(|(column, _)| traced(clones, *column, &lists, times, neighbours))
+            .collect();
         let mut kinship = Self {
             list: Vec::with_capacity(rows.len()),
             columns: columns.iter().map(|c| c.map_or(0, |c| clones.seen[c as usize] & until)).collect(),
@@ -215,7 +217,12 @@ mod tests {
     }
 
     /// The factors of rows at time `k` for columns at the next, `[n, m]`.
-    fn factors(data: &Snapshots<f64>, split: &Split, k: usize, neighbours: usize) -> (Kinship<f64>, Vec<Vec<f64>>) {
+    fn factors(
+        data: &Snapshots<f64>,
+        split: &Split,
+        k: usize,
+        neighbours: usize,
+    ) -> (Kinship<f64>, Vec<Vec<f64>>) {
         let clones = Clones::new(data, split, &[0, 1, 2], &[1.0, 1.0]);
         let [rows, columns] = [k, k + 1].map(|t| clones.of(data, t, &split.train[t]));
         let kinship = Kinship::new(&clones, &rows, &columns, k + 1, neighbours);
@@ -288,11 +295,8 @@ mod tests {
         for (neighbours, epsilon) in [(1, 0.05), (1, 0.5), (8, 0.05), (100, 0.1)] {
             let (kinship, factors) = factors(&data, &split, 0, neighbours);
             let [x, y] = [0, 1].map(|t| &data.states[t][..]);
-            let config = CouplingConfig {
-                tolerance: 1e-10,
-                iterations: 100_000,
-                ..CouplingConfig::balanced(epsilon)
-            };
+            let config =
+                CouplingConfig { tolerance: 1e-10, iterations: 100_000, ..CouplingConfig::balanced(epsilon) };
             let coupling = Coupling::solve_among_kin(2, x, &[], y, Some(&kinship), &config).unwrap();
             assert!(coupling.residual <= 1e-10, "{}", coupling.residual);
             let (n, m) = (24, 30);
@@ -350,9 +354,11 @@ mod tests {
         let (kinship, _) = factors(&data, &split, 0, 2);
         let [x, y] = [0, 1].map(|t| &data.states[t][..]);
         let (m, epsilon) = (18, 0.3);
-        let config = CouplingConfig { tolerance: 1e-10, iterations: 10_000, ..CouplingConfig::balanced(epsilon) };
+        let config =
+            CouplingConfig { tolerance: 1e-10, iterations: 10_000, ..CouplingConfig::balanced(epsilon) };
         let coupling = Coupling::solve_among_kin(2, x, &[], y, Some(&kinship), &config).unwrap();
-        let ends = crate::Extension::new(2, y, coupling.column_potentials(), epsilon).among_kin(Some(kinship));
+        let ends =
+            crate::Extension::new(2, y, coupling.column_potentials(), epsilon).among_kin(Some(kinship));
         let (mut row, mut mean, mut scratch) = (vec![0.0; m], [0.0; 2], vec![0.0; 2 * m]);
         for (i, x) in x.chunks_exact(2).enumerate() {
             coupling.row(i, &mut row);

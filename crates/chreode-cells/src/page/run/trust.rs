@@ -1,8 +1,8 @@
 //! What is not to be trusted: thresholds, warnings, and the figures behind them.
 
 use chreode_report::{
-    BarSeries, Bars, Column, Histogram, Page, Row, Severity, ShapeError, Status, Table, Warning, count, number,
-    percent,
+    BarSeries, Bars, Column, Histogram, Page, Row, Severity, ShapeError, Status, Table, Warning, count,
+    number, percent,
 };
 
 use super::{HoldOutDistance, RunPage};
@@ -72,7 +72,11 @@ fn clone_table(input: &RunPage<'_>, clones: &HeldOutClones) -> Table {
         Column::numeric("not knowing the clone").hint("of the paths of all clones together"),
         Column::numeric("difference").hint("and its standard error over clones"),
     ];
-    let coupled = if clones.coupled { "The other clones decided which cells were coupled." } else { "Clones had no other part in the training." };
+    let coupled = if clones.coupled {
+        "The other clones decided which cells were coupled."
+    } else {
+        "Clones had no other part in the training."
+    };
     let mut table = Table::new("Clones that were held out whole", columns).caption(format!(
         "{} clones of `{}` were kept from the training. Paths from their cells of one time are compared with their cells of another, which are relatives of those, not their descendants: also a perfect model does not reach the lowest score. A difference of nothing means that the model does not know more of a clone than of all. {coupled}",
         count(clones.held_out.len()),
