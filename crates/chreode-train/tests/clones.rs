@@ -45,7 +45,7 @@ fn config(steps: u64, clone_neighbours: Option<usize>, noise: BridgeNoise) -> Tr
         schedule: Schedule::Cosine { warm_up: 0, over: steps, floor: 0.01 },
         matching: Some(MatchingConfig { epsilon: 0.1, noise, clone_neighbours, ..MatchingConfig::default() }),
         evaluate_every: 50,
-        hold_out: 0.2,
+        hold_out: 0.4,
         hold_out_by: HoldOutBy::Clone,
         ..TrainConfig::default()
     }
@@ -108,7 +108,7 @@ fn clones_decide_where_snapshots_do_not() {
         assert_eq!(own.split(), mixed.split());
         let ([own], [mixed]) = (&scores(&own)[..], &scores(&mixed)[..]) else { panic!("one pair of times") };
         assert!(own.clones > 4 && own.clones == mixed.clones, "{own:?}");
-        assert!(own.score < 0.5 * own.without && own.gain() > 0.5, "{own:?}");
+        assert!(own.score < 0.8 * own.without && own.gain() > 0.2, "{own:?}");
         assert!(own.without - own.score > 4.0 * own.standard_error, "{own:?}");
         assert!(mixed.score > 1.5 * mixed.without, "{mixed:?}");
     }
