@@ -11,8 +11,8 @@ use chreode_train::{
 };
 use std::sync::atomic::AtomicBool;
 
-/// Clones of `each` cells at either time, `clones` of them on either side, which cross: what begins at (-2, 0) ends at (2, 1), and what begins at
-/// (2, 0) at (-2, -1), where the shortest ways are those to the other side. Every seventh cell is of no known clone.
+/// Clones of `each` cells at either time, `clones` of them on either side, which cross: what begins at (-.3, 0) ends at (.3, 1), and what begins at
+/// (.3, 0) at (-.3, -1), where the shortest ways are those to the other side. Every seventh cell is of no known clone.
 fn crossed(clones: usize, each: usize) -> Snapshots<f32> {
     let n = 2 * clones * each;
     let cloud = |time: u64, at: [[f32; 2]; 2]| -> (Vec<f32>, Vec<Option<u64>>) {
@@ -26,8 +26,8 @@ fn crossed(clones: usize, each: usize) -> Snapshots<f32> {
         }
         (z, of.into_iter().enumerate().map(|(i, clone)| (i % 7 > 0).then_some(clone)).collect())
     };
-    let (start, first) = cloud(0, [[-2.0, 0.0], [2.0, 0.0]]);
-    let (end, second) = cloud(1, [[2.0, 1.0], [-2.0, -1.0]]);
+    let (start, first) = cloud(0, [[-0.3, 0.0], [0.3, 0.0]]);
+    let (end, second) = cloud(1, [[0.3, 1.0], [-0.3, -1.0]]);
     Snapshots {
         dim: 2,
         times: vec![0.0, 1.0],
@@ -98,12 +98,12 @@ fn clones_decide_where_snapshots_do_not() {
         (crossed(15, 8), BridgeNoise::Spread),
     ] {
         let own = trained(&data, config(400, Some(5), noise));
-        let [left, right] = [[-2.0, 0.0], [2.0, 0.0]].map(|x| end_of(own.best_params(), x));
-        assert!(left[0] > 1.0 && left[1] > 0.5, "{left:?}");
-        assert!(right[0] < -1.0 && right[1] < -0.5, "{right:?}");
+        let [left, right] = [[-0.3, 0.0], [0.3, 0.0]].map(|x| end_of(own.best_params(), x));
+        assert!(left[0] > 0.0 && left[1] > 0.5, "{left:?}");
+        assert!(right[0] < 0.0 && right[1] < -0.5, "{right:?}");
         let mixed = trained(&data, config(400, None, noise));
-        let other = end_of(mixed.best_params(), [-2.0, 0.0]);
-        assert!(other[0] < -1.0, "{other:?}");
+        let other = end_of(mixed.best_params(), [-0.3, 0.0]);
+        assert!(other[1] < -0.5, "{other:?}");
         // Clones that neither fit has seen know it, of themselves: no one is told which fit is which.
         assert_eq!(own.split(), mixed.split());
         let ([own], [mixed]) = (&scores(&own)[..], &scores(&mixed)[..]) else { panic!("one pair of times") };
