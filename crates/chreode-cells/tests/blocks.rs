@@ -1,15 +1,18 @@
 //! Cells within little memory: what is read in blocks, and kept in files, is what is read as a whole.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
+mod common;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chreode_cells::{
-    Column, CsrMatrix, DataError, Dataset, DatasetOptions, DenseMatrix, H5ad, H5adWriter, Matrix, Memory,
+    Column, DataError, Dataset, DatasetOptions, DenseMatrix, H5ad, H5adWriter, Matrix, Memory,
     PreprocessOptions, StateSource, StateSpace,
 };
 use chreode_train::TrainError;
+use common::sparse;
 
 const CELLS: usize = 3000;
 const GENES: usize = 420;
@@ -30,18 +33,6 @@ fn counts() -> DenseMatrix {
     };
     let values = (0..CELLS * GENES).map(|k| count(k / GENES, k % GENES)).collect();
     DenseMatrix::new(CELLS, GENES, values).unwrap()
-}
-
-fn sparse(m: &DenseMatrix) -> CsrMatrix {
-    let (mut indptr, mut indices, mut values) = (vec![0_i64], Vec::new(), Vec::new());
-    for i in 0..m.rows {
-        for (j, &x) in m.row(i).iter().enumerate().filter(|e| *e.1 != 0.0) {
-            indices.push(j as i64);
-            values.push(x);
-        }
-        indptr.push(values.len() as i64);
-    }
-    CsrMatrix::new(m.rows, m.cols, &indptr, &indices, values).unwrap()
 }
 
 fn basis() -> DenseMatrix {
@@ -101,7 +92,7 @@ fn same_within(path: &Path, options: &DatasetOptions) -> Dataset {
 fn states_of_every_kind_are_the_same_in_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cells.h5ad");
-    for x in [Matrix::Sparse(sparse(&counts())), Matrix::Dense(counts())] {
+    for x in [sparse(&counts()), Matrix::Dense(counts())] {
         write(&path, x);
         same_within(&path, &options(StateSource::from_basis("X_some")));
         same_within(&path, &options(StateSource::from_columns("u")));
@@ -134,7 +125,7 @@ fn tables_are_the_same_in_a_file() {
 fn too_little_memory_is_told_with_the_least() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cells.h5ad");
-    write(&path, Matrix::Sparse(sparse(&counts())));
+    write(&path, sparse(&counts()));
     let least = little().limit;
     let memory = Memory { limit: least - 1, ..little() };
     let error = Dataset::load_within(&path, &options(StateSource::Pca), &memory).unwrap_err();
@@ -150,7 +141,7 @@ fn too_little_memory_is_told_with_the_least() {
 fn rows_are_those_of_the_whole() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cells.h5ad");
-    for x in [Matrix::Sparse(sparse(&counts())), Matrix::Dense(counts())] {
+    for x in [sparse(&counts()), Matrix::Dense(counts())] {
         write(&path, x);
         let file = H5ad::open(&path).unwrap();
         check_rows(&file);
@@ -181,7 +172,7 @@ fn python_files_are_read_in_blocks() {
     }
     let dir = tempfile::tempdir().unwrap();
     let ours = dir.path().join("ours.h5ad");
-    write(&ours, Matrix::Sparse(sparse(&counts())));
+    write(&ours, sparse(&counts()));
     let code = "
 import anndata, sys
 from scipy import sparse
@@ -246,7 +237,7 @@ fn what_is_no_number_is_found_in_any_block() {
 fn nothing_is_left_behind() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cells.h5ad");
-    write(&path, Matrix::Sparse(sparse(&counts())));
+    write(&path, sparse(&counts()));
     let memory = Memory { scratch: dir.path().to_owned(), ..little() };
     let cells = Dataset::load_within(&path, &options(StateSource::Pca), &memory).unwrap();
     let names = || std::fs::read_dir(dir.path()).unwrap().count();

@@ -1,9 +1,10 @@
 //! The way from expression to coordinates: against plain formulas, sparse against dense, new cells against old.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_cells::{
-    CsrMatrix, DenseMatrix, ExpressionKind, Matrix, PreprocessError, PreprocessOptions, Transform,
-};
+mod common;
+
+use chreode_cells::{DenseMatrix, ExpressionKind, Matrix, PreprocessError, PreprocessOptions, Transform};
+use common::sparse;
 use proptest::prelude::*;
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
@@ -25,18 +26,6 @@ fn counts(n: usize, m: usize, seed: u64) -> DenseMatrix {
         }
     }
     DenseMatrix::new(n, m, values).unwrap()
-}
-
-fn sparse(m: &DenseMatrix) -> Matrix {
-    let (mut indptr, mut indices, mut values) = (vec![0_i64], Vec::new(), Vec::new());
-    for i in 0..m.rows {
-        for (j, &x) in m.row(i).iter().enumerate().filter(|e| *e.1 != 0.0) {
-            indices.push(j as i64);
-            values.push(x);
-        }
-        indptr.push(values.len() as i64);
-    }
-    Matrix::Sparse(CsrMatrix::new(m.rows, m.cols, &indptr, &indices, values).unwrap())
 }
 
 fn options(genes: usize, components: usize) -> PreprocessOptions {
