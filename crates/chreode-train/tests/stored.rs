@@ -110,7 +110,7 @@ fn what_is_judged_has_the_same_bits() {
 #[test]
 fn populations_have_the_same_bits() {
     let mut data = snapshots::<f32>(&[0.0, 0.5, 1.0], 300, 4);
-    let of = |t: usize| (0..data.cells(t)).map(|i| u32::from((i + t) % 3 > 0)).collect();
+    let of = |t: usize| (0..data.cells(t)).map(|i| u32::from(!(i + t).is_multiple_of(3))).collect();
     data.populations = (0..3).map(of).collect();
     let other = stored(&data);
     let couple = Some(MatchingConfig { cells: 64, ..MatchingConfig::default() });
