@@ -221,7 +221,7 @@ mod tests {
         let dense =
             Matrix::Dense(DenseMatrix { rows: n, cols: 3, values: (0..3 * n).map(|i| i as f32).collect() });
         for (all, limit) in
-            [(sparse(n), 0), (sparse(n), u64::MAX), (sparse(n), 40_000), (dense.clone(), 0), (dense, 13_000)]
+            [(sparse(n), 0), (sparse(n), u64::MAX), (sparse(n), 30_000), (dense.clone(), 0), (dense, 13_000)]
         {
             let mut kept = Kept::new(limit, Some(tempfile::tempfile().unwrap()));
             for (first, count) in [(0, 300), (300, 1500), (1800, n - 1800)] {
