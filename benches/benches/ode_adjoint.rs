@@ -72,7 +72,7 @@ fn other_ways(c: &mut Criterion) {
     group.finish();
 }
 
-/// Backward through implicit methods, whose stages are solved again (but not those of Bdf), beside the forward run alone; with every state stored, and with each
+/// Backward through implicit methods, beside the forward run alone; with every state and stage stored, and with each
 /// step taken once more.
 fn implicit(c: &mut Criterion) {
     let mut group = c.benchmark_group("ode_adjoint_implicit");

@@ -1,14 +1,15 @@
-//! Forward sensitivities to all parameters by implicit and explicit methods, beside the run of the state alone with the same
-//! tolerances: times, steps, iterations and factorisations, as a table. With a name as argument, that problem alone.
+//! Forward sensitivities to all parameters by implicit and explicit methods, and discrete adjoints, beside the run of the state
+//! alone with the same tolerances: times, steps, iterations and factorisations, as a table. With a name as argument, that problem alone.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
 use std::time::Instant;
 
-use chreode_adjoint::ForwardSensitivities;
+use chreode_adjoint::{Checkpoints, ForwardSensitivities, OdeAdjoint, OdeMethod};
 use chreode_autodiff::Auto;
 use chreode_core::{Dynamics, Number, put, take};
 use chreode_solve::{
-    Bdf, Erk, Esdirk, KENCARP4, Radau5, SolveOptions, Stats, Stepper, TSIT5, solve, solve_with_jacobian,
+    Bdf, Erk, Esdirk, KENCARP4, RODAS5P, Radau5, Rosenbrock, SolveOptions, Stats, Stepper, TSIT5, solve,
+    solve_with_jacobian,
 };
 
 /// Reactants and changes of a reaction.
@@ -152,13 +153,17 @@ fn best(mut run: impl FnMut() -> Stats) -> (f64, Stats) {
     (least, stats)
 }
 
-type Method = (&'static str, bool, fn(usize) -> Box<dyn Stepper<f64>>);
-const METHODS: [Method; 5] = [
-    ("Bdf, st.", true, |len| Box::new(Bdf::new(1, len).staggered())),
-    ("Bdf", true, |len| Box::new(Bdf::new(1, len))),
-    ("Radau5", true, |len| Box::new(Radau5::new(1, len))),
-    ("KenCarp4", true, |len| Box::new(Esdirk::new(&KENCARP4, 1, len))),
-    ("Tsit5", false, |len| Box::new(Erk::new(&TSIT5, 1, len))),
+/// A name, the steps of the adjoint (none: those of another row), whether the method is implicit, and the method.
+type Method = (&'static str, Option<OdeMethod>, bool, fn(usize) -> Box<dyn Stepper<f64>>);
+const METHODS: [Method; 6] = [
+    ("Bdf, st.", None, true, |len| Box::new(Bdf::new(1, len).staggered())),
+    ("Bdf", Some(OdeMethod::Bdf), true, |len| Box::new(Bdf::new(1, len))),
+    ("Radau5", Some(OdeMethod::Radau5), true, |len| Box::new(Radau5::new(1, len))),
+    ("KenCarp4", Some(OdeMethod::Esdirk(&KENCARP4)), true, |len| Box::new(Esdirk::new(&KENCARP4, 1, len))),
+    ("Rodas5P", Some(OdeMethod::Rosenbrock(&RODAS5P)), true, |len| {
+        Box::new(Rosenbrock::new(&RODAS5P, 1, len))
+    }),
+    ("Tsit5", Some(OdeMethod::Erk(&TSIT5)), false, |len| Box::new(Erk::new(&TSIT5, 1, len))),
 ];
 
 fn compare<D: Dynamics + Copy>(name: &str, model: D, y0: &[f64], p: &[f64], end: f64, methods: &[Method]) {
@@ -181,7 +186,7 @@ fn columns<D: Dynamics + Copy>(
     }
     let (rtol, atol, span, d) = (1e-6, 1e-10, (0.0, end), y0.len());
     let save = &mut |_: usize, _: f64, _: &[f64]| {};
-    for &(method, implicit, make) in methods {
+    for &(method, steps, implicit, make) in methods {
         let mut field: Auto<D> = Auto::new(model);
         let (mut y, mut stepper) = (y0.to_vec(), make(d));
         let options = SolveOptions::tolerance(rtol, atol);
@@ -203,9 +208,11 @@ fn columns<D: Dynamics + Copy>(
             atols.fill(atol / p);
         }
         let (options, mut stepper) = (SolveOptions::tolerance(rtol, &atols[..]), make(z.len()));
+        // Rosenbrock methods need the whole matrix, and take it by differences.
+        let blocks = implicit && !matches!(steps, Some(OdeMethod::Rosenbrock(_)));
         let (with, all) = best(|| {
             f.start(y0, &mut z).unwrap();
-            if implicit {
+            if blocks {
                 solve_with_jacobian(&mut f, p, &mut z, span, stepper.as_mut(), &options, save).unwrap()
             } else {
                 solve(&mut f, p, &mut z, span, stepper.as_mut(), &options, save).unwrap()
@@ -225,11 +232,29 @@ fn columns<D: Dynamics + Copy>(
             state.work.factorisations,
             all.work.factorisations,
         );
+        let Some(steps) = steps else { continue };
+        let options = SolveOptions { save_at: &[end], ..SolveOptions::tolerance(rtol, atol) };
+        let (bar, mut y0_bar, mut p_bar) = (vec![1.0; d], vec![0.0; d], vec![0.0; p.len()]);
+        for few in [Checkpoints::All, Checkpoints::Every(2), Checkpoints::States(8)] {
+            let mut adjoint = OdeAdjoint::with_checkpoints(steps, 1, d, few).unwrap();
+            let (both, stats) = best(|| {
+                y.copy_from_slice(y0);
+                let stats = adjoint.forward(&mut field, p, &mut y, span, &options, save).unwrap();
+                adjoint.backward(&mut field, p, &[&bar], &mut y0_bar, &mut p_bar).unwrap();
+                stats
+            });
+            let again = adjoint.recomputed() as f64 / stats.accepted as f64;
+            println!(
+                "{name:9} {method:8} adjoint, {few:?}: {both:8.3} ms, ratio {:6.2}; steps {}, each again {again:.2} times",
+                both / alone,
+                stats.accepted
+            );
+        }
     }
 }
 
 fn main() {
-    let stiff = &METHODS[..4];
+    let stiff = &METHODS[..5];
     compare("Robertson", Reactions(3, ROBERTSON), &[1.0, 0.0, 0.0], &[0.04, 1e4, 3e7], 1e4, stiff);
     let rates = [1.71, 0.43, 8.32, 0.69, 0.035, 8.32, 280.0, 0.69, 0.69, 0.0007];
     compare("HIRES", Hires, &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0057], &rates, 321.8122, stiff);
@@ -245,7 +270,7 @@ fn main() {
     let (mut start, chain) = ([0.0; 8], Reactions(8, CHAIN));
     start[0] = 1.0;
     for (starts, params) in [(0, 1), (0, 4), (8, 8)] {
-        columns("chain", chain, &start, &rates, 5.0, &METHODS[4..], starts, params);
+        columns("chain", chain, &start, &rates, 5.0, &METHODS[5..], starts, params);
     }
     rates[3] = 1e4;
     for (starts, params) in [(0, 1), (0, 4), (8, 8)] {

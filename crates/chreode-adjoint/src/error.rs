@@ -73,6 +73,14 @@ pub enum AdjointError {
         /// Number of the coordinate.
         coordinate: usize,
     },
+    /// The gradient by a parameter, as a continuous adjoint integrates it, became infinite or NaN.
+    #[error("gradient is not finite at t = {t}: parameter {parameter}")]
+    NonFiniteGradient {
+        /// Time that the backward run had come to.
+        t: f64,
+        /// Number of the parameter.
+        parameter: usize,
+    },
     /// A step of an implicit method that was solved again on the way back ended elsewhere than in the forward run: the gradient would be that
     /// of another solution. Steps closer together, or a field without branches at that state, help.
     #[error(

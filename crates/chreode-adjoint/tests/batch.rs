@@ -185,11 +185,12 @@ fn the_room_is_used_and_held() {
     // A run evaluates at its end too.
     assert_eq!(all, 4 * steps + tiles);
     assert_eq!(count(0, 1).0, all + 4 * steps);
-    // Three steps of four stages of a full tile, for each thread; the last tile is small.
+    // Three steps of four stages of a full tile, and as much for each row of the last one, for each thread.
     let (per_tile, rest) = (steps / tiles, N % TILE);
     let stage = |rows: usize| rows * D * 8 + field.0.kept_bytes(rows);
-    let each = 3 * 4 * stage(TILE);
-    let kept = 3 * (tiles - 1) + per_tile.min(each / (4 * stage(rest)));
+    let row = (3 * 4 * stage(TILE)).div_ceil(TILE);
+    let kept = 3 * (tiles - 1) + per_tile.min(row * rest / (4 * stage(rest)));
+    let each = row * (TILE + rest);
     for threads in [1, 2] {
         assert_eq!(count(each * threads, threads).0, all + 4 * (steps - kept));
     }

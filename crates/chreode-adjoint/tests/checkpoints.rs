@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_adjoint::{AdjointError, Checkpoints, OdeAdjoint, OdeMethod, recomputed_steps};
+use chreode_adjoint::{
+    AdjointError, Checkpoints, OdeAdjoint, OdeMethod, RunKind, Sensitivity, Task, recomputed_steps,
+};
 use chreode_solve::{EULER, ErkTableau, KENCARP4, RK4, RODAS5P, SolveOptions, TSIT5};
 use chreode_testkit::{LotkaVolterra, SmoothField, central_difference_by, compare};
 use proptest::prelude::*;
@@ -116,6 +118,54 @@ fn too_small_a_budget() {
     assert!(OdeAdjoint::<f64>::with_checkpoints(&RK4, 10, 3, Checkpoints::Bytes(240)).is_ok());
     assert!(OdeAdjoint::<f64>::with_checkpoints(&RK4, 10, 3, Checkpoints::States(0)).is_err());
     assert!(OdeAdjoint::<f64>::with_checkpoints(&RK4, 10, 3, Checkpoints::Every(0)).is_err());
+}
+
+/// What [`Sensitivity::auto`] takes for the memory of a run is what the run takes, to the byte, and what it advises fits.
+#[test]
+fn what_is_advised_fits() {
+    let methods = [
+        (&TSIT5).into(),
+        OdeMethod::Radau5,
+        OdeMethod::Radau9,
+        OdeMethod::Radau13,
+        OdeMethod::Radau,
+        OdeMethod::Bdf,
+        (&KENCARP4).into(),
+        (&RODAS5P).into(),
+    ];
+    for method in methods {
+        let taken = |checkpoints| {
+            let mut adjoint = OdeAdjoint::with_checkpoints(method, 3, 2, checkpoints).unwrap();
+            let (mut f, mut y) = (SmoothField(LotkaVolterra), [1.0, 0.5, 0.9, 0.6, 1.1, 0.4]);
+            let options = SolveOptions::tolerance(1e-8, 1e-8);
+            adjoint.forward(&mut f, &P, &mut y, (0.0, 3.0), &options, &mut |_, _, _| {}).unwrap();
+            (adjoint.steps().len(), adjoint.stored_bytes())
+        };
+        let (steps, whole) = taken(Checkpoints::All);
+        let task = Task {
+            state_len: 6,
+            value_bytes: 8,
+            unknowns: 1_000,
+            objectives: 1,
+            run: RunKind::Ode(method),
+            times: false,
+            steps,
+            bytes: whole,
+        };
+        let advised = |bytes| match Sensitivity::auto(&Task { bytes, ..task }).unwrap().0 {
+            Sensitivity::Discrete(checkpoints) => checkpoints,
+            Sensitivity::Forward => panic!("{method:?}: sensitivities to 1,000 numbers"),
+        };
+        // One that changes its order may have needed less room than is counted for it.
+        let counted = if method == OdeMethod::Radau { 8 * 48 * steps } else { whole };
+        assert!(whole <= counted);
+        assert_eq!(advised(counted), Checkpoints::All, "{method:?}");
+        for bytes in [counted - 1, counted / 2, 1_000] {
+            assert_eq!(advised(bytes), Checkpoints::Bytes(bytes), "{method:?}");
+            let (_, few) = taken(Checkpoints::Bytes(bytes));
+            assert!(few <= bytes && few > 0, "{method:?}: {few} of {bytes} bytes");
+        }
+    }
 }
 
 /// Gradients with respect to the times of observation and the start time, in either direction of time.

@@ -1,9 +1,11 @@
 //! Buffers are kept: a second pass of as many steps allocates nothing.
 
-use chreode_adjoint::{Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint};
+use chreode_adjoint::{
+    BatchAdjoint, Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint,
+};
 use chreode_linalg::Activation;
 use chreode_model::{MlpShape, SquareMlp};
-use chreode_solve::{Bdf, Erk, RK4, Radau5, Rhs, SolveOptions, Stepper, TSIT5, solve_with_jacobian};
+use chreode_solve::{Bdf, Erk, RK4, Radau5, Rhs, SolveOptions, Stepper, TILE, TSIT5, solve_with_jacobian};
 use chreode_testkit::{CountingAllocator, LotkaVolterra, SmoothField, allocations_in};
 
 #[global_allocator]
@@ -75,6 +77,32 @@ fn sensitivities_again() {
         assert!(first > 0, "the counter works");
         assert_eq!(allocations_in(&mut pass).0, 0);
     }
+}
+
+/// Tiles of trajectories, the last of which is no whole one.
+#[test]
+fn batches_again() {
+    let shape = MlpShape::new(3, &[8, 8], 3, Activation::Tanh);
+    let p = vec![0.1; shape.layout().len()];
+    let field = SquareMlp::<f64>::new(shape).unwrap();
+    let n = 40 * TILE + 17;
+    let (mut y, mut y0_bar, mut p_bar) = (vec![0.5; 3 * n], vec![0.0; 3 * n], vec![0.0; p.len()]);
+    let mut batch = BatchAdjoint::new(&RK4, field, 1_000_000);
+    let options = SolveOptions { save_at: &[0.5, 1.0], ..SolveOptions::fixed(0.1) };
+    let loss = |_: usize, _: usize, y: &[f64], y_bar: &mut [f64]| {
+        y_bar.copy_from_slice(y);
+        1.0
+    };
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    one.install(|| {
+        let mut pass = || {
+            y.fill(0.5);
+            batch.gradient(&p, &mut y, (0.0, 1.0), &options, &loss, &mut y0_bar, &mut p_bar).unwrap();
+        };
+        let (first, ()) = allocations_in(&mut pass);
+        assert!(first > 0, "the counter works");
+        assert_eq!(allocations_in(&mut pass).0, 0);
+    });
 }
 
 #[test]

@@ -434,6 +434,10 @@ fn errors() {
         }
         e => panic!("{e}"),
     }
+    let mut f = SmoothField(LotkaVolterra);
+    adjoint.forward(&mut f, &[1.0; 4], &mut [1.0; 4], (0.0, 1.0), &options, &mut |_, _, _| {}).unwrap();
+    let short = adjoint.backward(&mut f, &[1.0; 3], &bars, &mut y0_bar, &mut [0.0; 3]);
+    assert!(matches!(short, Err(AdjointError::ShapeMismatch { expected: 4, got: 3, .. })), "{short:?}");
     // Of an observation inside, and at the start.
     let inside = SolveOptions { save_at: &[0.5, 1.0], ..options };
     adjoint.forward(&mut NanVjp, &[], &mut [0.0; 4], (0.0, 1.0), &inside, &mut |_, _, _| {}).unwrap();

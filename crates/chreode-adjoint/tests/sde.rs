@@ -194,6 +194,27 @@ fn gradients_are_exact_where_states_are_put_to_zero() {
         paths.forward(&mut sde, None, &BrownianIncrements::new(5), FIRST, &grid, &y0, &p).unwrap();
         let zeros = paths.observed(0).iter().filter(|&&y| y == 0.0).count();
         assert!(zeros > 0 && paths.observed(0).iter().all(|&y| y >= 0.0));
+        // A gradient that is none is told where the state is zero, too.
+        let at = paths.observed(0).iter().position(|&y| y == 0.0).unwrap();
+        let (mut bad, good) = ([0.0; 4 * D], [0.0; 4 * D]);
+        bad[at] = f64::NAN;
+        let told = paths.backward(
+            &mut sde,
+            None,
+            &BrownianIncrements::new(5),
+            FIRST,
+            &grid,
+            &p,
+            &[&bad[..], &good[..]],
+            &[],
+            &mut [0.0; 4 * D],
+            &mut vec![0.0; p.len()],
+        );
+        let (named, k) = (FIRST + (at / D) as u64, at % D);
+        assert!(
+            matches!(told, Err(AdjointError::NonFinite { trajectory, coordinate, .. }) if trajectory == named && coordinate == k),
+            "{told:?}"
+        );
         check_against_differences(&config, true, &y0, seed);
     }
 }

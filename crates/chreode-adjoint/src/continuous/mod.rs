@@ -8,7 +8,8 @@ mod track;
 
 use chreode_core::{FieldError, Real, Vjp};
 use chreode_solve::{
-    Observer, Rhs, SolveOptions, Stats, StepRecord, Stepper, Stopped, solve_events, solve_observed,
+    Observer, Rhs, SolveError, SolveOptions, Stats, StepRecord, Stepper, Stopped, solve_events,
+    solve_observed,
 };
 
 use crate::AdjointError;
@@ -244,7 +245,7 @@ impl<T: Real> ContinuousAdjoint<T> {
     ///
     /// # Errors
     /// [`AdjointError::NoForwardPass`], [`AdjointError::ShapeMismatch`], [`AdjointError::MassMatrix`],
-    /// [`AdjointError::NonFinite`], and [`AdjointError::Solve`] where the backward run fails.
+    /// [`AdjointError::NonFinite`], [`AdjointError::NonFiniteGradient`], and [`AdjointError::Solve`] where the backward run fails.
     pub fn backward(
         &mut self,
         f: &mut dyn Vjp<T>,
@@ -460,12 +461,14 @@ impl<T: Real> ContinuousAdjoint<T> {
             p_bar: &mut self.p_bar,
         };
         let rhs = &mut Rhs::Field(&mut field);
+        let columns = stepper.dim();
         if self.method != ContinuousMethod::Gauss {
-            solve_observed(rhs, p, &mut self.z, span, stepper, &options, &mut Nobody)?;
-            return Ok(());
+            let run = solve_observed(rhs, p, &mut self.z, span, stepper, &options, &mut Nobody);
+            return run.map(|_| ()).map_err(|error| self.placed(error, columns));
         }
         let mut recording = Recording::new(stepper, &mut self.adjoint_track);
-        solve_observed(rhs, p, &mut self.z, span, &mut recording, &options, &mut Nobody)?;
+        let run = solve_observed(rhs, p, &mut self.z, span, &mut recording, &options, &mut Nobody);
+        run.map_err(|error| self.placed(error, columns))?;
         for i in 0..self.adjoint_track.steps() {
             let (t, t_end) = self.adjoint_track.step(i);
             let h = t_end - t;
@@ -478,6 +481,34 @@ impl<T: Real> ContinuousAdjoint<T> {
                 f.vjp(t + theta * h, &self.y, p, &self.lambda, &mut self.y_bar, p_bar)?;
             }
         }
-        Ok(())
+        match p_bar.iter().position(|x| !x.is_finite()) {
+            Some(parameter) => Err(AdjointError::NonFiniteGradient { t: span.1, parameter }),
+            None => Ok(()),
+        }
+    }
+
+    /// The error of a backward run, whose method sees rows of so many `columns`: in terms of the trajectories that went forward.
+    fn placed(&self, error: SolveError, columns: usize) -> AdjointError {
+        let (t, row, column) = match &error {
+            SolveError::NonFinite { t, trajectory, coordinate }
+            | SolveError::NonFiniteDerivative { t, trajectory, coordinate, .. } => {
+                (*t, *trajectory as usize, *coordinate)
+            }
+            _ => return error.into(),
+        };
+        let of = |i: usize| ((i / self.d) as u64, i % self.d);
+        let at = row * columns + column;
+        let before = if self.method == ContinuousMethod::Backsolve { self.nd } else { 0 };
+        match at.checked_sub(before) {
+            None => {
+                let (trajectory, coordinate) = of(at);
+                SolveError::NonFinite { t, trajectory, coordinate }.into()
+            }
+            Some(i) if i < self.nd => {
+                let (trajectory, coordinate) = of(i);
+                AdjointError::NonFinite { t, trajectory, coordinate }
+            }
+            Some(i) => AdjointError::NonFiniteGradient { t, parameter: i - self.nd },
+        }
     }
 }

@@ -67,8 +67,9 @@ pub type BatchLoss<'a, T> = dyn Fn(usize, usize, &[T], &mut [T]) -> f64 + Sync +
 #[derive(Debug)]
 struct Worker<T, F> {
     field: F,
-    rows: usize,
-    adjoint: OdeAdjoint<T>,
+    /// Of whole tiles, and of the last one, which has so many rows.
+    whole: Option<OdeAdjoint<T>>,
+    last: Option<(usize, OdeAdjoint<T>)>,
     /// Gradients with respect to the states at the saved times, `[saves, rows, d]`.
     bars: Vec<T>,
 }
@@ -114,22 +115,23 @@ impl<T: Real, F: Vjp<T> + Clone + Send + Sync> BatchAdjoint<T, F> {
         let groups = n.div_ceil(rows_per_group);
         self.groups
             .resize_with(groups, || Group { p_bar: Vec::new(), run: Err(AdjointError::NoForwardPass) });
+        let kept_rows = if n < TILE { n } else { TILE + n % TILE };
         let threads = rayon::current_num_threads().min(groups).max(1);
-        let job = Job { p, span, options, loss, d, bytes: self.bytes / threads };
+        let job = Job { p, span, options, loss, d, kept_rows, bytes: self.bytes / threads };
         let (idle, method, field) = (&self.idle, self.method, &self.field);
         let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
         let states = y.par_chunks_mut(rows_per_group * d).zip(y0_bar.par_chunks_mut(rows_per_group * d));
         self.groups.par_iter_mut().zip(states).enumerate().for_each(|(g, (group, (y, y0_bar)))| {
-            let rows = TILE.min(y.len() / d);
             let waiting = {
                 let mut idle = lock();
-                let at = idle.iter().position(|worker| worker.rows == rows);
+                // One that has seen the last tile, for who will.
+                let at = idle.iter().position(|worker| g + 1 == groups && worker.last.is_some());
                 at.map(|at| idle.swap_remove(at)).or_else(|| idle.pop())
             };
             let mut worker = waiting.unwrap_or_else(|| Worker {
                 field: field.clone(),
-                rows,
-                adjoint: OdeAdjoint::new(method, rows, d),
+                whole: None,
+                last: None,
                 bars: Vec::new(),
             });
             group.p_bar.clear();
@@ -173,6 +175,8 @@ struct Job<'a, T> {
     options: &'a SolveOptions<'a>,
     loss: &'a BatchLoss<'a, T>,
     d: usize,
+    /// Rows of a whole tile and of the last one: what a worker may keep evaluations for.
+    kept_rows: usize,
     bytes: usize,
 }
 
@@ -188,11 +192,17 @@ impl<T: Real, F: Vjp<T>> Worker<T, F> {
         p_bar: &mut [T],
     ) -> Result<BatchRun, AdjointError> {
         let (len, rows) = (y.len(), y.len() / job.d);
-        if rows != self.rows {
-            // The last tile; what the other kept makes room.
-            (self.rows, self.adjoint) = (rows, OdeAdjoint::new(method, rows, job.d));
-        }
-        self.adjoint.keep_evaluations(job.bytes);
+        let make = || OdeAdjoint::new(method, rows, job.d);
+        let adjoint = if rows == TILE {
+            self.whole.get_or_insert_with(make)
+        } else {
+            if self.last.as_ref().is_some_and(|last| last.0 != rows) {
+                self.last = None;
+            }
+            &mut self.last.get_or_insert_with(|| (rows, make())).1
+        };
+        // Both keep what they have: each its part, for as many steps.
+        adjoint.keep_evaluations(job.bytes / job.kept_rows * rows);
         self.bars.clear();
         let (bars, mut loss) = (&mut self.bars, 0.0);
         let mut save = |i: usize, _t: f64, y: &[T]| {
@@ -200,9 +210,8 @@ impl<T: Real, F: Vjp<T>> Worker<T, F> {
             bars.resize(start + len, T::ZERO);
             loss += (job.loss)(i, first, y, &mut bars[start..]);
         };
-        let stats = self.adjoint.forward(&mut self.field, job.p, y, job.span, job.options, &mut save)?;
-        let bars: Vec<&[T]> = self.bars.chunks_exact(len.max(1)).collect();
-        self.adjoint.backward(&mut self.field, job.p, &bars, y0_bar, p_bar)?;
+        let stats = adjoint.forward(&mut self.field, job.p, y, job.span, job.options, &mut save)?;
+        adjoint.backward_flat(&mut self.field, job.p, &self.bars, y0_bar, p_bar)?;
         Ok(BatchRun { loss, steps: stats.accepted })
     }
 }

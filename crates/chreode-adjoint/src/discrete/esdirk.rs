@@ -242,6 +242,10 @@ impl<T: Real> StepAdjoint<T> for EsdirkAdjoint<T> {
         self.rows.run(f, &mut ExactSteps::new(&mut self.stepper, &mut solve, &mut self.room), run)
     }
 
+    fn kept_values(&self) -> usize {
+        self.kept.len()
+    }
+
     fn take_again(&mut self) {
         let Steps { tableau, nd, d, .. } = self.steps;
         self.again = Some(Steps::new(tableau, nd / d.max(1), d));

@@ -79,6 +79,17 @@ impl OdeMethod {
         *made
     }
 
+    /// States of stages that are kept with each step where all are: those that a way back would have to solve again.
+    pub(crate) fn kept_stages(self) -> usize {
+        match self {
+            Self::Erk(_) | Self::Bdf | Self::Rosenbrock(_) => 0,
+            Self::Radau5 => 3,
+            Self::Radau9 => 5,
+            Self::Radau13 | Self::Radau => 7,
+            Self::Esdirk(tableau) => tableau.stages(),
+        }
+    }
+
     fn make<T: Real>(self, n: usize, d: usize) -> Box<dyn StepAdjoint<T>> {
         match self {
             Self::Erk(tableau) => Box::new(ErkAdjoint::new(tableau, n, d)),
@@ -112,6 +123,11 @@ pub(super) trait StepAdjoint<T: Real>: std::fmt::Debug + Send {
 
     /// Lets runs keep evaluations in so many bytes, if the method can.
     fn keep_evaluations(&mut self, _bytes: usize) {}
+
+    /// Values of the stages that are kept of the last run, if every state is.
+    fn kept_values(&self) -> usize {
+        0
+    }
 
     /// Values that the method remembers beside a state, which taking steps again from there needs.
     fn memory(&self) -> usize {

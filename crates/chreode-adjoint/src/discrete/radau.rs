@@ -253,6 +253,10 @@ impl<T: Real, S: Stepper<T> + std::fmt::Debug + Send> StepAdjoint<T> for RadauAd
         self.rows.run(f, &mut ExactSteps::new(&mut self.stepper, &mut solve, &mut self.room), run)
     }
 
+    fn kept_values(&self) -> usize {
+        self.kept.len()
+    }
+
     fn take_again(&mut self) {
         let (d, nd) = (self.orders[0].d, self.y_later.len());
         let tables = self.orders.iter().filter_map(|m| RadauTableau::with_stages(m.c.len()));

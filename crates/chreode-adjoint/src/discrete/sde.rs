@@ -334,6 +334,10 @@ impl<T: Real> SdeAdjoint<T> {
             let (state_bar, log_weight_bar) = jump(i);
             check_jump("adjoints of the states", state_bar, len)?;
             check_jump("adjoints of the log-weights", log_weight_bar, n)?;
+            // Here, as a coordinate that is held at zero passes nothing on.
+            let (t, h) = grid.step(self.ends[i] - 1);
+            check_finite(state_bar, d, first_trajectory, t + h)?;
+            check_finite(log_weight_bar, 1, first_trajectory, t + h)?;
         }
 
         self.recomputed = 0;

@@ -4,13 +4,13 @@
 //! sweep takes steps again to come to the states between, and differentiates step by step.
 //! Observations inside a step are those of its dense output, where the method has one that can be pulled back; else steps end there.
 //! Not here: how one step is taken again and differentiated (`method`, and a file for each family), the time loop
-//! (`chreode-solve`), stochastic equations (`euler_maruyama`), which states are kept (`checkpoint`).
+//! (`chreode-solve`), stochastic equations (`sde`), which states are kept (`checkpoint`).
 
 use chreode_core::{FieldError, Real, Vjp};
 use chreode_solve::{SolveOptions, Stats, StepSize, solve_events};
 
 use super::method::{OdeMethod, StepAdjoint};
-use super::tape::{Recorder, Tape};
+use super::tape::{Bars, Recorder, Tape};
 use crate::AdjointError;
 use crate::checkpoint::{Checkpoints, Store};
 use crate::error::{check_finite, check_len};
@@ -230,6 +230,12 @@ impl<T: Real> OdeAdjoint<T> {
         self.tape.states.kept()
     }
 
+    /// Bytes that the states (of Bdf with what it remembers) and stages take which are stored now. Where the number of steps is not known
+    /// and all are stored, arrays grow by doubling: they may take twice as much.
+    pub fn stored_bytes(&self) -> usize {
+        (self.stored_states() * self.y.len() + self.method.kept_values()) * size_of::<T>()
+    }
+
     /// Steps that the last backward run took again.
     pub fn recomputed(&self) -> u64 {
         self.recomputed
@@ -255,7 +261,7 @@ impl<T: Real> OdeAdjoint<T> {
         y0_bar: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
-        self.sweep(f, p, &[], state_bar, None, y0_bar, p_bar, None)
+        self.sweep(f, p, &[], Bars::Each(state_bar), None, y0_bar, p_bar, None)
     }
 
     /// As [`backward`](Self::backward); also sets `time_bar[i]` to the gradient with respect to the time `save_at[i]`, and
@@ -297,7 +303,7 @@ impl<T: Real> OdeAdjoint<T> {
         y0_bar: &mut [T],
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
-        self.sweep(f, p, events, state_bar, Some(end_bar), y0_bar, p_bar, None)
+        self.sweep(f, p, events, Bars::Each(state_bar), Some(end_bar), y0_bar, p_bar, None)
     }
 
     /// As [`backward_events`](Self::backward_events), and tells the gradients with respect to times as
@@ -333,10 +339,23 @@ impl<T: Real> OdeAdjoint<T> {
         if self.complete {
             check_len("time_bar", time_bar.len(), self.tape.saved.len())?;
         }
-        self.sweep(f, p, events, state_bar, end_bar, y0_bar, p_bar, Some(time_bar))?;
+        self.sweep(f, p, events, Bars::Each(state_bar), end_bar, y0_bar, p_bar, Some(time_bar))?;
         let Some(&(t, _)) = self.tape.steps.first() else { return Ok(T::ZERO) };
         f.eval(t, &self.y[..self.nd], p, &mut self.lambda)?;
         Ok(-dot(y0_bar, &self.lambda))
+    }
+
+    /// As [`backward`](Self::backward), with the gradients of all times in one slice, `[times, n, d]`.
+    pub(super) fn backward_flat(
+        &mut self,
+        f: &mut dyn Vjp<T>,
+        p: &[T],
+        state_bar: &[T],
+        y0_bar: &mut [T],
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError> {
+        let state_bar = Bars::Flat(state_bar, self.tape.saved.len());
+        self.sweep(f, p, &[], state_bar, None, y0_bar, p_bar, None)
     }
 
     fn sweep(
@@ -344,7 +363,7 @@ impl<T: Real> OdeAdjoint<T> {
         f: &mut dyn Vjp<T>,
         p: &[T],
         events: &[&dyn EventVjp<T>],
-        state_bar: &[&[T]],
+        state_bar: Bars<'_, T>,
         end_bar: Option<(&[T], T)>,
         y0_bar: &mut [T],
         p_bar: &mut [T],
@@ -356,9 +375,11 @@ impl<T: Real> OdeAdjoint<T> {
         check_len("state_bar (saved times)", state_bar.len(), self.tape.saved.len())?;
         check_len("events", events.len(), self.tape.endings.watched)?;
         check_len("dimension of the field", f.dim(), self.dim)?;
+        check_len("parameters (at least)", p.len().min(f.n_params()), f.n_params())?;
         check_len("y0_bar", y0_bar.len(), self.nd)?;
         check_len("p_bar", p_bar.len(), p.len())?;
-        for (bar, &(_, t)) in state_bar.iter().zip(&self.tape.saved) {
+        for (i, &(_, t)) in self.tape.saved.iter().enumerate() {
+            let bar = state_bar.get(i);
             check_len("an element of state_bar", bar.len(), self.nd)?;
             check_finite(bar, self.dim, 0, t)?;
         }
@@ -388,7 +409,7 @@ impl<T: Real> OdeAdjoint<T> {
                 (0..saves).rev().take_while(|&i| self.tape.inside(step, i).is_some()).last().unwrap_or(saves);
             if from < saves {
                 let (tape, ends) = (&self.tape, (&self.y[..self.nd], &self.y_next[..]));
-                let inside = |i| tape.inside(step, i).map(|theta| (theta, state_bar[i]));
+                let inside = |i| tape.inside(step, i).map(|theta| (theta, state_bar.get(i)));
                 self.method.open(f, taken, p, ends.0, time_bar.is_some())?;
                 self.method.inside(f, taken, p, ends, &mut (from..saves).filter_map(inside), a, p_bar)?;
                 if let Some(time_bar) = &mut time_bar {
@@ -432,13 +453,13 @@ impl<T: Real> OdeAdjoint<T> {
         p: &[T],
         steps: usize,
         saves: &mut usize,
-        state_bar: &[&[T]],
+        state_bar: Bars<'_, T>,
         a: &mut [T],
         time_bar: &mut Option<&mut [T]>,
     ) -> Result<(), FieldError> {
         while *saves > 0 && self.tape.saved[*saves - 1].0 == steps {
             *saves -= 1; // none is inside the next step: those were met before
-            let bar = state_bar[*saves];
+            let bar = state_bar.get(*saves);
             for (a, &bar) in a.iter_mut().zip(bar) {
                 *a += bar;
             }

@@ -6,6 +6,33 @@ use chreode_solve::{Observer, StepRecord};
 use crate::checkpoint::Store;
 use crate::event::{Ending, Endings, EventVjp};
 
+/// Gradients with respect to the states at the saved times, `[n, d]` each: a slice of each, or all in one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bars<'a, T> {
+    Each(&'a [&'a [T]]),
+    /// Of so many times.
+    Flat(&'a [T], usize),
+}
+
+impl<'a, T> Bars<'a, T> {
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::Each(bars) => bars.len(),
+            Self::Flat(_, times) => times,
+        }
+    }
+
+    pub(super) fn get(self, i: usize) -> &'a [T] {
+        match self {
+            Self::Each(bars) => bars[i],
+            Self::Flat(bars, times) => {
+                let len = bars.len() / times;
+                &bars[i * len..(i + 1) * len]
+            }
+        }
+    }
+}
+
 /// What a forward run leaves behind.
 #[derive(Debug, Clone)]
 pub(super) struct Tape<T> {

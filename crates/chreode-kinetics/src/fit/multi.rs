@@ -171,9 +171,9 @@ fn choose(objective: &Objective, method: FitMethod) -> (FitMethod, String) {
     let (pays, why) = objective.adjoint_pays();
     match method {
         FitMethod::Auto => {
-            // As `Sensitivity::auto` counts: runs for sensitivities, and for an adjoint.
-            let (sensitivities, adjoint) = (2.0 + 1.25 * objective.n() as f64, 7.0);
-            if pays && sensitivities > WORTH * adjoint {
+            let run = objective.run_kind();
+            let sensitivities = run.forward_runs(objective.n());
+            if pays && sensitivities.is_some_and(|runs| runs > WORTH * run.adjoint_runs(1)) {
                 (FitMethod::Lbfgs, format!("{} parameters are many; {why}", objective.n()))
             } else {
                 (

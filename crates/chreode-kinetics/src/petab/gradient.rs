@@ -266,6 +266,11 @@ impl Objective {
         Ok(evaluation.value)
     }
 
+    /// The runs that a gradient by the adjoint goes back through.
+    pub(crate) fn run_kind(&self) -> RunKind {
+        RunKind::Ode(self.problem.simulator.adjoint_method())
+    }
+
     /// Whether one gradient costs less by the discrete adjoint than by sensitivities, and why. Steps of stiff methods are stored whole.
     pub fn adjoint_pays(&self) -> (bool, String) {
         let model = self.problem.model();
@@ -278,7 +283,7 @@ impl Objective {
             value_bytes: 8,
             unknowns: self.n(),
             objectives: 1,
-            run: RunKind::Bdf,
+            run: self.run_kind(),
             times: false,
             steps: STEPS,
             bytes: usize::MAX,

@@ -35,6 +35,11 @@ impl<T: Real> KeptStages<T> {
         self.values.extend_from_slice(stages);
     }
 
+    /// Values that are kept.
+    pub(in crate::discrete) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     /// A sweep begins.
     pub(in crate::discrete) fn rewind(&mut self) {
         self.left = self.steps.len();
