@@ -5,10 +5,11 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use chreode_autodiff::{Auto, Dual, Program, Tape};
+use chreode_benches::by_hand::{self, Hand, HandField};
 use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Sparsity, VectorField, Vjp};
 use chreode_testkit::{
-    Brusselator, BrusselatorLine, Differentiable, Duffing, E5, Hires, Lorenz, LotkaVolterra, Orego, Pollu,
-    Rational, RingModulator, Robertson, Scaffold, Stiff, StiffField, StiffModel, Toggle, VanDerPol, corpus,
+    Brusselator, BrusselatorLine, Duffing, E5, Hires, Lorenz, LotkaVolterra, Orego, Pollu, Rational,
+    RingModulator, Robertson, Scaffold, Stiff, StiffField, StiffModel, Toggle, VanDerPol, corpus,
     stiff_corpus,
 };
 use criterion::{BenchmarkGroup, Criterion, criterion_group, measurement::WallTime};
@@ -146,6 +147,15 @@ where
     most
 }
 
+/// The same of a small problem with parameters.
+fn small<H, D, const N: usize, const NP: usize>(name: &str, hand: H, model: D, y: &[f64], p: &[f64]) -> f64
+where
+    H: Hand<N, NP> + Send + Sync,
+    D: Dynamics,
+{
+    line(name, &mut HandField(hand), &mut Auto::<_>::new(model), y, p)
+}
+
 /// The same of a problem of the stiff corpus, without parameters.
 fn stiff<P: Stiff + Copy>(name: &str, problem: P, y: &[f64]) -> f64 {
     line(name, &mut StiffField::new(problem), &mut Auto::<_>::new(StiffModel(problem)), y, &[])
@@ -156,16 +166,17 @@ fn table() {
     println!("| time over that by hand (ns by hand) | {} |", PRODUCTS.join(" | "));
     println!("|{}", "---|".repeat(1 + PRODUCTS.len()));
     let mut most = 0.0_f64;
-    for mut case in corpus() {
-        let mut auto: Box<dyn Differentiable<f64>> = match case.name {
-            "rational" => Box::new(Auto::<_>::new(Rational)),
-            "Lotka-Volterra" => Box::new(Auto::<_>::new(LotkaVolterra)),
-            "Lorenz" => Box::new(Auto::<_>::new(Lorenz)),
-            "Brusselator" => Box::new(Auto::<_>::new(Brusselator)),
-            "Duffing" => Box::new(Auto::<_>::new(Duffing)),
+    for case in corpus() {
+        let (name, y, p) = (case.name, &case.y0, &case.p);
+        let of = match name {
+            "rational" => small(name, by_hand::Rational, Rational, y, p),
+            "Lotka-Volterra" => small(name, by_hand::LotkaVolterra, LotkaVolterra, y, p),
+            "Lorenz" => small(name, by_hand::Lorenz, Lorenz, y, p),
+            "Brusselator" => small(name, by_hand::Brusselator, Brusselator, y, p),
+            "Duffing" => small(name, by_hand::Duffing, Duffing, y, p),
             _ => continue,
         };
-        most = most.max(line(case.name, &mut *case.field, &mut *auto, &case.y0, &case.p));
+        most = most.max(of);
     }
     for points in [50, 500] {
         let model = BrusselatorLine { points };

@@ -1,6 +1,8 @@
 //! Inputs that the benchmarks share. The benchmarks are in `benches/`, one file a hot path:
 //! `cargo bench -p chreode-benches`.
 
+pub mod by_hand;
+
 use chreode_core::{BrownianIncrements, Real};
 
 /// `len` standard normals, the same in every run.

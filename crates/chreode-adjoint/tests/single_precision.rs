@@ -5,18 +5,19 @@
 mod frozen;
 
 use chreode_adjoint::{
-    BatchAdjoint, Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint,
-    OdeHessian, OdeMethod,
+    AdjointError, BatchAdjoint, Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities,
+    OdeAdjoint, OdeHessian, OdeMethod,
 };
 use chreode_autodiff::Auto;
 use chreode_core::{Dynamics, Real, VectorField, Vjp};
 use chreode_solve::{
-    Bdf, DOP853, Erk, ErkTableau, KENCARP4, RK4, RODAS5P, Radau5, Rhs, SolveOptions, Stepper, TSIT5,
-    Tolerance, VERN7, solve, solve_with_jacobian,
+    Bdf, DOP853, Erk, ErkTableau, KENCARP4, RK4, RODAS5P, Radau5, Rhs, SolveError, SolveOptions, Stepper,
+    TSIT5, Tolerance, VERN7, solve, solve_with_jacobian,
 };
 use chreode_testkit::{
-    Brusselator, Case, Duffing, Hires, LotkaVolterra, Pollu, Rational, Robertson, Smooth, SmoothField, Stiff,
-    StiffField, corpus, stiff_corpus,
+    Brusselator, BrusselatorLine, Case, Duffing, E5, Hires, LotkaVolterra, Orego, Pollu, Rational,
+    RingModulator, Robertson, Scaffold, Smooth, SmoothField, Stiff, StiffField, VanDerPol, corpus,
+    stiff_corpus,
 };
 use frozen::{Rated, difference};
 
@@ -200,53 +201,106 @@ fn products_with_the_hessian() {
     on_the_corpus!(check);
 }
 
+/// A stiff problem over a span; the loss is a weighted sum of the states at two times.
+struct Span<'a> {
+    y0: Vec<f64>,
+    floor: f64,
+    t_end: f64,
+    tolerance: f64,
+    weights: &'a [f64],
+}
+
+/// By the parameters, and by the start state times the size that each coordinate has or gets: derivatives by coordinates have the sizes of
+/// one over these.
+fn of_a_stiff_run<T: Real>(
+    f: &mut dyn Vjp<T>,
+    method: OdeMethod,
+    span: &Span<'_>,
+) -> Result<[Vec<f64>; 2], AdjointError> {
+    let (mut y, p) = (of::<T>(&span.y0), [1.0, 1.02, 0.97, 1.01].map(T::c));
+    let p = &p[..f.n_params()];
+    let mut adjoint = OdeAdjoint::new(method, 1, y.len());
+    let at = [0.4 * span.t_end, span.t_end];
+    let tolerance = Tolerance::new(span.tolerance, span.tolerance * span.floor);
+    let options = SolveOptions { save_at: &at, tolerance, ..SolveOptions::default() };
+    let mut sizes: Vec<f64> = span.y0.iter().map(|y| y.abs()).collect();
+    let mut save = |_: usize, _: f64, y: &[T]| {
+        sizes.iter_mut().zip(y).for_each(|(size, y)| *size = size.max(y.f64().abs()));
+    };
+    adjoint.forward(f, p, &mut y, (0.0, span.t_end), &options, &mut save)?;
+    let bar: Vec<T> = span.weights.iter().cycle().take(y.len()).map(|&w| T::c(w)).collect();
+    let (mut y0_bar, mut p_bar) = (vec![T::ZERO; y.len()], vec![T::ZERO; p.len()]);
+    adjoint.backward(f, p, &[&bar, &bar], &mut y0_bar, &mut p_bar)?;
+    let by_start = told(&y0_bar, &[]).iter().zip(&sizes).map(|(bar, size)| bar * size).collect();
+    Ok([told(&p_bar, &[]), by_start])
+}
+
+fn all_implicit() -> [OdeMethod; 7] {
+    use OdeMethod::{Bdf, Radau, Radau5, Radau9, Radau13};
+    [Radau5, Radau9, Radau13, Radau, Bdf, (&KENCARP4).into(), (&RODAS5P).into()]
+}
+
+fn stiff<S: Stiff + Clone + 'static>(problem: &S, what: &str, span: &Span<'_>) {
+    let np = span.y0.len().min(4);
+    for method in all_implicit() {
+        let single = &mut Rated::<f32>::new(Box::new(StiffField::new(problem.clone())), np);
+        let double = &mut Rated::<f64>::new(Box::new(StiffField::new(problem.clone())), np);
+        let what = match method {
+            OdeMethod::Esdirk(of) => format!("{what} {}", of.name),
+            OdeMethod::Rosenbrock(of) => format!("{what} {}", of.name),
+            other => format!("{what} {other:?}"),
+        };
+        let [by_p, by_start] = of_a_stiff_run(single, method, span).unwrap();
+        let [exact_by_p, exact_by_start] = of_a_stiff_run(double, method, span).unwrap();
+        agree(&format!("{what} by parameters"), &by_p, &exact_by_p);
+        agree(&format!("{what} by start"), &by_start, &exact_by_start);
+    }
+}
+
 /// Runs of stiff methods over the fast phase and beyond.
 #[test]
 fn implicit_methods() {
-    fn run<T: Real>(
-        f: &mut dyn Vjp<T>,
-        method: OdeMethod,
-        y0: &[f64],
+    fn check<S: Stiff + Clone + 'static>(
+        name: &str,
+        problem: &S,
+        (t_end, tolerance): (f64, f64),
         weights: &[f64],
-        (t_end, floor): (f64, f64),
-    ) -> Vec<f64> {
-        let (mut y, p) = (of::<T>(y0), [1.0, 1.02, 0.97, 1.01].map(T::c));
-        let p = &p[..f.n_params()];
-        let mut adjoint = OdeAdjoint::new(method, 1, y.len());
-        let at = [0.4 * t_end, t_end];
-        let tolerance = Tolerance::new(1e-4, 1e-4 * floor);
-        let options = SolveOptions { save_at: &at, tolerance, ..SolveOptions::default() };
-        adjoint.forward(f, p, &mut y, (0.0, t_end), &options, &mut |_, _, _| {}).unwrap();
-        let (bar, mut y0_bar, mut p_bar) =
-            (of::<T>(weights), vec![T::ZERO; y0.len()], vec![T::ZERO; p.len()]);
-        adjoint.backward(f, p, &[&bar, &bar], &mut y0_bar, &mut p_bar).unwrap();
-        // Of the parameters: derivatives by coordinates have the sizes of what they multiply.
-        told(&p_bar, &[])
-    }
-    fn check<S: Stiff + Clone + 'static>(name: &str, problem: &S, t_end: f64, weights: &[f64]) {
+    ) {
         let case = stiff_corpus().into_iter().find(|case| case.name == name).unwrap();
-        let np = case.y0.len().min(4);
-        for method in [
-            OdeMethod::Radau5,
-            OdeMethod::Radau9,
-            OdeMethod::Radau,
-            OdeMethod::Bdf,
-            (&KENCARP4).into(),
-            (&RODAS5P).into(),
-        ] {
-            let single = &mut Rated::<f32>::new(Box::new(StiffField::new(problem.clone())), np);
-            let double = &mut Rated::<f64>::new(Box::new(StiffField::new(problem.clone())), np);
-            let limits = (t_end, case.floor);
-            let (single, double) = (
-                run::<f32>(single, method, &case.y0, weights, limits),
-                run::<f64>(double, method, &case.y0, weights, limits),
-            );
-            agree(&format!("{name} {method:?}"), &single, &double);
-        }
+        stiff(problem, name, &Span { y0: case.y0, floor: case.floor, t_end, tolerance, weights });
     }
-    check("HIRES", &Hires, 5.0, &[1.0; 8]);
-    check("Robertson", &Robertson, 40.0, &[1.0, 1e4, -0.5]);
-    check("POLLU", &Pollu, 1.0, &[1.0; 20]);
+    check("HIRES", &Hires, (5.0, 1e-4), &[1.0]);
+    check("Robertson", &Robertson, (40.0, 1e-4), &[1.0, 1e4, -0.5]);
+    check("POLLU", &Pollu, (1.0, 1e-4), &[1.0]);
+    check("scaffold", &Scaffold, (1.0, 1e-4), &[1.0]);
+    // Before the jump.
+    check("van der Pol 1e3", &VanDerPol { eps: 1e-6 }, (0.5, 1e-4), &[1.0, 0.7]);
+    check("van der Pol 1e6", &VanDerPol { eps: 1e-12 }, (0.5, 1e-4), &[1.0, 0.7]);
+    // Before the first pulse: on its flank the states themselves are a thousandth apart.
+    check("OREGO", &Orego, (15.0, 1e-5), &[1.0]);
+    // At 1e-4 the steps of two runs, which rounding makes different, are further apart than that.
+    check("ring modulator", &RingModulator, (2e-6, 1e-6), &[1.0]);
+}
+
+/// Amounts over twenty orders of magnitude: the adjoint stages are not solved in single precision, which is said.
+#[test]
+fn too_stiff_for_single_precision() {
+    let case = stiff_corpus().into_iter().find(|case| case.name == "E5").unwrap();
+    let weights = &[1.0, 1e6, 1e6, 1e6];
+    let span = Span { y0: case.y0, floor: case.floor, t_end: 100.0, tolerance: 1e-4, weights };
+    let single = &mut Rated::<f32>::new(Box::new(StiffField::new(E5)), 4);
+    let told = of_a_stiff_run(single, OdeMethod::Radau5, &span).unwrap_err();
+    assert!(matches!(told, AdjointError::Solve(SolveError::Unsolved { .. })), "{told}");
+    let double = &mut Rated::<f64>::new(Box::new(StiffField::new(E5)), 4);
+    of_a_stiff_run(double, OdeMethod::Radau5, &span).unwrap();
+}
+
+/// A large one, with a sparse Jacobian.
+#[test]
+fn a_line_of_500_points() {
+    let line = BrusselatorLine { points: 500 };
+    let (y0, weights) = (line.start(), &[1.0, 0.6, -0.4]);
+    stiff(&line, "Brusselator 1-D", &Span { y0, floor: 1.0, t_end: 3.0, tolerance: 1e-4, weights });
 }
 
 /// The step's equations in single precision are those of the method: a stepper that keeps a table of differences too.

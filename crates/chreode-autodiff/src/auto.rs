@@ -327,3 +327,36 @@ impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chreode_testkit::{BrusselatorLine, Pollu, StiffModel};
+
+    use super::*;
+
+    /// Which way pull-backs of many trajectories go; that both ways agree, `tests/derivatives.rs` says of the same models.
+    #[test]
+    fn long_vectors_are_pulled_back_row_by_row() {
+        let line = |points: usize| Auto::<_>::new(BrusselatorLine { points });
+        assert!(line(120).by_rows && line(500).by_rows);
+        // Short ones, and those without vectors, fill lanes.
+        assert!(!line(12).by_rows);
+        assert!(!Auto::<_>::new(StiffModel(Pollu)).by_rows);
+    }
+
+    /// A row of a batch has the bits of that row alone where rows go one by one: lanes sum in another order.
+    #[test]
+    fn row_by_row_is_what_one_row_is() {
+        let line = BrusselatorLine { points: 120 };
+        let (mut auto, y, p) = (Auto::<_>::new(line), line.start().repeat(LANES), line.parameters());
+        let lambda: Vec<f64> = (0..y.len()).map(|i| (i as f64).sin()).collect();
+        let (mut together, mut alone) = (vec![0.0; y.len()], vec![0.0; 240]);
+        let (mut sum, mut sum_alone) = ([0.0; 3], [0.0; 3]);
+        auto.vjp(0.0, &y, &p, &lambda, &mut together, &mut sum).unwrap();
+        for ((y, lambda), together) in y.chunks(240).zip(lambda.chunks(240)).zip(together.chunks(240)) {
+            auto.vjp(0.0, y, &p, lambda, &mut alone, &mut sum_alone).unwrap();
+            assert_eq!(together, alone);
+        }
+        assert_eq!(sum, sum_alone);
+    }
+}

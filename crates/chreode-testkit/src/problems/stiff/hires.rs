@@ -30,6 +30,20 @@ const LINEAR: [(usize, usize, f64); 18] = [
     (5, 6, 0.69),
 ];
 
+/// Its rates alone: the right-hand side is written out, since no compiler unrolls a loop over the table for derivatives.
+const RATES: [f64; 18] = {
+    let (mut rates, mut k) = ([0.0; 18], 0);
+    while k < 18 {
+        rates[k] = LINEAR[k].2;
+        k += 1;
+    }
+    rates
+};
+/// What is always made, and how fast two species bind and let go.
+const MADE: f64 = 0.0007;
+const BIND: f64 = 280.0;
+const LOOSE: f64 = 1.81;
+
 impl Hires {
     pub(super) fn case() -> StiffCase {
         let end = [
@@ -54,17 +68,17 @@ impl Stiff for Hires {
     #[inline(always)]
     fn f<S: Number>(&self, _t: S, y: &[S], dy: &mut [S]) {
         let [a, b, c, d, e, f, g, h] = take(y);
-        let binding = f * h * 280.0;
-        let bound = binding - g * 1.81;
+        let (k, binding) = (RATES, f * h * BIND);
+        let bound = binding - g * LOOSE;
         put(
             dy,
             [
-                a * -1.71 + b * 0.43 + c * 8.32 + 0.0007,
-                a * 1.71 - b * 8.75,
-                c * -10.03 + d * 0.43 + e * 0.035,
-                b * 8.32 + c * 1.71 - d * 1.12,
-                e * -1.745 + f * 0.43 + g * 0.43,
-                d * 0.69 + e * 1.71 - f * 0.43 + g * 0.69 - binding,
+                a * k[0] + b * k[1] + c * k[2] + MADE,
+                a * k[3] + b * k[4],
+                c * k[5] + d * k[6] + e * k[7],
+                b * k[8] + c * k[9] + d * k[10],
+                e * k[11] + f * k[12] + g * k[13],
+                d * k[14] + e * k[15] + f * k[16] + g * k[17] - binding,
                 bound,
                 -bound,
             ],
@@ -75,7 +89,7 @@ impl Stiff for Hires {
         for (i, j, rate) in LINEAR {
             put(i, j, T::c(rate));
         }
-        let (by_5, by_7, loose) = (T::c(280.0) * y[7], T::c(280.0) * y[5], T::c(1.81));
+        let (by_5, by_7, loose) = (T::c(BIND) * y[7], T::c(BIND) * y[5], T::c(LOOSE));
         for (i, sign) in [(5, -T::ONE), (6, T::ONE), (7, -T::ONE)] {
             put(i, 5, sign * by_5);
             put(i, 7, sign * by_7);
@@ -84,7 +98,7 @@ impl Stiff for Hires {
         put(7, 6, loose);
     }
     fn second<T: Real>(&self, _t: f64, _y: &[T], mut put: impl FnMut(usize, [usize; 2], T)) {
-        for (row, rate) in [(5, -280.0), (6, 280.0), (7, -280.0)] {
+        for (row, rate) in [(5, -BIND), (6, BIND), (7, -BIND)] {
             product(row, [5, 7], T::c(rate), &mut put);
         }
     }

@@ -1,0 +1,50 @@
+//! What is written by hand for the benchmarks against the models that it is measured beside.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+use chreode_autodiff::Auto;
+use chreode_core::{Dynamics, Jacobian, Jvp, VectorField, Vjp};
+
+use chreode_benches::by_hand::{Brusselator, Duffing, Hand, HandField, Lorenz, LotkaVolterra, Rational};
+
+/// Every product of 11 trajectories against that of the function written once.
+fn same<H, M: Dynamics, const D: usize, const NP: usize>(hand: H, model: M)
+where
+    H: Hand<D, NP> + Send + Sync,
+{
+    let (mut hand, mut auto) = (HandField(hand), Auto::<_>::new(model));
+    assert_eq!((hand.dim(), hand.n_params()), (auto.dim(), auto.n_params()));
+    let numbers = |n: usize, by: f64| -> Vec<f64> { (1..=n).map(|i| (by * i as f64).sin()).collect() };
+    let (n, t) = (11 * D, 0.7);
+    let (y, v, p) = (numbers(n, 1.3), numbers(n, 0.9), numbers(NP, 2.1));
+    let near = |what: &str, a: &[f64], b: &[f64]| {
+        for (a, b) in a.iter().zip(b) {
+            assert!((a - b).abs() <= 1e-14 * (1.0 + b.abs()), "{what}: {a} {b}");
+        }
+    };
+    let (mut a, mut b) = (vec![f64::NAN; n], vec![0.0; n]);
+    hand.eval(t, &y, &p, &mut a).unwrap();
+    auto.eval(t, &y, &p, &mut b).unwrap();
+    near("field", &a, &b);
+    hand.jvp(t, &y, &p, &v, &mut a).unwrap();
+    auto.jvp(t, &y, &p, &v, &mut b).unwrap();
+    near("J v", &a, &b);
+    let (mut by_hand, mut by_auto) = (vec![f64::NAN; D * D], vec![0.0; D * D]);
+    hand.jacobian(t, &y[..D], &p, &mut by_hand).unwrap();
+    auto.jacobian(t, &y[..D], &p, &mut by_auto).unwrap();
+    near("Jacobian", &by_hand, &by_auto);
+    let (mut by_hand, mut by_auto) = (vec![0.5; NP], vec![0.5; NP]);
+    hand.vjp(t, &y, &p, &v, &mut a, &mut by_hand).unwrap();
+    auto.vjp(t, &y, &p, &v, &mut b, &mut by_auto).unwrap();
+    near("pull-back by state", &a, &b);
+    near("pull-back by parameters", &by_hand, &by_auto);
+}
+
+#[test]
+fn products_by_hand_are_those_of_the_model() {
+    same(Rational, chreode_testkit::Rational);
+    same(LotkaVolterra, chreode_testkit::LotkaVolterra);
+    same(Lorenz, chreode_testkit::Lorenz);
+    same(Brusselator, chreode_testkit::Brusselator);
+    same(Duffing, chreode_testkit::Duffing);
+}
