@@ -124,6 +124,14 @@ impl Labels {
         counts
     }
 
+    /// The same without a label for the rows of one name; nothing if there is no such name.
+    #[must_use]
+    pub fn without(&self, name: &str) -> Option<Self> {
+        let code = self.names.iter().position(|n| n == name)? as i32;
+        let codes = self.codes.iter().map(|&c| if c == code { -1 } else { c }).collect();
+        Some(Self { names: self.names.clone(), codes })
+    }
+
     /// The labels of some rows, in that order; the names stay.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {

@@ -311,6 +311,29 @@ pub enum DataError {
         /// Name of the cell.
         cell: String,
     },
+    /// No clone that could tell what became of its cells.
+    #[error(
+        "{}: none of the {clones} clones in `{column}` has cells at two of the times, so that none says what became of a cell",
+        path.display()
+    )]
+    NoCloneLasts {
+        /// The file.
+        path: PathBuf,
+        /// The column of clones.
+        column: String,
+        /// How many clones some cell has.
+        clones: usize,
+    },
+    /// The entry for cells of no known clone stands nowhere.
+    #[error("{}: no cell has `{name}` in `{column}`, the entry that is to mean no known clone", path.display())]
+    NoSuchClone {
+        /// The file.
+        path: PathBuf,
+        /// The column of clones.
+        column: String,
+        /// The entry.
+        name: String,
+    },
     /// A population with too few cells at a time.
     #[error(
         "{}: too few cells with `{column}` = {population} have `{time_column}` = {time}: {cells}, where each population needs {fewest} \

@@ -164,6 +164,7 @@ impl Run {
         let training = TrainingCells {
             growth: None,
             populations: None,
+            clones: None,
             dim: dataset.dim(),
             states: dataset.states.as_slice().unwrap().to_vec(),
             times: dataset.times.clone(),

@@ -159,6 +159,7 @@ fn small_run(d: usize, growth: bool) -> Small {
         labels: None,
         growth: None,
         populations: None,
+        clones: None,
     };
     let mut config = ModelConfig::new(vec![0.0; d], vec![1.0; d]);
     config.drift.hidden = vec![4];
@@ -242,6 +243,7 @@ fn page_with(
         shifts: &views,
         members: None,
         trust,
+        clones: None,
         growth_choice: Some(&choice),
         settings: &[("Run".into(), vec![("seed".into(), "1".into())])],
     };

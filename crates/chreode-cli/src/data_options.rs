@@ -65,6 +65,13 @@ pub(crate) struct DataArgs {
     /// Each needs cells at every time
     #[arg(long, value_name = "COLUMN")]
     pub(crate) within: Option<String>,
+    /// Column of clones, such as barcodes: cells of one clone at different times couple, as far as its cells were sampled, and whole clones are
+    /// held out. Cells with no entry are of no known clone, and couple with each other
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) clone: Option<String>,
+    /// Entry of that column, beside an empty one, that means no known clone
+    #[arg(long, value_name = "ENTRY", requires = "clone")]
+    no_clone: Option<String>,
     /// Column of labels such as `cell_type`, for the report alone: training never sees them
     #[arg(long, value_name = "COLUMN")]
     labels: Option<String>,
@@ -78,8 +85,8 @@ pub(crate) struct DataArgs {
 }
 
 impl DataArgs {
-    /// What to read, with the column of clones that the hold-out goes by.
-    pub(crate) fn options(&self, clone: Option<&str>, seed: u64) -> DatasetOptions {
+    /// What to read, with the column of clones by which cells are coupled, or else that by which alone the hold-out goes.
+    pub(crate) fn options(&self, held_out_by: Option<&str>, seed: u64) -> DatasetOptions {
         DatasetOptions {
             time: self.time.clone().unwrap_or_default(), // required unless a run is resumed
             id: self.id.clone(),
@@ -95,7 +102,8 @@ impl DataArgs {
             labels_from: self.labels_from.clone(),
             labels_id: self.labels_id.clone(),
             growth: self.growth.clone(),
-            clone: clone.map(str::to_owned),
+            clone: self.clone.clone().or_else(|| held_out_by.map(str::to_owned)),
+            no_clone: self.no_clone.clone(),
             within: self.within.clone(),
             preprocess: PreprocessOptions {
                 kind: match self.expression {

@@ -13,6 +13,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::Context;
+use crate::clones;
 use crate::data_options::DataArgs;
 use crate::device::{Device, describe_place};
 use crate::failure::bad_input;
@@ -102,9 +103,13 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     let mut trainer = trainer(&dataset, &RunConfig { training: config.training_of(0), ..config.clone() })?;
     let place = trainer.place(config.device)?;
     let cells = training_cells(&dataset, &trainer, seed)?;
+    let clones = clones::held_out(&dataset, &trainer, &config);
     let NewRun { folder: run, left } = RunFolder::create(out, existing, &config, |new| {
         cells.save(&new.training_cells())?;
         new.create_members(config.members)?;
+        if let Some(clones) = &clones {
+            new.save_clones(clones)?;
+        }
         new.save_state_space(&dataset.space)
     })?;
     context.console.warn_of_rest(left.as_deref());
@@ -113,8 +118,7 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     describe_place(context, &place);
     drop(cells);
     let outcomes = train_members(context, &run, dataset, &config, Some(trainer), config.device, &memory)?;
-    finish(context, &run, &outcomes, &memory);
-    Ok(())
+    finish(context, &run, &outcomes, &memory)
 }
 
 /// Memory that a fit may take at least, if nothing was said, in bytes: enough for millions of cells, and to be had on any machine.
@@ -141,11 +145,15 @@ pub(crate) fn prepare(
     memory: &Memory,
 ) -> anyhow::Result<(Dataset, RunConfig)> {
     let seed = context.seed.unwrap_or(0);
+    clones::check_options(cells, training)?;
     let options = cells.options(training.holdout_by.as_deref(), seed);
     let dataset = Dataset::load_within(data, &options, memory)?;
     dataset.check_for_fitting()?;
     if let Some(column) = &cells.within {
         dataset.check_populations(column, &dataset.time_points())?;
+    }
+    if let Some(column) = &cells.clone {
+        dataset.check_clones(column, &dataset.time_points())?;
     }
     for left_out in &training.leave_out {
         if left_out.column != dataset.time_column {
@@ -175,7 +183,8 @@ pub(crate) fn prepare(
     }
     let (shift, scale) = moments(&dataset, &kept)?;
     let times: Vec<f64> = kept.iter().map(|point| point.time).collect();
-    let mut training = training.config(seed, gap, model.has_noise_of_blur(), by_matching)?;
+    let mut training =
+        training.config(cells.clone.is_some(), seed, gap, model.has_noise_of_blur(), by_matching)?;
     let growth_choice = match model.learn_growth {
         LearnGrowth::Auto if by_matching && cells.growth.is_none() => {
             Some(choose_growth(&snapshots(&dataset, &training), &training)?)
@@ -225,8 +234,7 @@ fn resume(context: &Context, path: &Path, device: Option<Device>, memory: Option
     let dataset = Dataset::load_into_within(&config.data.file, &options, &run.load_state_space()?, &memory)?;
     let device = device.map_or(config.device, DeviceChoice::from);
     let outcomes = train_members(context, &run, dataset, &config, None, device, &memory)?;
-    finish(context, &run, &outcomes, &memory);
-    Ok(())
+    finish(context, &run, &outcomes, &memory)
 }
 
 /// Options that mean the same from any working directory.
@@ -325,6 +333,7 @@ fn training_cells(dataset: &Dataset, trainer: &RunTrainer, seed: u64) -> anyhow:
         labels: dataset.labels.as_ref().map(|labels| labels.select(&rows)),
         growth: growth.map(|rates| rows.iter().map(|&row| rates[row] as f32).collect()),
         populations: dataset.populations.as_ref().map(|populations| populations.select(&rows)),
+        clones: dataset.clones.as_ref().map(|clones| clones.select(&rows)),
     })
 }
 
@@ -347,6 +356,7 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
         let column = config.data.options.within.as_deref().unwrap_or_default();
         console.note(&format!("coupled within `{column}`: {}", told.collect::<Vec<_>>().join(", ")));
     }
+    clones::describe(context, dataset, config);
     let route = if config.training.matching.is_some() { "matching" } else { "simulation" };
     console.note(&format!(
         "drift {} by {route}, at most {} updates of {} cells a time, dt {}",
@@ -357,11 +367,12 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
     }
 }
 
-fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended], memory: &Memory) {
+fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended], memory: &Memory) -> anyhow::Result<()> {
     let peak = peak_memory();
     if let Some(peak) = peak {
         context.console.note(&format!("memory: {} at most, of {}", bytes(peak), bytes(memory.limit)));
     }
+    let followed = clones::follow(run)?;
     let folder = run.path().display();
     let text = if let [Ended { outcome, .. }] = outcomes {
         let why = match outcome.reason {
@@ -384,9 +395,16 @@ fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended], memory: &Memor
             outcomes.len()
         )
     };
-    let value = match outcomes {
+    let mut value = match outcomes {
         [outcome] => json!({ "run": run.path(), "outcome": outcome, "peak_memory_bytes": peak }),
         _ => json!({ "run": run.path(), "outcomes": outcomes, "peak_memory_bytes": peak }),
     };
+    if let Some(followed) = followed {
+        if let Some(told) = followed.told() {
+            context.console.note(&told);
+        }
+        value["held_out_clones"] = json!(followed);
+    }
     context.console.result(&text, "fitted", value);
+    Ok(())
 }

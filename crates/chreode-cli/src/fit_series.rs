@@ -35,7 +35,7 @@ pub(crate) struct SeriesArgs {
     /// Column that names the trajectories: the table holds measured time series, one row an observation, instead of cells
     #[arg(long, value_name = "COLUMN", requires = "state",
           conflicts_with_all = ["basis", "id", "genes", "exclude", "layer", "components", "variable_genes", "growth",
-              "labels", "labels_from", "labels_id", "diffusion", "diffusion_rank", "diffusion_hidden", "initial_noise", "learn_growth", "growth_hidden", "growth_limit", "time_input",
+              "clone", "no_clone", "labels", "labels_from", "labels_id", "diffusion", "diffusion_rank", "diffusion_hidden", "initial_noise", "learn_growth", "growth_hidden", "growth_limit", "time_input",
               "device", "seeds", "route", "finetune", "coupling_blur", "loss", "blur", "reach", "bandwidth", "scale", "paths", "dt", "time_budget", "batch", "optimiser", "schedule", "clip", "average",
               "holdout_by", "leave_out", "evaluate_every", "patience", "checkpoint_every"])]
     pub(crate) trajectory: Option<String>,

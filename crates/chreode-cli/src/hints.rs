@@ -99,7 +99,7 @@ fn train(error: &TrainError) -> &'static str {
             "look whether the disk is sound; a run that began continues with `chreode fit --resume`"
         }
         TrainError::TooFewOfPopulation { .. } => "leave the population's cells out of the file, or --within",
-        TrainError::TooFewHeldOut { .. } => "change --hold-out, or hold out by cell",
+        TrainError::TooFewHeldOut { .. } => "change --hold-out, or leave out --clone or --holdout-by",
         TrainError::NoiseForm { .. } => "choose --route simulation, or another --diffusion",
         TrainError::Covariance { .. } => "choose another --coupling-blur, or --diffusion diagonal",
         TrainError::Device { .. } => "continue the run with `chreode fit --resume` and --device cpu",
@@ -243,6 +243,12 @@ fn data(error: &DataError) -> &'static str {
         DataError::OneTime { .. } => "give cells of another time too, or another column with --time",
         DataError::FewCells { .. } => "leave the time's cells out of the file, or add cells",
         DataError::NoPopulation { .. } => "leave the cell out of the file, or --within",
+        DataError::NoCloneLasts { .. } => {
+            "name the column that follows clones over time, or leave out --clone"
+        }
+        DataError::NoSuchClone { .. } => {
+            "choose an entry that exists, or leave out --no-clone: empty entries are no clones"
+        }
         DataError::FewOfPopulation { .. } => {
             "leave the population's cells out of the file, name another column, or leave out --within"
         }

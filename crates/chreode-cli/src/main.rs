@@ -4,6 +4,7 @@
 //! One file a command, each with its options and one `run` function; [`console`] is the one place that prints,
 //! [`failure`] the one that turns errors into a message, a hint and an exit code.
 
+mod clones;
 mod console;
 mod data_options;
 mod demo;

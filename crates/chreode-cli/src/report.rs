@@ -76,6 +76,7 @@ pub(crate) fn run(context: &Context, args: &ReportArgs) -> anyhow::Result<()> {
         })
         .collect();
     let data = run.config.data.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let clones = run.folder.load_clones()?;
     let page = run_page(&RunPage {
         data: &data,
         time: &run.config.data.options.time,
@@ -96,6 +97,7 @@ pub(crate) fn run(context: &Context, args: &ReportArgs) -> anyhow::Result<()> {
         shifts: &shifts,
         members: run.members.as_ref().map(|members| MembersView { members, spread }),
         trust: &trust,
+        clones: clones.as_ref(),
         growth_choice: run.config.growth_choice.as_ref(),
         settings: &settings(&run.config)?,
     })?;

@@ -195,9 +195,10 @@ impl TrainingArgs {
         })
     }
 
-    /// The settings for data whose times are `gap` apart, of cells that do not grow.
+    /// The settings for data whose times are `gap` apart, of cells that do not grow, coupled among `clones` if there are any.
     pub(crate) fn config(
         &self,
+        clones: bool,
         seed: u64,
         gap: f64,
         noise_of_blur: bool,
@@ -220,9 +221,16 @@ impl TrainingArgs {
                 Some(MatchingConfig {
                     epsilon: self.coupling_blur.unwrap_or(epsilon),
                     noise,
+                    clone_neighbours: clones.then_some(MatchingConfig::CLONE_NEIGHBOURS),
                     until: (self.finetune > 0).then(|| steps.saturating_sub(self.finetune)),
                     ..default
                 })
+            }
+            false if clones => {
+                return Err(bad_input(
+                    "--clone is for the couplings of matching",
+                    "choose --route matching; --holdout-by COLUMN alone holds out whole clones",
+                ));
             }
             false if self.finetune > 0 || self.coupling_blur.is_some() => {
                 return Err(bad_input(
@@ -263,7 +271,7 @@ impl TrainingArgs {
             average: self.average,
             growth: GrowthUse::None,
             hold_out: self.hold_out,
-            hold_out_by: if self.holdout_by.is_some() { HoldOutBy::Clone } else { HoldOutBy::Cell },
+            hold_out_by: if clones || self.holdout_by.is_some() { HoldOutBy::Clone } else { HoldOutBy::Cell },
             leave_out_times: self.leave_out.iter().map(|t| t.value).collect(),
             // A short run is judged once at least.
             evaluate_every: self.evaluate_every.min(steps.max(1)),

@@ -14,10 +14,11 @@
 //!   resume to the bit; [`Observer`] hears of it.
 //! * **Measured series**: [`fit_series`] learns a field from few trajectories by gradient matching, then multiple shooting,
 //!   [`fit_series_from`] from a state of such a fit on; [`fit_increments`] a stochastic equation by the likelihood of its increments.
-//! * **Evaluation**: [`distance_to_time`], [`sampling_floor`], [`effective_sample_size`].
+//! * **Evaluation**: [`distance_to_time`], [`sampling_floor`], [`effective_sample_size`]; [`clone_scores`] says how well a model follows clones.
 //!
 //! Everything has the same bits for any number of threads.
 
+mod clones;
 mod coupling;
 mod data;
 mod engine;
@@ -35,6 +36,7 @@ mod split;
 mod states;
 mod trainer;
 
+pub use clones::{CloneCells, CloneScore, clone_scores};
 pub use coupling::{Coupling, CouplingConfig, Extension, blur_over};
 pub use data::Snapshots;
 pub use engine::{

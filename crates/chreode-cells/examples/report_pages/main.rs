@@ -142,6 +142,7 @@ fn run(steps: u64) -> Result<chreode_report::Page, Failure> {
         shifts: &views,
         members: None,
         trust: &trust,
+        clones: None,
         growth_choice: None,
         settings: &settings,
     })?)
@@ -169,6 +170,7 @@ fn training_cells(per_time: usize) -> Result<(TrainingCells, Vec<String>, Vec<&'
         labels: None,
         growth: None,
         populations: None,
+        clones: None,
     };
     Ok((cells, order.iter().map(|&i| FACTORS[i].to_string()).collect(), labels))
 }

@@ -188,6 +188,13 @@ impl Dataset {
             }
             _ => parts.labels,
         };
+        let clones = match (parts.clones, &options.no_clone, &options.clone) {
+            (Some(clones), Some(name), Some(column)) => Some(clones.without(name).ok_or_else(|| {
+                let (path, column, name) = (path.clone(), column.clone(), name.clone());
+                DataError::NoSuchClone { path, column, name }
+            })?),
+            (clones, ..) => clones,
+        };
         let dataset = Self {
             path,
             ids: parts.ids,
@@ -197,7 +204,7 @@ impl Dataset {
             times: parts.times,
             labels,
             growth: parts.growth,
-            clones: parts.clones,
+            clones,
             populations: parts.populations,
             notes: parts.notes,
         };
@@ -306,6 +313,24 @@ impl Dataset {
             }
         }
         Ok(())
+    }
+
+    /// Checks that some clone has cells at two of some times; nothing where no clones were asked for. `column` is what they were read from.
+    ///
+    /// # Errors
+    /// [`DataError::NoCloneLasts`].
+    pub fn check_clones(&self, column: &str, points: &[TimePoint]) -> Result<(), DataError> {
+        let Some(clones) = &self.clones else { return Ok(()) };
+        let mut first = vec![None; clones.names().len()];
+        for point in points {
+            for clone in point.rows.iter().filter_map(|&row| clones.code(row)) {
+                if *first[clone].get_or_insert(point.time) != point.time {
+                    return Ok(());
+                }
+            }
+        }
+        let seen = first.iter().flatten().count();
+        Err(DataError::NoCloneLasts { path: self.path.clone(), column: column.to_owned(), clones: seen })
     }
 
     /// Checks that dynamics can be learned: two times at least, and enough cells of each.

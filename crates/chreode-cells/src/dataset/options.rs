@@ -72,6 +72,9 @@ pub struct DatasetOptions {
     pub growth: Option<String>,
     /// Column of the clones.
     pub clone: Option<String>,
+    /// Entry of that column, beside an empty one, for cells of no known clone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_clone: Option<String>,
     /// Column of the populations that do not mix, such as sorted fractions, wells or mice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,

@@ -7,6 +7,7 @@
 //! model.safetensors            the best model so far
 //! metrics.jsonl                one line a logged step
 //! checkpoints/                 the last two states of the training
+//! clones.json                  clones held out whole, and how well the model follows them (`clones`)
 //! results/                     the last fates and shifts that were predicted, for the report
 //! members/, members.json       the other members of a run of several seeds, and how all came out (`members`)
 //! log                          what was said and when

@@ -4,6 +4,7 @@
 //! continue to the same bits.
 //! Not here: what is trained (`chreode-train`) and how a model is stored (`chreode-model`).
 
+mod clones;
 mod config;
 mod error;
 mod fingerprint;
@@ -14,6 +15,7 @@ mod new_cells;
 mod results;
 mod training_cells;
 
+pub use clones::HeldOutClones;
 pub use config::{DataConfig, RunConfig};
 pub use error::RunError;
 pub use fingerprint::Fingerprint;

@@ -34,6 +34,8 @@ pub struct TrainingCells {
     pub growth: Option<Vec<f32>>,
     /// Population of each cell, if they were coupled within populations.
     pub populations: Option<Labels>,
+    /// Clone of each cell, if the hold-out is of whole clones.
+    pub clones: Option<Labels>,
 }
 
 impl TrainingCells {
@@ -65,6 +67,20 @@ impl TrainingCells {
         rows
     }
 
+    /// One over the root of the mean variance of some cells, for every coordinate, `[dim]`.
+    pub(crate) fn inverse_scale(&self, rows: &[usize]) -> Vec<f32> {
+        let d = self.dim;
+        let n = rows.len().max(1) as f64;
+        let mut variance = 0.0;
+        for k in 0..d {
+            let value = |&i: &usize| f64::from(self.states[i * d + k]);
+            let mean = rows.iter().map(value).sum::<f64>() / n;
+            variance += rows.iter().map(|i| (value(i) - mean).powi(2)).sum::<f64>() / n / d as f64;
+        }
+        let scale = if variance > 0.0 { variance.sqrt() } else { 1.0 };
+        vec![(1.0 / scale) as f32; d]
+    }
+
     /// Writes the cells to a file, in one piece.
     ///
     /// # Errors
@@ -79,6 +95,7 @@ impl TrainingCells {
         };
         let label_names = self.labels.as_ref().map(|labels| labels.names().join("\n"));
         let population_names = self.populations.as_ref().map(|labels| labels.names().join("\n"));
+        let clone_names = self.clones.as_ref().map(|labels| labels.names().join("\n"));
         let mut tensors = vec![
             ("states", view(Dtype::F32, vec![n, self.dim], bytemuck::cast_slice(&self.states))?),
             ("times", view(Dtype::F64, vec![n], bytemuck::cast_slice(&self.times))?),
@@ -88,6 +105,7 @@ impl TrainingCells {
         let lists = [
             (["labels", "label_names"], &self.labels, &label_names),
             (["populations", "population_names"], &self.populations, &population_names),
+            (["clones", "clone_names"], &self.clones, &clone_names),
         ];
         for ([codes, texts], labels, names) in lists {
             if let (Some(labels), Some(names)) = (labels, names) {
@@ -146,6 +164,7 @@ impl TrainingCells {
         };
         let labels = list("labels", "label_names")?;
         let populations = list("populations", "population_names")?;
+        let clones = list("clones", "clone_names")?;
         let lengths = [
             ("times", times.len()),
             ("held_out", held_out.len()),
@@ -158,7 +177,7 @@ impl TrainingCells {
             }
         }
         let states = numbers(states.data(), f32::from_le_bytes);
-        Ok(Self { dim, states, times, ids, held_out, labels, growth, populations })
+        Ok(Self { dim, states, times, ids, held_out, labels, growth, populations, clones })
     }
 }
 
@@ -191,6 +210,8 @@ mod tests {
             growth: (dim != 1).then(|| (0..n).map(|i| i as f32 * 0.1 - 1.0).collect()),
             populations: (dim == 3)
                 .then(|| Labels::from_text(&(0..n).map(|i| ["LK", "LSK"][i % 2]).collect::<Vec<_>>())),
+            clones: (dim == 3)
+                .then(|| Labels::from_text(&(0..n).map(|i| ["", "17", "4"][i % 3]).collect::<Vec<_>>())),
         }
     }
 

@@ -122,6 +122,29 @@ pub fn snapshots<T: Real>(cells: usize, seed: u64) -> Result<Vec<Vec<T>>, SolveE
         .collect()
 }
 
+/// Progenitors that are followed by clones.
+pub const CLONES: usize = 2000;
+
+/// Destructive snapshots of `clones` clones: at each of [`SNAPSHOT_TIMES`] one cell of each, `[clones, 11]`, row `i` of clone `i`.
+///
+/// The five sisters of a clone begin in one state, that of its cell of day 0, and have noise of their own: what one became says of the
+/// others only what their common start does.
+///
+/// # Errors
+/// [`SolveError`] if a state is not finite, which the network excludes.
+pub fn clone_snapshots<T: Real>(clones: usize, seed: u64) -> Result<Vec<Vec<T>>, SolveError> {
+    let start = start_states::<T>(clones, sub_seed(seed, "clones"));
+    let sisters = |(k, &t): (usize, &f64)| {
+        let run = Run::truth(sub_seed(seed, &format!("sisters-{k}")));
+        if t == 0.0 {
+            Ok(start.clone())
+        } else {
+            simulate_to(&VirtualBlood::wild_type(), &[], &start, t, run)
+        }
+    };
+    SNAPSHOT_TIMES.iter().enumerate().map(sisters).collect()
+}
+
 /// Fraction of each fate, in the order of [`Fate::ALL`], among states `[n, 11]`.
 pub fn fate_fractions<T: Real>(states: &[T]) -> [f64; 5] {
     let mut counts = [0.0; 5];
@@ -281,6 +304,33 @@ mod tests {
     fn snapshots_repeat_to_the_bit() {
         assert_eq!(snapshots::<f32>(70, 3).unwrap(), snapshots::<f32>(70, 3).unwrap());
         assert_ne!(snapshots::<f32>(70, 3).unwrap()[4], snapshots::<f32>(70, 4).unwrap()[4]);
+    }
+
+    /// Sisters share a start and no noise: fates at the end go with it, and given it are independent of those of the sisters of day 4.
+    #[test]
+    fn sisters_share_their_start_alone() {
+        let n = 3000;
+        let cells = clone_snapshots::<f32>(n, 6).unwrap();
+        assert_eq!(cells, clone_snapshots::<f32>(n, 6).unwrap());
+        let truth = [0.2524, 0.2560, 0.2479, 0.2324, 0.0114];
+        assert_fractions("day 6 of clones", fate_fractions(&cells[4]), truth, n as f64, 100_000.0);
+        let red = |row: &[f32]| f64::from(u8::from(row[1] >= row[7]));
+        let of = |k: usize| cells[k].chunks_exact(D).map(red).collect::<Vec<f64>>();
+        let (fourth, last) = (of(3), of(4));
+        // The chance of red by the truth's runs from the starts of some clones.
+        let some = 300;
+        let counts =
+            fate_counts(&VirtualBlood::wild_type(), &[], &cells[0][..some * D], 200, Run::truth(8)).unwrap();
+        let chance: Vec<f64> = counts.iter().map(|c| (c[0] + c[1]) / 200.0).collect();
+        let product = |a: &[f64], b: &[f64]| {
+            let sum: f64 = (0..some).map(|i| (a[i] - chance[i]) * (b[i] - chance[i])).sum();
+            sum / some as f64
+        };
+        let spread = product(&last, &last);
+        assert!(product(&fourth, &last).abs() < 4.0 * spread / (some as f64).sqrt(), "{spread}");
+        let mean = chance.iter().sum::<f64>() / some as f64;
+        let of_start = (0..some).map(|i| (chance[i] - mean) * (last[i] - mean)).sum::<f64>() / some as f64;
+        assert!(of_start > 0.03, "{of_start}");
     }
 
     proptest! {

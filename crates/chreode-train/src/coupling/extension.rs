@@ -4,6 +4,7 @@
 //! bridges with the noise of the blur that pass through `x` end at `y_j` in proportion to `exp(g_j / ε - |x - y_j|² / (2 ε (1 - s)))`,
 //! wherever they began [Leo14].
 
+use super::Kinship;
 use chreode_core::Real;
 use chreode_linalg::vexp;
 
@@ -15,6 +16,8 @@ pub struct Extension<T> {
     /// `g / ε` with the logarithm of the weights, `[m]`.
     log_weights: Vec<T>,
     epsilon: f64,
+    /// What clones say of the rows that were coupled.
+    kinship: Option<Kinship<T>>,
 }
 
 impl<T: Real> Extension<T> {
@@ -27,7 +30,12 @@ impl<T: Real> Extension<T> {
         let m = potentials.len();
         assert_eq!(y.len(), m * d, "a column has a state and a potential");
         let states = (0..d * m).map(|at| y[at % m * d + at / m]).collect();
-        Self { states, log_weights: potentials.to_vec(), epsilon }
+        Self { states, log_weights: potentials.to_vec(), epsilon, kinship: None }
+    }
+
+    /// With what clones say of the rows that were coupled.
+    pub(crate) fn among_kin(self, kinship: Option<Kinship<T>>) -> Self {
+        Self { kinship, ..self }
     }
 
     /// Number of columns.
@@ -41,6 +49,11 @@ impl<T: Real> Extension<T> {
     /// # Panics
     /// If `scratch` is not `[2 m]`.
     pub fn weights(&self, x: &[T], s: f64, scratch: &mut [T]) -> T {
+        self.weights_from(None, x, s, scratch)
+    }
+
+    /// The same on bridges from a coupled row, if one is named: by the clone of that, too.
+    fn weights_from(&self, row: Option<usize>, x: &[T], s: f64, scratch: &mut [T]) -> T {
         let m = self.log_weights.len();
         assert_eq!(scratch.len(), 2 * m, "weights and work space of the columns");
         let (weight, exponent) = scratch.split_at_mut(m);
@@ -51,10 +64,15 @@ impl<T: Real> Extension<T> {
             }
         }
         let factor = T::c(-0.5 / (self.epsilon * (1.0 - s)));
-        let mut top = T::c(f64::NEG_INFINITY);
         for (e, &g) in exponent.iter_mut().zip(&self.log_weights) {
             *e = factor * *e + g;
-            top = if *e > top { *e } else { top };
+        }
+        if let (Some(kinship), Some(row)) = (&self.kinship, row) {
+            kinship.add_row(row, T::ONE, exponent);
+        }
+        let mut top = T::c(f64::NEG_INFINITY);
+        for &e in exponent.iter() {
+            top = if e > top { e } else { top };
         }
         if !top.is_finite() {
             weight.fill(T::c(f64::NAN));
@@ -70,10 +88,10 @@ impl<T: Real> Extension<T> {
         weight.iter().copied().sum()
     }
 
-    /// Sets `mean`, `[d]`, to where bridges through the scaled state `x` end on average, seen at the part `s` below one of the gap: what a
-    /// drift net would learn from single ends, without their scatter; `scratch` is `[2 m]`.
-    pub(crate) fn mean(&self, x: &[T], s: f64, scratch: &mut [T], mean: &mut [T]) {
-        let total = self.weights(x, s, scratch);
+    /// Sets `mean`, `[d]`, to where bridges from row `row` through the scaled state `x` end on average, seen at the part `s` below one of the gap: what a
+    /// drift net would learn from single ends, without their scatter; `scratch` is `[2 m]`. Without clones all rows' bridges through `x` end alike.
+    pub(crate) fn mean(&self, row: usize, x: &[T], s: f64, scratch: &mut [T], mean: &mut [T]) {
+        let total = self.weights_from(Some(row), x, s, scratch);
         let m = self.log_weights.len();
         for (mean, states) in mean.iter_mut().zip(self.states.chunks_exact(m)) {
             *mean = scratch.iter().zip(states).map(|(&w, &y)| w * y).sum::<T>() / total;
@@ -99,12 +117,12 @@ mod tests {
         for (i, x) in x.chunks_exact(d).enumerate() {
             coupling.row(i, &mut row);
             let mass: f64 = row.iter().sum();
-            extension.mean(x, 0.0, &mut scratch, &mut mean);
+            extension.mean(i, x, 0.0, &mut scratch, &mut mean);
             for k in 0..d {
                 let expected: f64 = row.iter().zip(y.chunks_exact(d)).map(|(p, y)| p * y[k] / mass).sum();
                 assert!((mean[k] - expected).abs() < 1e-12, "{i}: {} instead of {expected}", mean[k]);
             }
-            extension.mean(x, 1.0 - 1e-9, &mut scratch, &mut mean);
+            extension.mean(i, x, 1.0 - 1e-9, &mut scratch, &mut mean);
             let distance = |y: &[f64]| (y[0] - x[0]).hypot(y[1] - x[1]);
             let nearest = y.chunks_exact(d).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap();
             assert!((mean[0] - nearest[0]).hypot(mean[1] - nearest[1]) < 1e-9);

@@ -4,13 +4,15 @@
 //! `C = |x - y|² / 2` [Chizat, Peyré, Schmitzer & Vialard 2018, Math. Comp. 87, 2563]. Both potentials are updated in the
 //! log domain, while `ε` falls from the scale of the costs to its own. Rows are independent and columns too: the same
 //! bits for any number of threads.
-//! `extension.rs` has rows for states that were not coupled, `way.rs` the cells between the two times.
+//! `kinship.rs` says what clones know of it, `extension.rs` has rows for states that were not coupled, `way.rs` the cells between the two times.
 //! Not here: drawing the cells, and learning from the couplings (`matching`).
 
 mod extension;
+mod kinship;
 mod way;
 
 pub use extension::Extension;
+pub(crate) use kinship::{Clones, Kinship, Relatives};
 
 use crate::TrainError;
 use chreode_core::Real;
@@ -86,6 +88,21 @@ impl<T: Real> Coupling<T> {
         y: &[T],
         config: &CouplingConfig,
     ) -> Result<Self, TrainError> {
+        Self::solve_among_kin(d, x, log_weights, y, None, config)
+    }
+
+    /// The same, where the plan has the odds of `kinship` as factors beside `exp(-C / ε)`: the least of `Σ π C + ε KL(π | a bᵀ κ) + ρ KL(π 1 | a)`.
+    ///
+    /// # Errors
+    /// Those of [`solve`](Self::solve).
+    pub(crate) fn solve_among_kin(
+        d: usize,
+        x: &[T],
+        log_weights: &[T],
+        y: &[T],
+        kinship: Option<&Kinship<T>>,
+        config: &CouplingConfig,
+    ) -> Result<Self, TrainError> {
         for (name, value) in
             [("matching.epsilon", config.epsilon), ("matching.relaxation", config.relaxation)]
         {
@@ -118,6 +135,9 @@ impl<T: Real> Coupling<T> {
         let mut costs = vec![T::ZERO; n * m];
         costs.par_chunks_mut(m).enumerate().for_each(|(i, row)| {
             row.iter_mut().enumerate().for_each(|(j, c)| *c = cost(i, j));
+            if let Some(kinship) = kinship {
+                kinship.add_row(i, T::c(-config.epsilon), row);
+            }
         });
         let mut turned = vec![T::ZERO; n * m];
         turned.par_chunks_mut(n).enumerate().for_each(|(j, row)| {
@@ -183,6 +203,11 @@ impl<T: Real> Coupling<T> {
         g.iter_mut().for_each(|g| *g = *g * inv + log_b);
         costs.par_iter_mut().for_each(|c| *c *= inv);
         Ok(Self { rows: f, columns: g, costs, residual, iterations })
+    }
+
+    /// The same of the rows, `[n]`.
+    pub(crate) fn row_potentials(&self) -> &[T] {
+        &self.rows
     }
 
     /// Mean cost of what the plan moves, in units of the cost.

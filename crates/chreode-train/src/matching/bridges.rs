@@ -1,7 +1,7 @@
 //! The pairs of cells that couplings join, drawn once.
 
 use super::{BridgeNoise, MatchingConfig};
-use crate::coupling::{Coupling, CouplingConfig, Extension, blur_over};
+use crate::coupling::{Clones, Coupling, CouplingConfig, Extension, Kinship, Relatives, blur_over};
 use crate::split::{Sampler, Split};
 use crate::trainer::scale;
 use crate::{GrowthUse, Snapshots, TrainError};
@@ -76,13 +76,17 @@ impl<T: Real> Bridges<T> {
         seed: u64,
     ) -> Result<Self, TrainError> {
         let mut rng = Pcg64::seed_from_u64(sub_seed(seed, "couplings"));
+        let clones =
+            config.clone_neighbours.map(|_| Clones::new(data, split, kept, inverse_scale)).transpose()?;
+        let clones = clones.as_ref();
         let gaps = kept
             .windows(2)
             .flat_map(|times| {
                 (0..data.n_populations()).map(move |population| ([times[0], times[1]], population))
             })
             .map(|(times, population)| {
-                gap(data, split, kept, times, population, inverse_scale, growth, config, correlated, &mut rng)
+                let cells = (data, split, clones, population);
+                gap(cells, kept, times, inverse_scale, growth, config, correlated, &mut rng)
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { gaps })
@@ -90,11 +94,9 @@ impl<T: Real> Bridges<T> {
 }
 
 fn gap<T: Real>(
-    data: &Snapshots<T>,
-    split: &Split,
+    (data, split, clones, population): (&Snapshots<T>, &Split, Option<&Clones<T>>, usize),
     kept: &[usize],
     times: [usize; 2],
-    population: usize,
     inverse_scale: &[T],
     growth: GrowthUse,
     config: &MatchingConfig,
@@ -107,6 +109,7 @@ fn gap<T: Real>(
     let sizes = [0, 1].map(|k| samplers[k].len().min(config.cells));
     let all = samplers[0].len().max(samplers[1].len());
     let couplings = all.div_ceil(config.cells).min(config.couplings);
+    let until = kept.iter().take_while(|&&k| k <= times[0]).count();
     let kept: Vec<f64> = kept.iter().map(|&k| data.times[k]).collect();
     let epsilon = blur_over(config.epsilon, span, &kept);
     let mut solver = CouplingConfig::balanced(epsilon);
@@ -140,16 +143,33 @@ fn gap<T: Real>(
             }
             GrowthUse::None | GrowthUse::Learned => Vec::new(),
         };
-        let solve =
-            |solver: &CouplingConfig| Coupling::solve(d, &states[0], &log_weights, &states[1], solver);
-        let mut coupling = solve(&solver)?;
+        let solve = |solver: &CouplingConfig, kinship: Option<&Kinship<T>>| {
+            Coupling::solve_among_kin(d, &states[0], &log_weights, &states[1], kinship, solver)
+        };
         if growth != GrowthUse::None && solver.relaxation.is_infinite() {
-            solver = CouplingConfig::open(&coupling, epsilon, config.relaxation);
-            coupling = solve(&solver)?;
+            // What transport alone costs: growth has the same price with clones as without.
+            solver = CouplingConfig::open(&solve(&solver, None)?, epsilon, config.relaxation);
+        }
+        let of_clones = clones.zip(config.clone_neighbours).map(|(clones, neighbours)| {
+            (clones, neighbours, [0, 1].map(|k| clones.of(data, times[k], &rows[k])))
+        });
+        let kin = |potentials: &[T]| {
+            of_clones.as_ref().map(|(clones, neighbours, [before, after])| {
+                let [x, y] = [&states[0][..], &states[1]];
+                let relatives = Relatives { rows: before, columns: after, x, y, epsilon, potentials };
+                Kinship::new(clones, &relatives, until, *neighbours)
+            })
+        };
+        let mut kinship = kin(&[]);
+        let mut coupling = solve(&solver, kinship.as_ref())?;
+        for _ in 1..if kinship.is_some() { Kinship::<T>::PASSES } else { 1 } {
+            kinship = kin(coupling.row_potentials());
+            coupling = solve(&solver, kinship.as_ref())?;
         }
         gap.residual = gap.residual.max(coupling.residual);
         if config.noise == BridgeNoise::Blur {
-            gap.ends.push(Extension::new(d, &states[1], coupling.column_potentials(), epsilon));
+            let ends = Extension::new(d, &states[1], coupling.column_potentials(), epsilon);
+            gap.ends.push(ends.among_kin(kinship));
         }
         // Stratified over rows and within them: every cell gets the pairs that its mass deserves, up to one, and one at least.
         let mut carry = rng.random::<f64>();

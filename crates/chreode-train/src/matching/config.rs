@@ -32,6 +32,10 @@ pub struct MatchingConfig {
     pub cells: usize,
     /// Most couplings between two times, each of other cells.
     pub couplings: usize,
+    /// Cells of the time before, at least, to which a cell is traced by its clone: those of its own, and, where these are fewer, of the clones that were nearest
+    /// to its own at the first time at which both were seen. Without it clones have no part in couplings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clone_neighbours: Option<usize>,
     /// Updates after which the run goes on by simulation; never, if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
@@ -45,12 +49,16 @@ impl Default for MatchingConfig {
             relaxation: 1.0,
             cells: 2048,
             couplings: 8,
+            clone_neighbours: None,
             until: None,
         }
     }
 }
 
 impl MatchingConfig {
+    /// Cells of the time before to which a cell is traced by its clone, where clones are to be used and nobody says how many.
+    pub const CLONE_NEIGHBOURS: usize = 20;
+
     /// Checks every range.
     pub(crate) fn check(&self) -> Result<(), TrainError> {
         let wrong = |name, value, rule| Err(TrainError::Setting { name, value, rule });
@@ -64,6 +72,9 @@ impl MatchingConfig {
         }
         if self.couplings == 0 {
             return wrong("matching.couplings", 0.0, "must be at least 1");
+        }
+        if self.clone_neighbours == Some(0) {
+            return wrong("matching.clone_neighbours", 0.0, "must be at least 1");
         }
         Ok(())
     }

@@ -261,7 +261,8 @@ where
         {
             point.iter_mut().zip(x.iter().zip(inverse_scale)).for_each(|(p, (&x, &scale))| *p = x * scale);
             let left = self.weight[i].f64();
-            gap.ends[self.source[i] / gap.sources].mean(point, 1.0 - left, &mut self.scratch, mean);
+            let (coupling, row) = (self.source[i] / gap.sources, self.source[i] % gap.sources);
+            gap.ends[coupling].mean(row, point, 1.0 - left, &mut self.scratch, mean);
             let rate = T::c(1.0 / (left * gap.span));
             // Without the scatter of single ends later points may count for more.
             self.weight[i] = T::c(left.sqrt());

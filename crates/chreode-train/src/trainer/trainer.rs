@@ -126,6 +126,9 @@ where
         let split = Split::draw(&data, config.hold_out, config.hold_out_by, config.judge_seed())?;
         let inverse_scale = inverse_scales(&data, &split, &kept, config.standardise)?;
         if let Some(settings) = &config.matching {
+            if settings.clone_neighbours.is_some() && data.groups.is_empty() {
+                return off("matching.clone_neighbours", "the data name no clones");
+            }
             let kind = model.sde.noise_kind();
             let refused = |route, why| Err(TrainError::NoiseForm { form: kind.name(), route, why });
             if kind.motions(data.dim) < data.dim {

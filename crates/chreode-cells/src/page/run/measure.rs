@@ -249,7 +249,7 @@ impl RunTrust {
             }
         }
 
-        let inverse_scale = inverse_scale(cells, &training);
+        let inverse_scale = cells.inverse_scale(&training);
         for pair in times.windows(2) {
             let (t0, t1) = (pair[0].0, pair[1].0);
             let target = rows_at(t1, Some(true));
@@ -356,20 +356,6 @@ fn hold_out(
         floor_sd: floor.sd,
         unmoved,
     })
-}
-
-/// One over the root of the mean variance of the training cells, for every coordinate.
-fn inverse_scale(cells: &TrainingCells, training: &[usize]) -> Vec<f32> {
-    let d = cells.dim;
-    let n = training.len().max(1) as f64;
-    let mut variance = 0.0;
-    for k in 0..d {
-        let value = |&i: &usize| f64::from(cells.states[i * d + k]);
-        let mean = training.iter().map(value).sum::<f64>() / n;
-        variance += training.iter().map(|i| (value(i) - mean).powi(2)).sum::<f64>() / n / d as f64;
-    }
-    let scale = if variance > 0.0 { variance.sqrt() } else { 1.0 };
-    vec![(1.0 / scale) as f32; d]
 }
 
 /// Numbers of the populations that do not mix; one, of no number, if there are none.

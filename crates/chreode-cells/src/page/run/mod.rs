@@ -21,7 +21,7 @@ pub use rates::DriftRates;
 
 use super::losses::{self, Losses};
 use super::plane::time_text;
-use crate::run::TrainingCells;
+use crate::run::{HeldOutClones, TrainingCells};
 use crate::{Agreement, Fates, GeneMove, Labels, ReadoutQuality, Shift};
 
 /// Everything that the page of a run shows.
@@ -49,6 +49,8 @@ pub struct RunPage<'a> {
     pub members: Option<MembersView<'a>>,
     /// What tells whether the model can be trusted.
     pub trust: &'a RunTrust,
+    /// Clones that were held out whole.
+    pub clones: Option<&'a HeldOutClones>,
     /// Why growth was learned or not, if that was for the program to decide.
     pub growth_choice: Option<&'a GrowthChoice>,
     /// Settings in groups: title, then names and values.

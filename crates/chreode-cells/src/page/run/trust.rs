@@ -1,11 +1,13 @@
 //! What is not to be trusted: thresholds, warnings, and the figures behind them.
 
 use chreode_report::{
-    BarSeries, Bars, Histogram, Page, Severity, ShapeError, Status, Warning, count, number, percent,
+    BarSeries, Bars, Column, Histogram, Page, Row, Severity, ShapeError, Status, Table, Warning, count,
+    number, percent,
 };
 
 use super::{HoldOutDistance, RunPage};
 use crate::page::plane::time_text;
+use crate::run::HeldOutClones;
 
 /// Shares of simulated cells outside the data above which care, and more than care, is needed.
 const OUTSIDE: [f64; 2] = [0.05, 0.2];
@@ -58,6 +60,39 @@ pub(super) fn status(severity: Severity) -> Status {
         Severity::Caution => Status::Warn,
         Severity::Serious => Status::Bad,
     }
+}
+
+/// How well the clones held out are followed.
+fn clone_table(input: &RunPage<'_>, clones: &HeldOutClones) -> Table {
+    let columns = vec![
+        Column::text("from"),
+        Column::text("to"),
+        Column::numeric("clones").hint("with held-out cells at both times"),
+        Column::numeric("energy score").hint("of paths from the cells of each clone; less is better"),
+        Column::numeric("not knowing the clone").hint("of the paths of all clones together"),
+        Column::numeric("difference").hint("and its standard error over clones"),
+    ];
+    let coupled = if clones.coupled {
+        "The other clones decided which cells were coupled."
+    } else {
+        "Clones had no other part in the training."
+    };
+    let mut table = Table::new("Clones that were held out whole", columns).caption(format!(
+        "{} clones of `{}` were kept from the training. Paths from their cells of one time are compared with their cells of another, which are relatives of those, not their descendants: also a perfect model does not reach the lowest score. A difference of nothing means that the model does not know more of a clone than of all. {coupled}",
+        count(clones.held_out.len()),
+        clones.column
+    ));
+    for s in &clones.scores {
+        table.row(Row::new([
+            input.at(s.start),
+            time_text(s.target),
+            count(s.clones),
+            number(s.score, 3),
+            number(s.without, 3),
+            format!("{} ± {}", number(s.without - s.score, 2), number(s.standard_error, 1)),
+        ]));
+    }
+    table
 }
 
 pub(super) fn section(page: &mut Page, input: &RunPage<'_>) -> Result<(), ShapeError> {
@@ -138,6 +173,9 @@ pub(super) fn section(page: &mut Page, input: &RunPage<'_>) -> Result<(), ShapeE
             "Cells of each time are run to the next and compared with cells there that were never trained on. A good model lies within the whisker of another sample of the same cells, and far below no model. Distances are in units of the data's spread.",
             &bars.draw()?,
         );
+    }
+    if let Some(clones) = input.clones.filter(|clones| !clones.scores.is_empty()) {
+        s.table(clone_table(input, clones));
     }
     if !trust.effective.is_empty() {
         let bars = Bars::new(
