@@ -118,7 +118,8 @@ fn fit(context: &Context, args: &FitArgs, data: &Path, out: &Path) -> anyhow::Re
     describe_place(context, &place);
     drop(cells);
     let outcomes = train_members(context, &run, dataset, &config, Some(trainer), config.device, &memory)?;
-    finish(context, &run, &outcomes, &memory)
+    finish(context, &run, &outcomes, &memory);
+    Ok(())
 }
 
 /// Memory that a fit may take at least, if nothing was said, in bytes: enough for millions of cells, and to be had on any machine.
@@ -234,7 +235,8 @@ fn resume(context: &Context, path: &Path, device: Option<Device>, memory: Option
     let dataset = Dataset::load_into_within(&config.data.file, &options, &run.load_state_space()?, &memory)?;
     let device = device.map_or(config.device, DeviceChoice::from);
     let outcomes = train_members(context, &run, dataset, &config, None, device, &memory)?;
-    finish(context, &run, &outcomes, &memory)
+    finish(context, &run, &outcomes, &memory);
+    Ok(())
 }
 
 /// Options that mean the same from any working directory.
@@ -367,12 +369,16 @@ pub(crate) fn describe(context: &Context, dataset: &Dataset, config: &RunConfig)
     }
 }
 
-fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended], memory: &Memory) -> anyhow::Result<()> {
+fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended], memory: &Memory) {
     let peak = peak_memory();
     if let Some(peak) = peak {
         context.console.note(&format!("memory: {} at most, of {}", bytes(peak), bytes(memory.limit)));
     }
-    let followed = clones::follow(run)?;
+    // The fit is done, and is told whatever comes of this.
+    let followed = clones::follow(run).unwrap_or_else(|error| {
+        context.console.warn(&format!("the clones held out could not be followed: {error:#}"));
+        None
+    });
     let folder = run.path().display();
     let text = if let [Ended { outcome, .. }] = outcomes {
         let why = match outcome.reason {
@@ -406,5 +412,4 @@ fn finish(context: &Context, run: &RunFolder, outcomes: &[Ended], memory: &Memor
         value["held_out_clones"] = json!(followed);
     }
     context.console.result(&text, "fitted", value);
-    Ok(())
 }
