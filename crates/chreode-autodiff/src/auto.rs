@@ -36,7 +36,8 @@ const LONGEST: usize = 100_000;
 ///
 /// * Evaluations run the model on the states' own type, derivatives on `f64` whatever the states are.
 /// * Models of up to eight states and parameters together and 48 operations have all derivatives from numbers that carry eight of them, and of
-///   each whether it is zero: where sizes and loops are constants, what is compiled is what one would write by hand.
+///   each whether it is zero: where sizes and loops are constants, what is compiled is what one would write by hand. Many trajectories
+///   are pulled back one after another, but in the lanes of vectors where the model takes functions like `exp` of its states.
 /// * Of others the entries of the Jacobian are recorded as a program, or come from forward sweeps over eight directions each where that takes
 ///   less time. From 16 coordinates on, if at most a quarter of its entries may differ from zero, it is sparse (see
 ///   [`Jacobian::sparsity`]), and columns that share no row share a direction.
@@ -74,6 +75,8 @@ pub struct Auto<D, T = f64> {
     pub(crate) program: Program,
     /// Whether it is so small that its derivatives are computed without work space.
     pub(crate) small: bool,
+    /// Whether pull-backs of many trajectories of a small one run in the lanes of vectors: where functions like `exp` are taken of states.
+    by_lanes: bool,
     /// None if the Jacobian is dense.
     sparsity: Option<Sparsity>,
     jacobian: Plan,
@@ -132,6 +135,7 @@ impl<D: Dynamics, T: Real> Auto<D, T> {
         let by_rows = pulled.as_ref().is_some_and(|p| p.n_values > CACHED && 2 * cost(&p.runs) < p.len());
         Self {
             small,
+            by_lanes: small && program.has_functions_of_states(),
             sparsity: sparse.then_some(pattern),
             jacobian_memory: Memory::new(&jacobian, program.len(), d, np),
             jacobian,
@@ -284,13 +288,10 @@ impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
         let (p, p_bar) = (&p[..np], &mut p_bar[..np]);
         if self.small {
             let model = &self.model;
-            if y.len() < LANES * d {
-                let rows = y.chunks_exact(d).zip(lambda.chunks_exact(d));
-                for ((y, lambda), y_bar) in rows.zip(y_bar.chunks_exact_mut(d)) {
-                    small::vjp(model, t, y, p, lambda, y_bar, p_bar);
-                }
-            } else {
+            if self.by_lanes && y.len() >= LANES * d {
                 dispatch(SmallBatch { model, t, y, p, lambda, y_bar, p_bar });
+            } else {
+                small::vjp(model, t, y, p, lambda, y_bar, p_bar);
             }
             return Ok(());
         }
@@ -342,6 +343,48 @@ mod tests {
         // Short ones, and those without vectors, fill lanes.
         assert!(!line(12).by_rows);
         assert!(!Auto::<_>::new(StiffModel(Pollu)).by_rows);
+    }
+
+    /// A function of the state, of time and a parameter alone, or none.
+    struct Small(u8);
+    impl Dynamics for Small {
+        fn dim(&self) -> usize {
+            2
+        }
+        fn n_params(&self) -> usize {
+            1
+        }
+        fn eval<S: Number>(&self, t: S, y: &[S], p: &[S], dy: &mut [S]) {
+            let drive = match self.0 {
+                0 => (t * p[0]).sin(),
+                1 => (y[0] * y[1] + t).tanh(),
+                2 => S::select(y[0].lt(y[1]), y[0], t).powf(p[0]),
+                _ => (y[0] * y[0] + 1.0).sqrt() / p[0],
+            };
+            (dy[0], dy[1]) = (y[1] * p[0], drive - y[0]);
+        }
+    }
+
+    /// Which way those of small models go, and that both say the same of the rows of a batch.
+    #[test]
+    fn functions_of_states_take_lanes() {
+        for (which, by_lanes) in [(0, false), (1, true), (2, true), (3, false)] {
+            let mut auto = Auto::<_>::new(Small(which));
+            assert!(auto.small);
+            assert_eq!(auto.by_lanes, by_lanes, "{which}");
+            let wave =
+                |n: usize, f: f64| (0..n).map(|i| 1.0 + 0.5 * (f * i as f64).sin()).collect::<Vec<_>>();
+            let (y, lambda, p) = (wave(38, 0.7), wave(38, 1.9), [1.3]);
+            let mut bars = [vec![0.0; 38], vec![0.0; 38]];
+            let mut sums = [[0.0]; 2];
+            for (by_lanes, (bar, sum)) in [true, false].into_iter().zip(bars.iter_mut().zip(&mut sums)) {
+                auto.by_lanes = by_lanes;
+                auto.vjp(0.4, &y, &p, &lambda, bar, sum).unwrap();
+            }
+            let near = |a: f64, b: f64| (a - b).abs() <= 1e-13 * (1.0 + b.abs());
+            assert!(bars[0].iter().zip(&bars[1]).all(|(&a, &b)| near(a, b)), "{which}: {bars:?}");
+            assert!(near(sums[0][0], sums[1][0]) && sums[0][0] != 0.0, "{which}: {sums:?}");
+        }
     }
 
     /// A row of a batch has the bits of that row alone where rows go one by one: lanes sum in another order.

@@ -146,6 +146,19 @@ impl Program {
         self.steps.is_empty()
     }
 
+    /// Whether functions like `exp` are taken of what depends on the state.
+    pub(crate) fn has_functions_of_states(&self) -> bool {
+        let mut moves = vec![false; self.n_values];
+        moves[1..=self.d].fill(true);
+        self.steps.iter().filter(|step| !is_mask(step.op)).any(|&Step { op, to }| {
+            let of_states = operands(op).skip(mask_operands(op)).any(|a| moves[a as usize]);
+            moves[to as usize] = of_states;
+            let is_function =
+                matches!(op, Op::Powf(..) | Op::Exp(_) | Op::Ln(_) | Op::Sin(_) | Op::Cos(_) | Op::Tanh(_));
+            of_states && is_function
+        })
+    }
+
     /// Where `∂f/∂y` may differ from zero: `[n_out, d]`.
     pub fn sparsity(&self) -> Sparsity {
         self.pattern(self.d)

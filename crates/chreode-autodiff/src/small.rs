@@ -322,7 +322,8 @@ pub(crate) fn jvp<D: Dynamics, T: Real>(
     }
 }
 
-/// Sets `y_bar` to `λᵀ ∂f/∂y` of one trajectory and adds `λᵀ ∂f/∂p` to `p_bar`.
+/// Sets `y_bar` to `λᵀ ∂f/∂y` of each trajectory, one after another, and adds `λᵀ ∂f/∂p` to `p_bar`. What depends on the time and
+/// parameters alone is computed once.
 #[inline]
 pub(crate) fn vjp<D: Dynamics, T: Real>(
     model: &D,
@@ -334,16 +335,21 @@ pub(crate) fn vjp<D: Dynamics, T: Real>(
     p_bar: &mut [T],
 ) {
     let (d, np) = (model.dim(), model.n_params());
-    let (y, p, lambda) = (&y[..d], &p[..np], &lambda[..d]);
-    let (y_bar, p_bar) = (&mut y_bar[..d], &mut p_bar[..np]);
-    let by_parameter = |k: usize| Known::moved(p[k].f64(), MOST - 1 - k, 1.0);
-    let dy = run(model, t, |j| Known::moved(y[j].f64(), j, 1.0), by_parameter);
-    let bars = pulled(d, &dy, |i| lambda[i].f64());
-    below!(j, d, y_bar[j] = T::c(value(bars[j])));
-    below!(k, np, p_bar[k] += T::c(value(bars[MOST - 1 - k])));
+    let (p, p_bar) = (&p[..np], &mut p_bar[..np]);
+    // Copies, which nothing that is written can change.
+    let p = each!(k, if k < np { p[k].f64() } else { 0.0 });
+    let mut sums = [0.0; MOST];
+    for ((y, lambda), y_bar) in y.chunks_exact(d).zip(lambda.chunks_exact(d)).zip(y_bar.chunks_exact_mut(d)) {
+        let by_parameter = |k: usize| Known::moved(p[k], MOST - 1 - k, 1.0);
+        let dy = run(model, t, |j| Known::moved(y[j].f64(), j, 1.0), by_parameter);
+        let bars = pulled(d, &dy, |i| lambda[i].f64());
+        below!(j, d, y_bar[j] = T::c(value(bars[j])));
+        below!(k, np, sums[k] += value(bars[MOST - 1 - k]));
+    }
+    below!(k, np, p_bar[k] += T::c(sums[k]));
 }
 
-/// The same of many trajectories, eight at once in the lanes of vectors.
+/// The same, eight trajectories at once in the lanes of vectors.
 pub(crate) struct SmallBatch<'a, D, T> {
     pub(crate) model: &'a D,
     pub(crate) t: f64,
