@@ -2,7 +2,7 @@
 
 use crate::{AdjointError, Checkpoints, OdeMethod, recomputed_steps};
 
-/// A way to a gradient. [`ContinuousAdjoint`](crate::ContinuousAdjoint) is none that is chosen: it is no faster where it is as exact.
+/// A way to a gradient. [`ContinuousAdjoint`](crate::ContinuousAdjoint) is none that is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sensitivity {
     /// [`ForwardSensitivities`](crate::ForwardSensitivities).
@@ -127,32 +127,47 @@ impl Sensitivity {
         let (all, few) = run.room();
         let kept_one = state.saturating_mul(few);
         let whole = steps.saturating_mul(state.saturating_mul(all)) <= bytes;
+        let forward = run.forward_runs(unknowns);
+        let has_room = state.saturating_mul(unknowns.saturating_add(1)) <= bytes;
         if bytes < kept_one && !whole {
-            return Err(AdjointError::CheckpointsTooFew { what: "bytes", got: bytes, least: kept_one });
+            return match forward.filter(|_| has_room && !task.times) {
+                Some(runs) => Ok((
+                    Self::Forward,
+                    format!(
+                        "sensitivities beside the state: about {runs:.0} runs for {unknowns} unknowns; an adjoint has no room in {bytes} \
+                         bytes, it needs {kept_one}"
+                    ),
+                )),
+                None => Err(AdjointError::CheckpointsTooFew { what: "bytes", got: bytes, least: kept_one }),
+            };
         }
         let mut adjoint = run.adjoint_runs(objectives);
         let (checkpoints, kept) = if whole {
             let with = if all > 1 { " with their stages" } else { "" };
             (Checkpoints::All, format!("the states of all {steps} steps{with}"))
         } else {
-            let states = bytes / kept_one;
+            // Of methods whose stages have no room all states may have it.
+            let states = (bytes / kept_one).min(steps);
             let again = recomputed_steps(steps, states);
             let costs = run.costs();
             adjoint += (costs.few + costs.again * again as f64 / steps as f64) * objectives as f64;
-            let with = if few > 1 { " with the differences of each" } else { "" };
+            let with = match (few, all) {
+                (2.., _) => " with the differences of each",
+                (_, 2..) => " without their stages",
+                _ => "",
+            };
             (
                 Checkpoints::Bytes(bytes),
                 format!("{states} of {steps} states{with} in {bytes} bytes, {again} steps taken again"),
             )
         };
-        let Some(forward) = run.forward_runs(unknowns) else {
+        let Some(forward) = forward else {
             let why = format!(
                 "discrete adjoint of the paths, exact: about {adjoint:.1} runs for {objectives} objectives, noise drawn again; there are \
                  no sensitivities beside a path; keeps {kept}"
             );
             return Ok((Self::Discrete(checkpoints), why));
         };
-        let has_room = state.saturating_mul(unknowns.saturating_add(1)) <= bytes;
         Ok(if forward < adjoint && has_room && !task.times {
             let why = format!(
                 "sensitivities beside the state: about {forward:.0} runs for {unknowns} unknowns, an adjoint {adjoint:.0} for \
@@ -178,7 +193,8 @@ impl Sensitivity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chreode_solve::{RODAS5P, TSIT5};
+    use chreode_solve::{KENCARP4, RODAS5P, TSIT5};
+    use proptest::prelude::*;
 
     const EXPLICIT: RunKind = RunKind::Ode(OdeMethod::Erk(&TSIT5));
     const RADAU5: RunKind = RunKind::Ode(OdeMethod::Radau5);
@@ -224,7 +240,9 @@ mod tests {
         assert_eq!(way, ALL);
         assert!(why.contains("about 5.5 runs for 1 objectives, sensitivities 38"), "{why}");
         assert!(why.contains("all 1000 steps with their stages"), "{why}");
-        assert_eq!(auto(Task { bytes: 319_999, ..stiff }).0, within(319_999));
+        let (way, why) = auto(Task { bytes: 319_999, ..stiff });
+        assert_eq!(way, within(319_999));
+        assert!(why.contains("1000 of 1000 states without their stages in 319999 bytes, 0 steps"), "{why}");
         // Steps of implicit methods that are taken again cost more: here than sensitivities.
         let tight = Task { bytes: 1600, unknowns: 11, ..LOSS };
         assert_eq!(auto(tight).0, within(1600));
@@ -241,6 +259,9 @@ mod tests {
         let (way, why) = auto(Task { run: BDF, bytes: 8000, unknowns: 300, ..LOSS });
         assert_eq!(way, within(8000));
         assert!(why.contains("16 of 1000 states with the differences"), "{why}");
+        // A table of differences has no room where a sensitivity has.
+        let (way, why) = auto(Task { run: BDF, bytes: 479, unknowns: 4, ..LOSS });
+        assert!(way == Sensitivity::Forward && why.contains("an adjoint has no room in 479 bytes"), "{why}");
         let error = Sensitivity::auto(&Task { run: BDF, bytes: 479, ..LOSS }).unwrap_err();
         assert_eq!(error, AdjointError::CheckpointsTooFew { what: "bytes", got: 479, least: 480 });
         // A path has no sensitivities beside it, nor derivatives by times.
@@ -250,5 +271,34 @@ mod tests {
         assert!(why.contains("noise drawn again"), "{why}");
         let error = Sensitivity::auto(&Task { times: true, ..path }).unwrap_err();
         assert_eq!(error, AdjointError::NoTimeGradient);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_chosen_fits(state_len in 1_usize..100, unknowns in 1_usize..50, objectives in 1_usize..50, kind in 0_usize..6, steps in 1_usize..3000, bytes in 1_usize..1_000_000) {
+            // With the states that a step takes the room of with its stages, and one that is kept alone.
+            let (run, all, few) = [
+                (EXPLICIT, 1, 1),
+                (RADAU5, 4, 1),
+                (BDF, 1, 6),
+                (RunKind::Ode(OdeMethod::Esdirk(&KENCARP4)), 7, 1),
+                (RunKind::Ode(OdeMethod::Rosenbrock(&RODAS5P)), 1, 1),
+                (RunKind::Stochastic, 1, 1),
+            ][kind];
+            let task = Task { state_len, value_bytes: 8, unknowns, objectives, run, times: false, steps, bytes };
+            let state = 8 * state_len;
+            let sensitivities_fit = run != RunKind::Stochastic && (1 + unknowns) * state <= bytes;
+            match Sensitivity::auto(&task) {
+                Ok((ALL, _)) => prop_assert!(steps * all * state <= bytes),
+                Ok((Sensitivity::Discrete(checkpoints), _)) => {
+                    prop_assert!(steps * all * state > bytes);
+                    prop_assert!(checkpoints.limit(few * state).unwrap().is_some_and(|states| all > 1 || states < steps));
+                }
+                Ok((Sensitivity::Forward, why)) => prop_assert!(sensitivities_fit && why.contains("sensitivities")),
+                Err(_) => prop_assert!(few * state > bytes && !sensitivities_fit),
+            }
+        }
     }
 }

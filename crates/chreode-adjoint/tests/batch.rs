@@ -177,6 +177,10 @@ fn the_room_is_used_and_held() {
     let options = SolveOptions::fixed(0.11);
     let count = |bytes: usize, threads: usize| {
         let mut batch = BatchAdjoint::new(&RK4, field.clone(), bytes);
+        // What calls of other sizes kept is in nobody's way.
+        for n in [N - 1, TILE - 3] {
+            gradient(&mut batch, threads, (&y0[..n * D], &p), &options).unwrap();
+        }
         field.1.store(0, Ordering::Relaxed);
         let run = gradient(&mut batch, threads, (&y0, &p), &options).unwrap().run;
         (field.1.load(Ordering::Relaxed), run.steps as usize, N.div_ceil(TILE))

@@ -242,8 +242,8 @@ fn backsolve_fails_on_lorenz() {
     println!("Gauss, backsolve: {errors:?}");
     let [_, after] = errors[0];
     assert!(after < 1e-5, "{after:e}");
-    assert!(errors[1][1] > 1e-3 && errors[2][1] > 1.0, "{errors:?}");
-    assert!(errors.iter().all(|[gauss, _]| *gauss < 1e-5), "{errors:?}");
+    assert!(errors[1][1] > 1e-5 && errors[2][1] > 1.0, "{errors:?}");
+    assert!(errors.iter().all(|[gauss, _]| *gauss < 1e-7), "{errors:?}");
 }
 
 /// Stiff methods in both directions, against forward sensitivities.
@@ -360,7 +360,7 @@ fn stiff_errors_fall_with_the_tolerance() {
 /// Over a pulse of the Oregonator, which multiplies what is off by a thousand and more: from tolerances on that leave digits.
 #[test]
 fn over_a_pulse() {
-    stiff_errors(&[("OREGO", 20.0)], 1e-7, &|_| [3e4, 9e5, 2e5, 3e4]);
+    stiff_errors(&[("OREGO", 20.0)], 1e-7, &|_| [3e4, 7.5e5, 5e4, 1.1e4]);
 }
 
 /// `y' = p[0] y` up to t = 0.8, `p[1] y` from then on.

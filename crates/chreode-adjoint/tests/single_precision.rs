@@ -133,7 +133,8 @@ fn continuous_adjoints() {
     }
     fn check<S: Smooth + Copy>(name: &str, problem: S) {
         let case = case(name);
-        for method in [ContinuousMethod::Gauss, ContinuousMethod::Interpolating] {
+        for method in [ContinuousMethod::Gauss, ContinuousMethod::Interpolating, ContinuousMethod::Backsolve]
+        {
             let (single, double) =
                 (run::<f32, S>(problem, &case, method), run::<f64, S>(problem, &case, method));
             agree(&format!("{name} {method:?}"), &single, &double);

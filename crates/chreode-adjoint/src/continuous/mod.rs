@@ -502,7 +502,12 @@ impl<T: Real> ContinuousAdjoint<T> {
         match at.checked_sub(before) {
             None => {
                 let (trajectory, coordinate) = of(at);
-                SolveError::NonFinite { t, trajectory, coordinate }.into()
+                match error {
+                    SolveError::NonFiniteDerivative { what, .. } => {
+                        SolveError::NonFiniteDerivative { what, t, trajectory, coordinate }.into()
+                    }
+                    _ => SolveError::NonFinite { t, trajectory, coordinate }.into(),
+                }
             }
             Some(i) if i < self.nd => {
                 let (trajectory, coordinate) = of(i);

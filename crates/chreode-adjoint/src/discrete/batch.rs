@@ -115,6 +115,11 @@ impl<T: Real, F: Vjp<T> + Clone + Send + Sync> BatchAdjoint<T, F> {
         let groups = n.div_ceil(rows_per_group);
         self.groups
             .resize_with(groups, || Group { p_bar: Vec::new(), run: Err(AdjointError::NoForwardPass) });
+        // What no tile of this call uses keeps nothing.
+        for worker in self.idle.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            worker.whole = worker.whole.take().filter(|_| n >= TILE);
+            worker.last = worker.last.take().filter(|last| last.0 == n % TILE);
+        }
         let kept_rows = if n < TILE { n } else { TILE + n % TILE };
         let threads = rayon::current_num_threads().min(groups).max(1);
         let job = Job { p, span, options, loss, d, kept_rows, bytes: self.bytes / threads };
@@ -124,8 +129,8 @@ impl<T: Real, F: Vjp<T> + Clone + Send + Sync> BatchAdjoint<T, F> {
         self.groups.par_iter_mut().zip(states).enumerate().for_each(|(g, (group, (y, y0_bar)))| {
             let waiting = {
                 let mut idle = lock();
-                // One that has seen the last tile, for who will.
-                let at = idle.iter().position(|worker| g + 1 == groups && worker.last.is_some());
+                // One that has seen the last tile for who will, the others for the others.
+                let at = idle.iter().position(|worker| (g + 1 == groups) == worker.last.is_some());
                 at.map(|at| idle.swap_remove(at)).or_else(|| idle.pop())
             };
             let mut worker = waiting.unwrap_or_else(|| Worker {
@@ -196,9 +201,6 @@ impl<T: Real, F: Vjp<T>> Worker<T, F> {
         let adjoint = if rows == TILE {
             self.whole.get_or_insert_with(make)
         } else {
-            if self.last.as_ref().is_some_and(|last| last.0 != rows) {
-                self.last = None;
-            }
             &mut self.last.get_or_insert_with(|| (rows, make())).1
         };
         // Both keep what they have: each its part, for as many steps.

@@ -171,7 +171,7 @@ fn choose(objective: &Objective, method: FitMethod) -> (FitMethod, String) {
     let (pays, why) = objective.adjoint_pays();
     match method {
         FitMethod::Auto => {
-            let run = objective.run_kind();
+            let run = Objective::RUN;
             let sensitivities = run.forward_runs(objective.n());
             if pays && sensitivities.is_some_and(|runs| runs > WORTH * run.adjoint_runs(1)) {
                 (FitMethod::Lbfgs, format!("{} parameters are many; {why}", objective.n()))

@@ -7,7 +7,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
-use chreode_adjoint::{RunKind, Sensitivity, Task};
+use chreode_adjoint::{OdeMethod, RunKind, Sensitivity, Task};
 use chreode_autodiff::Dual;
 use chreode_core::Number;
 
@@ -266,10 +266,8 @@ impl Objective {
         Ok(evaluation.value)
     }
 
-    /// The runs that a gradient by the adjoint goes back through.
-    pub(crate) fn run_kind(&self) -> RunKind {
-        RunKind::Ode(self.problem.simulator.adjoint_method())
-    }
+    /// The runs whose derivatives are compared: sensitivities go by Bdf, whatever the size; Radau's adjoint takes as many runs as Bdf's.
+    pub(crate) const RUN: RunKind = RunKind::Ode(OdeMethod::Bdf);
 
     /// Whether one gradient costs less by the discrete adjoint than by sensitivities, and why. Steps of stiff methods are stored whole.
     pub fn adjoint_pays(&self) -> (bool, String) {
@@ -283,7 +281,7 @@ impl Objective {
             value_bytes: 8,
             unknowns: self.n(),
             objectives: 1,
-            run: self.run_kind(),
+            run: Self::RUN,
             times: false,
             steps: STEPS,
             bytes: usize::MAX,

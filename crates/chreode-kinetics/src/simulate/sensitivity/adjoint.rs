@@ -44,11 +44,6 @@ impl Simulator {
         self.switches.all().any(|root| root.sees(moves))
     }
 
-    /// The method whose steps a gradient by the adjoint goes back through.
-    pub(crate) fn adjoint_method(&self) -> OdeMethod {
-        if self.field.dim() >= LARGE { OdeMethod::Bdf } else { OdeMethod::Radau }
-    }
-
     /// Runs from `t0` as [`run`](Self::run), and remembers the way. None where switches have to be looked for, or where a switch's time
     /// depends on a parameter that `moves`.
     pub(crate) fn run_backward(
@@ -63,6 +58,7 @@ impl Simulator {
         self.check_start(t0, &y, &p)?;
         let d = self.field.dim();
         let t1 = times.last().copied().unwrap_or(t0);
+        let method = if d >= LARGE { OdeMethod::Bdf } else { OdeMethod::Radau };
         let atol = self.absolute_of_run(t0, &y, &p, times);
         let at_start = times.iter().take_while(|&&t| t <= t0).count();
         (0..at_start).for_each(|i| save(i, &y));
@@ -81,7 +77,7 @@ impl Simulator {
                 max_steps: self.most_steps,
                 ..SolveOptions::tolerance(self.tolerances.rtol, atol)
             };
-            let mut adjoint = OdeAdjoint::new(self.adjoint_method(), 1, d);
+            let mut adjoint = OdeAdjoint::new(method, 1, d);
             let mut told = |i: usize, _: f64, y: &[f64]| save(saved + i, y);
             adjoint.forward(&mut self.field, &p, &mut y, (t, end), &options, &mut told).map_err(failed)?;
             pieces.push((adjoint, count));
