@@ -12,6 +12,7 @@ use chreode_linalg::{Coloring, dispatch};
 use crate::Dual;
 use crate::batch::{BatchVjp, LANES};
 use crate::program::Program;
+use crate::pull::PullBack;
 use crate::replay::Replay;
 use crate::schedule::cost;
 use crate::scratch::Slot;
@@ -84,7 +85,7 @@ pub struct Auto<D, T = f64> {
     /// The entries of the Jacobian as a program, where that is faster.
     entries: Option<Entries>,
     /// Pull-backs as a program. None if that would be too long: the model's is replayed backward then.
-    pulled: Option<Program>,
+    pulled: Option<PullBack>,
     /// Whether that goes one trajectory at a time: a long one, most of which is vectors without lanes.
     by_rows: bool,
     replay: Replay<f64>,
@@ -130,9 +131,10 @@ impl<D: Dynamics, T: Real> Auto<D, T> {
         let entries = recorded
             .then(|| Entries::new(&model, sparse))
             .filter(|Entries { program, .. }| ((program.len() + program.n_out()) as f64) < swept);
-        let pulled = recorded.then(|| program.pulled_back());
-        let replay = pulled.as_ref().unwrap_or(&program).replay();
-        let by_rows = pulled.as_ref().is_some_and(|p| p.n_values > CACHED && 2 * cost(&p.runs) < p.len());
+        let pulled = recorded.then(|| PullBack::new(&program));
+        let back = pulled.as_ref().map(|pulled| &pulled.program);
+        let replay = back.unwrap_or(&program).replay();
+        let by_rows = back.is_some_and(|p| p.n_values > CACHED && 2 * cost(&p.runs) < p.len());
         Self {
             small,
             by_lanes: small && program.has_functions_of_states(),
@@ -161,6 +163,18 @@ impl<D: Dynamics, T: Real> Auto<D, T> {
     /// The model, recorded.
     pub fn program(&self) -> &Program {
         &self.program
+    }
+}
+
+/// Sets `out` to the values in these places.
+#[inline]
+fn gather<T: Real>(values: &[f64], places: &[u32], out: &mut [T]) {
+    let ((whole, rest), (to, to_rest)) = (places.as_chunks::<4>(), out.as_chunks_mut::<4>());
+    for (to, places) in to.iter_mut().zip(whole) {
+        *to = places.map(|i| T::c(values[i as usize]));
+    }
+    for (to, &i) in to_rest.iter_mut().zip(rest) {
+        *to = T::c(values[i as usize]);
     }
 }
 
@@ -242,9 +256,7 @@ impl<D: Dynamics, T: Real> Jacobian<T> for Auto<D, T> {
             replay.load(t, [&y[..d], &p[..np]]);
             program.run(replay);
             if at.is_empty() {
-                for (value, &i) in values.iter_mut().zip(&program.out) {
-                    *value = T::c(replay.values[i as usize]);
-                }
+                gather(&replay.values, &program.out, values);
             } else {
                 values.fill(T::ZERO);
                 for (&at, &i) in at.iter().zip(&program.out) {
@@ -295,7 +307,7 @@ impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
             }
             return Ok(());
         }
-        let Some(program) = &self.pulled else {
+        let Some(pulled) = &self.pulled else {
             let (program, replay) = (&self.program, &mut self.replay);
             let rows = y.chunks_exact(d).zip(lambda.chunks_exact(d));
             for ((y, lambda), y_bar) in rows.zip(y_bar.chunks_exact_mut(d)) {
@@ -310,19 +322,17 @@ impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
             return Ok(());
         };
         if y.len() >= LANES * d && !self.by_rows {
-            dispatch(BatchVjp { program, scratch: &mut self.batch_scratch, t, y, p, lambda, y_bar, p_bar });
+            dispatch(BatchVjp { pulled, scratch: &mut self.batch_scratch, t, y, p, lambda, y_bar, p_bar });
             return Ok(());
         }
-        let (replay, (by_state, by_parameter)) = (&mut self.replay, program.out.split_at(d));
+        let (replay, program) = (&mut self.replay, &pulled.program);
         let rows = y.chunks_exact(d).zip(lambda.chunks_exact(d));
         for ((y, lambda), y_bar) in rows.zip(y_bar.chunks_exact_mut(d)) {
             replay.load(t, [y, lambda, p]);
             program.run(replay);
-            for (y_bar, &i) in y_bar.iter_mut().zip(by_state) {
-                *y_bar = T::c(replay.values[i as usize]);
-            }
-            for (p_bar, &i) in p_bar.iter_mut().zip(by_parameter) {
-                *p_bar += T::c(replay.values[i as usize]);
+            gather(&replay.values, &program.out[..d], y_bar);
+            for (p_bar, owed) in p_bar.iter_mut().zip(pulled.owed::<_, 8>(&replay.values)) {
+                *p_bar += T::c(owed);
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::array::from_fn;
 use chreode_core::{Number, Real};
 use chreode_linalg::{Kernel, Lanes};
 
-use crate::program::Program;
+use crate::pull::PullBack;
 use crate::replay::Replay;
 use crate::scratch::Slot;
 
@@ -14,8 +14,7 @@ pub(crate) const LANES: usize = 8;
 
 /// `y_bar = λᵀ ∂f/∂y` of `n` trajectories, `[n, d]`, and `p_bar += Σ λᵀ ∂f/∂p`.
 pub(crate) struct BatchVjp<'a, T> {
-    /// The pull-back, recorded.
-    pub(crate) program: &'a Program,
+    pub(crate) pulled: &'a PullBack,
     pub(crate) scratch: &'a mut Slot,
     pub(crate) t: f64,
     pub(crate) y: &'a [T],
@@ -34,7 +33,8 @@ impl<T: Real> Kernel for BatchVjp<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<const ISA: u8>(self) {
-        let (program, d, np) = (self.program, self.program.d / 2, self.program.np);
+        let program = &self.pulled.program;
+        let (d, np) = (program.d / 2, program.np);
         let Memory { replay, p_bar }: &mut Memory<ISA> =
             self.scratch.get(|| Memory { replay: program.replay(), p_bar: vec![Lanes::c(0.0); np] });
         replay.values[0] = Lanes::c(self.t);
@@ -52,14 +52,13 @@ impl<T: Real> Kernel for BatchVjp<'_, T> {
                 replay.values[1 + d + j] = Lanes(from_fn(owed));
             }
             program.forward(replay);
-            let (by_state, by_parameter) = program.out.split_at(d);
             for (l, y_bar) in y_bar.chunks_exact_mut(d).enumerate() {
-                for (y_bar, &i) in y_bar.iter_mut().zip(by_state) {
+                for (y_bar, &i) in y_bar.iter_mut().zip(&program.out) {
                     *y_bar = T::c(replay.values[i as usize][l]);
                 }
             }
-            for (sum, &i) in p_bar.iter_mut().zip(by_parameter) {
-                *sum += replay.values[i as usize];
+            for (sum, owed) in p_bar.iter_mut().zip(self.pulled.owed::<_, 2>(&replay.values)) {
+                *sum += owed;
             }
         }
         for (p_bar, sum) in self.p_bar.iter_mut().zip(p_bar) {

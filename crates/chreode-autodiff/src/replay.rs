@@ -17,7 +17,7 @@ pub struct Replay<V: Number> {
 }
 
 /// Operations of a program for which the way to the best instruction set would cost as much as it gains.
-const SHORT: usize = 64;
+const SHORT: usize = 256;
 
 /// All values of a program.
 struct Forward<'a>(&'a Program, &'a mut Replay<f64>);

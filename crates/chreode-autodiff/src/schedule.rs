@@ -58,6 +58,11 @@ pub(crate) struct Copies {
 }
 
 impl Copies {
+    /// Where the copy of the `i`-th of `d` states lies.
+    pub(crate) fn place(self, d: usize, i: usize) -> usize {
+        self.to + i % self.stride * (d / self.stride) + i / self.stride
+    }
+
     /// Copies the states.
     #[inline(always)]
     pub(crate) fn run<V: Copy>(self, d: usize, values: &mut [V]) {
@@ -133,8 +138,8 @@ impl Schedule {
             if varies { moving.push(*step) } else { fixed.push(*step) }
         }
         let mut order = Order::new(first, n_values, n_masks, varying);
-        if let Some(Copies { stride, to }) = copies {
-            order.copy_states(d, stride, to);
+        if let Some(copies) = copies {
+            order.copy_states(d, copies);
         }
         order.place_all(&fixed);
         let (fixed_runs, n_fixed) = (order.runs.len(), fixed.len());
@@ -199,13 +204,12 @@ impl Order {
     }
 
     /// States are taken from their copies, which lie where the first result would.
-    fn copy_states(&mut self, d: usize, stride: usize, to: usize) {
-        let points = d / stride;
+    fn copy_states(&mut self, d: usize, copies: Copies) {
         for (j, place) in self.values[1..=d].iter_mut().enumerate() {
-            *place = (to + (j % stride) * points + j / stride) as u32;
+            *place = copies.place(d, j) as u32;
         }
-        self.classes.splice(to..to, std::iter::repeat_n(0, d));
-        self.next_value = to + d;
+        self.classes.splice(copies.to..copies.to, std::iter::repeat_n(0, d));
+        self.next_value = copies.to + d;
     }
 
     /// Gives the result of a step the next place.

@@ -9,43 +9,76 @@ use crate::program::{operands, with_operands};
 /// Sums of fewer terms stay as they are.
 const LEAST: usize = 8;
 
-/// The operations with long sums as trees, and where the outputs `out` are then.
-pub(crate) fn by_halves(ops: &[Op], out: &[u32]) -> (Vec<Op>, Vec<u32>) {
-    let mut uses = vec![0_u32; ops.len()];
-    out.iter().copied().chain(ops.iter().flat_map(|&op| operands(op))).for_each(|i| uses[i as usize] += 1);
-    // A sum that is used once, as a term of another, is part of that.
-    let (mut part, mut terms) = (vec![false; ops.len()], vec![1_usize; ops.len()]);
-    for (i, op) in ops.iter().enumerate() {
-        if let Op::Add(a, b) = *op {
-            terms[i] = 0;
-            for k in [a as usize, b as usize] {
-                part[k] = uses[k] == 1 && matches!(ops[k], Op::Add(..));
-                terms[i] += if part[k] { terms[k] } else { 1 };
+/// What sums are made of.
+pub(crate) struct Terms<'a> {
+    ops: &'a [Op],
+    /// Whether each is a sum that is used once, as a term of another: it is part of that.
+    part: Vec<bool>,
+    /// How many terms each sum has.
+    number: Vec<usize>,
+}
+
+impl<'a> Terms<'a> {
+    /// Of these operations, with these outputs.
+    pub(crate) fn of(ops: &'a [Op], out: &[u32]) -> Self {
+        let mut uses = vec![0_u32; ops.len()];
+        out.iter()
+            .copied()
+            .chain(ops.iter().flat_map(|&op| operands(op)))
+            .for_each(|i| uses[i as usize] += 1);
+        let (mut part, mut number) = (vec![false; ops.len()], vec![1_usize; ops.len()]);
+        for (i, op) in ops.iter().enumerate() {
+            if let Op::Add(a, b) = *op {
+                number[i] = 0;
+                for k in [a as usize, b as usize] {
+                    part[k] = uses[k] == 1 && matches!(ops[k], Op::Add(..));
+                    number[i] += if part[k] { number[k] } else { 1 };
+                }
             }
         }
+        Self { ops, part, number }
     }
-    let mut long = vec![false; ops.len()];
+
+    /// Whether it is a long sum, or the end of one.
+    fn is_long(&self, i: u32) -> bool {
+        matches!(self.ops[i as usize], Op::Add(..)) && self.number[i as usize] >= LEAST
+    }
+
+    /// The terms of a long sum; of others, these themselves.
+    pub(crate) fn of_long(&self, sum: u32) -> Vec<u32> {
+        if self.is_long(sum) { self.in_order(sum) } else { vec![sum] }
+    }
+
+    /// The terms of a sum, first to last.
+    fn in_order(&self, sum: u32) -> Vec<u32> {
+        let (mut left, mut terms) = (vec![sum], Vec::new());
+        while let Some(k) = left.pop() {
+            match self.ops[k as usize] {
+                Op::Add(a, b) if k == sum || self.part[k as usize] => left.extend([b, a]),
+                _ => terms.push(k),
+            }
+        }
+        terms
+    }
+}
+
+/// The operations with long sums as trees, and where the outputs `out` are then.
+pub(crate) fn by_halves(ops: &[Op], out: &[u32]) -> (Vec<Op>, Vec<u32>) {
+    let terms = Terms::of(ops, out);
+    // What lies inside of long sums is not there any more.
+    let mut inside = vec![false; ops.len()];
     for (i, op) in ops.iter().enumerate().rev() {
         if let Op::Add(a, b) = *op {
-            long[i] |= !part[i] && terms[i] >= LEAST;
+            let within = inside[i] || (!terms.part[i] && terms.is_long(i as u32));
             for k in [a as usize, b as usize] {
-                long[k] |= long[i] && part[k];
+                inside[k] |= within && terms.part[k];
             }
         }
     }
     let (mut new, mut place) = (Vec::with_capacity(ops.len()), vec![0_u32; ops.len()]);
-    let (mut left, mut sum) = (Vec::new(), Vec::new());
-    for (i, &op) in ops.iter().enumerate().filter(|&(i, _)| !(part[i] && long[i])) {
-        if long[i] {
-            left.push(i as u32);
-            while let Some(k) = left.pop() {
-                match ops[k as usize] {
-                    Op::Add(a, b) if long[k as usize] && (part[k as usize] || k as usize == i) => {
-                        left.extend([b, a]);
-                    }
-                    _ => sum.push(place[k as usize]),
-                }
-            }
+    for (i, &op) in ops.iter().enumerate().filter(|&(i, _)| !inside[i]) {
+        if !terms.part[i] && terms.is_long(i as u32) {
+            let mut sum: Vec<u32> = terms.in_order(i as u32).into_iter().map(|k| place[k as usize]).collect();
             while sum.len() > 2 {
                 let half = sum.len().div_ceil(2);
                 for k in half..sum.len() {
@@ -55,7 +88,6 @@ pub(crate) fn by_halves(ops: &[Op], out: &[u32]) -> (Vec<Op>, Vec<u32>) {
                 sum.truncate(half);
             }
             new.push(Op::Add(sum[0], sum[1]));
-            sum.clear();
         } else {
             let mut needs = [0; 3];
             needs.iter_mut().zip(operands(op)).for_each(|(to, k)| *to = place[k as usize]);

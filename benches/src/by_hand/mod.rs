@@ -1,7 +1,11 @@
-//! Derivatives of the small problems of the corpus as one writes them for speed: sizes are constants, what is zero is not there, and
+//! Derivatives of the small problems of the corpora as one writes them for speed: sizes are constants, what is zero is not there, and
 //! nothing passes through a matrix. What automatic ones are measured by.
 
+mod stiff;
+
 use chreode_core::{FieldError, Jacobian, Jvp, VectorField, Vjp, put, take};
+
+pub use stiff::{E5, Hires, Orego, Robertson, VanDerPol};
 
 /// A right-hand side of `D` states and `NP` parameters with its products, for one trajectory.
 pub trait Hand<const D: usize, const NP: usize> {
