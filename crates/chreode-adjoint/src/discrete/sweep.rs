@@ -231,7 +231,7 @@ impl<T: Real> OdeAdjoint<T> {
     }
 
     /// Bytes that the states (of Bdf with what it remembers) and stages take which are stored now. Where the number of steps is not known
-    /// and all are stored, arrays grow by doubling: they may take twice as much.
+    /// and all are stored, arrays grow by an eighth: they may take as much more.
     pub fn stored_bytes(&self) -> usize {
         (self.stored_states() * self.y.len() + self.method.kept_values()) * size_of::<T>()
     }
