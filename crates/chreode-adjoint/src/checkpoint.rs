@@ -280,9 +280,11 @@ impl<T: Real> Store<T> {
             self.last = slot;
         } else {
             self.last = self.kept.len();
-            if let Some(limit) = self.limit.filter(|&limit| limit < 2 * self.kept.len()) {
-                // Growth by doubling would take more than the budget.
-                self.states.reserve_exact((limit - self.kept.len()) * self.len);
+            // Not by doubling, and not beyond the budget.
+            let left = self.limit.map_or(usize::MAX, |limit| limit.saturating_sub(self.kept.len()));
+            let more = grown(self.kept.len()).min(left.max(1));
+            if self.states.capacity() < self.states.len() + self.len {
+                self.states.reserve_exact(more * self.len);
             }
             self.states.extend_from_slice(y);
             self.kept.push(kept);
@@ -297,10 +299,29 @@ impl<T: Real> Store<T> {
     }
 }
 
+/// For how many more an array that is full with so many gets room: what is not used is at most an eighth, or four.
+pub(crate) fn grown(len: usize) -> usize {
+    (len / 8).max(4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn room_grows_by_an_eighth_and_not_beyond_the_budget() {
+        for (checkpoints, most) in [(Checkpoints::All, usize::MAX), (Checkpoints::States(70), 3 * 70)] {
+            let mut store = Store::<f64>::new(checkpoints, 3).unwrap();
+            store.begin(None);
+            for step in 0..1000 {
+                store.offer(step, &[step as f64; 3]);
+                let (used, room) = (store.states.len(), store.states.capacity());
+                assert!(room <= most && room - used <= (used / 8).max(12), "{room} for {used}");
+            }
+            assert_eq!(store.states.len(), most.min(3000));
+        }
+    }
 
     /// Goes through the schedule alone: returns the steps taken again and the most states kept at once.
     fn reverse(steps: usize, checkpoints: Checkpoints, known: Option<usize>) -> (u64, usize) {

@@ -73,13 +73,20 @@ pub enum AdjointError {
         /// Number of the coordinate.
         coordinate: usize,
     },
-    /// The gradient by a parameter, as a continuous adjoint integrates it, became infinite or NaN.
-    #[error("gradient is not finite at t = {t}: parameter {parameter}")]
+    /// The gradient by a parameter became infinite or NaN, though the adjoint states stayed finite: of which trajectory is not known, since
+    /// it is a sum over them.
+    #[error(
+        "gradient is not finite at t = {t}: parameter {parameter}, summed over trajectories {first} to {last}"
+    )]
     NonFiniteGradient {
-        /// Time that the backward run had come to.
+        /// Time that the backward run had come to; discrete adjoints look when they have come to the start.
         t: f64,
         /// Number of the parameter.
         parameter: usize,
+        /// Number of the first trajectory of the sum.
+        first: u64,
+        /// Number of the last one.
+        last: u64,
     },
     /// A step of an implicit method that was solved again on the way back ended elsewhere than in the forward run: the gradient would be that
     /// of another solution. Steps closer together, or a field without branches at that state, help.
@@ -116,6 +123,10 @@ impl AdjointError {
         {
             *trajectory += first;
         }
+        if let Self::NonFiniteGradient { first: from, last, .. } = &mut self {
+            *from += first;
+            *last += first;
+        }
         self
     }
 }
@@ -135,5 +146,20 @@ pub(crate) fn check_finite<T: chreode_core::Real>(
     match a.iter().position(|v| !v.is_finite()) {
         None => Ok(()),
         Some(i) => Err(AdjointError::NonFinite { t, trajectory: first + (i / d) as u64, coordinate: i % d }),
+    }
+}
+
+/// The error that names the first parameter by which the gradient, summed over `n` trajectories from `first` on, is infinite or NaN.
+pub(crate) fn check_gradient<T: chreode_core::Real>(
+    p_bar: &[T],
+    (first, n): (u64, usize),
+    t: f64,
+) -> Result<(), AdjointError> {
+    match p_bar.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(parameter) => {
+            let last = first + n.saturating_sub(1) as u64;
+            Err(AdjointError::NonFiniteGradient { t, parameter, first, last })
+        }
     }
 }

@@ -9,7 +9,7 @@ use chreode_core::{FieldError, ParamJvp, Real, VectorField, VjpTangent};
 use chreode_solve::{Erk, ErkTableau, Observer, Rhs, SolveOptions, Stats, StepRecord, solve_observed};
 
 use crate::AdjointError;
-use crate::error::{check_finite, check_len};
+use crate::error::{check_finite, check_gradient, check_len};
 
 /// Tells the loss at a saved state: `(i, t, y, y_dot, bar, bar_dot)`. From the state `y` and its derivative `y_dot` in the
 /// direction, both `[n, d]`, it sets `bar`, the gradient of the objective with respect to the state at `save_at[i]`, and
@@ -170,7 +170,8 @@ impl<T: Real> OdeHessian<T> {
     ///
     /// # Errors
     /// [`AdjointError::NoForwardPass`], [`AdjointError::ShapeMismatch`], [`AdjointError::Field`], and
-    /// [`AdjointError::NonFinite`] with the step at which the adjoint state or its derivative stopped to be finite.
+    /// [`AdjointError::NonFinite`] with the step at which the adjoint state or its derivative stopped to be finite;
+    /// [`AdjointError::NonFiniteGradient`] if what belongs to the parameters alone is not finite in the end.
     pub fn product<F: ParamJvp<T> + VjpTangent<T> + ?Sized>(
         &mut self,
         f: &mut F,
@@ -214,7 +215,10 @@ impl<T: Real> OdeHessian<T> {
             check_finite(a, self.dim, 0, t)?;
             check_finite(a_dot, self.dim, 0, t)?;
         }
-        Ok(())
+        let (start, trajectories) =
+            (self.record.steps.first().map_or(f64::NAN, |s| s.0), (0, nd / self.dim.max(1)));
+        check_gradient(p_bar, trajectories, start)?;
+        check_gradient(p_bar_dot, trajectories, start)
     }
 
     /// Stages of a method that the step's end depends on: the last one of an FSAL method belongs to the next step.

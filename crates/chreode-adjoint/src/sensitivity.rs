@@ -98,7 +98,7 @@ impl Sensitivity {
     /// The way that takes the least time within the memory, and why, in one sentence.
     ///
     /// Times are in units of one forward run to the same tolerance, as measured on five problems ([`RunKind::adjoint_runs`],
-    /// [`RunKind::forward_runs`]; single problems differ by a half). A discrete adjoint takes a way back for each objective, and the steps
+    /// [`RunKind::forward_runs`]; most problems differ by less than a half, some by much more: docs/METHODS.md). A discrete adjoint takes a way back for each objective, and the steps
     /// that are taken again; implicit methods then also solve their stages from less. Sensitivities take about one run for each unknown,
     /// whatever the number of objectives, but the room of a state for each, and have no derivatives by times; stochastic equations have
     /// no sensitivities here. Continuous adjoints are never chosen: they take eight states a step and no checkpoints, and are as exact as their

@@ -200,6 +200,64 @@ fn the_room_is_used_and_held() {
     }
 }
 
+/// Decay, whose derivative by the second parameter is none where the second coordinate is `bad`.
+#[derive(Clone)]
+struct NanParameter {
+    bad: f64,
+}
+impl VectorField<f64> for NanParameter {
+    fn dim(&self) -> usize {
+        2
+    }
+    fn n_params(&self) -> usize {
+        2
+    }
+    fn eval(&mut self, _t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        for (y, dy) in y.chunks(2).zip(dy.chunks_mut(2)) {
+            (dy[0], dy[1]) = (-y[0], 0.0);
+        }
+        Ok(())
+    }
+}
+impl Vjp<f64> for NanParameter {
+    fn vjp(
+        &mut self,
+        _t: f64,
+        y: &[f64],
+        _p: &[f64],
+        lambda: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> Result<(), FieldError> {
+        for ((y, lambda), y_bar) in y.chunks(2).zip(lambda.chunks(2)).zip(y_bar.chunks_mut(2)) {
+            (y_bar[0], y_bar[1]) = (-lambda[0], 0.0);
+            p_bar[0] += lambda[0];
+            p_bar[1] += if y[1] == self.bad { f64::INFINITY } else { lambda[1] };
+        }
+        Ok(())
+    }
+}
+
+/// Of a parameter's gradient the tile is told: it is a sum over its trajectories.
+#[test]
+fn a_parameter_is_named() {
+    let (n, options) = (20 * TILE, SolveOptions { save_at: &[1.0], ..SolveOptions::fixed(0.25) });
+    let mut batch = BatchAdjoint::new(&RK4, NanParameter { bad: 777.0 }, 1 << 20);
+    let mut run = |from: usize| {
+        let mut y: Vec<f64> = (from..from + n).flat_map(|i| [1.0, i as f64]).collect();
+        let (mut y0_bar, mut p_bar) = (vec![0.0; 2 * n], [0.0; 2]);
+        let loss = |_: usize, _: usize, _: &[f64], y_bar: &mut [f64]| {
+            y_bar.fill(1.0);
+            1.0
+        };
+        batch.gradient(&[0.0; 2], &mut y, (0.0, 1.0), &options, &loss, &mut y0_bar, &mut p_bar)
+    };
+    let first = (777 / TILE * TILE) as u64;
+    let last = first + TILE as u64 - 1;
+    assert_eq!(run(0), Err(AdjointError::NonFiniteGradient { t: 0.0, parameter: 1, first, last }));
+    assert_eq!(run(1000).unwrap().steps, 80);
+}
+
 #[test]
 fn errors() {
     let p = [1.5, 1.0, 0.75, 3.0];

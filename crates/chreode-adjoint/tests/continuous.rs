@@ -4,16 +4,13 @@
 
 mod frozen;
 
-use chreode_adjoint::{
-    AdjointError, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint, OdeMethod,
-};
+use chreode_adjoint::{AdjointError, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint};
 use chreode_core::{FieldError, Real, VectorField, Vjp};
 use chreode_solve::{
-    Bdf, DOP853, Erk, Esdirk, KENCARP4, RODAS5P, Radau5, Rhs, Rosenbrock, SolveError, SolveOptions, Stepper,
-    TSIT5, VERN7, solve_with_jacobian,
+    Bdf, DOP853, Erk, Radau5, Rhs, SolveError, SolveOptions, Stepper, TSIT5, VERN7, solve_with_jacobian,
 };
 use chreode_testkit::{LotkaVolterra, Smooth, SmoothField, central_difference_by, compare, corpus};
-use frozen::{VanDerPol, difference, problems};
+use frozen::VanDerPol;
 use proptest::prelude::*;
 
 use ContinuousMethod::{Backsolve, Gauss, Interpolating};
@@ -22,8 +19,6 @@ type Maker = fn(usize, usize) -> Box<dyn Stepper<f64>>;
 const TSIT5_BY: Maker = |n, d| Box::new(Erk::new(&TSIT5, n, d));
 const DOP853_BY: Maker = |n, d| Box::new(Erk::new(&DOP853, n, d));
 const RADAU5_BY: Maker = |n, d| Box::new(Radau5::new(n, d));
-const KENCARP4_BY: Maker = |n, d| Box::new(Esdirk::new(&KENCARP4, n, d));
-const RODAS5P_BY: Maker = |n, d| Box::new(Rosenbrock::new(&RODAS5P, n, d));
 const VERN7_BY: Maker = |n, d| Box::new(Erk::new(&VERN7, n, d));
 const BDF_BY: Maker = |n, d| Box::new(Bdf::new(n, d));
 
@@ -201,6 +196,7 @@ impl Smooth for Relaxation {
 #[test]
 fn backsolve_fails_where_the_flow_forgets() {
     let span = (0.0, 1.0);
+    let (mut came_back, mut stuck) = (0, 0);
     for (rate, back) in [(60.0, TSIT5_BY), (200.0, TSIT5_BY), (200.0, RADAU5_BY)] {
         let p = [rate];
         let exact = reference(&mut SmoothField(Relaxation), &[2.0], &p, 1, span);
@@ -218,11 +214,18 @@ fn backsolve_fails_where_the_flow_forgets() {
                 Ok(g) => {
                     println!("backsolve at {tolerance:e}: {g:?}, exact {exact:?}");
                     assert!(error(&g, &exact) > 1.0, "{tolerance:e}: {g:?} {exact:?}");
+                    came_back += 1;
                 }
-                Err(e) => println!("backsolve at {tolerance:e}: {e}"),
+                Err(AdjointError::Solve(SolveError::StepSizeTooSmall { t, .. })) => {
+                    println!("backsolve at {tolerance:e}: no way back from {t}");
+                    stuck += 1;
+                }
+                Err(e) => panic!("{tolerance:e}: {e}"),
             }
         }
     }
+    // Radau's state runs away so fast that it finds no step.
+    assert_eq!((came_back, stuck), (6, 3));
 }
 
 /// Lorenz's equations over half a unit, one and a half, and three: backward, errors grow by e^13.7 a unit.
@@ -278,89 +281,6 @@ fn stiff() {
             );
         }
     }
-}
-
-/// Of the Radau, BDF, ESDIRK and Rosenbrock methods, in this order.
-const STIFF_METHODS: [(&str, Maker); 4] =
-    [("Radau5", RADAU5_BY), ("Bdf", BDF_BY), ("KenCarp4", KENCARP4_BY), ("Rodas5P", RODAS5P_BY)];
-
-/// Over three decades of the tolerance, from `loosest` down, errors of the first problems stay below `most(name)` times it, a constant of
-/// each method.
-fn stiff_errors(spans: &[(&str, f64)], loosest: f64, most: &dyn Fn(&str) -> [f64; 4]) {
-    for mut problem in problems(spans, OdeMethod::Radau5).into_iter().take(spans.len()) {
-        let (d, np, span) = (problem.y0.len(), problem.f.np(), (0.0, problem.t_end));
-        let p: Vec<f64> = (0..np).map(|k| 1.0 + 0.02 * k as f64).collect();
-        // Of coordinates in units of their sizes, near half of which the cosine is neither 0 nor 1.
-        let bars = |states: &[Vec<f64>]| -> Vec<Vec<f64>> {
-            let bar = |(y, s): (&f64, &f64)| (y / s).cos() / s;
-            states.iter().map(|y| y.iter().zip(&problem.scale).map(bar).collect()).collect()
-        };
-        // Gradients by coordinates in the same units.
-        let told = |y0_bar: &[f64], p_bar: &[f64]| -> Vec<f64> {
-            y0_bar.iter().zip(&problem.scale).map(|(a, s)| a * s).chain(p_bar.iter().copied()).collect()
-        };
-        let at = times(span);
-        let f = &mut problem.f;
-        let exact = {
-            let (mut y, mut states) = (problem.y0.clone(), Vec::new());
-            let tight = 1e-5 * loosest;
-            let options =
-                SolveOptions { save_at: &at, ..SolveOptions::tolerance(tight, tight * problem.floor) };
-            let mut adjoint = OdeAdjoint::new(OdeMethod::Radau13, 1, d);
-            adjoint.forward(f, &p, &mut y, span, &options, &mut |_, _, y| states.push(y.to_vec())).unwrap();
-            let bars = bars(&states);
-            let bars: Vec<&[f64]> = bars.iter().map(Vec::as_slice).collect();
-            let (mut y0_bar, mut p_bar) = (vec![0.0; d], vec![0.0; np]);
-            adjoint.backward(f, &p, &bars, &mut y0_bar, &mut p_bar).unwrap();
-            told(&y0_bar, &p_bar)
-        };
-        for ((name, make), most) in STIFF_METHODS.into_iter().zip(most(problem.name)) {
-            for method in [Gauss, Interpolating] {
-                let errors = [1.0, 0.1, 0.01, 0.001].map(|part| {
-                    let tolerance = part * loosest;
-                    let mut adjoint = ContinuousAdjoint::new(method, 1, d, np);
-                    let (mut y, mut states) = (problem.y0.clone(), Vec::new());
-                    let ahead = SolveOptions::tolerance(tolerance, tolerance * problem.floor);
-                    let saving = SolveOptions { save_at: &at, ..ahead };
-                    let mut stepper = make(1, d);
-                    let save = &mut |_: usize, _: f64, y: &[f64]| states.push(y.to_vec());
-                    adjoint
-                        .forward(&mut Rhs::Field(f), &p, &mut y, span, &mut *stepper, &saving, save)
-                        .unwrap();
-                    let bars = bars(&states);
-                    let bars: Vec<&[f64]> = bars.iter().map(Vec::as_slice).collect();
-                    let (mut y0_bar, mut p_bar) = (vec![0.0; d], vec![0.0; np]);
-                    // The adjoint state is as large as one over a coordinate's size; the integrals are about one.
-                    let mut atol: Vec<f64> = problem.scale.iter().map(|s| 1e-3 * tolerance / s).collect();
-                    if method == Interpolating {
-                        atol.resize(d + np, tolerance);
-                    }
-                    let back = SolveOptions::tolerance(tolerance, &atol[..]);
-                    let mut stepper = make(1, adjoint.backward_len());
-                    adjoint.backward(f, &p, &mut *stepper, &back, &bars, &mut y0_bar, &mut p_bar).unwrap();
-                    difference(&told(&y0_bar, &p_bar), &exact) / tolerance
-                });
-                println!("{method:?} {name} {:15} error / tolerance: {errors:.1?}", problem.name);
-                assert!(errors.iter().all(|&e| e < most), "{method:?} {name} {}: {errors:?}", problem.name);
-            }
-        }
-    }
-}
-
-/// Problems of chemistry and relaxation, before their jumps. Not POLLU: what an observation at t = 60 adds to its adjoint state decays
-/// within 2e-12, which steps from there cannot resolve to these tolerances.
-#[test]
-fn stiff_errors_fall_with_the_tolerance() {
-    let spans = [("Robertson", 40.0), ("HIRES", 30.0), ("OREGO", 5.0), ("van der Pol 1e3", 0.5)];
-    // KenCarp4's errors fall more slowly than the tolerance there.
-    let slow = |name: &str| if name == "van der Pol 1e3" { 1500.0 } else { 300.0 };
-    stiff_errors(&spans, 1e-5, &|name| [40.0, 30.0, slow(name), 20.0]);
-}
-
-/// Over a pulse of the Oregonator, which multiplies what is off by a thousand and more: from tolerances on that leave digits.
-#[test]
-fn over_a_pulse() {
-    stiff_errors(&[("OREGO", 20.0)], 1e-7, &|_| [3e4, 7.5e5, 5e4, 1.1e4]);
 }
 
 /// `y' = p[0] y` up to t = 0.8, `p[1] y` from then on.
@@ -527,7 +447,9 @@ fn the_trajectory_is_named() {
                 Err(AdjointError::NonFinite { trajectory: 2, coordinate: 1, .. }) => {
                     assert_eq!(told, "trajectory 2");
                 }
-                Err(AdjointError::NonFiniteGradient { parameter: 1, .. }) => assert_eq!(told, "parameter 1"),
+                Err(AdjointError::NonFiniteGradient { parameter: 1, first: 0, last: 3, .. }) => {
+                    assert_eq!(told, "parameter 1");
+                }
                 other => panic!("{method:?}, {told}: {other:?}"),
             }
         }

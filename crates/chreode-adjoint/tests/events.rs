@@ -35,13 +35,13 @@ impl Smooth for Ball {
 
 /// The ball meets the floor, which rises, and loses speed; the floor gives it a push that depends on the time.
 struct Bounce;
-impl EventVjp<f64> for Bounce {
-    fn root(&self, t: f64, y: &[f64], p: &[f64]) -> f64 {
-        y[0] - p[3] * t
+impl<T: Real> EventVjp<T> for Bounce {
+    fn root(&self, t: f64, y: &[T], p: &[T]) -> f64 {
+        y[0].f64() - p[3].f64() * t
     }
-    fn root_gradient(&self, t: f64, _y: &[f64], p: &[f64], y_bar: &mut [f64], p_bar: &mut [f64]) -> f64 {
-        y_bar.copy_from_slice(&[1.0, 0.0]);
-        p_bar.copy_from_slice(&[0.0, 0.0, 0.0, -t]);
+    fn root_gradient(&self, t: f64, _y: &[T], p: &[T], y_bar: &mut [T], p_bar: &mut [T]) -> T {
+        y_bar.copy_from_slice(&[T::ONE, T::ZERO]);
+        p_bar.copy_from_slice(&[T::ZERO, T::ZERO, T::ZERO, T::c(-t)]);
         -p[3]
     }
     fn crossing(&self) -> Crossing {
@@ -50,34 +50,26 @@ impl EventVjp<f64> for Bounce {
     fn resets(&self) -> bool {
         true
     }
-    fn reset(&self, t: f64, y: &mut [f64], p: &[f64]) {
-        y[1] = -p[2] * y[1] + 0.3 * t.sin();
+    fn reset(&self, t: f64, y: &mut [T], p: &[T]) {
+        y[1] = -p[2] * y[1] + T::c(0.3 * t.sin());
     }
-    fn reset_vjp(
-        &self,
-        t: f64,
-        y: &[f64],
-        p: &[f64],
-        lambda: &[f64],
-        y_bar: &mut [f64],
-        p_bar: &mut [f64],
-    ) -> f64 {
+    fn reset_vjp(&self, t: f64, y: &[T], p: &[T], lambda: &[T], y_bar: &mut [T], p_bar: &mut [T]) -> T {
         y_bar.copy_from_slice(&[lambda[0], -p[2] * lambda[1]]);
         p_bar[2] -= y[1] * lambda[1];
-        0.3 * t.cos() * lambda[1]
+        T::c(0.3 * t.cos()) * lambda[1]
     }
 }
 
 /// The run ends where the ball meets a ceiling that comes down.
 struct Ceiling(f64);
-impl EventVjp<f64> for Ceiling {
-    fn root(&self, t: f64, y: &[f64], p: &[f64]) -> f64 {
-        y[0] + self.0 * (t - 3.0) + 0.01 * p[0]
+impl<T: Real> EventVjp<T> for Ceiling {
+    fn root(&self, t: f64, y: &[T], p: &[T]) -> f64 {
+        y[0].f64() + self.0 * (t - 3.0) + 0.01 * p[0].f64()
     }
-    fn root_gradient(&self, _t: f64, _y: &[f64], _p: &[f64], y_bar: &mut [f64], p_bar: &mut [f64]) -> f64 {
-        y_bar.copy_from_slice(&[1.0, 0.0]);
-        p_bar.copy_from_slice(&[0.01, 0.0, 0.0, 0.0]);
-        self.0
+    fn root_gradient(&self, _t: f64, _y: &[T], _p: &[T], y_bar: &mut [T], p_bar: &mut [T]) -> T {
+        y_bar.copy_from_slice(&[T::ONE, T::ZERO]);
+        p_bar.copy_from_slice(&[T::c(0.01), T::ZERO, T::ZERO, T::ZERO]);
+        T::c(self.0)
     }
     fn crossing(&self) -> Crossing {
         Crossing::Rising
@@ -407,5 +399,67 @@ fn resets_at_a_discontinuity_continuously() {
             compare("parameters", &p_bar, &p_exact, 1e-8)
                 .unwrap_or_else(|e| panic!("{method:?} {terminal}: {e}"));
         }
+    }
+}
+
+/// Three bounces and the end, as in double precision, by every method family and the continuous adjoints.
+#[test]
+fn single_precision() {
+    fn run<T: Real>(method: Result<OdeMethod, ContinuousMethod>) -> Vec<f64> {
+        let mut f = SmoothField(Ball);
+        let (p, mut y) = ([9.81, 0.002, 0.75, 0.1].map(T::c), [4.0, 0.5].map(T::c));
+        let ceiling = Ceiling(3.0);
+        let events: [&dyn EventVjp<T>; 2] = [&Bounce, &ceiling];
+        let options = SolveOptions::tolerance(1e-5, 1e-5);
+        let saving = SolveOptions { save_at: &SAVES, ..options };
+        let mut bars = Vec::new();
+        let save = &mut |_: usize, _: f64, y: &[T]| bars.push([T::c(y[0].f64().cos()) + y[1], y[0]]);
+        let (mut y0_bar, mut p_bar, end_bar) = ([T::ZERO; 2], [T::ZERO; 4], [0.7, 0.2].map(T::c));
+        let slices = |bars: &[[T; 2]]| bars.to_vec();
+        let stats = match method {
+            Ok(method) => {
+                let mut adjoint = OdeAdjoint::new(method, 1, 2);
+                let stats =
+                    adjoint.forward_events(&mut f, &p, &mut y, (0.0, 9.0), &saving, &events, save).unwrap();
+                let bars = slices(&bars);
+                let bars: Vec<&[T]> = bars.iter().map(|b| &b[..]).collect();
+                let end = (&end_bar[..], T::c(0.5));
+                adjoint.backward_events(&mut f, &p, &events, &bars, end, &mut y0_bar, &mut p_bar).unwrap();
+                stats
+            }
+            Err(method) => {
+                let mut adjoint = ContinuousAdjoint::new(method, 1, 2, 4);
+                let (ahead, span) = (&mut Erk::new(&TSIT5, 1, 2), (0.0, 9.0));
+                let rhs = &mut Rhs::Field(&mut f);
+                let stats =
+                    adjoint.forward_events(rhs, &p, &mut y, span, ahead, &saving, &events, save).unwrap();
+                let bars = slices(&bars);
+                let bars: Vec<&[T]> = bars.iter().map(|b| &b[..]).collect();
+                let (back, end) =
+                    (&mut Erk::new(&TSIT5, 1, adjoint.backward_len()), (&end_bar[..], T::c(0.5)));
+                adjoint
+                    .backward_events(&mut f, &p, &events, back, &options, &bars, end, &mut y0_bar, &mut p_bar)
+                    .unwrap();
+                stats
+            }
+        };
+        assert!(matches!(stats.stopped, Stopped::Event { index: 1, .. }) && stats.events == 3, "{stats:?}");
+        y0_bar.iter().chain(&p_bar).map(|x| x.f64()).collect()
+    }
+    let discrete: [OdeMethod; 6] = [
+        (&TSIT5).into(),
+        (&VERN7).into(),
+        (&KENCARP4).into(),
+        (&RODAS5P).into(),
+        OdeMethod::Radau5,
+        OdeMethod::Bdf,
+    ];
+    let methods = discrete.into_iter().map(Ok).chain([Gauss, Interpolating, Backsolve].map(Err));
+    for method in methods {
+        let (single, double) = (run::<f32>(method), run::<f64>(method));
+        let largest = double.iter().fold(0.0_f64, |a, x| a.max(x.abs()));
+        let off = single.iter().zip(&double).map(|(a, b)| (a - b).abs() / largest).fold(0.0, f64::max);
+        println!("{off:.1e}: {method:?}");
+        assert!(off < 1e-3, "{method:?}: {off:e} {single:?} {double:?}");
     }
 }

@@ -226,6 +226,14 @@ fn bad_input() {
     assert_eq!(product(&mut hessian, &mut f, &[0.0; 2], &[0.0; 4], 1.0), Ok(()));
     let nan = product(&mut hessian, &mut f, &[0.0; 2], &[0.0; 4], f64::NAN);
     assert!(matches!(nan, Err(AdjointError::NonFinite { t, .. }) if (t - 0.9).abs() < 1e-9), "{nan:?}");
+    // What was added to was not finite.
+    for (g_p, h_p) in [([0.0, f64::NAN, 0.0, 0.0], [0.0; 4]), ([0.0; 4], [0.0, f64::INFINITY, 0.0, 0.0])] {
+        let (mut g, mut h) = (([0.0; 2], g_p), ([0.0; 2], h_p));
+        let (gradient, out) = ((&mut g.0[..], &mut g.1[..]), (&mut h.0[..], &mut h.1[..]));
+        let told = hessian.product(&mut f, &p, (&[0.0; 2], &[0.0; 4]), &mut loss, gradient, out);
+        let expected = AdjointError::NonFiniteGradient { t: 0.0, parameter: 1, first: 0, last: 0 };
+        assert_eq!(told, Err(expected));
+    }
     // A run that failed leaves nothing to go back through.
     hessian.forward(&mut f, &p[..2], &mut [1.0, 0.5], (0.0, 1.0), &options, &mut |_, _, _| {}).unwrap_err();
     let none = product(&mut hessian, &mut f, &[0.0; 2], &[0.0; 4], 1.0);

@@ -1,5 +1,8 @@
 //! Buffers are kept: a second pass of as many steps allocates nothing.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use chreode_adjoint::{
     BatchAdjoint, Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint,
 };
@@ -103,6 +106,51 @@ fn batches_again() {
         assert!(first > 0, "the counter works");
         assert_eq!(allocations_in(&mut pass).0, 0);
     });
+}
+
+/// On two threads, each of which counts its own. Which thread meets which tile is a matter of chance, so that a thread's room for tiles
+/// of either size may be made in any call, but once each: at most three calls allocate, however many there are.
+#[test]
+fn batches_again_on_two_threads() {
+    let shape = MlpShape::new(3, &[8, 8], 3, Activation::Tanh);
+    let p = vec![0.1; shape.layout().len()];
+    let n = 40 * TILE + 17;
+    let batch = Mutex::new(BatchAdjoint::new(&RK4, SquareMlp::<f64>::new(shape).unwrap(), 1_000_000));
+    let states = Mutex::new((vec![0.5; 3 * n], vec![0.0; 3 * n], vec![0.0; p.len()]));
+    let options = SolveOptions { save_at: &[0.5, 1.0], ..SolveOptions::fixed(0.1) };
+    let both = AtomicUsize::new(0);
+    let loss = |_: usize, _: usize, y: &[f64], y_bar: &mut [f64]| {
+        both.fetch_or(1 << rayon::current_thread_index().unwrap(), Ordering::Relaxed);
+        y_bar.copy_from_slice(y);
+        1.0
+    };
+    let two = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let (mut calls, mut shared) = (0, 0);
+    for _ in 0..60 {
+        let done = AtomicBool::new(false);
+        both.store(0, Ordering::Relaxed);
+        let counts = two.broadcast(|thread| {
+            let (count, ()) = allocations_in(|| {
+                if thread.index() == 0 {
+                    let (mut batch, mut states) = (batch.lock().unwrap(), states.lock().unwrap());
+                    let (y, y0_bar, p_bar) = &mut *states;
+                    y.fill(0.5);
+                    batch.gradient(&p, y, (0.0, 1.0), &options, &loss, y0_bar, p_bar).unwrap();
+                    done.store(true, Ordering::Release);
+                } else {
+                    while !done.load(Ordering::Acquire) {
+                        rayon::yield_now(); // takes tiles of the other's call
+                    }
+                }
+            });
+            count
+        });
+        calls += usize::from(counts.iter().any(|&count| count > 0));
+        shared += usize::from(both.load(Ordering::Relaxed) == 3);
+    }
+    println!("{calls} of 60 calls allocated, both threads worked in {shared}");
+    assert!((1..=3).contains(&calls), "{calls} calls allocated");
+    assert!(shared > 3, "both threads worked in {shared} calls alone");
 }
 
 #[test]

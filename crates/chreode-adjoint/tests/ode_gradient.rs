@@ -3,11 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
-use chreode_adjoint::{AdjointError, Checkpoints, OdeAdjoint};
+use chreode_adjoint::{AdjointError, Checkpoints, OdeAdjoint, OdeMethod};
 use chreode_core::{FieldError, VectorField, Vjp};
 use chreode_solve::{
-    ALL_ERK, BOSH3, DOP853, DOPRI5, Erk, ErkTableau, RK4, Rhs, SolveError, SolveOptions, Stepper, TSIT5,
-    VERN7, solve,
+    ALL_ERK, BOSH3, DOP853, DOPRI5, Erk, ErkTableau, KENCARP4, RK4, RODAS5P, Rhs, SolveError, SolveOptions,
+    Stepper, TSIT5, VERN7, solve,
 };
 use chreode_testkit::{
     Case, Differentiable, Lorenz, LotkaVolterra, SmoothField, central_difference_by, compare, corpus,
@@ -395,6 +395,65 @@ impl Vjp<f64> for NanVjp {
             y_bar[3] = f64::NAN;
         }
         Ok(())
+    }
+}
+
+/// Decay, whose derivative by the second parameter is none where the second coordinate is `bad`.
+struct NanParameter {
+    bad: f64,
+}
+impl VectorField<f64> for NanParameter {
+    fn dim(&self) -> usize {
+        2
+    }
+    fn n_params(&self) -> usize {
+        2
+    }
+    fn eval(&mut self, _t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        for (y, dy) in y.chunks(2).zip(dy.chunks_mut(2)) {
+            (dy[0], dy[1]) = (-y[0], 0.0);
+        }
+        Ok(())
+    }
+}
+impl Vjp<f64> for NanParameter {
+    fn vjp(
+        &mut self,
+        _t: f64,
+        y: &[f64],
+        _p: &[f64],
+        lambda: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> Result<(), FieldError> {
+        for ((y, lambda), y_bar) in y.chunks(2).zip(lambda.chunks(2)).zip(y_bar.chunks_mut(2)) {
+            (y_bar[0], y_bar[1]) = (-lambda[0], 0.0);
+            p_bar[0] += lambda[0];
+            p_bar[1] += if y[1] == self.bad { f64::INFINITY } else { lambda[1] };
+        }
+        Ok(())
+    }
+}
+
+/// What is not finite in the parameters' gradient alone is named too, by every method, at any checkpoints.
+#[test]
+fn a_parameter_is_named() {
+    use OdeMethod::{Bdf, Radau, Radau5};
+    let methods = [(&RK4).into(), (&TSIT5).into(), (&KENCARP4).into(), (&RODAS5P).into(), Bdf, Radau5, Radau];
+    for method in methods {
+        for checkpoints in [Checkpoints::All, Checkpoints::States(2)] {
+            let options = SolveOptions { save_at: &[1.5], ..SolveOptions::fixed(0.125) };
+            let mut adjoint = OdeAdjoint::with_checkpoints(method, 3, 2, checkpoints).unwrap();
+            let mut run = |bad: f64| {
+                let (mut f, mut y) = (NanParameter { bad }, [1.0, 1.0, 1.0, 2.0, 1.0, 3.0]);
+                adjoint.forward(&mut f, &[0.0; 2], &mut y, (0.5, 1.5), &options, &mut |_, _, _| {}).unwrap();
+                let (mut y0_bar, mut p_bar) = ([0.0; 6], [0.0; 2]);
+                adjoint.backward(&mut f, &[0.0; 2], &[&[1.0; 6]], &mut y0_bar, &mut p_bar)
+            };
+            assert_eq!(run(9.0), Ok(()));
+            let told = AdjointError::NonFiniteGradient { t: 0.5, parameter: 1, first: 0, last: 2 };
+            assert_eq!(run(2.0), Err(told), "{method:?} {checkpoints:?}");
+        }
     }
 }
 

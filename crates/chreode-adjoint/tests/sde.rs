@@ -345,6 +345,17 @@ fn calls_that_do_not_fit_are_errors() {
         let error = paths.forward(&mut sde, None, &noise, 0, grid, y0, &p).unwrap_err();
         assert!(matches!(error, AdjointError::ShapeMismatch { .. }), "{error}");
     }
+    // Too few parameters, ahead and back.
+    let short = |what: Result<(), AdjointError>| match what.unwrap_err() {
+        AdjointError::ShapeMismatch { what: "parameters (at least)", expected, got } => {
+            assert_eq!((expected, got), (p.len(), p.len() - 1));
+        }
+        other => panic!("{other}"),
+    };
+    short(paths.forward(&mut sde, None, &noise, 0, &grid, &start, &p[1..]));
+    paths.forward(&mut sde, None, &noise, 0, &grid, &start, &p).unwrap();
+    let (mut y0_bar, mut p_bar) = (vec![0.0; 2 * D], vec![0.0; p.len() - 1]);
+    short(paths.backward(&mut sde, None, &noise, 0, &grid, &p[1..], &[], &[], &mut y0_bar, &mut p_bar));
     let mut broken = start.clone();
     broken[D + 1] = f64::INFINITY;
     assert!(matches!(
@@ -352,6 +363,92 @@ fn calls_that_do_not_fit_are_errors() {
         Err(AdjointError::Solve(SolveError::NonFinite { trajectory: 4, .. }))
     ));
     assert_eq!(back(&mut paths, &mut sde, &grid, &[&bar, &bar]), Err(AdjointError::NoForwardPass));
+}
+
+/// [`SinhSde`], whose derivative by the drift's parameter, or by that of the noise, is none.
+struct NanParameter {
+    sde: SinhSde,
+    bad: [bool; 2],
+}
+impl VectorField<f64> for NanParameter {
+    fn dim(&self) -> usize {
+        self.sde.dim
+    }
+    fn n_params(&self) -> usize {
+        2
+    }
+    fn eval(&mut self, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        self.sde.eval(t, y, p, dy)
+    }
+}
+impl Vjp<f64> for NanParameter {
+    fn vjp(
+        &mut self,
+        t: f64,
+        y: &[f64],
+        p: &[f64],
+        l: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> Result<(), FieldError> {
+        self.sde.vjp(t, y, p, l, y_bar, p_bar)?;
+        if self.bad[0] {
+            p_bar[0] += f64::NAN;
+        }
+        Ok(())
+    }
+}
+impl Diffusion<f64> for NanParameter {
+    fn noise_kind(&self) -> NoiseKind {
+        Diffusion::<f64>::noise_kind(&self.sde)
+    }
+    fn diffusion(&mut self, t: f64, y: &[f64], p: &[f64], g: &mut [f64]) -> Result<(), FieldError> {
+        self.sde.diffusion(t, y, p, g)
+    }
+}
+impl DiffusionVjp<f64> for NanParameter {
+    fn diffusion_vjp(
+        &mut self,
+        t: f64,
+        y: &[f64],
+        p: &[f64],
+        g_bar: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> Result<(), FieldError> {
+        self.sde.diffusion_vjp(t, y, p, g_bar, y_bar, p_bar)?;
+        if self.bad[1] {
+            p_bar[1] += f64::INFINITY;
+        }
+        Ok(())
+    }
+}
+
+/// Of a gradient that is not finite by a parameter alone the parameter is told, and whose paths were summed.
+#[test]
+fn a_parameter_is_named() {
+    let (grid, noise, p) = (grid(), BrownianIncrements::new(5), [0.5, 0.3]);
+    let mut paths = SdeAdjoint::new(3, 2, &grid);
+    for (bad, named) in [([true, false], Some(0)), ([false, true], Some(1)), ([false; 2], None)] {
+        let mut sde = NanParameter { sde: SinhSde { dim: 2 }, bad };
+        paths.forward(&mut sde, None, &noise, FIRST, &grid, &[0.5; 6], &p).unwrap();
+        let (bar, mut y0_bar, mut p_bar) = ([1.0; 6], [0.0; 6], [0.0; 2]);
+        let run = paths.backward(
+            &mut sde,
+            None,
+            &noise,
+            FIRST,
+            &grid,
+            &p,
+            &[&bar, &bar],
+            &[],
+            &mut y0_bar,
+            &mut p_bar,
+        );
+        let told =
+            |parameter| AdjointError::NonFiniteGradient { t: 2.0, parameter, first: FIRST, last: FIRST + 2 };
+        assert_eq!(run.err(), named.map(told));
+    }
 }
 
 /// [`SinhSde`] as if one Brownian motion drove all coordinates.

@@ -316,4 +316,16 @@ fn calls_that_do_not_fit_are_errors() {
         back(&broken, &[&bar, &bar, &bar]),
         Err(AdjointError::Solve(SolveError::NonFinite { trajectory: 6, .. }))
     ));
+    let told = adjoint.backward(
+        &mut sde,
+        &mut paths,
+        5,
+        &grid,
+        &p,
+        &[0.1; 4],
+        &[&bar, &bar, &bar],
+        &mut y0_bar,
+        &mut [f64::NAN],
+    );
+    assert_eq!(told, Err(AdjointError::NonFiniteGradient { t: 0.0, parameter: 0, first: 5, last: 6 }));
 }

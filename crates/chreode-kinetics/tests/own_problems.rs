@@ -502,3 +502,31 @@ fn starts_that_fail_are_drawn_again_or_said() {
     let none = FitOptions { starts: 2, at_most: Some(std::time::Duration::ZERO), ..FitOptions::default() };
     assert!(fit(&objective, &none, &AtomicBool::new(false), &|_, _| {}).best().is_none());
 }
+
+/// Where the method is not asked for, it changes with the number of parameters: sensitivities to 110 of them take more than twenty
+/// gradients by the adjoint.
+#[test]
+fn the_method_changes_with_the_number_of_parameters() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = measurements(&[("a", "", 0.0, "\t"), ("a", "", 1.0, "\t")]);
+    for (n, method, why) in [
+        (109, FitMethod::LevenbergMarquardt, "109 parameters; sensitivities"),
+        (110, FitMethod::Lbfgs, "110 parameters are many"),
+    ] {
+        // Eleven that the model has, and offsets.
+        let mut parameters = PARAMETERS.replace("LIMIT", "50");
+        let mut formula = "scale * A".to_owned();
+        for i in 11..n {
+            writeln!(parameters, "o{i}\tlin\t-10\t10\t0\t1\t\t").unwrap();
+            write!(formula, " + o{i}").unwrap();
+        }
+        let observables = format!(
+            "observableId\tobservableFormula\tnoiseFormula\tobservableTransformation\tnoiseDistribution\na\t{formula}\tsigma\tlin\tnormal\n"
+        );
+        let objective = open(folder.path(), &model(""), &parameters, "conditionId\nx\n", &observables, &rows);
+        assert_eq!(objective.n(), n);
+        let options = FitOptions { starts: 0, ..FitOptions::default() };
+        let fits = fit(&objective, &options, &AtomicBool::new(false), &|_, _| {});
+        assert!(fits.method == method && fits.why.starts_with(why), "{:?}: {}", fits.method, fits.why);
+    }
+}

@@ -14,7 +14,7 @@ use chreode_solve::{
 
 use crate::AdjointError;
 use crate::discrete::sweep::dot;
-use crate::error::{check_finite, check_len};
+use crate::error::{check_finite, check_gradient, check_len};
 use crate::event::{Ending, Endings, EventJump, EventVjp, watch};
 use field::AdjointField;
 use track::{Recording, Track};
@@ -481,10 +481,7 @@ impl<T: Real> ContinuousAdjoint<T> {
                 f.vjp(t + theta * h, &self.y, p, &self.lambda, &mut self.y_bar, p_bar)?;
             }
         }
-        match p_bar.iter().position(|x| !x.is_finite()) {
-            Some(parameter) => Err(AdjointError::NonFiniteGradient { t: span.1, parameter }),
-            None => Ok(()),
-        }
+        check_gradient(p_bar, (0, self.nd / self.d.max(1)), span.1)
     }
 
     /// The error of a backward run, whose method sees rows of so many `columns`: in terms of the trajectories that went forward.
@@ -513,7 +510,10 @@ impl<T: Real> ContinuousAdjoint<T> {
                 let (trajectory, coordinate) = of(i);
                 AdjointError::NonFinite { t, trajectory, coordinate }
             }
-            Some(i) => AdjointError::NonFiniteGradient { t, parameter: i - self.nd },
+            Some(i) => {
+                let last = (self.nd / self.d.max(1)).saturating_sub(1) as u64;
+                AdjointError::NonFiniteGradient { t, parameter: i - self.nd, first: 0, last }
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use chreode_solve::{
 
 use crate::AdjointError;
 use crate::discrete::sde_step::{layout, outer};
-use crate::error::{check_finite, check_len};
+use crate::error::{check_finite, check_gradient, check_len};
 
 /// Gradients of Stratonovich paths with nothing stored: state and adjoint go backward along a virtual Brownian tree.
 ///
@@ -166,7 +166,8 @@ impl<T: Real> SdeBacksolve<T> {
     /// `[n, d]`, and ADDS the gradient with respect to the parameters, summed over the trajectories, to `p_bar`.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward), and [`AdjointError::NonFinite`] with time, trajectory and coordinate.
+    /// As [`forward`](Self::forward), and [`AdjointError::NonFinite`] with time, trajectory and coordinate;
+    /// [`AdjointError::NonFiniteGradient`] if `p_bar` alone is not finite in the end.
     pub fn backward(
         &mut self,
         sde: &mut dyn DiffusionVjp<T>,
@@ -202,7 +203,7 @@ impl<T: Real> SdeBacksolve<T> {
             check_finite(&self.lambda[..len], d, first_trajectory, t)?;
         }
         y0_bar.copy_from_slice(&self.lambda[..len]);
-        Ok(())
+        check_gradient(p_bar, (first_trajectory, n), grid.t0())
     }
 
     /// The states, `[n, d]`, that the last backward run came to at the start: near the true ones if its gradient is right.

@@ -13,7 +13,7 @@ use chreode_solve::{SdeMethod, SolveError, TimeGrid};
 use super::sde_step::SdeStep;
 use crate::AdjointError;
 use crate::checkpoint::{Checkpoints, Store};
-use crate::error::{check_finite, check_len};
+use crate::error::{check_finite, check_gradient, check_len};
 
 /// Forward and backward pass of one tile of trajectories; allocates when it is made and never again.
 ///
@@ -173,7 +173,7 @@ impl<T: Real> SdeAdjoint<T> {
     /// `first_trajectory + i`. Log-weights start from zero; without `growth` they stay there.
     ///
     /// # Errors
-    /// [`AdjointError::ShapeMismatch`] if `y0` or the grid does not fit the workspace, [`AdjointError::Solve`] for
+    /// [`AdjointError::ShapeMismatch`] if `y0` or the grid does not fit the workspace or `p` is short, [`AdjointError::Solve`] for
     /// a state or log-weight that is not finite, with time and trajectory, and for noise that is not diagonal;
     /// [`AdjointError::Field`].
     pub fn forward(
@@ -197,6 +197,7 @@ impl<T: Real> SdeAdjoint<T> {
                 got: 0,
             });
         }
+        check_len("parameters (at least)", p.len().min(sde.n_params()), sde.n_params())?;
         self.step.check(&*sde)?;
         check_len("start states (a multiple of the dimension)", y0.len(), len)?;
         at_most("trajectories (at most)", n, self.max_rows)?;
@@ -275,7 +276,8 @@ impl<T: Real> SdeAdjoint<T> {
     ///
     /// # Errors
     /// [`AdjointError::NoForwardPass`]; [`AdjointError::ShapeMismatch`]; [`AdjointError::NonFinite`] with time,
-    /// trajectory and coordinate; [`AdjointError::Field`].
+    /// trajectory and coordinate; [`AdjointError::NonFiniteGradient`] if `p_bar` alone is not finite in the end;
+    /// [`AdjointError::Field`].
     pub fn backward<'b>(
         &mut self,
         sde: &mut dyn DiffusionVjp<T>,
@@ -326,6 +328,8 @@ impl<T: Real> SdeAdjoint<T> {
     {
         let (n, steps, grown) = self.done.ok_or(AdjointError::NoForwardPass)?;
         let (d, len) = (self.d, n * self.d);
+        check_len("dimension of the SDE", sde.dim(), d)?;
+        check_len("parameters (at least)", p.len().min(sde.n_params()), sde.n_params())?;
         check_len("steps of the grid", grid.steps(), steps)?;
         check_len("growth (0 without, 1 with)", usize::from(growth.is_some()), usize::from(grown))?;
         check_len("adjoint of the start states", y0_bar.len(), len)?;
@@ -372,7 +376,7 @@ impl<T: Real> SdeAdjoint<T> {
             std::mem::swap(&mut self.y, &mut self.after);
         }
         y0_bar.copy_from_slice(&self.lambda[..len]);
-        Ok(())
+        check_gradient(p_bar, (first_trajectory, n), grid.t0())
     }
 
     /// Brings `self.y` to the start of step `k`, from the last state kept before it; keeps others on the way as the

@@ -13,7 +13,7 @@ use super::method::{OdeMethod, StepAdjoint};
 use super::tape::{Bars, Recorder, Tape};
 use crate::AdjointError;
 use crate::checkpoint::{Checkpoints, Store};
-use crate::error::{check_finite, check_len};
+use crate::error::{check_finite, check_gradient, check_len};
 use crate::event::{EventJump, EventVjp, watch};
 
 /// Gradients through a run of `n` trajectories of `d` coordinates by one of the methods of [`OdeMethod`].
@@ -231,7 +231,7 @@ impl<T: Real> OdeAdjoint<T> {
     }
 
     /// Bytes that the states (of Bdf with what it remembers) and stages take which are stored now. Where the number of steps is not known
-    /// and all are stored, arrays grow by doubling: they may take twice as much.
+    /// and all are stored, arrays grow by an eighth: they may take as much more.
     pub fn stored_bytes(&self) -> usize {
         (self.stored_states() * self.y.len() + self.method.kept_values()) * size_of::<T>()
     }
@@ -251,7 +251,7 @@ impl<T: Real> OdeAdjoint<T> {
     /// # Errors
     /// [`AdjointError::NoForwardPass`], [`AdjointError::ShapeMismatch`], [`AdjointError::Field`],
     /// [`AdjointError::NonFinite`] with the observation whose gradient is not finite, or the step at which the adjoint state stopped to
-    /// be, and [`AdjointError::ReplayDiffers`] where an implicit step that is solved again ends elsewhere: with few states kept, a sign
+    /// be, [`AdjointError::NonFiniteGradient`] if `p_bar` alone is not finite in the end, and [`AdjointError::ReplayDiffers`] where an implicit step that is solved again ends elsewhere: with few states kept, a sign
     /// that the field or `p` is not that of the forward run.
     pub fn backward(
         &mut self,
@@ -426,7 +426,9 @@ impl<T: Real> OdeAdjoint<T> {
         }
         self.observe(f, p, 0, &mut saves, state_bar, a, &mut time_bar)?;
         self.tape.states.rewind(self.tape.steps.len());
-        check_finite(a, self.dim, 0, self.tape.steps.first().map_or(f64::NAN, |s| s.0))
+        let start = self.tape.steps.first().map_or(f64::NAN, |s| s.0);
+        check_finite(a, self.dim, 0, start)?;
+        check_gradient(p_bar, (0, self.nd / self.dim.max(1)), start)
     }
 
     /// Pulls the adjoint state back through the event that ended `step`, if one did; `self.y` is then the state before it.

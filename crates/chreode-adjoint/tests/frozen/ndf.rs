@@ -30,9 +30,15 @@ impl Ndf {
     }
 
     pub(crate) fn start(f: &mut dyn Vjp<f64>, (t, t_end): (f64, f64), y: &[f64], p: &[f64]) -> Self {
-        let (h, mut slope) = (t_end - t, vec![0.0; y.len()]);
+        let mut slope = vec![0.0; y.len()];
         f.eval(t, y, p, &mut slope).unwrap();
-        let before = y.iter().zip(&slope).map(|(y, s)| y - h * s).collect();
+        Self::from_slope((t, t_end), y, &slope)
+    }
+
+    /// The first difference is `h f`.
+    pub(crate) fn from_slope((t, t_end): (f64, f64), y: &[f64], slope: &[f64]) -> Self {
+        let h = t_end - t;
+        let before = y.iter().zip(slope).map(|(y, s)| y - h * s).collect();
         Self { past: vec![y.to_vec(), before], h }
     }
 
@@ -99,6 +105,37 @@ impl Ndf {
             }
         }
         self.past.insert(0, next);
+    }
+}
+
+impl Ndf {
+    /// A step of one trajectory with a sparse Jacobian, that at a guess of its end, which it returns.
+    pub(crate) fn sparse_step(
+        &mut self,
+        tangents: &mut Tangents<'_>,
+        (t, t_end, k, _): Step,
+        guess: &[f64],
+    ) -> Vec<f64> {
+        let h = t_end - t;
+        let (kappa, gamma, predicted, rest) = self.prepare(k, h);
+        let (mut y, mut before) = (guess.to_vec(), f64::INFINITY);
+        let jacobian = tangents.jacobian(t_end, &y);
+        tangents.factored(gamma * (1.0 - kappa), &[h], &[jacobian]);
+        for _ in 0..60 {
+            let slope = tangents.slope(t_end, &y);
+            let mut change: Vec<f64> = (0..y.len())
+                .map(|i| h * slope[i] - (gamma * y[i] - rest[i]) + kappa * gamma * (y[i] - predicted[i]))
+                .collect();
+            tangents.solve(&mut change);
+            y.iter_mut().zip(&change).for_each(|(y, c)| *y += c);
+            let size = change.iter().zip(&y).map(|(c, y)| c.abs() / y.abs().max(1e-200)).fold(0.0, f64::max);
+            if size < 1e-15 || size >= 0.5 * before && size < 1e-9 {
+                break;
+            }
+            before = size;
+        }
+        self.past.insert(0, y.clone());
+        y
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct Tangents<'a> {
     p: &'a [f64],
     columns: Vec<Vec<(usize, Option<usize>)>>,
     systems: BTreeMap<usize, System>,
+    /// Whether a step goes from elsewhere than the run's did, but not far: its end is not the run's, and the first factorisation will do.
+    pub(crate) moved: bool,
 }
 
 impl<'a> Tangents<'a> {
@@ -91,7 +93,7 @@ impl<'a> Tangents<'a> {
                 rows
             })
             .collect();
-        Self { f, p, columns, systems: BTreeMap::new() }
+        Self { f, p, columns, systems: BTreeMap::new(), moved: false }
     }
 
     pub(crate) fn slope(&mut self, t: f64, y: &[f64]) -> Vec<f64> {
@@ -144,6 +146,11 @@ impl<'a> Tangents<'a> {
         &mut system.lu
     }
 
+    /// Solves with the system of one stage that was factored last.
+    pub(crate) fn solve(&mut self, x: &mut [f64]) {
+        self.systems.get_mut(&1).unwrap().lu.solve(x);
+    }
+
     /// Solves `Z = h A F(base + Z)` to rounding; the factored system is that at the solution. Returns `Z`, coordinates with their stages
     /// adjacent, and at each stage the Jacobian and the field.
     fn stages(
@@ -154,16 +161,19 @@ impl<'a> Tangents<'a> {
         mut z: Vec<f64>,
     ) -> (Vec<f64>, Vec<Vec<f64>>, Vec<Vec<f64>>) {
         let (s, d) = (times.len(), base.len());
-        let mut before = f64::INFINITY;
+        let (mut before, mut jacobians) = (f64::INFINITY, Vec::new());
         for round in 0.. {
             let inputs: Vec<Vec<f64>> =
                 (0..s).map(|j| (0..d).map(|k| base[k] + z[k * s + j]).collect()).collect();
             let slopes: Vec<_> = inputs.iter().zip(times).map(|(y, &t)| self.slope(t, y)).collect();
-            let jacobians: Vec<_> = inputs.iter().zip(times).map(|(y, &t)| self.jacobian(t, y)).collect();
+            if round == 0 || !self.moved {
+                jacobians = inputs.iter().zip(times).map(|(y, &t)| self.jacobian(t, y)).collect();
+                self.factored(1.0, a, &jacobians);
+            }
             let mut change: Vec<f64> = (0..s * d)
                 .map(|at| (0..s).map(|j| a[at % s * s + j] * slopes[j][at / s]).sum::<f64>() - z[at])
                 .collect();
-            self.factored(1.0, a, &jacobians).solve(&mut change);
+            self.systems.get_mut(&s).unwrap().lu.solve(&mut change);
             let size = |(at, c): (usize, &f64)| c.abs() / (z[at] + base[at / s]).abs().max(1e-200);
             let size = change.iter().enumerate().map(size).fold(0.0, f64::max);
             if size < 1e-15 || size >= 0.5 * before && size < 1e-9 || round > 60 {
@@ -218,7 +228,7 @@ impl<'a> Tangents<'a> {
             if off < best {
                 (best, found) = (off, Some((z, jacobians, slopes)));
             }
-            if best < 1e-10 {
+            if best < 1e-10 || self.moved {
                 break;
             }
         }

@@ -323,6 +323,11 @@ fn located(segment: usize, first: u64, mut source: AdjointError) -> EngineError 
             *trajectory -= first;
             Some(*trajectory as usize)
         }
+        AdjointError::NonFiniteGradient { first: from, last, .. } => {
+            *from -= first;
+            *last -= first;
+            None
+        }
         _ => None,
     };
     EngineError { segment, row: trajectory, source }

@@ -2,6 +2,7 @@
 
 use chreode_core::Real;
 
+use crate::checkpoint::grown;
 use crate::discrete::tape::Taken;
 
 /// Stages of steps that were solved to rounding, one after another.
@@ -32,6 +33,9 @@ impl<T: Real> KeptStages<T> {
             self.values.truncate(at);
         }
         self.steps.push((step.t, step.t_end, self.values.len()));
+        if self.values.capacity() < self.values.len() + stages.len() {
+            self.values.reserve_exact(grown(self.values.len() / stages.len().max(1)) * stages.len());
+        }
         self.values.extend_from_slice(stages);
     }
 

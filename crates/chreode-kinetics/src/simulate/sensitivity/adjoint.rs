@@ -121,6 +121,9 @@ fn failed(error: AdjointError) -> SimulationError {
         AdjointError::NonFinite { t, .. } => {
             SimulationError::NotDifferentiable { t, why: "the adjoint state is not finite" }
         }
+        AdjointError::NonFiniteGradient { t, .. } => {
+            SimulationError::NotDifferentiable { t, why: "the gradient by a parameter is not finite" }
+        }
         _ => SimulationError::NotDifferentiable { t: f64::NAN, why: "the adjoint has no way back" },
     }
 }
