@@ -11,8 +11,9 @@ use chreode_benches::by_hand::{
 };
 use chreode_testkit::StiffModel;
 
-/// Every product of 11 trajectories against that of the function written once, whose terms are about as large as `terms`.
-fn same<H, M: Dynamics, const D: usize, const NP: usize>(hand: H, model: M, terms: f64)
+/// Every product of 11 trajectories against that of the function written once, whose terms are about as large as `terms` at
+/// states and directions of these sizes.
+fn same<H, M: Dynamics, const D: usize, const NP: usize>(hand: H, model: M, terms: f64, sizes: [f64; D])
 where
     H: Hand<D, NP> + Send + Sync,
 {
@@ -20,7 +21,9 @@ where
     assert_eq!((hand.dim(), hand.n_params()), (auto.dim(), auto.n_params()));
     let numbers = |n: usize, by: f64| -> Vec<f64> { (1..=n).map(|i| (by * i as f64).sin()).collect() };
     let (n, t) = (11 * D, 0.7);
-    let (y, v, p) = (numbers(n, 1.3), numbers(n, 0.9), numbers(NP, 2.1));
+    let sized = |by: f64| numbers(n, by).iter().zip(sizes.iter().cycle()).map(|(x, size)| x * size).collect();
+    let (y, v, lambda, p): (Vec<f64>, Vec<f64>, _, _) =
+        (sized(1.3), sized(0.9), numbers(n, 0.9), numbers(NP, 2.1));
     let near = |what: &str, a: &[f64], b: &[f64]| {
         for (a, b) in a.iter().zip(b) {
             assert!((a - b).abs() <= 1e-14 * (terms + b.abs()), "{what}: {a} {b}");
@@ -38,22 +41,23 @@ where
     auto.jacobian(t, &y[..D], &p, &mut by_auto).unwrap();
     near("Jacobian", &by_hand, &by_auto);
     let (mut by_hand, mut by_auto) = (vec![0.5; NP], vec![0.5; NP]);
-    hand.vjp(t, &y, &p, &v, &mut a, &mut by_hand).unwrap();
-    auto.vjp(t, &y, &p, &v, &mut b, &mut by_auto).unwrap();
+    hand.vjp(t, &y, &p, &lambda, &mut a, &mut by_hand).unwrap();
+    auto.vjp(t, &y, &p, &lambda, &mut b, &mut by_auto).unwrap();
     near("pull-back by state", &a, &b);
     near("pull-back by parameters", &by_hand, &by_auto);
 }
 
 #[test]
 fn products_by_hand_are_those_of_the_model() {
-    same(Rational, chreode_testkit::Rational, 1.0);
-    same(LotkaVolterra, chreode_testkit::LotkaVolterra, 1.0);
-    same(Lorenz, chreode_testkit::Lorenz, 1.0);
-    same(Brusselator, chreode_testkit::Brusselator, 1.0);
-    same(Duffing, chreode_testkit::Duffing, 1.0);
-    same(Robertson, StiffModel(chreode_testkit::Robertson), 6e7);
-    same(Hires, StiffModel(chreode_testkit::Hires), 280.0);
-    same(Orego, StiffModel(chreode_testkit::Orego), 77.0);
-    same(VanDerPol, StiffModel(chreode_testkit::VanDerPol { eps: 1e-6 }), 1e6);
-    same(E5, StiffModel(chreode_testkit::E5), 1e9);
+    same(Rational, chreode_testkit::Rational, 1.0, [1.0; 1]);
+    same(LotkaVolterra, chreode_testkit::LotkaVolterra, 1.0, [1.0; 2]);
+    same(Lorenz, chreode_testkit::Lorenz, 1.0, [1.0; 3]);
+    same(Brusselator, chreode_testkit::Brusselator, 1.0, [1.0; 2]);
+    same(Duffing, chreode_testkit::Duffing, 1.0, [1.0; 2]);
+    same(Robertson, StiffModel(chreode_testkit::Robertson), 6e7, [1.0; 3]);
+    same(Hires, StiffModel(chreode_testkit::Hires), 280.0, [1.0; 8]);
+    same(Orego, StiffModel(chreode_testkit::Orego), 77.0, [1.0; 3]);
+    same(VanDerPol, StiffModel(chreode_testkit::VanDerPol { eps: 1e-6 }), 1e6, [1.0; 2]);
+    // So that all of its terms, of rates from 1e-9 to 1e9, are about 1e-9.
+    same(E5, StiffModel(chreode_testkit::E5), 1e-9, [1.0, 1e-18, 1e-17, 1e-12]);
 }

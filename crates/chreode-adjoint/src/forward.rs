@@ -120,7 +120,7 @@ impl<T: Real, F: ParamJvp<T>> VectorField<T> for ForwardSensitivities<F, T> {
     }
 
     fn eval(&mut self, t: f64, z: &[T], p: &[T], dz: &mut [T]) -> Result<(), FieldError> {
-        let (d, width) = (self.d, self.width());
+        let (d, width) = (self.d, self.width().max(1));
         for (z, dz) in z.chunks_exact(width).zip(dz.chunks_exact_mut(width)) {
             let ((y, s), (dy, ds)) = (z.split_at(d), dz.split_at_mut(d));
             self.f.eval(t, y, p, dy)?;
@@ -140,7 +140,7 @@ impl<T: Real, F: ParamJvp<T> + Jacobian<T>> Jacobian<T> for ForwardSensitivities
     }
 
     fn eval_first_block(&mut self, t: f64, z: &[T], p: &[T], dz: &mut [T]) -> Result<(), FieldError> {
-        let (d, width) = (self.d, self.width());
+        let (d, width) = (self.d, self.width().max(1));
         for (z, dz) in z.chunks_exact(width).zip(dz.chunks_exact_mut(width)) {
             self.f.eval(t, &z[..d], p, &mut dz[..d])?;
         }

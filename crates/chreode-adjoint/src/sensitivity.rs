@@ -123,7 +123,7 @@ impl Sensitivity {
         if task.times && run == RunKind::Stochastic {
             return Err(AdjointError::NoTimeGradient);
         }
-        let state = (task.state_len * task.value_bytes).max(1);
+        let state = task.state_len.saturating_mul(task.value_bytes).max(1);
         let (all, few) = run.room();
         let kept_one = state.saturating_mul(few);
         let whole = steps.saturating_mul(state.saturating_mul(all)) <= bytes;

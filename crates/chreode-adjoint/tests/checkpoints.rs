@@ -66,6 +66,9 @@ fn unknown_length() {
         assert_eq!(few.bits, all.bits);
         assert!(few.stored <= states);
         assert!(few.again >= least && few.again <= slope * few.steps as u64, "{} {slope}", few.again);
+        if states > 1 {
+            assert!(few.again as f64 <= 1.05 * least as f64, "{} {least}", few.again);
+        }
     }
 }
 

@@ -159,9 +159,14 @@ impl Program {
                     // Operands side by side, or one for all, are vectors.
                     match run.strides {
                         None => {
-                            for (to, operands) in results.iter_mut().zip(operands) {
-                                let ($a, $b) = (before[operands[0] as usize], before[operands[1] as usize]);
-                                *to = $x;
+                            let one = |[a, b, _]: [u32; 3]| {
+                                let ($a, $b) = (before[a as usize], before[b as usize]);
+                                $x
+                            };
+                            match (&mut *results, operands) {
+                                ([to], &[from]) => *to = one(from),
+                                ([to, to_2], &[from, from_2]) => (*to, *to_2) = (one(from), one(from_2)),
+                                _ => results.iter_mut().zip(operands).for_each(|(to, &from)| *to = one(from)),
                             }
                         }
                         Some([1, 1]) => {

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::method::OdeMethod;
 use super::sweep::OdeAdjoint;
 use crate::AdjointError;
-use crate::error::check_len;
+use crate::error::{check_gradient, check_len};
 
 /// Tiles are summed in at most so many groups, each with a gradient of its own.
 const GROUPS: usize = 16;
@@ -169,6 +169,7 @@ impl<T: Real, F: Vjp<T> + Clone + Send + Sync> BatchAdjoint<T, F> {
         for group in &self.groups {
             p_bar.iter_mut().zip(&group.p_bar).for_each(|(sum, &bar)| *sum += bar);
         }
+        check_gradient(p_bar, (0, n), span.0)?;
         Ok(whole)
     }
 }

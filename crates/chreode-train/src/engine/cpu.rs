@@ -317,8 +317,11 @@ fn located(segment: usize, first: u64, mut source: AdjointError) -> EngineError 
     use chreode_solve::SolveError;
     let trajectory = match &mut source {
         AdjointError::NonFinite { trajectory, .. }
+        | AdjointError::ReplayDiffers { trajectory, .. }
         | AdjointError::Solve(
-            SolveError::NonFinite { trajectory, .. } | SolveError::NonFiniteWeight { trajectory, .. },
+            SolveError::NonFinite { trajectory, .. }
+            | SolveError::NonFiniteDerivative { trajectory, .. }
+            | SolveError::NonFiniteWeight { trajectory, .. },
         ) => {
             *trajectory -= first;
             Some(*trajectory as usize)

@@ -25,8 +25,9 @@
 //! Many trajectories are one state `[n, d]`, with `Erk::new(&TSIT5, n, d)`: the closure above stays as it is.
 //!
 //! # Gradient
-//! What is to be differentiated needs [`Vjp`](crate::core::Vjp). A neural drift has it; for an equation of your
-//! own you write it (see the example of `chreode-adjoint`). [`OdeAdjoint`](crate::adjoint::OdeAdjoint) solves,
+//! What is to be differentiated needs [`Vjp`](crate::core::Vjp). A neural drift has it, and an equation that you write once as a
+//! [`Dynamics`](crate::core::Dynamics) has every derivative from [`Auto`](crate::autodiff::Auto) (the example `written_once`); by hand it is
+//! written where that is too slow (the example of `chreode-adjoint`). [`OdeAdjoint`](crate::adjoint::OdeAdjoint) solves,
 //! remembers its steps, and returns the exact gradient of any function of the states at the saved times: you
 //! give that function's gradient to those states, and the adjoint state jumps by it there.
 //! ```

@@ -124,6 +124,12 @@ fn failed(error: AdjointError) -> SimulationError {
         AdjointError::NonFiniteGradient { t, .. } => {
             SimulationError::NotDifferentiable { t, why: "the gradient by a parameter is not finite" }
         }
+        AdjointError::ReplayDiffers { t, .. } => {
+            SimulationError::NotDifferentiable { t, why: "a step that was solved again ended elsewhere" }
+        }
+        AdjointError::EventsTogether { t } => {
+            SimulationError::NotDifferentiable { t, why: "two events happen at once" }
+        }
         _ => SimulationError::NotDifferentiable { t: f64::NAN, why: "the adjoint has no way back" },
     }
 }
