@@ -208,11 +208,9 @@ fn columns<D: Dynamics + Copy>(
             atols.fill(atol / p);
         }
         let (options, mut stepper) = (SolveOptions::tolerance(rtol, &atols[..]), make(z.len()));
-        // Rosenbrock methods need the whole matrix, and take it by differences.
-        let blocks = implicit && !matches!(steps, Some(OdeMethod::Rosenbrock(_)));
         let (with, all) = best(|| {
             f.start(y0, &mut z).unwrap();
-            if blocks {
+            if implicit {
                 solve_with_jacobian(&mut f, p, &mut z, span, stepper.as_mut(), &options, save).unwrap()
             } else {
                 solve(&mut f, p, &mut z, span, stepper.as_mut(), &options, save).unwrap()

@@ -16,8 +16,9 @@ use crate::error::check_len;
 /// It is a [`VectorField`] of `(1 + m) d` coordinates, `[y, S_1, .., S_m]`, for any method; the error estimate watches the
 /// sensitivities too. An evaluation costs one of the field and one product with `m` directions. Implicit methods factor
 /// `∂f/∂y` once for the state and all columns ([`Jacobian::blocks`]): Newton's iteration leaves out how `∂f/∂y S_j` changes with
-/// `y`, which makes it no less exact, since that block lies below the diagonal. Rosenbrock methods do not iterate, would lose their
-/// order, and refuse such a Jacobian: give them the field by [`solve`](chreode_solve::solve), which takes differences.
+/// `y`, which makes it no less exact, since that block lies below the diagonal. Rosenbrock methods do not iterate: each stage is solved for
+/// the state first, and then for the columns, which take [`ParamJvp::param_jvp_along`] of the state's, or its difference where the field
+/// has it not.
 /// [`Bdf::staggered`](chreode_solve::Bdf::staggered) iterates for the state alone and solves the columns after it.
 ///
 /// ```
@@ -43,6 +44,8 @@ pub struct ForwardSensitivities<F, T> {
     m: usize,
     /// Direction of the parameters for each column: `[m, n_params]`.
     directions: Vec<T>,
+    /// Room for how the columns' derivatives change along a direction: `[m, d]` twice and a state.
+    turned: [Vec<T>; 3],
 }
 
 impl<T: Real, F: VectorField<T>> ForwardSensitivities<F, T> {
@@ -62,7 +65,8 @@ impl<T: Real, F: VectorField<T>> ForwardSensitivities<F, T> {
             directions[(coordinates.len() + j) * np + k] = T::ONE;
         }
         let (coordinates, m) = (coordinates.to_vec(), coordinates.len() + parameters.len());
-        Ok(Self { f, d, coordinates, m, directions })
+        let turned = [m * d, m * d, d].map(|len| vec![T::ZERO; len]);
+        Ok(Self { f, d, coordinates, m, directions, turned })
     }
 
     /// Number `m` of sensitivities.
@@ -110,6 +114,35 @@ impl<T: Real, F: VectorField<T>> ForwardSensitivities<F, T> {
     }
 }
 
+impl<T: Real, F: ParamJvp<T>> ForwardSensitivities<F, T> {
+    /// Sets `turned[0]`, `[m, d]`, to how the derivatives of the columns of one trajectory `z` change as its state moves along `u`, `[d]`.
+    fn turn(&mut self, t: f64, z: &[T], p: &[T], u: &[T]) -> Result<(), FieldError> {
+        let ((y, s), [turned, other, moved]) = (z.split_at(self.d), &mut self.turned);
+        if self.f.param_jvp_along(t, y, p, s, &self.directions, u, turned)? {
+            return Ok(());
+        }
+        // Central differences, as far as moves the coordinate that moves most by the cube root of the rounding unit of itself: errors by
+        // rounding and by curvature are alike then.
+        let relative =
+            |(&u, &y): (&T, &T)| if u == T::ZERO { 0.0 } else { (u.abs() / (u.abs() + y.abs())).f64() };
+        let most = u.iter().zip(y).map(relative).fold(0.0, f64::max);
+        if most == 0.0 {
+            turned.fill(T::ZERO);
+            return Ok(());
+        }
+        let far = T::c(T::EPSILON.f64().cbrt() / most);
+        for (to, far) in [(&mut *turned, far), (other, -far)] {
+            for ((moved, &y), &u) in moved.iter_mut().zip(y).zip(u) {
+                *moved = y + far * u;
+            }
+            self.f.param_jvp(t, moved, p, s, &self.directions, to)?;
+        }
+        let scale = T::c(0.5) / far;
+        turned.iter_mut().zip(&*other).for_each(|(turned, &other)| *turned = scale * (*turned - other));
+        Ok(())
+    }
+}
+
 impl<T: Real, F: ParamJvp<T>> VectorField<T> for ForwardSensitivities<F, T> {
     fn dim(&self) -> usize {
         self.width()
@@ -145,6 +178,23 @@ impl<T: Real, F: ParamJvp<T> + Jacobian<T>> Jacobian<T> for ForwardSensitivities
             self.f.eval(t, &z[..d], p, &mut dz[..d])?;
         }
         Ok(())
+    }
+
+    fn add_below_first_block(
+        &mut self,
+        t: f64,
+        z: &[T],
+        p: &[T],
+        u: &[T],
+        out: &mut [T],
+    ) -> Result<bool, FieldError> {
+        let (d, width) = (self.d, self.width().max(1));
+        let rows = z.chunks_exact(width).zip(u.chunks_exact(width));
+        for ((z, u), out) in rows.zip(out.chunks_exact_mut(width)) {
+            self.turn(t, z, p, &u[..d])?;
+            out[d..].iter_mut().zip(&self.turned[0]).for_each(|(out, &turned)| *out += turned);
+        }
+        Ok(true)
     }
 
     fn jacobian(&mut self, t: f64, z: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError> {

@@ -55,9 +55,7 @@ impl RunKind {
         match self {
             Self::Ode(OdeMethod::Erk(_)) => Some(2.0 + 0.6 * m),
             Self::Ode(OdeMethod::Bdf) => Some(1.0 + m),
-            Self::Ode(OdeMethod::Esdirk(_)) => Some(1.0 + 1.7 * m),
-            // The whole matrix is factored, and by differences.
-            Self::Ode(OdeMethod::Rosenbrock(_)) => Some((1.0 + m) * (1.0 + m)),
+            Self::Ode(OdeMethod::Esdirk(_) | OdeMethod::Rosenbrock(_)) => Some(1.0 + 1.7 * m),
             Self::Ode(_) => Some(1.0 + 1.25 * m),
             Self::Stochastic => None,
         }

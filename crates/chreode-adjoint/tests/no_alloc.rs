@@ -8,7 +8,9 @@ use chreode_adjoint::{
 };
 use chreode_linalg::Activation;
 use chreode_model::{MlpShape, SquareMlp};
-use chreode_solve::{Bdf, Erk, RK4, Radau5, Rhs, SolveOptions, Stepper, TILE, TSIT5, solve_with_jacobian};
+use chreode_solve::{
+    Bdf, Erk, RK4, RODAS5P, Radau5, Rhs, Rosenbrock, SolveOptions, Stepper, TILE, TSIT5, solve_with_jacobian,
+};
 use chreode_testkit::{CountingAllocator, LotkaVolterra, SmoothField, allocations_in};
 
 #[global_allocator]
@@ -66,8 +68,12 @@ fn continuous_again() {
 
 #[test]
 fn sensitivities_again() {
-    let methods: [Box<dyn Stepper<f64>>; 3] =
-        [Box::new(Bdf::new(1, 14)), Box::new(Bdf::new(1, 14).staggered()), Box::new(Radau5::new(1, 14))];
+    let methods: [Box<dyn Stepper<f64>>; 4] = [
+        Box::new(Bdf::new(1, 14)),
+        Box::new(Bdf::new(1, 14).staggered()),
+        Box::new(Radau5::new(1, 14)),
+        Box::new(Rosenbrock::new(&RODAS5P, 1, 14)),
+    ];
     for mut method in methods {
         let mut f = ForwardSensitivities::new(SmoothField(LotkaVolterra), &[0, 1], &[0, 1, 2, 3]).unwrap();
         let (p, options, mut z) = ([1.5, 1.0, 0.75, 3.0], SolveOptions::tolerance(1e-6, 1e-6), [0.0; 14]);

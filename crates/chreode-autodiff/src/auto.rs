@@ -18,7 +18,7 @@ use crate::schedule::cost;
 use crate::scratch::Slot;
 use crate::small::{self, SmallBatch};
 use crate::sweep::{Memory, Plan, Read, Sweep};
-use crate::tangent::TangentMemory;
+use crate::tangent::{SecondMemory, TangentMemory};
 
 /// Smallest dimension whose Jacobian may be sparse: below, dense factorisations are as fast.
 const LEAST_SPARSE: usize = 16;
@@ -92,8 +92,9 @@ pub struct Auto<D, T = f64> {
     batch_scratch: Slot,
     directed: Vec<Dual<f64, 1>>,
     pub(crate) many_directions: Slot,
-    /// Made by the first second derivative.
+    /// These are made by the first second derivatives.
     pub(crate) tangent: Option<TangentMemory>,
+    pub(crate) second: Option<SecondMemory>,
     states: PhantomData<fn() -> T>,
 }
 
@@ -149,6 +150,7 @@ impl<D: Dynamics, T: Real> Auto<D, T> {
             directed: vec![Dual::c(0.0); 2 * d + np],
             many_directions: Slot::default(),
             tangent: None,
+            second: None,
             states: PhantomData,
             model,
             program,

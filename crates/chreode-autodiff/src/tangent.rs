@@ -53,6 +53,64 @@ impl<D: Dynamics, T: Real> ParamJvp<T> for Auto<D, T> {
         }
         Ok(())
     }
+
+    fn param_jvp_along(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        v: &[T],
+        q: &[T],
+        u: &[T],
+        out: &mut [T],
+    ) -> Result<bool, FieldError> {
+        let (program, d, np, nd) = (&self.program, self.program.d, self.program.np, y.len());
+        if nd == 0 {
+            return Ok(true);
+        }
+        let directions = v.len() / nd;
+        let SecondMemory { replay, inputs, dy } = self.second.get_or_insert_with(|| SecondMemory {
+            replay: program.replay(),
+            inputs: vec![Second::c(0.0); d + np],
+            dy: vec![Second::c(0.0); d],
+        });
+        let (states, params) = inputs.split_at_mut(d);
+        for first in (0..directions).step_by(WIDE) {
+            let lanes = WIDE.min(directions - first);
+            let lane = |of: &[T], len: usize, i: usize| -> [f64; WIDE] {
+                from_fn(|l| if l < lanes { of[(first + l) * len + i].f64() } else { 0.0 })
+            };
+            for (k, (x, p)) in params.iter_mut().zip(p).enumerate() {
+                *x = Dual { v: Dual { v: p.f64(), d: lane(q, np, k) }, d: [Dual::c(0.0)] };
+            }
+            for row in (0..nd).step_by(d) {
+                for (i, x) in states.iter_mut().enumerate() {
+                    let value = Dual { v: y[row + i].f64(), d: lane(v, nd, row + i) };
+                    *x = Dual { v: value, d: [Dual::c(u[row + i].f64())] };
+                }
+                program.eval(replay, Second::c(t), states, params, dy);
+                for l in 0..lanes {
+                    let at = (first + l) * nd + row;
+                    for (out, dy) in out[at..at + d].iter_mut().zip(&*dy) {
+                        *out = T::c(dy.d[0].d[l]);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Eight directions, and how what they make changes along one.
+type Second = Dual<Dual<f64, WIDE>, 1>;
+
+/// Work space of derivatives of products.
+#[derive(Debug, Clone)]
+pub(crate) struct SecondMemory {
+    replay: Replay<Second>,
+    /// States and parameters of one trajectory.
+    inputs: Vec<Second>,
+    dy: Vec<Second>,
 }
 
 /// Eight directions of one trajectory, `at` tells where each begins; lanes without one move nothing.

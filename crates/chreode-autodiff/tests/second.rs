@@ -55,6 +55,18 @@ fn check<D: Dynamics + Copy>(model: D, t: f64, y: &[f64], p: &[f64]) {
                 compare("jv", &jv[k * n * d..][..n * d], &by_differences, 1e-8).unwrap();
             }
         }
+        // How products change along a direction.
+        for m in [0, 1, 3, 8, 19] {
+            let (v, q, u) = (wave(m * n * d, 1), wave(m * np, 2), wave(n * d, 3));
+            let mut along = vec![f64::NAN; m * n * d];
+            assert!(auto.param_jvp_along(t, &ys, p, &v, &q, &u, &mut along).unwrap());
+            let by_differences = difference(|s| {
+                let mut jv = vec![0.0; m * n * d];
+                auto.param_jvp(t, &moved(&ys, &u, s), p, &v, &q, &mut jv).unwrap();
+                jv
+            });
+            compare("along", &along, &by_differences, 1e-8).unwrap();
+        }
         // Parameters that stay are those of a plain product, to the bit of one direction.
         let v = wave(n * d, 4);
         let (mut jv, mut plain) = (vec![f64::NAN; n * d], vec![f64::NAN; n * d]);

@@ -40,7 +40,8 @@ pub trait Jacobian<T: Real>: VectorField<T> {
 
     /// Number of equal blocks, each of `d / blocks` coordinates, along the diagonal, beside which the Jacobian is zero (or may
     /// be left out). [`sparsity`](Self::sparsity) and [`jacobian`](Self::jacobian) then tell of ONE block, which implicit
-    /// methods factor once for all. Rosenbrock methods, which need all of the Jacobian, refuse more than one.
+    /// methods factor once for all. Rosenbrock methods need all of the Jacobian: they take more than one where
+    /// [`add_below_first_block`](Self::add_below_first_block) tells the rest.
     fn blocks(&self) -> usize {
         1
     }
@@ -52,6 +53,24 @@ pub trait Jacobian<T: Real>: VectorField<T> {
     /// [`FieldError`] if the field is undefined at a state.
     fn eval_first_block(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         self.eval(t, y, p, dy)
+    }
+
+    /// ADDS to `out` (`[n, d]`) what the Jacobian below the first block of each trajectory makes of the first block of `u`
+    /// (`[n, d]`), where nothing else lies beside the [`blocks`](Self::blocks): with sensitivities, how `∂f/∂y` of the state turns as the
+    /// state moves. Returns whether it is told; else nothing is added.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the field is undefined at a state.
+    fn add_below_first_block(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        u: &[T],
+        out: &mut [T],
+    ) -> Result<bool, FieldError> {
+        let _ = (t, y, p, u, out);
+        Ok(false)
     }
 
     /// Sets `values` to `∂f_i/∂y_j` of ONE trajectory `y` (`[d]`): dense `[d, d]`, row `i`, column `j`; or the
@@ -142,6 +161,25 @@ pub trait ParamJvp<T: Real>: Jvp<T> {
         q: &[T],
         jv: &mut [T],
     ) -> Result<(), FieldError>;
+
+    /// Sets `out`, `[m, n, d]`, to how `jv` of [`param_jvp`](Self::param_jvp) with these directions changes as the states move along `u`,
+    /// `[n, d]`. Returns whether the field can: else nothing is set, and who needs it takes differences.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the field is undefined at a state.
+    fn param_jvp_along(
+        &mut self,
+        t: f64,
+        y: &[T],
+        p: &[T],
+        v: &[T],
+        q: &[T],
+        u: &[T],
+        out: &mut [T],
+    ) -> Result<bool, FieldError> {
+        let _ = (t, y, p, v, q, u, out);
+        Ok(false)
+    }
 }
 
 /// A vector field whose vector-Jacobian products can be differentiated: what second derivatives of a solution need.

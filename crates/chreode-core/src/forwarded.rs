@@ -40,6 +40,18 @@ macro_rules! forward {
             ) -> Result<(), FieldError> {
                 (**self).param_jvp(t, y, p, v, q, jv)
             }
+            fn param_jvp_along(
+                &mut self,
+                t: f64,
+                y: &[T],
+                p: &[T],
+                v: &[T],
+                q: &[T],
+                u: &[T],
+                out: &mut [T],
+            ) -> Result<bool, FieldError> {
+                (**self).param_jvp_along(t, y, p, v, q, u, out)
+            }
         }
 
         impl<T: Real, F: Jacobian<T> + ?Sized> Jacobian<T> for $Pointer {
@@ -51,6 +63,16 @@ macro_rules! forward {
             }
             fn eval_first_block(&mut self, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
                 (**self).eval_first_block(t, y, p, dy)
+            }
+            fn add_below_first_block(
+                &mut self,
+                t: f64,
+                y: &[T],
+                p: &[T],
+                u: &[T],
+                out: &mut [T],
+            ) -> Result<bool, FieldError> {
+                (**self).add_below_first_block(t, y, p, u, out)
             }
             #[inline]
             fn jacobian(&mut self, t: f64, y: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError> {

@@ -156,10 +156,10 @@ pub enum SolveError {
         /// Why.
         why: &'static str,
     },
-    /// A Rosenbrock method, whose order rests on the whole Jacobian, was given one block of it.
+    /// A Rosenbrock method, whose order rests on the whole Jacobian, was given one block of it and not what lies below.
     #[error(
         "a Rosenbrock method loses its order with a Jacobian of {blocks} equal blocks, beside which something may be left out: \
-         solve without the Jacobian, by differences"
+         tell it by `add_below_first_block`, or solve without the Jacobian, by differences"
     )]
     BlockJacobian {
         /// How many blocks the field tells of.

@@ -164,6 +164,12 @@ impl<T: Real> RosenbrockSteps<T> {
                     *u += weight * ft;
                 }
             }
+            if let (Some(_), Rhs::Jacobian(f)) = (self.linear.block(), &mut *f) {
+                // The first block of the stage moves what lies below it.
+                self.stage.copy_from_slice(u);
+                self.linear.solve_first_block(&mut self.stage);
+                f.add_below_first_block(t, y, p, &self.stage, u)?;
+            }
             self.linear.solve(u);
         }
         self.plan.terms(2 * m.stages()).sum_of::<N>(Some(y), 1.0, &self.u, &mut self.y1);
@@ -279,6 +285,7 @@ impl<T: Real> Stepper<T> for RosenbrockSteps<T> {
     ) -> Result<(), SolveError> {
         if let Rhs::Jacobian(f) = f
             && f.blocks() > 1
+            && !f.add_below_first_block(t, y, p, y, &mut self.stage)?
         {
             return Err(SolveError::BlockJacobian { blocks: f.blocks() });
         }
