@@ -244,9 +244,9 @@ fn backsolve_fails_on_lorenz() {
     });
     println!("Gauss, backsolve: {errors:?}");
     let [_, after] = errors[0];
-    assert!(after < 1e-5, "{after:e}");
+    assert!(after < 1.6e-9, "{after:e}");
     assert!(errors[1][1] > 1e-5 && errors[2][1] > 1.0, "{errors:?}");
-    assert!(errors.iter().all(|[gauss, _]| *gauss < 1e-7), "{errors:?}");
+    assert!(errors.iter().all(|[gauss, _]| *gauss < 8e-9), "{errors:?}");
 }
 
 /// Stiff methods in both directions, against forward sensitivities.
@@ -266,7 +266,7 @@ fn stiff() {
     for z in &shown {
         f.pull(z, &bars(&[z[..2].to_vec()])[0], &mut exact).unwrap();
     }
-    for (name, makers) in [("Radau5", (RADAU5_BY, RADAU5_BY)), ("Bdf", (BDF_BY, BDF_BY))] {
+    for (name, makers, most) in [("Radau5", (RADAU5_BY, RADAU5_BY), 130.0), ("Bdf", (BDF_BY, BDF_BY), 20.0)] {
         for method in [Interpolating, Gauss] {
             let errors = [1e-5, 1e-6, 1e-7, 1e-8].map(|tolerance| {
                 let options = SolveOptions::tolerance(tolerance, tolerance);
@@ -275,10 +275,7 @@ fn stiff() {
                     / tolerance
             });
             println!("{method:?} {name}: {errors:.1?}");
-            assert!(
-                errors[3] * 1e-8 < 1e-5 && errors[3] * 1e-8 < errors[0] * 1e-5,
-                "{method:?} {name}: {errors:?}"
-            );
+            assert!(errors.iter().all(|&e| e < most), "{method:?} {name}: {errors:?}");
         }
     }
 }

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use chreode_adjoint::{
     BatchAdjoint, Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint,
 };
+use chreode_autodiff::Auto;
+use chreode_core::Jacobian;
 use chreode_linalg::Activation;
 use chreode_model::{MlpShape, SquareMlp};
 use chreode_solve::{
     Bdf, Erk, RK4, RODAS5P, Radau5, Rhs, Rosenbrock, SolveOptions, Stepper, TILE, TSIT5, solve_with_jacobian,
 };
-use chreode_testkit::{CountingAllocator, LotkaVolterra, SmoothField, allocations_in};
+use chreode_testkit::{BrusselatorLine, CountingAllocator, LotkaVolterra, SmoothField, allocations_in};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -63,6 +65,44 @@ fn continuous_again() {
         let (second, ()) = allocations_in(&mut pass);
         assert!(first > 0, "the counter works");
         assert_eq!(second, 0, "{method:?}");
+    }
+}
+
+/// By implicit methods, with the field's Jacobian transposed: a band, and dense.
+#[test]
+fn stiff_continuous_again() {
+    let methods: [fn(usize) -> Box<dyn Stepper<f64>>; 3] = [
+        |d| Box::new(Bdf::new(1, d)),
+        |d| Box::new(Radau5::new(1, d)),
+        |d| Box::new(Rosenbrock::new(&RODAS5P, 1, d)),
+    ];
+    for method in [ContinuousMethod::Gauss, ContinuousMethod::Interpolating] {
+        for make in methods {
+            for points in [2, 20] {
+                let line = BrusselatorLine { points };
+                let (start, p) = (line.start(), line.parameters());
+                let (mut f, mut y, d) = (Auto::<_>::new(line), start.clone(), start.len());
+                assert_eq!(Jacobian::<f64>::sparsity(&f).is_some(), points == 20);
+                let mut adjoint = ContinuousAdjoint::new(method, 1, d, 3);
+                let (mut ahead, mut back) = (make(d), make(adjoint.backward_len()));
+                let options = SolveOptions::tolerance(1e-6, 1e-6);
+                let saving = SolveOptions { save_at: &[0.5, 1.0], ..options };
+                let (mut y0_bar, mut p_bar, bar) = (vec![0.0; d], [0.0; 3], vec![1.0; d]);
+                let mut pass = || {
+                    y.copy_from_slice(&start);
+                    let (rhs, bars) = (&mut Rhs::Jacobian(&mut f), [&bar[..], &bar]);
+                    let nothing = &mut |_: usize, _: f64, _: &[f64]| {};
+                    adjoint.forward(rhs, &p, &mut y, (0.0, 1.0), &mut *ahead, &saving, nothing).unwrap();
+                    adjoint
+                        .backward(&mut f, &p, &mut *back, &options, &bars, &mut y0_bar, &mut p_bar)
+                        .unwrap();
+                };
+                let (first, ()) = allocations_in(&mut pass);
+                let (second, ()) = allocations_in(&mut pass);
+                assert!(first > 0, "the counter works");
+                assert_eq!(second, 0, "{method:?}, {points} points");
+            }
+        }
     }
 }
 

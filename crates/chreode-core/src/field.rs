@@ -79,6 +79,20 @@ pub trait Jacobian<T: Real>: VectorField<T> {
     /// # Errors
     /// [`FieldError`] if the field is undefined at the state.
     fn jacobian(&mut self, t: f64, y: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError>;
+
+    /// As [`jacobian`](Self::jacobian), of `n` trajectories `y`, `[n, d]`, one after the other: `values` is `[n, entries]`. Override it
+    /// where the Jacobian depends on which trajectory it is of.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the field is undefined at a state.
+    fn jacobians(&mut self, t: f64, y: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError> {
+        let d = self.dim().max(1);
+        let entries = (values.len() / (y.len() / d).max(1)).max(1);
+        for (y, values) in y.chunks_exact(d).zip(values.chunks_exact_mut(entries)) {
+            self.jacobian(t, y, p, values)?;
+        }
+        Ok(())
+    }
 }
 
 /// A vector field with vector-Jacobian products: what adjoints need.

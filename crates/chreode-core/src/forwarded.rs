@@ -78,6 +78,9 @@ macro_rules! forward {
             fn jacobian(&mut self, t: f64, y: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError> {
                 (**self).jacobian(t, y, p, values)
             }
+            fn jacobians(&mut self, t: f64, y: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError> {
+                (**self).jacobians(t, y, p, values)
+            }
         }
 
         impl<T: Real, F: Vjp<T> + ?Sized> Vjp<T> for $Pointer {
@@ -299,6 +302,10 @@ mod tests {
         fn jacobian(&mut self, _: f64, _: &[f64], _: &[f64], _: &mut [f64]) -> Result<(), FieldError> {
             Ok(())
         }
+        fn jacobians(&mut self, _: f64, _: &[f64], _: &[f64], values: &mut [f64]) -> Result<(), FieldError> {
+            values[0] = 6.0;
+            Ok(())
+        }
     }
 
     impl Vjp<f64> for Own {
@@ -362,17 +369,18 @@ mod tests {
         }
     }
 
-    fn overrides(mut f: impl Vjp<f64> + Jacobian<f64>) -> (usize, usize, usize, f64, f64, bool, bool) {
-        let (mut dy, mut y_bar) = ([0.0], [0.0]);
+    fn overrides(mut f: impl Vjp<f64> + Jacobian<f64>) -> (usize, usize, usize, [f64; 3], bool, bool) {
+        let (mut dy, mut y_bar, mut values) = ([0.0], [0.0], [0.0]);
         f.eval_kept(2, 0.0, &[], &[], &mut dy).unwrap();
         f.vjp_kept(2, 0.0, &[], &[], &[], &mut y_bar, &mut []).unwrap();
+        f.jacobians(0.0, &[], &[], &mut values).unwrap();
         let shows = (f.as_jacobian().is_some(), f.as_vjp_tangent().is_some());
-        (f.n_params(), f.blocks(), f.kept_bytes(2), dy[0], y_bar[0], shows.0, shows.1)
+        (f.n_params(), f.blocks(), f.kept_bytes(2), [dy[0], y_bar[0], values[0]], shows.0, shows.1)
     }
 
     #[test]
     fn what_a_field_overrides_is_forwarded() {
-        let expected = (7, 3, 10, 2.0, -2.0, true, true);
+        let expected = (7, 3, 10, [2.0, -2.0, 6.0], true, true);
         assert_eq!(overrides(Own), expected);
         assert_eq!(overrides(&mut Own), expected);
         assert_eq!(overrides(Box::new(Own)), expected);

@@ -5,6 +5,7 @@
 mod field;
 pub(crate) mod sde;
 mod track;
+mod transposed;
 
 use chreode_core::{FieldError, Real, Vjp};
 use chreode_solve::{
@@ -18,6 +19,7 @@ use crate::error::{check_finite, check_gradient, check_len};
 use crate::event::{Ending, Endings, EventJump, EventVjp, watch};
 use field::AdjointField;
 use track::{Recording, Track};
+use transposed::Transposed;
 
 /// Where the backward run has the state from, and how it sums the gradient with respect to the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,10 @@ pub enum ContinuousMethod {
 /// The backward run uses any [`Stepper`] of [`backward_len`](Self::backward_len) values, whatever the forward run used. Its
 /// error falls with both tolerances, and the dense output's order limits it (four for implicit methods and cubic Hermite
 /// interpolation). Where an exact gradient of the computed loss is needed, [`OdeAdjoint`](crate::OdeAdjoint) gives it.
+///
+/// Implicit methods go back with the Jacobian that the field shows ([`Vjp::as_jacobian`]), transposed, dense or sparse, and with differences if
+/// it shows none. Interpolating, they also need `∂f/∂p`: one pull-back for each of the `n d` coordinates and each Jacobian, and a matrix of `n d + np`
+/// rows. Backsolve takes differences, always.
 ///
 /// Interpolating methods keep eight states a step of the forward run, Gauss quadrature also eight a step of the
 /// backward run between two saved times.
@@ -77,6 +83,7 @@ pub struct ContinuousAdjoint<T> {
     y_end: Vec<T>,
     endings: Endings<T>,
     jump: EventJump<T>,
+    transposed: Transposed<T>,
     complete: bool,
     y: Vec<T>,
     lambda: Vec<T>,
@@ -148,6 +155,7 @@ impl<T: Real> ContinuousAdjoint<T> {
             y_end: zeros(nd),
             endings: Endings::new(nd),
             jump: EventJump::new(nd),
+            transposed: Transposed::new(method, n, d, np),
             complete: false,
             y: zeros(nd),
             lambda: zeros(nd),
@@ -381,6 +389,7 @@ impl<T: Real> ContinuousAdjoint<T> {
         for bar in state_bar {
             check_len("an element of state_bar", bar.len(), self.nd)?;
         }
+        let shows = self.method != ContinuousMethod::Backsolve && self.transposed.look(f, self.span.1)?;
         self.z.fill(T::ZERO);
         // λ comes after the state, if that is solved, and before μ.
         let at = if self.method == ContinuousMethod::Backsolve { self.nd } else { 0 };
@@ -422,7 +431,7 @@ impl<T: Real> ContinuousAdjoint<T> {
                 let event = self.endings.get(left - 1).0.t;
                 to = if sign * (event - to) > 0.0 { event } else { to };
             }
-            self.back(f, p, stepper, options, (t, to), p_bar)?;
+            self.back(f, p, stepper, options, (t, to), shows, p_bar)?;
             t = to;
         }
         y0_bar.copy_from_slice(&self.z[at..at + self.nd]);
@@ -437,7 +446,7 @@ impl<T: Real> ContinuousAdjoint<T> {
         self.track.look_at(begin..end);
     }
 
-    /// Solves backward from one jump to the next.
+    /// Solves backward from one jump to the next, with the Jacobian of a field that shows its own.
     fn back(
         &mut self,
         f: &mut dyn Vjp<T>,
@@ -445,6 +454,7 @@ impl<T: Real> ContinuousAdjoint<T> {
         stepper: &mut dyn Stepper<T>,
         options: &SolveOptions<'_>,
         span: (f64, f64),
+        shows: bool,
         p_bar: &mut [T],
     ) -> Result<(), AdjointError> {
         let sign = if span.1 >= span.0 { 1.0 } else { -1.0 };
@@ -459,8 +469,9 @@ impl<T: Real> ContinuousAdjoint<T> {
             np: self.np,
             y: &mut self.y,
             p_bar: &mut self.p_bar,
+            transposed: &mut self.transposed,
         };
-        let rhs = &mut Rhs::Field(&mut field);
+        let rhs = &mut if shows { Rhs::Jacobian(&mut field) } else { Rhs::Field(&mut field) };
         let columns = stepper.dim();
         if self.method != ContinuousMethod::Gauss {
             let run = solve_observed(rhs, p, &mut self.z, span, stepper, &options, &mut Nobody);

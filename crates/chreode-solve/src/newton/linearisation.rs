@@ -286,11 +286,7 @@ impl<T: Real> Linearisation<T> {
         };
         let Systems { jac, colored, .. } = self.systems.insert(systems);
         if let Rhs::Jacobian(f) = f {
-            let len = jac.len() / self.n.max(1);
-            for (y, jac) in y.chunks_exact(d).zip(jac.chunks_exact_mut(len.max(1))) {
-                f.jacobian(t, y, p, jac)?;
-            }
-            return Ok(());
+            return f.jacobians(t, y, p, jac);
         }
         // A coordinate that is small beside the others must still change sums with them: differences of such sums keep four digits.
         let beside = T::EPSILON.sqrt().sqrt();

@@ -48,19 +48,10 @@ impl<T: Real> Rows<T> {
         p: &[T],
         values: &mut [T],
     ) -> Result<(), FieldError> {
-        let d = self.unit.len().max(1);
-        let entries = (values.len() / (y.len() / d).max(1)).max(1);
-        if let Some(f) = f.as_jacobian() {
-            for (y, values) in y.chunks_exact(d).zip(values.chunks_exact_mut(entries)) {
-                f.jacobian(t, y, p, values)?;
-            }
-            return Ok(());
+        match f.as_jacobian() {
+            Some(f) => f.jacobians(t, y, p, values),
+            None => Pulled { f, rows: self }.jacobians(t, y, p, values),
         }
-        let mut f = Pulled { f, rows: self };
-        for (y, values) in y.chunks_exact(d).zip(values.chunks_exact_mut(entries)) {
-            f.jacobian(t, y, p, values)?;
-        }
-        Ok(())
     }
 }
 
