@@ -163,6 +163,7 @@ impl Program {
                                 let ($a, $b) = (before[a as usize], before[b as usize]);
                                 $x
                             };
+                            // One or two, as most are without vectors: a loop takes longer to leave than they do.
                             match (&mut *results, operands) {
                                 ([to], &[from]) => *to = one(from),
                                 ([to, to_2], &[from, from_2]) => (*to, *to_2) = (one(from), one(from_2)),
