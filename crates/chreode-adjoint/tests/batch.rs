@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
+mod nan_parameter;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +13,7 @@ use chreode_linalg::Activation;
 use chreode_model::{MlpShape, SquareMlp};
 use chreode_solve::{RK4, SolveError, SolveOptions, TILE, TSIT5};
 use chreode_testkit::{LotkaVolterra, SmoothField};
+use nan_parameter::NanParameter;
 
 const D: usize = 3;
 /// Three tiles in some of the groups, and a last one of few.
@@ -197,44 +200,6 @@ fn the_room_is_used_and_held() {
     let each = row * (TILE + rest);
     for threads in [1, 2] {
         assert_eq!(count(each * threads, threads).0, all + 4 * (steps - kept));
-    }
-}
-
-/// Decay, whose derivative by the second parameter is none where the second coordinate is `bad`.
-#[derive(Clone)]
-struct NanParameter {
-    bad: f64,
-}
-impl VectorField<f64> for NanParameter {
-    fn dim(&self) -> usize {
-        2
-    }
-    fn n_params(&self) -> usize {
-        2
-    }
-    fn eval(&mut self, _t: f64, y: &[f64], _p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
-        for (y, dy) in y.chunks(2).zip(dy.chunks_mut(2)) {
-            (dy[0], dy[1]) = (-y[0], 0.0);
-        }
-        Ok(())
-    }
-}
-impl Vjp<f64> for NanParameter {
-    fn vjp(
-        &mut self,
-        _t: f64,
-        y: &[f64],
-        _p: &[f64],
-        lambda: &[f64],
-        y_bar: &mut [f64],
-        p_bar: &mut [f64],
-    ) -> Result<(), FieldError> {
-        for ((y, lambda), y_bar) in y.chunks(2).zip(lambda.chunks(2)).zip(y_bar.chunks_mut(2)) {
-            (y_bar[0], y_bar[1]) = (-lambda[0], 0.0);
-            p_bar[0] += lambda[0];
-            p_bar[1] += if y[1] == self.bad { f64::INFINITY } else { lambda[1] };
-        }
-        Ok(())
     }
 }
 

@@ -94,7 +94,7 @@ fn main() -> Result<()> {
 
 /// Gradients of runs of more and more equal steps.
 fn checkpointing() -> Result<[Lines; 3]> {
-    let mut f: Auto<_> = Auto::new(Chain);
+    let (mut ahead, mut f): (Auto<_>, Auto<_>) = (Auto::new(Chain), Auto::new(Chain));
     let ways = [
         ("all", Checkpoints::All),
         ("every 100th", Checkpoints::Every(100)),
@@ -103,7 +103,6 @@ fn checkpointing() -> Result<[Lines; 3]> {
     ];
     let (mut memory, mut again, mut time) = (Vec::new(), Vec::new(), Vec::new());
     println!("{:>7} {:>12} {:>10} {:>13} {:>12}", "steps", "way", "KiB kept", "steps again", "gradient/run");
-    let mut runs = [0.0; 5];
     let mut exact = Vec::new();
     for (name, way) in ways {
         let (mut kept_at, mut again_at, mut time_at) = (Vec::new(), Vec::new(), Vec::new());
@@ -112,25 +111,23 @@ fn checkpointing() -> Result<[Lines; 3]> {
             let options = SolveOptions { save_at: &[2.0], ..SolveOptions::fixed(2.0 / f64::from(steps)) };
             let (p, mut y0) = ([1.0, 0.3], [0.0; LINKS]);
             y0.iter_mut().zip(0_u32..).for_each(|(y, i)| *y = (0.37 * f64::from(i)).sin());
-            // Short runs often: the fastest of as many as take a second or so.
-            let calls = (20_000 / steps).clamp(3, 50);
-            if runs[k] == 0.0 {
-                let mut rk4 = Erk::new(&RK4, 1, LINKS);
-                runs[k] = fastest(calls, || {
-                    solve(&mut f, &p, &mut y0.clone(), (0.0, 2.0), &mut rk4, &options, &mut |_, _, _| {})?;
-                    Ok(())
-                })?;
-            }
+            let mut rk4 = Erk::new(&RK4, 1, LINKS);
+            let run = || {
+                let y = &mut y0.clone();
+                solve(&mut ahead, &p, y, (0.0, 2.0), &mut rk4, &options, &mut |_, _, _| {})?;
+                Ok(())
+            };
             let (mut kept, mut y_bar, mut p_bar) = (0, [0.0; LINKS], [0.0; 2]);
-            let gradient = fastest(calls, || {
+            let gradient = || {
                 let y = &mut y0.clone();
                 adjoint.forward(&mut f, &p, y, (0.0, 2.0), &options, &mut |_i, _t, _y| {})?;
                 kept = adjoint.stored_states();
                 p_bar = [0.0; 2];
                 adjoint.backward(&mut f, &p, &[&[1.0; LINKS]], &mut y_bar, &mut p_bar)?;
                 Ok(())
-            })?;
-            let ratio = gradient / runs[k];
+            };
+            // Short runs often.
+            let ratio = over((40_000 / steps).clamp(9, 99), run, gradient)?;
             // Every way gives the same bits.
             if exact.len() <= k {
                 exact.push(p_bar);
@@ -162,15 +159,22 @@ fn checkpointing() -> Result<[Lines; 3]> {
     Ok([memory, again, time])
 }
 
-/// Seconds of the fastest of some calls.
-fn fastest(calls: u32, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
-    let mut best = f64::INFINITY;
-    for _ in 0..calls {
+/// Median, over some rounds, of the time that one call takes over the time of another right before it.
+fn over(
+    rounds: u32,
+    mut run: impl FnMut() -> Result<()>,
+    mut gradient: impl FnMut() -> Result<()>,
+) -> Result<f64> {
+    let mut ratios = Vec::new();
+    for _ in 0..rounds {
         let begin = Instant::now();
-        call()?;
-        best = best.min(begin.elapsed().as_secs_f64());
+        run()?;
+        let there = begin.elapsed().as_secs_f64();
+        gradient()?;
+        ratios.push(begin.elapsed().as_secs_f64() / there - 1.0);
     }
-    Ok(best)
+    ratios.sort_by(f64::total_cmp);
+    Ok(ratios[ratios.len() / 2])
 }
 
 /// Twenty steps of RK4 through nets of more and more parameters.
@@ -191,14 +195,15 @@ fn parameters() -> Result<Lines> {
         config.drift.hidden = vec![width, width];
         config.drift.activation = chreode::linalg::Activation::Tanh;
         config.diffusion = chreode::model::DiffusionConfig::Constant { initial_level: 0.5 }; // not used
+        let mut ahead = NeuralSde::<f32>::new(config.clone())?;
         let mut field = NeuralSde::<f32>::new(config)?;
         let weights = field.init(1);
         let mut rk4 = Erk::new(&RK4, CELLS, INPUTS);
-        let calls = if width > 100 { 5 } else { 20 };
-        let run = fastest(calls, || {
-            solve(&mut field, &weights, &mut y0.clone(), (0.0, 1.0), &mut rk4, &options, &mut |_, _, _| {})?;
+        let mut run = || {
+            let y = &mut y0.clone();
+            solve(&mut ahead, &weights, y, (0.0, 1.0), &mut rk4, &options, &mut |_, _, _| {})?;
             Ok(())
-        })?;
+        };
         let (mut y_bar, mut p_bar) = (vec![0.0; y0.len()], vec![0.0; weights.len()]);
         let bars = vec![1.0; y0.len()];
         // Evaluated again on the way back, or kept from the way there.
@@ -206,12 +211,12 @@ fn parameters() -> Result<Lines> {
         for (cost, memory) in costs.iter_mut().zip([0, KEPT]) {
             let mut reverse = OdeAdjoint::new(&RK4, CELLS, INPUTS);
             reverse.keep_evaluations(memory);
-            *cost = fastest(calls, || {
+            *cost = over(if width > 100 { 9 } else { 25 }, &mut run, || {
                 let y = &mut y0.clone();
                 reverse.forward(&mut field, &weights, y, (0.0, 1.0), &options, &mut |_, _, _| {})?;
                 reverse.backward(&mut field, &weights, &[&bars], &mut y_bar, &mut p_bar)?;
                 Ok(())
-            })? / run;
+            })?;
         }
         let [again, kept] = costs;
         adjoint.push([weights.len() as f64, again]);
@@ -220,24 +225,24 @@ fn parameters() -> Result<Lines> {
         // Sensitivities of one cell, of a net that is written once.
         let mut ratio = f64::NAN;
         if n_params < 2000 {
-            let mut f: Auto<_> = Auto::new(net);
             let p: Vec<f64> = p.iter().map(|&p| f64::from(p)).collect();
             let y0: Vec<f64> = y0[..INPUTS].iter().map(|&y| f64::from(y)).collect();
+            let mut ahead: Auto<_> = Auto::new(net);
             let mut rk4 = Erk::new(&RK4, 1, INPUTS);
-            let run = fastest(calls, || {
-                solve(&mut f, &p, &mut y0.clone(), (0.0, 1.0), &mut rk4, &options, &mut |_, _, _| {})?;
+            let run = || {
+                let y = &mut y0.clone();
+                solve(&mut ahead, &p, y, (0.0, 1.0), &mut rk4, &options, &mut |_, _, _| {})?;
                 Ok(())
-            })?;
+            };
             let all: Vec<usize> = (0..n_params).collect();
-            let mut f = ForwardSensitivities::new(f, &[], &all)?;
-            let mut rk4 = Erk::new(&RK4, 1, f.dim());
+            let mut f = ForwardSensitivities::new(Auto::<_>::new(net), &[], &all)?;
+            let mut beside = Erk::new(&RK4, 1, f.dim());
             let mut z = vec![0.0; f.dim()];
-            let beside = fastest(2, || {
+            ratio = over(9, run, || {
                 f.start(&y0, &mut z)?;
-                solve(&mut f, &p, &mut z, (0.0, 1.0), &mut rk4, &options, &mut |_, _, _| {})?;
+                solve(&mut f, &p, &mut z, (0.0, 1.0), &mut beside, &options, &mut |_, _, _| {})?;
                 Ok(())
             })?;
-            ratio = beside / run;
             sensitivities.push([n_params as f64, ratio]);
         }
         println!("{:10} {again:12.2} {kept:17.2} {ratio:18.1}", weights.len());

@@ -15,6 +15,8 @@ pub(super) const KC: usize = 256;
 const CHUNK_BYTES: usize = 240 << 10;
 /// Columns of B that are copied before the rows of A go over them, if those are more than stay in the second cache.
 const COLUMNS: usize = 512;
+/// Bytes from row to row of B from which on its next panel is asked for ahead.
+const AHEAD: usize = 1024;
 /// Columns of the widest panel on any instruction set.
 pub(super) const WIDEST: usize = 64;
 /// Rows of the tallest block.
@@ -185,9 +187,18 @@ impl<T: Lane, const DISTANCE: bool> Kernel<'_, T, DISTANCE> {
             self.product.pack(simd, (place.k0, kc), (place.j, place.cols), panel, width);
         }
         let panel: &[T::V<S>] = bytemuck::cast_slice(panel);
+        // The processor does not guess rows of B that are far apart: of the next panel they come with the blocks.
+        let b = self.product.b;
+        let ahead = first == 0 && !b.transposed && b.row_bytes() >= AHEAD;
+        let next = if ahead { b.data.get(place.k0 * b.ld + place.j + width..).unwrap_or(&[]) } else { &[] };
         while place.i < end {
             let i = place.i;
             let height = block_height(end - i);
+            for k in kc * i / end..kc * (i + height) / end {
+                if let Some(row) = next.get(k * b.ld..k * b.ld + width) {
+                    prefetch(row);
+                }
+            }
             let a = if self.a.is_empty() {
                 self.product.a.from(i, place.k0)
             } else {

@@ -13,6 +13,8 @@ use crate::simd::dispatch::register_bytes;
 use crate::simd::lane::{AlignedBuf, is_f32};
 use crate::simd::transpose::transpose;
 
+/// Bytes from row to row from which on a few numbers of each are dear to read: a page holds two rows at most.
+const FAR: usize = 2048;
 /// Largest C that is transposed to be added to, and back.
 const MOST_ADDED: usize = 1 << 16;
 
@@ -27,6 +29,11 @@ pub(crate) struct Operand<'a, T> {
 impl<T> Operand<'_, T> {
     fn flipped(self) -> Self {
         Self { transposed: !self.transposed, ..self }
+    }
+
+    /// Bytes from row to row.
+    pub(super) fn row_bytes(&self) -> usize {
+        self.ld * size_of::<T>()
     }
 }
 
@@ -133,20 +140,22 @@ impl<T: Real, const DISTANCE: bool> Product<'_, T, DISTANCE> {
         transpose((ct, m), (n, m), (c, ld));
     }
 
-    /// Whether `Cᵀ = op(B)ᵀ op(A)ᵀ` is cheaper: columns are padded to whole registers, rows are not; and the right operand is
-    /// copied, with more effort if it must be transposed. In quarters of a multiply-add of registers.
+    /// Whether `Cᵀ = op(B)ᵀ op(A)ᵀ` is cheaper: columns are padded to whole registers, rows are not; the right operand is
+    /// copied, with more effort if it must be transposed; and a left one that is transposed is read a few numbers at a time, which takes
+    /// half as long as its products (64 rows, 980 x 980) where its rows are wide. In quarters of a multiply-add of registers.
     fn better_transposed(&self) -> bool {
         let (m, n, k) = self.size;
         let lanes = register_bytes() / size_of::<T>();
-        let cost = |rows: usize, columns: usize, transposed: bool| {
-            let copy = if transposed { 3 } else { 1 } * columns * k * 4 / lanes;
-            4 * rows * columns.div_ceil(lanes) * k + copy
+        let cost = |(rows, left): (usize, Operand<'_, T>), (columns, right): (usize, Operand<'_, T>)| {
+            let copy = if right.transposed { 3 } else { 1 } * columns * k * 4 / lanes;
+            let far = if left.transposed && left.row_bytes() >= FAR { 2 * rows * k } else { 0 };
+            4 * rows * columns.div_ceil(lanes) * k + copy + far
         };
         let adds = matches!(self.start, Start::AddToC | Start::SubtractFromC);
         // C goes there and back if it is added to, in narrow rows.
         let back = if adds { 28 } else { 3 } * m * n * 4 / lanes;
         (!adds || m * n <= MOST_ADDED)
-            && cost(n, m, !self.a.transposed) + back < cost(m, n, self.b.transposed)
+            && cost((n, self.b.flipped()), (m, self.a.flipped())) + back < cost((m, self.a), (n, self.b))
     }
 
     /// Computes it without a transpose of C. The panel grows to its full size at the first call.

@@ -153,25 +153,30 @@ impl<T: Real> WithSimd for AddRows<'_, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        const WIDTH: usize = 32;
         let width = self.total.len();
         for rows in self.rows.chunks(8 * width) {
-            let mut start = 0;
-            while start + WIDTH <= width {
-                let mut sums = [T::ZERO; WIDTH];
-                for row in rows.chunks_exact(width) {
-                    for (sum, &x) in sums.iter_mut().zip(&row[start..start + WIDTH]) {
-                        *sum += x;
-                    }
-                }
-                for (total, &sum) in self.total[start..start + WIDTH].iter_mut().zip(&sums) {
-                    *total += sum;
-                }
-                start += WIDTH;
-            }
-            for (j, total) in self.total.iter_mut().enumerate().skip(start) {
-                *total += rows.iter().skip(j).step_by(width).fold(T::ZERO, |sum, &x| sum + x);
-            }
+            let wide = add_columns::<T, 32>(rows, self.total, 0);
+            let narrow = add_columns::<T, 8>(rows, self.total, wide);
+            let _ = add_columns::<T, 1>(rows, self.total, narrow);
         }
     }
+}
+
+/// Adds the columns of a few rows from `start` on, as long as there are `WIDTH` more. Returns the first one that is left.
+#[inline(always)]
+fn add_columns<T: Real, const WIDTH: usize>(rows: &[T], total: &mut [T], mut start: usize) -> usize {
+    let width = total.len();
+    while start + WIDTH <= width {
+        let mut sums = [T::ZERO; WIDTH];
+        for row in rows.chunks_exact(width) {
+            for (sum, &x) in sums.iter_mut().zip(&row[start..start + WIDTH]) {
+                *sum += x;
+            }
+        }
+        for (total, &sum) in total[start..start + WIDTH].iter_mut().zip(&sums) {
+            *total += sum;
+        }
+        start += WIDTH;
+    }
+    start
 }
