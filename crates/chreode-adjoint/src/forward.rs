@@ -121,7 +121,7 @@ impl<T: Real, F: ParamJvp<T>> ForwardSensitivities<F, T> {
         if self.f.param_jvp_along(t, y, p, s, &self.directions, u, turned)? {
             return Ok(());
         }
-        // Central differences, as far as moves the coordinate that moves most by the cube root of the rounding unit of itself: errors by
+        // Differences, as far as moves the coordinate that moves most by the cube root of the rounding unit of itself: errors by
         // rounding and by curvature are alike then.
         let relative =
             |(&u, &y): (&T, &T)| if u == T::ZERO { 0.0 } else { (u.abs() / (u.abs() + y.abs())).f64() };
@@ -130,15 +130,34 @@ impl<T: Real, F: ParamJvp<T>> ForwardSensitivities<F, T> {
             turned.fill(T::ZERO);
             return Ok(());
         }
-        let far = T::c(T::EPSILON.f64().cbrt() / most);
-        for (to, far) in [(&mut *turned, far), (other, -far)] {
+        let mut products = |far: T, to: &mut [T]| -> Result<bool, FieldError> {
             for ((moved, &y), &u) in moved.iter_mut().zip(y).zip(u) {
                 *moved = y + far * u;
             }
-            self.f.param_jvp(t, moved, p, s, &self.directions, to)?;
+            match self.f.param_jvp(t, moved, p, s, &self.directions, to) {
+                Ok(()) => Ok(to.iter().all(|x| x.is_finite())),
+                Err(FieldError::Recoverable { .. }) => Ok(false),
+                Err(fatal) => Err(fatal),
+            }
+        };
+        let far = T::c(T::EPSILON.f64().cbrt() / most);
+        let (ahead, behind) = (products(far, turned)?, products(-far, other)?);
+        if ahead && behind {
+            let scale = T::c(0.5) / far;
+            turned.iter_mut().zip(&*other).for_each(|(turned, &other)| *turned = scale * (*turned - other));
+            return Ok(());
         }
-        let scale = T::c(0.5) / far;
-        turned.iter_mut().zip(&*other).for_each(|(turned, &other)| *turned = scale * (*turned - other));
+        // At an edge of the field's domain to the side where it is defined: (4 f(h) - f(2 h) - 3 f(0)) / 2 h.
+        let side = if ahead { far } else { -far };
+        let weights = [T::c(4.0), -T::ONE, T::c(-3.0)].map(|weight| weight * T::c(0.5) / side);
+        turned.fill(T::ZERO);
+        for (at, weight) in [side, side + side, T::ZERO].into_iter().zip(weights) {
+            if !products(at, other)? {
+                let what = "its products are undefined on both sides of a state";
+                return Err(FieldError::Recoverable { t, what });
+            }
+            turned.iter_mut().zip(&*other).for_each(|(turned, &other)| *turned += weight * other);
+        }
         Ok(())
     }
 }
@@ -188,6 +207,10 @@ impl<T: Real, F: ParamJvp<T> + Jacobian<T>> Jacobian<T> for ForwardSensitivities
         u: &[T],
         out: &mut [T],
     ) -> Result<bool, FieldError> {
+        if self.f.blocks() != 1 {
+            // The first block is less than the state then.
+            return Ok(false);
+        }
         let (d, width) = (self.d, self.width().max(1));
         let rows = z.chunks_exact(width).zip(u.chunks_exact(width));
         for ((z, u), out) in rows.zip(out.chunks_exact_mut(width)) {

@@ -4,10 +4,10 @@
 
 use chreode_adjoint::{AdjointError, ForwardSensitivities, OdeAdjoint};
 use chreode_autodiff::Auto;
-use chreode_core::{Dynamics, Jacobian, Number, Real, VectorField};
+use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, ParamJvp, Real, VectorField};
 use chreode_solve::{
     BOSH3, Bdf, DOP853, Erk, Esdirk, KENCARP4, RODAS5P, Radau, Radau5, Radau9, Radau13, Rosenbrock,
-    SolveOptions, Stepper, TSIT5, VERN7, solve, solve_with_jacobian,
+    SolveError, SolveOptions, Stepper, TSIT5, VERN7, solve, solve_with_jacobian,
 };
 use chreode_testkit::{
     Differentiable, LotkaVolterra, Smooth, SmoothField, central_difference_by, compare, corpus,
@@ -182,16 +182,17 @@ fn the_jacobian_is_that_of_the_field() {
 /// the same order and steps, whether the field tells how its products change or differences do.
 #[test]
 fn rosenbrock_methods_factor_one_block() {
-    let run = |f: Box<dyn Differentiable<f64>>, whole: bool, n: usize| {
+    let run_from = |f: Box<dyn Differentiable<f64>>, whole: bool, y0: &[f64], h: Option<f64>| {
         let mut f = ForwardSensitivities::new(f, &[0], &[0, 1, 2]).unwrap();
+        let n = y0.len() / 3;
         let (mut z, mut rodas) = (vec![0.0; n * 15], Rosenbrock::new(&RODAS5P, n, 15));
-        f.start(&[1.0, 0.0, 0.0].repeat(n), &mut z).unwrap();
+        f.start(y0, &mut z).unwrap();
         let mut atol = [1e-8; 15];
         for (atol, k) in atol[6..].iter_mut().zip(0..) {
             *atol = 1e-6 / RATES[k / 3];
         }
-        let (options, nothing) =
-            (SolveOptions::tolerance(1e-6, &atol), &mut |_: usize, _: f64, _: &[f64]| {});
+        let options = h.map_or(SolveOptions::tolerance(1e-6, &atol), SolveOptions::fixed);
+        let nothing = &mut |_: usize, _: f64, _: &[f64]| {};
         let stats = if whole {
             solve(&mut f, &RATES, &mut z, (0.0, 40.0), &mut rodas, &options, nothing)
         } else {
@@ -199,19 +200,130 @@ fn rosenbrock_methods_factor_one_block() {
         };
         (z, stats.unwrap())
     };
-    let (whole, of_whole) = run(Box::new(SmoothField(Robertson)), true, 1);
+    let run = |f: Box<dyn Differentiable<f64>>, whole: bool| run_from(f, whole, &[1.0, 0.0, 0.0], None);
+    let (whole, of_whole) = run(Box::new(SmoothField(Robertson)), true);
     for f in [Box::new(SmoothField(Robertson)) as Box<dyn Differentiable<f64>>, Box::new(Auto::new(Generic))]
     {
-        let (blocks, of_blocks) = run(f, false, 1);
+        let (blocks, of_blocks) = run(f, false);
         assert_eq!(of_blocks.accepted, of_whole.accepted);
         assert!(of_blocks.work.evals * 2 < of_whole.work.evals, "{of_blocks:?} {of_whole:?}");
         for (column, (a, b)) in blocks.chunks(3).zip(whole.chunks(3)).enumerate() {
             compare("column", a, b, 1e-6).unwrap_or_else(|e| panic!("{column}: {e}"));
         }
     }
-    let (two, _) = run(Box::new(Auto::new(Generic)), false, 2);
-    let (one, _) = run(Box::new(Auto::new(Generic)), false, 1);
-    assert_eq!(two, one.repeat(2));
+    let makes: [fn() -> Box<dyn Differentiable<f64>>; 2] =
+        [|| Box::new(SmoothField(Robertson)), || Box::new(Auto::new(Generic))];
+    for make in makes {
+        // Where the second species is nearly as the others leave it, so that long steps are stable.
+        let (first, second) = ([1.0, 2.3e-5, 0.1], [0.6, 5.7e-6, 0.4]);
+        let alone = [first, second].map(|y0| run_from(make(), false, &y0, Some(0.25)).0);
+        let (two, _) = run_from(make(), false, &[first, second].concat(), Some(0.25));
+        assert_eq!(two, alone.concat());
+    }
+}
+
+/// A species becomes another, of which two react: neither is defined below zero, where the second one starts. `lost` has a Jacobian that is
+/// not finite.
+struct Species {
+    blocks: usize,
+    lost: bool,
+}
+impl Species {
+    fn check(t: f64, y: &[f64]) -> Result<(), FieldError> {
+        if y.iter().all(|&y| y >= 0.0) { Ok(()) } else { Err(FieldError::Recoverable { t, what: "y < 0" }) }
+    }
+}
+impl VectorField<f64> for Species {
+    fn dim(&self) -> usize {
+        2
+    }
+    fn n_params(&self) -> usize {
+        2
+    }
+    fn eval(&mut self, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        (dy[0], dy[1]) = (-p[0] * y[0], p[0] * y[0] - p[1] * y[1] * y[1]);
+        Self::check(t, y)
+    }
+}
+impl Jvp<f64> for Species {
+    fn jvp(&mut self, t: f64, y: &[f64], p: &[f64], v: &[f64], jv: &mut [f64]) -> Result<(), FieldError> {
+        self.param_jvp(t, y, p, v, &[0.0; 2], jv)
+    }
+}
+impl ParamJvp<f64> for Species {
+    fn param_jvp(
+        &mut self,
+        t: f64,
+        y: &[f64],
+        p: &[f64],
+        v: &[f64],
+        q: &[f64],
+        jv: &mut [f64],
+    ) -> Result<(), FieldError> {
+        for ((v, q), jv) in v.chunks(2).zip(q.chunks(2)).zip(jv.chunks_mut(2)) {
+            let (made, lost) = (p[0] * v[0] + q[0] * y[0], 2.0 * p[1] * y[1] * v[1] + q[1] * y[1] * y[1]);
+            (jv[0], jv[1]) = (-made, made - lost);
+        }
+        Self::check(t, y)
+    }
+}
+impl Jacobian<f64> for Species {
+    fn blocks(&self) -> usize {
+        self.blocks
+    }
+    fn jacobian(&mut self, t: f64, y: &[f64], p: &[f64], values: &mut [f64]) -> Result<(), FieldError> {
+        if self.blocks == 1 {
+            let lost = if self.lost { f64::NAN } else { -2.0 * p[1] * y[1] };
+            values.copy_from_slice(&[-p[0], 0.0, p[0], lost]);
+        } else {
+            values[0] = -p[0];
+        }
+        Self::check(t, y)
+    }
+}
+
+fn species(
+    of: Species,
+    method: fn(usize) -> Box<dyn Stepper<f64>>,
+    tolerance: f64,
+) -> Result<Vec<f64>, SolveError> {
+    let mut f = ForwardSensitivities::new(of, &[0], &[0, 1]).unwrap();
+    let mut z = vec![0.0; 8];
+    f.start(&[1.0, 0.0], &mut z).unwrap();
+    let options = SolveOptions::tolerance(tolerance, tolerance);
+    let nothing = &mut |_: usize, _: f64, _: &[f64]| {};
+    solve_with_jacobian(&mut f, &[2.0, 30.0], &mut z, (0.0, 3.0), &mut *method(8), &options, nothing)?;
+    Ok(z)
+}
+
+#[test]
+fn rosenbrock_methods_start_at_the_edge_of_a_domain() {
+    let of = || Species { blocks: 1, lost: false };
+    let exact = species(of(), |len| Box::new(Radau13::new(1, len)), 1e-12).unwrap();
+    let given = species(of(), |len| Box::new(Rosenbrock::new(&RODAS5P, 1, len)), 1e-9).unwrap();
+    compare("state and columns", &given, &exact, 1e-7).unwrap();
+}
+
+/// What lies beside the blocks of a field itself is not told.
+#[test]
+fn rosenbrock_methods_refuse_a_field_of_blocks() {
+    let rodas = |len| Box::new(Rosenbrock::new(&RODAS5P, 1, len)) as Box<dyn Stepper<f64>>;
+    let refused = species(Species { blocks: 2, lost: false }, rodas, 1e-6);
+    assert_eq!(refused, Err(SolveError::BlockJacobian { blocks: 8 }));
+}
+
+/// By its coordinate in the state, of which the block is.
+#[test]
+fn a_jacobian_that_is_not_finite_names_its_row() {
+    let methods: [fn(usize) -> Box<dyn Stepper<f64>>; 2] =
+        [|len| Box::new(Rosenbrock::new(&RODAS5P, 1, len)), |len| Box::new(Radau5::new(1, len))];
+    for method in methods {
+        let e = species(Species { blocks: 1, lost: true }, method, 1e-6).unwrap_err();
+        let SolveError::NonFiniteDerivative { what, trajectory: 0, coordinate: 1, .. } = e else {
+            panic!("{e:?}")
+        };
+        assert_eq!(what, "the Jacobian of the field");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 mod frozen;
 
 use chreode_adjoint::{AdjointError, Checkpoints, ForwardSensitivities, OdeAdjoint, OdeMethod};
-use chreode_core::{Real, Vjp};
+use chreode_core::{FieldError, Jacobian, Real, VectorField, Vjp};
 use chreode_solve::{KENCARP4, RODAS5P, Radau5, SolveOptions, VERN7, solve_with_jacobian};
 use chreode_testkit::{
     BrusselatorLine, CountingAllocator, Hires, Smooth, SmoothField, StiffField, allocations_in, corpus,
@@ -297,5 +297,64 @@ fn taken_again_over_a_jump() {
                 assert!(steps > 50, "over the jumps: {steps} steps");
             }
         }
+    }
+}
+
+/// A reaction whose Jacobian, if it is shown, is that of two blocks, without what lies beside them.
+struct Halves {
+    shown: bool,
+}
+impl VectorField<f64> for Halves {
+    fn dim(&self) -> usize {
+        2
+    }
+    fn n_params(&self) -> usize {
+        1
+    }
+    fn eval(&mut self, _t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        let made = p[0] * y[0] * y[1];
+        (dy[0], dy[1]) = (-made, made - y[1] * y[1]);
+        Ok(())
+    }
+}
+impl Vjp<f64> for Halves {
+    fn vjp(
+        &mut self,
+        _t: f64,
+        y: &[f64],
+        p: &[f64],
+        lambda: &[f64],
+        y_bar: &mut [f64],
+        p_bar: &mut [f64],
+    ) -> Result<(), FieldError> {
+        let made = lambda[1] - lambda[0];
+        (y_bar[0], y_bar[1]) = (made * p[0] * y[1], made * p[0] * y[0] - 2.0 * lambda[1] * y[1]);
+        p_bar[0] += made * y[0] * y[1];
+        Ok(())
+    }
+    fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<f64>> {
+        if self.shown { Some(self) } else { None }
+    }
+}
+impl Jacobian<f64> for Halves {
+    fn blocks(&self) -> usize {
+        2
+    }
+    fn jacobian(&mut self, _t: f64, y: &[f64], p: &[f64], values: &mut [f64]) -> Result<(), FieldError> {
+        values[0] = -p[0] * y[1];
+        Ok(())
+    }
+}
+
+/// Blocks are not all of a Jacobian: pull-backs give it, as where none is shown.
+#[test]
+fn a_jacobian_of_blocks_is_pulled_back() {
+    for method in methods() {
+        let run = |shown: bool| {
+            let (f, adjoint) = (&mut Halves { shown }, &mut OdeAdjoint::new(method, 1, 2));
+            let options = SolveOptions::tolerance(1e-8, 1e-8);
+            gradient(f, adjoint, (&[1.0, 0.3], &[4.0]), &[0.5, 2.0], &options, &[1.0, -2.0]).unwrap()
+        };
+        assert_eq!(run(true), run(false), "{method:?}");
     }
 }

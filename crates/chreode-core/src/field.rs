@@ -81,7 +81,7 @@ pub trait Jacobian<T: Real>: VectorField<T> {
     fn jacobian(&mut self, t: f64, y: &[T], p: &[T], values: &mut [T]) -> Result<(), FieldError>;
 
     /// As [`jacobian`](Self::jacobian), of `n` trajectories `y`, `[n, d]`, one after the other: `values` is `[n, entries]`. Override it
-    /// where the Jacobian depends on which trajectory it is of.
+    /// where the Jacobian depends on which trajectory it is of: implicit methods ask for all together.
     ///
     /// # Errors
     /// [`FieldError`] if the field is undefined at a state.

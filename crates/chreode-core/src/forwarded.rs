@@ -295,9 +295,63 @@ mod tests {
         }
     }
 
+    impl Jvp<f64> for Own {
+        fn jvp(&mut self, _: f64, _: &[f64], _: &[f64], _: &[f64], _: &mut [f64]) -> Result<(), FieldError> {
+            Ok(())
+        }
+    }
+
+    impl ParamJvp<f64> for Own {
+        fn param_jvp(
+            &mut self,
+            _: f64,
+            _: &[f64],
+            _: &[f64],
+            _: &[f64],
+            _: &[f64],
+            _: &mut [f64],
+        ) -> Result<(), FieldError> {
+            Ok(())
+        }
+        fn param_jvp_along(
+            &mut self,
+            _: f64,
+            _: &[f64],
+            _: &[f64],
+            _: &[f64],
+            _: &[f64],
+            _: &[f64],
+            out: &mut [f64],
+        ) -> Result<bool, FieldError> {
+            out[0] = 8.0;
+            Ok(true)
+        }
+    }
+
     impl Jacobian<f64> for Own {
         fn blocks(&self) -> usize {
             3
+        }
+        fn eval_first_block(
+            &mut self,
+            _: f64,
+            _: &[f64],
+            _: &[f64],
+            dy: &mut [f64],
+        ) -> Result<(), FieldError> {
+            dy[0] = 9.0;
+            Ok(())
+        }
+        fn add_below_first_block(
+            &mut self,
+            _: f64,
+            _: &[f64],
+            _: &[f64],
+            _: &[f64],
+            out: &mut [f64],
+        ) -> Result<bool, FieldError> {
+            out[0] += 10.0;
+            Ok(true)
         }
         fn jacobian(&mut self, _: f64, _: &[f64], _: &[f64], _: &mut [f64]) -> Result<(), FieldError> {
             Ok(())
@@ -369,7 +423,19 @@ mod tests {
         }
     }
 
-    fn overrides(mut f: impl Vjp<f64> + Jacobian<f64>) -> (usize, usize, usize, [f64; 3], bool, bool) {
+    /// What forward sensitivities ask for.
+    fn beside(f: &mut (impl ParamJvp<f64> + Jacobian<f64>)) -> ([f64; 3], [bool; 2]) {
+        let (mut out, mut dy, mut below) = ([0.0], [0.0], [0.0]);
+        let along = f.param_jvp_along(0.0, &[], &[], &[], &[], &[], &mut out).unwrap();
+        f.eval_first_block(0.0, &[], &[], &mut dy).unwrap();
+        let told = f.add_below_first_block(0.0, &[], &[], &[], &mut below).unwrap();
+        ([out[0], dy[0], below[0]], [along, told])
+    }
+
+    fn overrides(
+        mut f: impl Vjp<f64> + ParamJvp<f64> + Jacobian<f64>,
+    ) -> (usize, usize, usize, [f64; 3], bool, bool) {
+        assert_eq!(beside(&mut f), ([8.0, 9.0, 10.0], [true; 2]));
         let (mut dy, mut y_bar, mut values) = ([0.0], [0.0], [0.0]);
         f.eval_kept(2, 0.0, &[], &[], &mut dy).unwrap();
         f.vjp_kept(2, 0.0, &[], &[], &[], &mut y_bar, &mut []).unwrap();

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use chreode_core::{FieldError, Real, Sparsity, Vjp};
 
 use super::ContinuousMethod;
+use crate::discrete::whole;
 
 /// What is known of the field's Jacobian `J`, and scratch for its transpose.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ impl<T: Real> Transposed<T> {
     /// # Errors
     /// [`FieldError::Fatal`] if the sparsity does not fit the state.
     pub(super) fn look(&mut self, f: &mut dyn Vjp<T>, t: f64) -> Result<bool, FieldError> {
-        let Some(f) = f.as_jacobian().filter(|f| f.blocks() == 1) else { return Ok(false) };
+        let Some(f) = whole(f) else { return Ok(false) };
         let pattern = f.sparsity();
         if pattern.is_some_and(|s| (s.n_rows(), s.n_cols()) != (self.d, self.d)) {
             let what = "the sparsity of its Jacobian has another size than its state";

@@ -14,3 +14,5 @@ pub(crate) mod sde;
 pub(crate) mod sde_step;
 pub(crate) mod sweep;
 mod tape;
+
+pub(crate) use implicit::field::whole;

@@ -321,12 +321,12 @@ impl<T: Real> Linearisation<T> {
         if fault.is_some() {
             return fault;
         }
-        let Systems { jac, pattern, .. } = self.systems.as_ref()?;
+        let Systems { jac, pattern, size, .. } = self.systems.as_ref()?;
         let k = jac.iter().position(|v| !v.is_finite())?;
         let len = (jac.len() / self.n.max(1)).max(1);
         let row = match pattern {
             Some(pattern) => pattern.row_indices()[k % len],
-            None => k % len / self.d,
+            None => k % len / size,
         };
         let (what, trajectory, coordinate) = ("the Jacobian of the field", (k / len) as u64, row);
         Some(StepFailure::NotFinite { what, t, trajectory, coordinate })

@@ -168,7 +168,10 @@ impl<T: Real> RosenbrockSteps<T> {
                 // The first block of the stage moves what lies below it.
                 self.stage.copy_from_slice(u);
                 self.linear.solve_first_block(&mut self.stage);
-                f.add_below_first_block(t, y, p, &self.stage, u)?;
+                if !f.add_below_first_block(t, y, p, &self.stage, u)? {
+                    let what = "it no longer tells what lies below the first block of its Jacobian";
+                    return Err(FieldError::Fatal { t, what });
+                }
             }
             self.linear.solve(u);
         }
@@ -283,9 +286,11 @@ impl<T: Real> Stepper<T> for RosenbrockSteps<T> {
         p: &[T],
         tol: Tolerance<'_>,
     ) -> Result<(), SolveError> {
+        // Asked of no motion at all, which leads nowhere that a field may refuse.
+        self.slope.fill(T::ZERO);
         if let Rhs::Jacobian(f) = f
             && f.blocks() > 1
-            && !f.add_below_first_block(t, y, p, y, &mut self.stage)?
+            && !f.add_below_first_block(t, y, p, &self.slope, &mut self.stage)?
         {
             return Err(SolveError::BlockJacobian { blocks: f.blocks() });
         }

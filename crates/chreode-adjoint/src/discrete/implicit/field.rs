@@ -33,7 +33,7 @@ impl<T: Real> Rows<T> {
         f: &mut dyn Vjp<T>,
         with: impl FnOnce(&mut Rhs<'_, T>) -> R,
     ) -> R {
-        if let Some(f) = f.as_jacobian() {
+        if let Some(f) = whole(f) {
             return with(&mut Rhs::Jacobian(f));
         }
         with(&mut Rhs::Jacobian(&mut Pulled { f, rows: self }))
@@ -48,11 +48,16 @@ impl<T: Real> Rows<T> {
         p: &[T],
         values: &mut [T],
     ) -> Result<(), FieldError> {
-        match f.as_jacobian() {
+        match whole(f) {
             Some(f) => f.jacobians(t, y, p, values),
             None => Pulled { f, rows: self }.jacobians(t, y, p, values),
         }
     }
+}
+
+/// The Jacobian that a field shows, if it is all of it: steps are differentiated with what lies beside its blocks too.
+pub(crate) fn whole<T: Real>(f: &mut dyn Vjp<T>) -> Option<&mut dyn Jacobian<T>> {
+    f.as_jacobian().filter(|f| f.blocks() == 1)
 }
 
 /// A field whose Jacobian is pulled back, row by row.
@@ -90,6 +95,6 @@ impl<T: Real> Jacobian<T> for Pulled<'_, T> {
 
 /// The pattern of the field's Jacobian; none if it is dense.
 pub(in crate::discrete) fn pattern<T: Real>(f: &mut dyn Vjp<T>) -> Option<&Sparsity> {
-    let f: &dyn Jacobian<T> = f.as_jacobian()?;
+    let f: &dyn Jacobian<T> = whole(f)?;
     f.sparsity()
 }
