@@ -9,7 +9,7 @@ use chreode_benches::by_hand::{self, Hand, HandField};
 use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, Sparsity, VectorField, Vjp};
 use chreode_testkit::{
     Brusselator, BrusselatorLine, Duffing, E5, Hires, Lorenz, LotkaVolterra, Orego, Pollu, Rational,
-    RingModulator, Robertson, Scaffold, Stiff, StiffField, StiffModel, Toggle, VanDerPol, corpus,
+    RingModulator, Robertson, Scaffold, Stiff, StiffField, StiffModel, Toggle, VanDerPol, corpus, nonstiff,
     stiff_corpus,
 };
 use criterion::{BenchmarkGroup, Criterion, criterion_group, measurement::WallTime};
@@ -166,7 +166,8 @@ fn table() {
     println!("| time over that by hand (ns by hand) | {} |", PRODUCTS.join(" | "));
     println!("|{}", "---|".repeat(1 + PRODUCTS.len()));
     let mut most = 0.0_f64;
-    for case in corpus() {
+    let stars = nonstiff().into_iter().filter(|case| ["Arenstorf", "Pleiades"].contains(&case.name));
+    for case in corpus().into_iter().chain(stars) {
         let (name, y, p) = (case.name, &case.y0, &case.p);
         let of = match name {
             "rational" => small(name, by_hand::Rational, Rational, y, p),
@@ -174,6 +175,11 @@ fn table() {
             "Lorenz" => small(name, by_hand::Lorenz, Lorenz, y, p),
             "Brusselator" => small(name, by_hand::Brusselator, Brusselator, y, p),
             "Duffing" => small(name, by_hand::Duffing, Duffing, y, p),
+            "Arenstorf" => small(name, by_hand::Arenstorf, by_hand::ArenstorfModel, y, p),
+            "Pleiades" => {
+                let mut auto: Auto<_> = Auto::new(by_hand::PleiadesModel);
+                line(name, &mut by_hand::Pleiades, &mut auto, y, p)
+            }
             _ => continue,
         };
         most = most.max(of);

@@ -6,8 +6,8 @@ use chreode_autodiff::Auto;
 use chreode_core::{Dynamics, Jacobian, Jvp, VectorField, Vjp};
 
 use chreode_benches::by_hand::{
-    Brusselator, Duffing, E5, Hand, HandField, Hires, Lorenz, LotkaVolterra, Orego, Rational, Robertson,
-    VanDerPol,
+    Arenstorf, ArenstorfModel, Brusselator, Duffing, E5, Hand, HandField, Hires, Lorenz, LotkaVolterra,
+    Orego, Pleiades, PleiadesModel, Rational, Robertson, VanDerPol,
 };
 use chreode_testkit::StiffModel;
 
@@ -17,13 +17,21 @@ fn same<H, M: Dynamics, const D: usize, const NP: usize>(hand: H, model: M, term
 where
     H: Hand<D, NP> + Send + Sync,
 {
-    let (mut hand, mut auto) = (HandField(hand), Auto::<_>::new(model));
+    same_fields(&mut HandField(hand), &mut Auto::<_>::new(model), terms, &sizes);
+}
+
+fn same_fields<F, G>(hand: &mut F, auto: &mut G, terms: f64, sizes: &[f64])
+where
+    F: Jvp<f64> + Jacobian<f64> + Vjp<f64>,
+    G: Jvp<f64> + Jacobian<f64> + Vjp<f64>,
+{
+    let (d, np) = (sizes.len(), auto.n_params());
     assert_eq!((hand.dim(), hand.n_params()), (auto.dim(), auto.n_params()));
     let numbers = |n: usize, by: f64| -> Vec<f64> { (1..=n).map(|i| (by * i as f64).sin()).collect() };
-    let (n, t) = (11 * D, 0.7);
+    let (n, t) = (11 * d, 0.7);
     let sized = |by: f64| numbers(n, by).iter().zip(sizes.iter().cycle()).map(|(x, size)| x * size).collect();
     let (y, v, lambda, p): (Vec<f64>, Vec<f64>, _, _) =
-        (sized(1.3), sized(0.9), numbers(n, 0.9), numbers(NP, 2.1));
+        (sized(1.3), sized(0.9), numbers(n, 0.9), numbers(np, 2.1));
     let near = |what: &str, a: &[f64], b: &[f64]| {
         for (a, b) in a.iter().zip(b) {
             assert!((a - b).abs() <= 1e-14 * (terms + b.abs()), "{what}: {a} {b}");
@@ -36,11 +44,11 @@ where
     hand.jvp(t, &y, &p, &v, &mut a).unwrap();
     auto.jvp(t, &y, &p, &v, &mut b).unwrap();
     near("J v", &a, &b);
-    let (mut by_hand, mut by_auto) = (vec![f64::NAN; D * D], vec![0.0; D * D]);
-    hand.jacobian(t, &y[..D], &p, &mut by_hand).unwrap();
-    auto.jacobian(t, &y[..D], &p, &mut by_auto).unwrap();
+    let (mut by_hand, mut by_auto) = (vec![f64::NAN; d * d], vec![0.0; d * d]);
+    hand.jacobian(t, &y[..d], &p, &mut by_hand).unwrap();
+    auto.jacobian(t, &y[..d], &p, &mut by_auto).unwrap();
     near("Jacobian", &by_hand, &by_auto);
-    let (mut by_hand, mut by_auto) = (vec![0.5; NP], vec![0.5; NP]);
+    let (mut by_hand, mut by_auto) = (vec![0.5; np], vec![0.5; np]);
     hand.vjp(t, &y, &p, &lambda, &mut a, &mut by_hand).unwrap();
     auto.vjp(t, &y, &p, &lambda, &mut b, &mut by_auto).unwrap();
     near("pull-back by state", &a, &b);
@@ -54,6 +62,8 @@ fn products_by_hand_are_those_of_the_model() {
     same(Lorenz, chreode_testkit::Lorenz, 1.0, [1.0; 3]);
     same(Brusselator, chreode_testkit::Brusselator, 1.0, [1.0; 2]);
     same(Duffing, chreode_testkit::Duffing, 1.0, [1.0; 2]);
+    same(Arenstorf, ArenstorfModel, 10.0, [1.0, 2.0, 1.0, 1.0]);
+    same_fields(&mut Pleiades, &mut Auto::<_>::new(PleiadesModel), 10.0, &[3.0; 28]);
     same(Robertson, StiffModel(chreode_testkit::Robertson), 6e7, [1.0; 3]);
     same(Hires, StiffModel(chreode_testkit::Hires), 280.0, [1.0; 8]);
     same(Orego, StiffModel(chreode_testkit::Orego), 77.0, [1.0; 3]);

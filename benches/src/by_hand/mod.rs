@@ -1,10 +1,12 @@
 //! Derivatives of the small problems of the corpora as one writes them for speed: sizes are constants, what is zero is not there, and
 //! nothing passes through a matrix. What automatic ones are measured by.
 
+mod gravity;
 mod stiff;
 
 use chreode_core::{FieldError, Jacobian, Jvp, VectorField, Vjp, put, take};
 
+pub use gravity::{Arenstorf, ArenstorfModel, Pleiades, PleiadesModel};
 pub use stiff::{E5, Hires, Orego, Robertson, VanDerPol};
 
 /// A right-hand side of `D` states and `NP` parameters with its products, for one trajectory.
