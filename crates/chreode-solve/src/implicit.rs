@@ -3,7 +3,6 @@
 //!
 //! The steps themselves: `radau`, `bdf`, `rosenbrock`, `esdirk`.
 
-use std::any::{Any, TypeId};
 use std::fmt::Debug;
 
 use chreode_core::{FieldError, Real, Sparsity, Tolerance};
@@ -14,6 +13,7 @@ use crate::esdirk::step::EsdirkSteps;
 use crate::esdirk::tableau::EsdirkTableau;
 use crate::newton::krylov::{KrylovOptions, Preconditioner};
 use crate::newton::linearisation::Linearisation;
+use crate::precision::of_precision;
 use crate::radau::step::RadauSteps;
 use crate::rhs::Rhs;
 use crate::rosenbrock::step::RosenbrockSteps;
@@ -48,18 +48,6 @@ pub(crate) trait Multistep<T: Real>: Implicit<T> {
     fn set_krylov(&mut self, options: KrylovOptions, preconditioner: Option<Box<dyn Preconditioner<T>>>);
 }
 
-/// The one of both that is for `T`.
-fn of_precision<T: Real, F32: 'static, F64: 'static, Of: 'static>(
-    single: impl FnOnce() -> F32,
-    double: impl FnOnce() -> F64,
-) -> Of {
-    let made: Box<dyn Any> =
-        if TypeId::of::<T>() == TypeId::of::<f32>() { Box::new(single()) } else { Box::new(double()) };
-    #[allow(clippy::expect_used, reason = "`Real` is sealed: f32 and f64 alone have it")]
-    let made = made.downcast().expect("one of both is for this type");
-    *made
-}
-
 /// A public method around boxed steps.
 macro_rules! method {
     (
@@ -75,16 +63,10 @@ macro_rules! method {
         impl<T: Real> $Name<T> {
             $(#[$new_doc])*
             pub fn new($($arg: $Arg),*) -> Self {
-                // Not generic: they are compiled here.
-                #[inline(never)]
-                fn single($($arg: $Arg),*) -> Box<dyn $Trait<f32>> {
-                    Box::new(<$Single>::new($($arg),*))
-                }
-                #[inline(never)]
-                fn double($($arg: $Arg),*) -> Box<dyn $Trait<f64>> {
-                    Box::new(<$Double>::new($($arg),*))
-                }
-                Self(of_precision::<T, _, _, _>(|| single($($arg),*), || double($($arg),*)))
+                type New<T> = fn($($Arg),*) -> Box<dyn $Trait<T>>;
+                static SINGLE: New<f32> = |$($arg),*| Box::new(<$Single>::new($($arg),*));
+                static DOUBLE: New<f64> = |$($arg),*| Box::new(<$Double>::new($($arg),*));
+                Self(of_precision::<T, New<T>>(&SINGLE, &DOUBLE)($($arg),*))
             }
 
             /// Solves `M dy/dt = f` with this mass matrix, `[d, d]` row-major. It may be singular: its null rows are

@@ -35,6 +35,7 @@ mod lanes;
 mod newton;
 mod observer;
 mod options;
+mod precision;
 mod radau;
 mod rhs;
 mod rosenbrock;

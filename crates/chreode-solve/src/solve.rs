@@ -12,6 +12,7 @@ use crate::error::{check_finite, check_len, check_params, rows};
 use crate::event::{Event, Events, Proposed};
 use crate::observer::{Observer, Saver, StepRecord};
 use crate::options::{SolveOptions, StepSize};
+use crate::precision::of_precision;
 use crate::rhs::Rhs;
 use crate::stats::{Stats, Stopped};
 use crate::stepper::{StepFailure, Stepper};
@@ -121,12 +122,27 @@ pub fn solve_events<T: Real>(
     events: &mut [Event<'_, T>],
     observer: &mut dyn Observer<T>,
 ) -> Result<Stats, SolveError> {
+    static SINGLE: Run<f32> = run;
+    static DOUBLE: Run<f64> = run;
     let (before, mut stats) = (stepper.work(), Stats::default());
+    let run = of_precision::<T, Run<T>>(&SINGLE, &DOUBLE);
     let result = run(f, p, y, span, stepper, options, &mut Events(events), observer, &mut stats);
     stats.work = stepper.work().since(before);
     stats.log(span, result.as_ref().err());
     result.map(|()| stats)
 }
+
+type Run<T> = fn(
+    &mut Rhs<'_, T>,
+    &[T],
+    &mut [T],
+    (f64, f64),
+    &mut dyn Stepper<T>,
+    &SolveOptions<'_>,
+    &mut Events<'_, '_, T>,
+    &mut dyn Observer<T>,
+    &mut Stats,
+) -> Result<(), SolveError>;
 
 /// The loop. `stats` is true also of a run that fails.
 fn run<T: Real>(
@@ -182,6 +198,7 @@ fn run<T: Real>(
     let rule = options.controller.unwrap_or_else(|| Controller::of_order(stepper.error_order().unwrap_or(0)));
     let mut control = Control::new(rule);
     let mut segment = Segment::new(t, stop, h);
+    let watched = !events.0.is_empty();
 
     while t != t1 {
         if stats.accepted + stats.rejected + stats.field_failures >= options.max_steps {
@@ -194,7 +211,7 @@ fn run<T: Real>(
         let mut outcome = stepper.step(f, t, t_end, y, p, options.tolerance);
         let mut look = false;
         if matches!(outcome, Ok(err) if passes(err)) {
-            look = events.end(t_end, stepper.proposed(), p)?;
+            look = watched && events.end(t_end, stepper.proposed(), p)?;
             if look || !options.land_on_saves && saves.next().is_some_and(|at| stops.before(at, t_end)) {
                 outcome = stepper.prepare_dense(f, t, t_end, y, p).and(outcome);
             }

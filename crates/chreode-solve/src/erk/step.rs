@@ -10,6 +10,7 @@ use super::tableau::{DenseOutput, ErkTableau};
 use super::tiny::{Proposal, UnrolledStep, unrolled};
 use crate::error_norm::{TINY, error_norm, pair_norm, row_norm};
 use crate::initial_step::initial_step;
+use crate::precision::of_precision;
 use crate::rhs::Rhs;
 use crate::stats::Work;
 use crate::stepper::Stepper;
@@ -46,6 +47,29 @@ impl<T: Real> Erk<T> {
     /// If the tableau is not [consistent](ErkTableau::is_consistent): a programming error, best caught at compile
     /// time by `const _: () = assert!(..)`.
     pub fn new(tableau: &'static ErkTableau, n: usize, d: usize) -> Self {
+        static SINGLE: New<f32> = Erk::made;
+        static DOUBLE: New<f64> = Erk::made;
+        of_precision::<T, New<T>>(&SINGLE, &DOUBLE)(tableau, n, d)
+    }
+
+    /// The method.
+    pub fn tableau(&self) -> &'static ErkTableau {
+        self.tableau
+    }
+
+    /// Of the last step, `[rows, n, d]`: its stages, the derivative at its end (unless the last stage is it), and the stages of the
+    /// dense output, if [`prepare_dense`](Stepper::prepare_dense) made them.
+    pub fn rows(&self) -> &[T] {
+        &self.k
+    }
+}
+
+type AnyStep<T> =
+    fn(&mut Erk<T>, &mut Rhs<'_, T>, f64, f64, &[T], &[T], Tolerance<'_>) -> Result<f64, FieldError>;
+type New<T> = fn(&'static ErkTableau, usize, usize) -> Erk<T>;
+
+impl<T: Real> Erk<T> {
+    fn made(tableau: &'static ErkTableau, n: usize, d: usize) -> Self {
         assert!(tableau.is_consistent(), "tableau {} is not consistent", tableau.name);
         let nd = n * d;
         let zeros = |len| vec![T::ZERO; len];
@@ -65,19 +89,6 @@ impl<T: Real> Erk<T> {
         }
     }
 
-    /// The method.
-    pub fn tableau(&self) -> &'static ErkTableau {
-        self.tableau
-    }
-
-    /// Of the last step, `[rows, n, d]`: its stages, the derivative at its end (unless the last stage is it), and the stages of the
-    /// dense output, if [`prepare_dense`](Stepper::prepare_dense) made them.
-    pub fn rows(&self) -> &[T] {
-        &self.k
-    }
-}
-
-impl<T: Real> Erk<T> {
     /// The inputs of stages `1..`, their derivatives, and the error estimates.
     fn stages(&mut self, f: &mut Rhs<'_, T>, t: f64, t_end: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
         let (m, nd, h) = (self.tableau, self.nd, t_end - t);
@@ -96,6 +107,32 @@ impl<T: Real> Erk<T> {
             self.plan.terms(last + 2).sum(None, h, &self.k, &mut self.lower);
         }
         Ok(())
+    }
+
+    /// A step of any method and state; returns its error norm.
+    fn any_step(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t: f64,
+        t_end: f64,
+        y: &[T],
+        p: &[T],
+        tol: Tolerance<'_>,
+    ) -> Result<f64, FieldError> {
+        match self.nd {
+            1 => return self.tiny_step::<1>(f, t, t_end, y, p, tol),
+            2 => return self.tiny_step::<2>(f, t, t_end, y, p, tol),
+            3 => return self.tiny_step::<3>(f, t, t_end, y, p, tol),
+            MOST_VALUES => return self.tiny_step::<MOST_VALUES>(f, t, t_end, y, p, tol),
+            _ => self.stages(f, t, t_end, y, p)?,
+        }
+        if self.tableau.b_err.is_empty() {
+            return Ok(norm_without_estimate(&self.y1));
+        }
+        if self.tableau.lower.is_some() {
+            return Ok(pair_norm(&self.err, &mut self.lower, y, &self.y1, self.dim, tol, &mut self.stage));
+        }
+        Ok(error_norm(&self.err, y, &self.y1, self.dim, tol, &mut self.stage))
     }
 
     /// A step of a state of `D` values, with the bits of any other; returns its error norm.
@@ -248,20 +285,9 @@ impl<T: Real> Stepper<T> for Erk<T> {
             let (dim, places) = (self.dim, &self.tiny.places);
             return step(Proposal { k, y1, evals, field: f.field(), t, t_end, y, p, tol, dim, places });
         }
-        match self.nd {
-            1 => return self.tiny_step::<1>(f, t, t_end, y, p, tol),
-            2 => return self.tiny_step::<2>(f, t, t_end, y, p, tol),
-            3 => return self.tiny_step::<3>(f, t, t_end, y, p, tol),
-            MOST_VALUES => return self.tiny_step::<MOST_VALUES>(f, t, t_end, y, p, tol),
-            _ => self.stages(f, t, t_end, y, p)?,
-        }
-        if self.tableau.b_err.is_empty() {
-            return Ok(norm_without_estimate(&self.y1));
-        }
-        if self.tableau.lower.is_some() {
-            return Ok(pair_norm(&self.err, &mut self.lower, y, &self.y1, self.dim, tol, &mut self.stage));
-        }
-        Ok(error_norm(&self.err, y, &self.y1, self.dim, tol, &mut self.stage))
+        static SINGLE: AnyStep<f32> = Erk::any_step;
+        static DOUBLE: AnyStep<f64> = Erk::any_step;
+        of_precision::<T, AnyStep<T>>(&SINGLE, &DOUBLE)(self, f, t, t_end, y, p, tol)
     }
 
     fn proposed(&self) -> &[T] {
