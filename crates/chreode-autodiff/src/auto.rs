@@ -261,7 +261,12 @@ impl<D: Dynamics, T: Real> Jacobian<T> for Auto<D, T> {
                 gather(&replay.values, &program.out, values);
             } else {
                 values.fill(T::ZERO);
-                for (&at, &i) in at.iter().zip(&program.out) {
+                let ((at, at_rest), (from, from_rest)) = (at.as_chunks::<4>(), program.out.as_chunks::<4>());
+                for (at, from) in at.iter().zip(from) {
+                    let four = from.map(|i| T::c(replay.values[i as usize]));
+                    at.iter().zip(four).for_each(|(&at, v)| values[at as usize] = v);
+                }
+                for (&at, &i) in at_rest.iter().zip(from_rest) {
                     values[at as usize] = T::c(replay.values[i as usize]);
                 }
             }
@@ -328,14 +333,22 @@ impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
             return Ok(());
         }
         let (replay, program) = (&mut self.replay, &pulled.program);
-        let rows = y.chunks_exact(d).zip(lambda.chunks_exact(d));
-        for ((y, lambda), y_bar) in rows.zip(y_bar.chunks_exact_mut(d)) {
+        let mut row = |y: &[T], lambda: &[T], y_bar: &mut [T]| {
             replay.load(t, [y, lambda, p]);
             program.run(replay);
             gather(&replay.values, &program.out[..d], y_bar);
             for (p_bar, owed) in p_bar.iter_mut().zip(pulled.owed::<_, 8>(&replay.values)) {
                 *p_bar += T::c(owed);
             }
+        };
+        if y.len() == d {
+            row(y, lambda, y_bar); // pays no division
+            return Ok(());
+        }
+        for ((y, lambda), y_bar) in
+            y.chunks_exact(d).zip(lambda.chunks_exact(d)).zip(y_bar.chunks_exact_mut(d))
+        {
+            row(y, lambda, y_bar);
         }
         Ok(())
     }

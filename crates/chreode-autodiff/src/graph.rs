@@ -1,7 +1,8 @@
 //! Recording: a model run on symbols, which leave a graph of its operations.
 //!
-//! Constants are folded and equal nodes shared. `x · 0` is 0, whatever `x`: a term with a coefficient of zero is no
-//! dependence.
+//! Constants are folded and equal nodes shared. In derivatives signs move out of products and differences to where sums take them
+//! in, so that nodes that differ in their sign alone are equal (what lies between two bodies, of both). `x · 0` is 0, whatever `x`:
+//! a term with a coefficient of zero is no dependence.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -43,6 +44,9 @@ pub(crate) enum Op {
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     inner: RefCell<Recorded>,
+    /// Whether signs are moved, and quotients are products with reciprocals, which what is divided by the same shares: to rounding
+    /// the same, for divisors that have a reciprocal (6e-309 and more).
+    of_derivatives: bool,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +56,11 @@ struct Recorded {
 }
 
 impl Graph {
+    /// For derivatives, where what belongs to two is there twice, and each term of a quotient is divided by the same.
+    pub(crate) fn of_derivatives() -> Self {
+        Self { of_derivatives: true, ..Self::default() }
+    }
+
     /// The operations so far, in an order in which each comes after its operands.
     pub(crate) fn into_ops(self) -> Vec<Op> {
         self.inner.into_inner().ops
@@ -99,6 +108,25 @@ pub(crate) enum MaskExpr<'g> {
 use Expr::{K, N};
 
 impl Expr<'_> {
+    /// `a - b`, if `b - a` is known.
+    fn known_difference(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (N(g, a), N(_, b)) if g.of_derivatives => {
+                let known = g.inner.borrow().known.get(&Op::Sub(b, a)).copied();
+                known.map(|i| -N(g, i))
+            }
+            _ => None,
+        }
+    }
+
+    /// `x`, if this is `-x` in derivatives: the sign is moved.
+    fn signed(self) -> Option<Self> {
+        match self {
+            N(g, _) if g.of_derivatives => self.negated(),
+            _ => None,
+        }
+    }
+
     /// `x`, if this is `-x`.
     fn negated(self) -> Option<Self> {
         match self {
@@ -159,9 +187,10 @@ impl Sub for Expr<'_> {
         match (self, o) {
             (x, K(0.0)) => x,
             (K(0.0), x) => -x,
-            (a, b) => match b.negated() {
-                Some(b) => a + b,
-                None => binary(a, b, |a, b| a - b, Op::Sub),
+            (a, b) => match (a.signed(), b.negated()) {
+                (_, Some(b)) => a + b,
+                (Some(a), None) => -(a + b),
+                _ => a.known_difference(b).unwrap_or_else(|| binary(a, b, |a, b| a - b, Op::Sub)),
             },
         }
     }
@@ -175,7 +204,12 @@ impl Mul for Expr<'_> {
             (x, K(1.0)) | (K(1.0), x) => x,
             (x, K(-1.0)) | (K(-1.0), x) => -x,
             (x @ N(..), K(c)) | (K(c), x @ N(..)) if x.negated().is_some() => -x * K(-c),
-            (a, b) => binary(a, b, |a, b| a * b, |a, b| sorted(Op::Mul, a, b)),
+            (a, b) => match (a.signed(), b.signed()) {
+                (Some(a), Some(b)) => a * b,
+                (Some(a), None) => -(a * b),
+                (None, Some(b)) => -(a * b),
+                _ => binary(a, b, |a, b| a * b, |a, b| sorted(Op::Mul, a, b)),
+            },
         }
     }
 }
@@ -186,7 +220,15 @@ impl Div for Expr<'_> {
         match (self, o) {
             (K(0.0), N(..)) => K(0.0),
             (x, K(1.0)) => x,
-            (a, b) => binary(a, b, |a, b| a / b, Op::Div),
+            (a, b) => match (a.signed(), b.signed()) {
+                (Some(a), Some(b)) => a / b,
+                (Some(a), None) => -(a / b),
+                (None, Some(b)) => -(a / b),
+                _ => match (a, b) {
+                    (N(..), N(g, _)) if g.of_derivatives => a * (K(1.0) / b),
+                    _ => binary(a, b, |a, b| a / b, Op::Div),
+                },
+            },
         }
     }
 }

@@ -91,7 +91,7 @@ impl Program {
                 colors[j] = color;
             }
         }
-        let graph = Graph::default();
+        let graph = Graph::of_derivatives();
         let mut out = vec![0; pattern.len()];
         for first in (0..coloring.n_colors()).step_by(WIDTH) {
             // A column whose colour is not among these has no direction: its number is too large.

@@ -4,6 +4,7 @@ use chreode_core::Sparsity;
 
 use crate::graph::{Expr, Graph, Op};
 use crate::map::Map;
+use crate::replay::Replay;
 use crate::schedule::{Copies, Run, Schedule};
 
 /// A recorded model.
@@ -57,6 +58,28 @@ impl Program {
         Self::new(&graph.into_ops(), &out, d, np)
     }
 
+    /// The same function as derivatives take it: values that differ in their sign alone are one, so that what is owed to them is summed
+    /// before it goes on.
+    pub(crate) fn for_derivatives(&self) -> Self {
+        let graph = Graph::of_derivatives();
+        let out: Vec<u32> = {
+            let values = self.on_symbols(&graph).values;
+            self.out.iter().map(|&i| graph.of(values[i as usize])).collect()
+        };
+        Self::new(&graph.into_ops(), &out, self.d, self.np)
+    }
+
+    /// All values, recorded.
+    pub(crate) fn on_symbols<'g>(&self, graph: &'g Graph) -> Replay<Expr<'g>> {
+        let mut memory = self.replay();
+        let symbols = (0..self.d as u32).map(Op::State).chain((0..self.np as u32).map(Op::Param));
+        for (value, op) in memory.values.iter_mut().zip([Op::Time].into_iter().chain(symbols)) {
+            *value = graph.node(op);
+        }
+        self.forward(&mut memory);
+        memory
+    }
+
     /// Keeps what the outputs need, and gives every result a place.
     pub(crate) fn new(ops: &[Op], out: &[u32], d: usize, np: usize) -> Self {
         let mut needed = vec![false; ops.len()];
@@ -101,7 +124,7 @@ impl Program {
         let out: Vec<u32> = out.iter().map(|&i| place[i as usize]).collect();
         let first = first_constant + constants.len();
         let Schedule { runs, operands, fixed_runs, n_fixed, values, masks, copies } =
-            Schedule::new(&steps, first, d);
+            Schedule::new(&steps, first, (d, np));
         n_values += copies.map_or(0, |_| d);
         for step in &mut steps {
             step.op = with_operands(step.op, renamed(step.op, &values, &masks));

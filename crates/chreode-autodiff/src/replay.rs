@@ -1,5 +1,7 @@
 //! Replaying a program: forward for values, backward for what is owed to them.
 
+use std::array::from_fn;
+
 use chreode_core::{Number, Real};
 use chreode_linalg::{Kernel, dispatch};
 
@@ -27,6 +29,40 @@ impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<const ISA: u8>(self) {
         self.0.forward(self.1);
+    }
+}
+
+/// Runs that are so long that what surrounds their loops does not matter.
+const LONG: usize = 64;
+
+/// Sets results four at a time: unrolled further, most of a short run would be left over.
+#[inline(always)]
+fn fours<V, A: Copy>(to: &mut [V], a: &[A], f: impl Fn(A) -> V + Copy) {
+    let ((to, to_rest), (a, a_rest)) = (to.as_chunks_mut::<4>(), a.as_chunks::<4>());
+    to.iter_mut().zip(a).for_each(|(to, a)| *to = a.map(f));
+    to_rest.iter_mut().zip(a_rest).for_each(|(to, &a)| *to = f(a));
+}
+
+/// Sets results of what lies side by side.
+#[inline(always)]
+fn each<V: Number>(to: &mut [V], a: &[V], f: impl Fn(V) -> V + Copy) {
+    if to.len() < LONG {
+        fours(to, a, f);
+    } else {
+        to.iter_mut().zip(a).for_each(|(to, &a)| *to = f(a));
+    }
+}
+
+/// As [`each`], of two values.
+#[inline(always)]
+fn each_of_both<V: Number>(to: &mut [V], a: &[V], b: &[V], f: impl Fn(V, V) -> V + Copy) {
+    if to.len() < LONG {
+        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+        let (to, to_rest) = to.as_chunks_mut::<4>();
+        to.iter_mut().zip(a.iter().zip(b)).for_each(|(to, (a, b))| *to = from_fn(|k| f(a[k], b[k])));
+        to_rest.iter_mut().zip(a_rest.iter().zip(b_rest)).for_each(|(to, (&a, &b))| *to = f(a, b));
+    } else {
+        to.iter_mut().zip(a.iter().zip(b)).for_each(|(to, (&a, &b))| *to = f(a, b));
     }
 }
 
@@ -146,7 +182,7 @@ impl Program {
             copies.run(self.d, values);
         }
         for run in runs {
-            let operands = &self.operands[run.from..run.from + run.len];
+            let operands = || &self.operands[run.from..run.from + run.len];
             // Results of values, all of which lie before them.
             macro_rules! results {
                 (|$a:ident| $x:expr) => {
@@ -155,7 +191,7 @@ impl Program {
                 (|$a:ident, $b:ident| $x:expr) => {{
                     let (before, results) = values.split_at_mut(run.to);
                     let results = &mut results[..run.len];
-                    let [a, b] = [0, 1].map(|k| operands[0][k] as usize);
+                    let [a, b] = run.first.map(|place| place as usize);
                     // Operands side by side, or one for all, are vectors.
                     match run.strides {
                         None => {
@@ -164,29 +200,23 @@ impl Program {
                                 $x
                             };
                             // One or two, as most are without vectors: a loop takes longer to leave than they do.
-                            match (&mut *results, operands) {
+                            match (&mut *results, operands()) {
                                 ([to], &[from]) => *to = one(from),
                                 ([to, to_2], &[from, from_2]) => (*to, *to_2) = (one(from), one(from_2)),
-                                _ => results.iter_mut().zip(operands).for_each(|(to, &from)| *to = one(from)),
+                                (results, operands) => fours(results, operands, one),
                             }
                         }
                         Some([1, 1]) => {
-                            let both = before[a..a + run.len].iter().zip(&before[b..b + run.len]);
-                            for (to, (&$a, &$b)) in results.iter_mut().zip(both) {
-                                *to = $x;
-                            }
+                            let (a, b) = (&before[a..a + run.len], &before[b..b + run.len]);
+                            each_of_both(results, a, b, |$a, $b| $x);
                         }
                         Some([1, 0]) => {
                             let $b = before[b];
-                            for (to, &$a) in results.iter_mut().zip(&before[a..a + run.len]) {
-                                *to = $x;
-                            }
+                            each(results, &before[a..a + run.len], |$a| $x);
                         }
                         Some([0, 1]) => {
                             let $a = before[a];
-                            for (to, &$b) in results.iter_mut().zip(&before[b..b + run.len]) {
-                                *to = $x;
-                            }
+                            each(results, &before[b..b + run.len], |$b| $x);
                         }
                         Some([by_a, by_b]) if by_a > 0 && by_b > 0 => {
                             let both = before[a..].iter().step_by(by_a).zip(before[b..].iter().step_by(by_b));
@@ -206,7 +236,7 @@ impl Program {
             // Masks of masks.
             macro_rules! masks {
                 (|$a:ident, $b:ident| $x:expr) => {
-                    for (i, operands) in operands.iter().enumerate() {
+                    for (i, operands) in operands().iter().enumerate() {
                         let ($a, $b) = (masks[operands[0] as usize], masks[operands[1] as usize]);
                         masks[run.to + i] = $x;
                     }
@@ -228,12 +258,12 @@ impl Program {
                 Op::Floor(_) => results!(|a| a.floor()),
                 Op::Select(..) => {
                     let (before, results) = values.split_at_mut(run.to);
-                    for (to, &[m, a, b]) in results[..run.len].iter_mut().zip(operands) {
+                    for (to, &[m, a, b]) in results[..run.len].iter_mut().zip(operands()) {
                         *to = V::select(masks[m as usize], before[a as usize], before[b as usize]);
                     }
                 }
                 Op::Lt(..) => {
-                    for (to, &[a, b, _]) in masks[run.to..run.to + run.len].iter_mut().zip(operands) {
+                    for (to, &[a, b, _]) in masks[run.to..run.to + run.len].iter_mut().zip(operands()) {
                         *to = values[a as usize].lt(values[b as usize]);
                     }
                 }

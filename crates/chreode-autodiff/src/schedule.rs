@@ -3,6 +3,7 @@
 //! A processor guesses which operation comes next; where kinds change from one to the next in a program of thousands, it guesses wrong
 //! most of the time, which takes longer than the operations themselves. Within a turn, what came about in the same way stands side by side, in the
 //! order of its operands: those of the points of a grid lie at equal distances then, and are replayed without their places, as vectors.
+//! What is computed of all pairs has no such distances between its first operands, but results of it that stay in one order have.
 //! Where these distances are those of one species from point to point, states are copied first so that each species lies side by side.
 //! Values do not depend on the order; derivatives pulled back are summed in that of the replay.
 
@@ -26,12 +27,24 @@ pub(crate) struct Run {
     pub(crate) from: usize,
     pub(crate) len: usize,
     pub(crate) to: usize,
+    /// The operands of the first step.
+    pub(crate) first: [u32; 2],
     /// How far the two operands of each step are from those of the step before, where that is the same for all steps.
     pub(crate) strides: Option<[usize; 2]>,
 }
 
 /// Operations that run as one where operands lie side by side, about: what a vector holds.
 const TOGETHER: usize = 4;
+
+/// Which operations on one kind of values are alike.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Alike {
+    /// Those whose operands are as far apart: of a point and its neighbours.
+    AtDistance,
+    /// All: of pairs, of which each has parameters of its own. They come in the order of the results that they take, so that what is
+    /// computed of these lies side by side again.
+    Anywhere,
+}
 
 /// The order of a program's steps, and where their results lie then.
 pub(crate) struct Schedule {
@@ -99,11 +112,23 @@ impl Copies {
 impl Schedule {
     /// Each step comes after what it needs. Values from `first` on are results; of those before, time is the first and then come `d`
     /// states.
-    pub(crate) fn new(steps: &[Step], first: usize, d: usize) -> Self {
-        let plain = Self::with_copies(steps, first, d, None);
-        let Some(stride) = plain.stride_of_states(d) else { return plain };
-        let copied = Self::with_copies(steps, first, d, Some(Copies { stride, to: first }));
-        if cost(&copied.runs) + d < cost(&plain.runs) { copied } else { plain }
+    pub(crate) fn new(steps: &[Step], first: usize, (d, np): (usize, usize)) -> Self {
+        let with = |alike, copies| Self::with(steps, first, (d, np), alike, copies);
+        let mut best = with(Alike::AtDistance, None);
+        let copies = best.stride_of_states(d).map(|stride| Copies { stride, to: first });
+        let others = [Some((Alike::Anywhere, None)), copies.map(|copies| (Alike::AtDistance, Some(copies)))];
+        for (alike, copies) in others.into_iter().flatten() {
+            let other = with(alike, copies);
+            if other.cost(d) < best.cost(d) {
+                best = other;
+            }
+        }
+        best
+    }
+
+    /// About how long a replay takes, with the copies of `d` states.
+    fn cost(&self, d: usize) -> usize {
+        cost(&self.runs) + self.copies.map_or(0, |_| d)
     }
 
     /// The distance, more than one, at which most operations take states, if states have it.
@@ -123,7 +148,13 @@ impl Schedule {
         votes.into_iter().max_by_key(|&(_, n)| n).map(|(stride, _)| stride)
     }
 
-    fn with_copies(steps: &[Step], first: usize, d: usize, copies: Option<Copies>) -> Self {
+    fn with(
+        steps: &[Step],
+        first: usize,
+        (d, np): (usize, usize),
+        alike: Alike,
+        copies: Option<Copies>,
+    ) -> Self {
         let varying = 0..1 + d;
         let n_masks = steps.iter().filter(|step| is_mask(step.op)).count();
         let n_values = first + steps.len() - n_masks;
@@ -137,7 +168,7 @@ impl Schedule {
             *(if is_mask(step.op) { &mut mask_varies[to] } else { &mut value_varies[to] }) = varies;
             if varies { moving.push(*step) } else { fixed.push(*step) }
         }
-        let mut order = Order::new(first, n_values, n_masks, varying);
+        let mut order = Order::new(first, n_values, n_masks, varying, np, alike);
         if let Some(copies) = copies {
             order.copy_states(d, copies);
         }
@@ -180,15 +211,28 @@ struct Order {
     /// By new places of values: what came about in the same way has the same number.
     classes: Vec<u32>,
     n_classes: u32,
+    alike: Alike,
+    /// Values from here on are results.
+    first: u32,
 }
 
 /// A step of a turn: its classes and how far its operands are apart, new places of operands, and which step it is.
 type Waiting = ([u32; 3], [u32; 3], usize);
 
 impl Order {
-    fn new(first: usize, n_values: usize, n_masks: usize, varying: Range<usize>) -> Self {
-        // Parameters and constants are classes of their own; time and the states are one.
+    fn new(
+        first: usize,
+        n_values: usize,
+        n_masks: usize,
+        varying: Range<usize>,
+        n_params: usize,
+        alike: Alike,
+    ) -> Self {
+        // Constants are classes of their own, and so are parameters if not anything may be alike; time and the states are one.
         let mut classes: Vec<u32> = (0..n_values as u32).collect();
+        if alike == Alike::Anywhere {
+            classes[varying.end..varying.end + n_params].fill(varying.end as u32);
+        }
         classes[varying].fill(0);
         Self {
             runs: Vec::new(),
@@ -200,6 +244,8 @@ impl Order {
             next_run: 0,
             classes,
             n_classes: n_values as u32,
+            alike,
+            first: first as u32,
         }
     }
 
@@ -231,7 +277,7 @@ impl Order {
         for step in steps {
             let (op, from) = (step.op, self.operands.len());
             let to = self.place(step);
-            let needed = self.operands[from];
+            let needed @ [a, b, _] = self.operands[from];
             // A step that needs the result of one of the same run begins another.
             let goes_on = self.runs[self.next_run..].last_mut().filter(|run| {
                 let needs = |k: usize| (k < mask_operands(op)) == is_mask(op) && needed[k] as usize >= run.to;
@@ -239,7 +285,7 @@ impl Order {
             });
             match goes_on {
                 Some(run) => run.len += 1,
-                None => self.runs.push(Run { op, from, len: 1, to, strides: None }),
+                None => self.runs.push(Run { op, from, len: 1, to, first: [a, b], strides: None }),
             }
         }
     }
@@ -304,14 +350,28 @@ impl Order {
             let [a, b] = [0, 1].map(|k| self.classes[places[k] as usize]);
             let of = if !binary {
                 [a, 0, 0]
-            } else if a == b {
+            } else if a == b && self.alike == Alike::AtDistance {
                 [a, b, places[1].wrapping_sub(places[0])]
             } else {
                 [a, b, 0]
             };
             waiting.push((of, places, s));
         }
-        waiting.sort_unstable();
+        match self.alike {
+            Alike::AtDistance => waiting.sort_unstable(),
+            Alike::Anywhere => {
+                let by = |[a, b, _]: [u32; 3]| if a < self.first && binary { [b, a] } else { [a, b] };
+                waiting.sort_unstable_by_key(|&(of, places, _)| (of, by(places)));
+                // All results that are taken more than once come once, then a second time.
+                let (mut before, mut times) = (None, 0);
+                for (of, places, _) in &mut waiting {
+                    let this = Some((*of, by(*places)[0])).filter(|&(_, result)| result >= self.first);
+                    times = if this.is_some() && this == before { times + 1 } else { 0 };
+                    (before, of[2]) = (this, times);
+                }
+                waiting.sort_by_key(|&(of, ..)| of);
+            }
+        }
         let mut alone = Vec::new();
         for group in waiting.chunk_by(|x, y| x.0 == y.0) {
             self.n_classes += 1;
@@ -346,7 +406,8 @@ impl Order {
             first.get_or_insert((steps[s].op, to));
         }
         if let Some((op, to)) = first {
-            self.runs.push(Run { op, from, len: self.operands.len() - from, to, strides });
+            let [a, b, _] = self.operands[from];
+            self.runs.push(Run { op, from, len: self.operands.len() - from, to, first: [a, b], strides });
         }
     }
 }
@@ -361,7 +422,7 @@ fn with_strides(steps: &[Waiting]) -> (usize, [usize; 2]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use chreode_core::{Dynamics, Number};
 
     use crate::program::is_mask;
@@ -458,6 +519,48 @@ mod tests {
         let y: Vec<f64> = y.iter().map(|y| 2.0 - y).collect();
         program.eval_again(&mut memory, t, &y, &mut dy);
         Line.eval(t, &y, &p, &mut exact);
+        assert_eq!(dy, exact);
+    }
+
+    /// Bodies on a plane that attract each other by their masses, each pair looked at from both sides.
+    pub(crate) struct Bodies;
+    pub(crate) const BODIES: usize = 6;
+
+    impl Dynamics for Bodies {
+        fn dim(&self) -> usize {
+            2 * BODIES
+        }
+        fn n_params(&self) -> usize {
+            BODIES
+        }
+        fn eval<S: Number>(&self, _t: S, y: &[S], p: &[S], dy: &mut [S]) {
+            dy.fill(S::c(0.0));
+            for i in 0..BODIES {
+                for j in (0..BODIES).filter(|&j| j != i) {
+                    let (x, y) = (y[j] - y[i], y[BODIES + j] - y[BODIES + i]);
+                    let r2 = x * x + y * y;
+                    let w = p[j] / (r2 * r2.sqrt());
+                    dy[i] += w * x;
+                    dy[BODIES + i] += w * y;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_pairs_have_stays_in_one_order() {
+        let program = Program::record(&Bodies);
+        let strided = |program: &Program| -> usize {
+            program.runs.iter().filter(|run| run.strides.is_some()).map(|run| run.len).sum()
+        };
+        // All but what is taken of places and masses, and the sums of what belongs to one body.
+        assert!(2 * strided(&program) > program.len(), "{} of {}", strided(&program), program.len());
+        let mut memory = program.replay::<f64>();
+        let y: Vec<f64> = (0..2 * BODIES).map(|i| (i as f64 * 1.7).sin() * 3.0).collect();
+        let p: Vec<f64> = (0..BODIES).map(|i| 1.0 + i as f64).collect();
+        let (mut dy, mut exact) = ([0.0; 2 * BODIES], [0.0; 2 * BODIES]);
+        program.eval(&mut memory, 0.0, &y, &p, &mut dy);
+        Bodies.eval(0.0, &y, &p, &mut exact);
         assert_eq!(dy, exact);
     }
 }

@@ -280,13 +280,13 @@ impl<T: Real> Stepper<T> for Erk<T> {
         p: &[T],
         tol: Tolerance<'_>,
     ) -> Result<f64, FieldError> {
+        static SINGLE: AnyStep<f32> = Erk::any_step;
+        static DOUBLE: AnyStep<f64> = Erk::any_step;
         if let Some(step) = self.unrolled {
             let (k, y1, evals) = (&mut self.k[..], &mut self.y1[..], &mut self.evals);
             let (dim, places) = (self.dim, &self.tiny.places);
             return step(Proposal { k, y1, evals, field: f.field(), t, t_end, y, p, tol, dim, places });
         }
-        static SINGLE: AnyStep<f32> = Erk::any_step;
-        static DOUBLE: AnyStep<f64> = Erk::any_step;
         of_precision::<T, AnyStep<T>>(&SINGLE, &DOUBLE)(self, f, t, t_end, y, p, tol)
     }
 
