@@ -257,7 +257,7 @@ impl<D: Dynamics, T: Real> Jacobian<T> for Auto<D, T> {
         if let Some(Entries { program, replay, at }) = &mut self.entries {
             replay.load(t, [&y[..d], &p[..np]]);
             program.run(replay);
-            if at.is_empty() {
+            if self.sparsity.is_some() {
                 gather(&replay.values, &program.out, values);
             } else {
                 values.fill(T::ZERO);
@@ -342,7 +342,7 @@ impl<D: Dynamics, T: Real> Vjp<T> for Auto<D, T> {
             }
         };
         if y.len() == d {
-            row(y, lambda, y_bar); // pays no division
+            row(y, &lambda[..d], &mut y_bar[..d]); // pays no division
             return Ok(());
         }
         for ((y, lambda), y_bar) in

@@ -44,8 +44,7 @@ pub(crate) enum Op {
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     inner: RefCell<Recorded>,
-    /// Whether signs are moved, and quotients are products with reciprocals, which what is divided by the same shares: to rounding
-    /// the same, for divisors that have a reciprocal (6e-309 and more).
+    /// Whether signs are moved.
     of_derivatives: bool,
 }
 
@@ -56,7 +55,7 @@ struct Recorded {
 }
 
 impl Graph {
-    /// For derivatives, where what belongs to two is there twice, and each term of a quotient is divided by the same.
+    /// For derivatives, where what belongs to two is there twice.
     pub(crate) fn of_derivatives() -> Self {
         Self { of_derivatives: true, ..Self::default() }
     }
@@ -203,7 +202,9 @@ impl Mul for Expr<'_> {
             (N(..), K(0.0)) | (K(0.0), N(..)) => K(0.0),
             (x, K(1.0)) | (K(1.0), x) => x,
             (x, K(-1.0)) | (K(-1.0), x) => -x,
-            (x @ N(..), K(c)) | (K(c), x @ N(..)) if x.negated().is_some() => -x * K(-c),
+            (x @ N(..), K(c)) | (K(c), x @ N(..)) if x.negated().is_some() && x.signed().is_none() => {
+                -x * K(-c)
+            }
             (a, b) => match (a.signed(), b.signed()) {
                 (Some(a), Some(b)) => a * b,
                 (Some(a), None) => -(a * b),
@@ -224,10 +225,7 @@ impl Div for Expr<'_> {
                 (Some(a), Some(b)) => a / b,
                 (Some(a), None) => -(a / b),
                 (None, Some(b)) => -(a / b),
-                _ => match (a, b) {
-                    (N(..), N(g, _)) if g.of_derivatives => a * (K(1.0) / b),
-                    _ => binary(a, b, |a, b| a / b, Op::Div),
-                },
+                _ => binary(a, b, |a, b| a / b, Op::Div),
             },
         }
     }

@@ -20,7 +20,7 @@ pub(crate) struct PullBack {
     owed: Vec<Owed>,
 }
 
-/// Where it stands.
+/// What is owed to a parameter, after a replay.
 #[derive(Debug, Clone)]
 enum Owed {
     Value(usize),

@@ -31,7 +31,7 @@ impl<'a> Terms<'a> {
             }
         }
         let (mut part, mut number) = (vec![false; ops.len()], vec![1_usize; ops.len()]);
-        for (i, &op) in ops.iter().enumerate().filter(|&(_, op)| is_sum(*op)) {
+        for (i, &op) in ops.iter().enumerate().filter(|&(i, op)| uses[i] > 0 && is_sum(*op)) {
             number[i] = 0;
             for k in operands(op).map(|k| k as usize) {
                 part[k] = uses[k] == 1 && is_sum(ops[k]);
@@ -187,5 +187,20 @@ mod tests {
             let sum = |terms: &[u32]| terms.iter().map(|&k| values(&ops)[k as usize]).sum::<f64>();
             assert_eq!(sum(&more) - sum(&less), exact);
         }
+    }
+
+    /// What nobody needs is no user: a long sum of it must not swallow a sum that another needs.
+    #[test]
+    fn sums_that_are_dead_have_no_parts() {
+        let n = 9;
+        let mut ops: Vec<Op> = (0..n).map(Op::State).collect();
+        ops.extend([Op::Add(0, 1), Op::Mul(n, 2)]);
+        let (live, needed) = (n, n + 1);
+        ops.push(Op::Add(live, 2));
+        for k in 3..n {
+            ops.push(Op::Add(ops.len() as u32 - 1, k));
+        }
+        let (new, out) = by_halves(&ops, &[needed]);
+        assert_eq!(values(&new)[out[0] as usize], values(&ops)[needed as usize]);
     }
 }

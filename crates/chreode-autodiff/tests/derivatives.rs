@@ -7,8 +7,8 @@ use chreode_core::{Dynamics, Jacobian, Jvp, Number, Sparsity, VectorField, Vjp, 
 use chreode_linalg::Lanes;
 use chreode_testkit::{
     Brusselator, BrusselatorLine, Differentiable, Duffing, GradientMismatch, Hires, Lorenz, LotkaVolterra,
-    Pollu, Rational, RingModulator, SmoothField, Stiff, StiffField, StiffModel, Toggle, central_difference,
-    check_jacobian, check_jvp, check_vjp, corpus,
+    Pollu, Rational, RingModulator, Scaffold, SmoothField, Stiff, StiffField, StiffModel, Toggle,
+    central_difference, check_jacobian, check_jvp, check_vjp, corpus,
 };
 use proptest::prelude::*;
 
@@ -261,7 +261,84 @@ fn brusselator_of_100_coordinates() {
     check(long, 0.0, &long.start(), &p);
 }
 
-/// Stiff problems of eight to twenty coordinates, whose derivatives are recorded programs.
+/// Every state less a constant, taken by every other: differences that several sums share.
+#[derive(Clone, Copy)]
+struct Network(usize);
+impl Dynamics for Network {
+    fn dim(&self) -> usize {
+        self.0
+    }
+    fn n_params(&self) -> usize {
+        self.0 * self.0
+    }
+    fn eval<S: Number>(&self, _t: S, y: &[S], p: &[S], dy: &mut [S]) {
+        for (dy, p) in dy.iter_mut().zip(p.chunks_exact(self.0)) {
+            *dy = S::c(0.0);
+            y.iter().zip(p).for_each(|(&y, &p)| *dy += p * (y - 0.5));
+        }
+    }
+}
+
+#[test]
+fn networks() {
+    for n in [3, 6, 9] {
+        let y: Vec<f64> = (0..n).map(|i| 1.0 + (i as f64).sin()).collect();
+        let p: Vec<f64> = (0..n * n).map(|i| (1.3 * i as f64).cos()).collect();
+        check(Network(n), 0.3, &y, &p);
+    }
+}
+
+/// Of time and parameters alone, too many to be small.
+#[derive(Clone, Copy)]
+struct Driven;
+impl Dynamics for Driven {
+    fn dim(&self) -> usize {
+        5
+    }
+    fn n_params(&self) -> usize {
+        5
+    }
+    fn eval<S: Number>(&self, t: S, _y: &[S], p: &[S], dy: &mut [S]) {
+        dy.iter_mut().zip(p).for_each(|(dy, &p)| *dy = p * t);
+    }
+}
+
+#[test]
+fn a_model_that_does_not_depend_on_its_states() {
+    check(Driven, 0.7, &[0.1, 0.2, 0.3, 0.4, 0.5], &[1.0, 2.0, 3.0, 4.0, 5.0]);
+}
+
+/// A state on its way to zero, below what has a reciprocal: its square has the slope 0 and its root a finite one, in a recorded model too.
+#[derive(Clone, Copy)]
+struct Fading;
+impl Dynamics for Fading {
+    fn dim(&self) -> usize {
+        2
+    }
+    fn n_params(&self) -> usize {
+        8
+    }
+    fn eval<S: Number>(&self, _t: S, y: &[S], p: &[S], dy: &mut [S]) {
+        let rest = p[1..].iter().fold(S::c(0.0), |sum, &p| sum + p * y[1]);
+        put(dy, [y[0].powf(p[0]), rest]);
+    }
+}
+
+#[test]
+fn powers_of_tiny_states_have_derivatives() {
+    let mut auto: Auto<_> = Auto::new(Fading);
+    for (power, slope) in [(2.0, 0.0), (0.5, 0.5 / 1e-310_f64.sqrt())] {
+        let (y, p) = ([1e-310, 1.0], [power, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
+        let (mut values, mut yb, mut pb) = ([f64::NAN; 4], [f64::NAN; 2], [0.0; 8]);
+        auto.jacobian(0.0, &y, &p, &mut values).unwrap();
+        auto.vjp(0.0, &y, &p, &[1.0, 0.0], &mut yb, &mut pb).unwrap();
+        for found in [values[0], yb[0]] {
+            assert!((found - slope).abs() <= 1e-9 * slope, "{found:e} {slope:e}");
+        }
+    }
+}
+
+/// Stiff problems of eight to twenty coordinates, and a sparse one of 253, whose derivatives are recorded programs.
 #[test]
 fn stiff_problems_by_hand() {
     fn by_hand<P: Stiff + Copy>(problem: P) {
@@ -278,15 +355,18 @@ fn stiff_problems_by_hand() {
             hand.jvp(3e-5, &y, &[], &v, &mut b).unwrap();
             compare("jv", &a, &b, TIGHT).unwrap();
             let mut values = vec![f64::NAN; auto.sparsity().map_or(d * d, Sparsity::len)];
-            let mut dense = vec![0.0; d * d];
+            let len = Jacobian::<f64>::sparsity(&hand).map_or(d * d, Sparsity::len);
+            let mut entries = vec![0.0; len];
             auto.jacobian(3e-5, &y[..d], &[], &mut values).unwrap();
-            hand.jacobian(3e-5, &y[..d], &[], &mut dense).unwrap();
-            compare("Jacobian", &scattered(&auto, &values, d), &dense, TIGHT).unwrap();
+            hand.jacobian(3e-5, &y[..d], &[], &mut entries).unwrap();
+            let [values, entries] = [scattered(&auto, &values, d), scattered(&hand, &entries, d)];
+            compare("Jacobian", &values, &entries, TIGHT).unwrap();
         }
     }
     by_hand(Hires);
     by_hand(Pollu);
     by_hand(RingModulator);
+    by_hand(Scaffold);
 }
 
 /// A model of so many operations that none of its derivatives is recorded.

@@ -198,7 +198,7 @@ fn run<T: Real>(
     let rule = options.controller.unwrap_or_else(|| Controller::of_order(stepper.error_order().unwrap_or(0)));
     let mut control = Control::new(rule);
     let mut segment = Segment::new(t, stop, h);
-    let watched = !events.0.is_empty();
+    let watched = !events.0.is_empty(); // two calls less a step where there are none
 
     while t != t1 {
         if stats.accepted + stats.rejected + stats.field_failures >= options.max_steps {
