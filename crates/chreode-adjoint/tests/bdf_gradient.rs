@@ -60,11 +60,12 @@ fn gradient<T: Real>(
     (y0_bar, p_bar)
 }
 
-const SPANS: [(&str, f64); 7] = [
+const SPANS: [(&str, f64); 8] = [
     ("Robertson", 1e4),
     ("HIRES", 50.0),
     ("OREGO", 20.0),
     ("van der Pol 1e3", 0.7), // before its jump, which no difference resolves
+    ("van der Pol 1e6", 0.7),
     ("E5", 1e3),
     ("POLLU", 10.0),
     ("ring modulator", 2e-6),

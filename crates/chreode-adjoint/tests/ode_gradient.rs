@@ -8,8 +8,8 @@ mod nan_parameter;
 use chreode_adjoint::{AdjointError, Checkpoints, OdeAdjoint, OdeMethod};
 use chreode_core::{FieldError, VectorField, Vjp};
 use chreode_solve::{
-    ALL_ERK, BOSH3, DOP853, DOPRI5, Erk, ErkTableau, KENCARP4, RK4, RODAS5P, Rhs, SolveError, SolveOptions,
-    Stepper, TSIT5, VERN7, solve,
+    ALL_ERK, BOSH3, DOP853, Erk, ErkTableau, KENCARP4, RK4, RODAS5P, Rhs, SolveError, SolveOptions, Stepper,
+    TSIT5, VERN7, VERN8, solve,
 };
 use chreode_testkit::{
     Case, Differentiable, Lorenz, LotkaVolterra, SmoothField, central_difference_by, compare, corpus,
@@ -142,6 +142,11 @@ fn check_at(
     Ok(g.steps.len())
 }
 
+/// All methods with an error estimate.
+fn adaptive() -> Vec<&'static ErkTableau> {
+    ALL_ERK.into_iter().filter(|method| method.embedded_order > 0).collect()
+}
+
 /// The long problems: how far points lie from the start, the end of fixed steps, their length, the end of adaptive steps, and the
 /// size of differences. Lotka-Volterra goes over its whole span; the others to where differences of this size can be told from
 /// rounding. The Arenstorf orbit starts beside the moon.
@@ -185,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn adaptive_steps(by in prop::collection::vec(-1.0..1.0_f64, 14), method in select(&[&TSIT5, &BOSH3, &VERN7, &DOP853][..]), backward: bool) {
+    fn adaptive_steps(by in prop::collection::vec(-1.0..1.0_f64, 14), method in select(adaptive()), backward: bool) {
         for mut case in corpus() {
             let span = if backward { (0.15, 0.0) } else { (case.span.0, case.span.0 + 1.5) };
             check(&mut case, method, &SolveOptions::tolerance(1e-6, 1e-8), &by, span).map_err(TestCaseError::fail)?;
@@ -509,7 +514,7 @@ fn interpolated_saves() {
     let bar = |i: usize, y: &[f64]| -> Vec<f64> {
         y.iter().zip(1..).map(|(y, k)| (f64::from(k) + i as f64 * 0.1) * y.cos()).collect()
     };
-    for method in [&TSIT5, &DOPRI5, &VERN7, &DOP853] {
+    for method in adaptive() {
         for mut case in corpus() {
             let (f, d) = (&mut *case.field, case.y0.len());
             let run = |f: &mut dyn Differentiable<f64>, checkpoints, interpolated: bool| {
@@ -562,11 +567,13 @@ fn interpolated_saves() {
                 assert_eq!(next, at.len());
                 sum
             };
-            let by_y0 = central_difference_by(&case.y0, 1e-4, |y0| again(y0, &case.p));
-            let by_p = central_difference_by(&case.p, 1e-4, |p| again(&case.y0, p));
-            compare("y0", &y0_bar, &by_y0, 1e-8)
+            let by_y0 = central_difference_by(&case.y0, 3e-4, |y0| again(y0, &case.p));
+            let by_p = central_difference_by(&case.p, 3e-4, |p| again(&case.y0, p));
+            // The sums of this method's dense output multiply rounding by a thousand, and differences show it.
+            let rtol = if method.name == VERN8.name { 1e-6 } else { 1e-8 };
+            compare("y0", &y0_bar, &by_y0, rtol)
                 .unwrap_or_else(|e| panic!("{} {}: {e}", case.name, method.name));
-            compare("p", &p_bar, &by_p, 1e-8)
+            compare("p", &p_bar, &by_p, rtol)
                 .unwrap_or_else(|e| panic!("{} {}: {e}", case.name, method.name));
         }
     }

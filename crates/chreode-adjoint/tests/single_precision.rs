@@ -15,9 +15,9 @@ use chreode_solve::{
     TSIT5, Tolerance, VERN7, solve, solve_with_jacobian,
 };
 use chreode_testkit::{
-    Brusselator, BrusselatorLine, Case, Duffing, E5, Hires, LotkaVolterra, Orego, Pollu, Rational,
-    RingModulator, Robertson, Scaffold, Smooth, SmoothField, Stiff, StiffField, VanDerPol, corpus,
-    stiff_corpus,
+    Arenstorf, Brusselator, BrusselatorLine, Case, Duffing, E5, Hires, LotkaVolterra, Orego, Pleiades, Pollu,
+    Rational, RingModulator, Robertson, Scaffold, Smooth, SmoothField, Stiff, StiffField, VanDerPol, corpus,
+    nonstiff, stiff_corpus,
 };
 use frozen::{Rated, difference};
 
@@ -26,6 +26,22 @@ const ALLOWED: f64 = 1e-3;
 
 fn case(name: &str) -> Case {
     corpus().into_iter().find(|case| case.name == name).unwrap()
+}
+
+/// The orbits of bodies, to these times.
+fn orbits() -> impl Iterator<Item = Case> {
+    let until = |name| [("Arenstorf", 1.0), ("Pleiades", 1.0)].into_iter().find(|of| of.0 == name);
+    nonstiff().into_iter().filter_map(move |case| Some(Case { span: (0.0, until(case.name)?.1), ..case }))
+}
+
+/// Calls `check` with the field of each, in both precisions.
+fn on_orbits(check: impl Fn(&Case, &mut dyn Vjp<f32>, &mut dyn Vjp<f64>)) {
+    for case in orbits() {
+        match case.name {
+            "Arenstorf" => check(&case, &mut SmoothField(Arenstorf), &mut SmoothField(Arenstorf)),
+            _ => check(&case, &mut Pleiades, &mut Pleiades),
+        }
+    }
 }
 
 fn of<T: Real>(x: &[f64]) -> Vec<T> {
@@ -57,8 +73,8 @@ fn times(case: &Case) -> [f64; 3] {
     [0.3, 0.7, 1.0].map(|x| case.span.0 + x * (case.span.1 - case.span.0))
 }
 
-fn discrete<T: Real, S: Smooth>(problem: S, case: &Case, method: &'static ErkTableau) -> Vec<f64> {
-    let (mut f, p, mut y) = (SmoothField(problem), of::<T>(&case.p), of::<T>(&case.y0));
+fn discrete<T: Real>(f: &mut dyn Vjp<T>, case: &Case, method: &'static ErkTableau) -> Vec<f64> {
+    let (p, mut y) = (of::<T>(&case.p), of::<T>(&case.y0));
     let at = times(case);
     let options = if method.embedded_order == 0 {
         SolveOptions::fixed(0.01)
@@ -69,25 +85,27 @@ fn discrete<T: Real, S: Smooth>(problem: S, case: &Case, method: &'static ErkTab
     let mut adjoint = OdeAdjoint::with_checkpoints(method, 1, y.len(), Checkpoints::Every(5)).unwrap();
     let mut bars = Vec::new();
     adjoint
-        .forward(&mut f, &p, &mut y, (case.span.0, at[2]), &options, &mut |_, _, y| bars.push(y.to_vec()))
+        .forward(f, &p, &mut y, (case.span.0, at[2]), &options, &mut |_, _, y| bars.push(y.to_vec()))
         .unwrap();
     let bars: Vec<&[T]> = bars.iter().map(Vec::as_slice).collect();
     let (mut y0_bar, mut p_bar) = (vec![T::ZERO; y.len()], vec![T::ZERO; p.len()]);
-    adjoint.backward(&mut f, &p, &bars, &mut y0_bar, &mut p_bar).unwrap();
+    adjoint.backward(f, &p, &bars, &mut y0_bar, &mut p_bar).unwrap();
     told(&y0_bar, &p_bar)
 }
 
 #[test]
 fn explicit_methods() {
-    fn check<S: Smooth + Copy>(name: &str, problem: S) {
-        let case = case(name);
+    fn both(case: &Case, single: &mut dyn Vjp<f32>, double: &mut dyn Vjp<f64>) {
         for method in [&RK4, &TSIT5, &VERN7, &DOP853] {
-            let (single, double) =
-                (discrete::<f32, S>(problem, &case, method), discrete::<f64, S>(problem, &case, method));
-            agree(&format!("{name} {}", method.name), &single, &double);
+            let (single, double) = (discrete(single, case, method), discrete(double, case, method));
+            agree(&format!("{} {}", case.name, method.name), &single, &double);
         }
     }
+    fn check<S: Smooth + Copy>(name: &str, problem: S) {
+        both(&case(name), &mut SmoothField(problem), &mut SmoothField(problem));
+    }
     on_the_corpus!(check);
+    on_orbits(both);
 }
 
 /// Many trajectories in tiles.
@@ -113,8 +131,8 @@ fn batches() {
 
 #[test]
 fn continuous_adjoints() {
-    fn run<T: Real, S: Smooth>(problem: S, case: &Case, method: ContinuousMethod) -> Vec<f64> {
-        let (mut f, p, mut y) = (SmoothField(problem), of::<T>(&case.p), of::<T>(&case.y0));
+    fn run<T: Real>(f: &mut dyn Vjp<T>, case: &Case, method: ContinuousMethod) -> Vec<f64> {
+        let (p, mut y) = (of::<T>(&case.p), of::<T>(&case.y0));
         let (at, d) = (times(case), y.len());
         let options = SolveOptions::tolerance(1e-5, 1e-5);
         let mut adjoint = ContinuousAdjoint::new(method, 1, d, p.len());
@@ -122,25 +140,28 @@ fn continuous_adjoints() {
         let saving = SolveOptions { save_at: &at, ..options };
         let save = &mut |_: usize, _: f64, y: &[T]| bars.push(y.to_vec());
         let ahead = &mut Erk::new(&TSIT5, 1, d);
-        adjoint
-            .forward(&mut Rhs::Field(&mut f), &p, &mut y, (case.span.0, at[2]), ahead, &saving, save)
-            .unwrap();
+        adjoint.forward(&mut Rhs::Field(f), &p, &mut y, (case.span.0, at[2]), ahead, &saving, save).unwrap();
         let bars: Vec<&[T]> = bars.iter().map(Vec::as_slice).collect();
         let mut back = Erk::new(&TSIT5, 1, adjoint.backward_len());
         let (mut y0_bar, mut p_bar) = (vec![T::ZERO; d], vec![T::ZERO; p.len()]);
-        adjoint.backward(&mut f, &p, &mut back, &options, &bars, &mut y0_bar, &mut p_bar).unwrap();
+        adjoint.backward(f, &p, &mut back, &options, &bars, &mut y0_bar, &mut p_bar).unwrap();
         told(&y0_bar, &p_bar)
     }
-    fn check<S: Smooth + Copy>(name: &str, problem: S) {
-        let case = case(name);
+    fn both(case: &Case, single: &mut dyn Vjp<f32>, double: &mut dyn Vjp<f64>) {
         for method in [ContinuousMethod::Gauss, ContinuousMethod::Interpolating, ContinuousMethod::Backsolve]
         {
-            let (single, double) =
-                (run::<f32, S>(problem, &case, method), run::<f64, S>(problem, &case, method));
-            agree(&format!("{name} {method:?}"), &single, &double);
+            agree(
+                &format!("{} {method:?}", case.name),
+                &run(single, case, method),
+                &run(double, case, method),
+            );
         }
     }
+    fn check<S: Smooth + Copy>(name: &str, problem: S) {
+        both(&case(name), &mut SmoothField(problem), &mut SmoothField(problem));
+    }
     on_the_corpus!(check);
+    on_orbits(both);
 }
 
 #[test]
