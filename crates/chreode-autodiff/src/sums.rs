@@ -192,14 +192,17 @@ mod tests {
     /// What nobody needs is no user: a long sum of it must not swallow a sum that another needs.
     #[test]
     fn sums_that_are_dead_have_no_parts() {
-        let n = 9;
-        let mut ops: Vec<Op> = (0..n).map(Op::State).collect();
-        ops.extend([Op::Add(0, 1), Op::Mul(n, 2)]);
-        let (live, needed) = (n, n + 1);
-        ops.push(Op::Add(live, 2));
-        for k in 3..n {
-            ops.push(Op::Add(ops.len() as u32 - 1, k));
-        }
+        // 1 + 2 + .. + 5 is too short to be a tree; with one term more, which nobody needs, it is long enough.
+        let mut ops: Vec<Op> = (0..6).map(Op::State).collect();
+        ops.extend([
+            Op::Add(0, 1),
+            Op::Add(6, 2),
+            Op::Add(7, 3),
+            Op::Add(8, 4),
+            Op::Mul(9, 2),
+            Op::Add(9, 5),
+        ]);
+        let needed = 10;
         let (new, out) = by_halves(&ops, &[needed]);
         assert_eq!(values(&new)[out[0] as usize], values(&ops)[needed as usize]);
     }
