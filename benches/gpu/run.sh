@@ -40,7 +40,7 @@ for part in $parts; do
     begun=$(date +%s)
     case $part in
     test)
-        within 120 tests.txt "$here/parity" --show-output
+        within 120 tests.txt "$here/parity" --include-ignored --show-output
         within 20 tests.txt "$here/no_driver"
         ;;
     fit)
@@ -75,7 +75,7 @@ for part in $parts; do
         # names the tests, SANITIZE_TOOLS the tools, SANITIZE_SECONDS the limit, CHREODE_CASES how many random shapes a test may have (they take minutes
         # under the tools, racecheck most).
         cases=${CHREODE_CASES:-2}
-        tests=${SANITIZE:-"clouds:: divergence:: engine:: ensemble:: generated:: mlp::rounded mlp::many mlp::gradient mlp::values mlp::large network:: noise:: optimiser:: step:: stiff::"}
+        tests=${SANITIZE:-"clouds:: divergence:: engine:: ensemble:: generated:: host:: mlp::rounded mlp::many mlp::gradient mlp::values mlp::large network:: noise:: optimiser:: step:: stiff::"}
         for tool in ${SANITIZE_TOOLS:-memcheck synccheck racecheck}; do
             for test in $tests; do
                 within "${SANITIZE_SECONDS:-150}" "sanitizer-$tool-$(echo "$test" | tr -d :).txt" env CHREODE_CASES="$cases" compute-sanitizer --tool "$tool" \

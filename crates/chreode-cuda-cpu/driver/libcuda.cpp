@@ -1,12 +1,17 @@
 // A stand-in for NVIDIA's driver: the calls that `chreode-cuda` makes, on memory and kernels of this process. Not a GPU's timing, not
-// its parallelism: launches and copies are done when the call returns.
+// its parallelism: launches and copies are done when the call returns. But for copies of page-locked memory of the host: what comes from the
+// device is there once the stream was waited for, and what goes to it must be the same until then.
 //
 // Faults are asked for by the thread that is to meet them (`standin_fault`), so that tests beside each other do not disturb each other.
 #include "launch.h"
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <set>
+#include <vector>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -90,6 +95,61 @@ bool inside(std::uint64_t at, std::size_t bytes) {
     return at - next->first + bytes <= next->second.bytes;
 }
 
+// Page-locked memory of the host: where it begins, and its size.
+std::map<const char *, std::size_t> locked;
+
+bool is_locked(const void *at) {
+    std::lock_guard<std::mutex> guard(memory_lock);
+    const char *address = static_cast<const char *>(at);
+    auto next = locked.upper_bound(address);
+    return next != locked.begin() && (--next, address < next->first + next->second);
+}
+
+// Copies of page-locked memory that nobody has waited for: what goes from the device to `host`, or what went from it.
+struct UnderWay {
+    char *host;
+    std::string bytes;
+    bool to_host;
+};
+struct Stream {
+    std::mutex lock;
+    std::vector<UnderWay> under_way;
+
+    void put(const void *host, const void *bytes, std::size_t count, bool to_host) {
+        std::lock_guard<std::mutex> guard(lock);
+        under_way.push_back({static_cast<char *>(const_cast<void *>(host)), std::string(static_cast<const char *>(bytes), count), to_host});
+    }
+    // Whether the host has left alone what was copied from it.
+    bool wait() {
+        std::lock_guard<std::mutex> guard(lock);
+        bool untouched = true;
+        for (const UnderWay &copy : under_way) {
+            if (copy.to_host)
+                std::memcpy(copy.host, copy.bytes.data(), copy.bytes.size());
+            else
+                untouched = untouched && std::memcmp(copy.host, copy.bytes.data(), copy.bytes.size()) == 0;
+        }
+        under_way.clear();
+        return untouched;
+    }
+};
+// Of all streams that are there.
+std::set<Stream *> streams;
+
+// Forgets the copies of this memory that are under way, and says whether there were any.
+bool forget_copies(const char *from, std::size_t bytes) {
+    bool any = false;
+    for (Stream *stream : streams) {
+        std::lock_guard<std::mutex> guard(stream->lock);
+        auto &all = stream->under_way;
+        const auto of_it = [&](const UnderWay &copy) { return copy.host < from + bytes && from < copy.host + copy.bytes.size(); };
+        const auto kept = std::remove_if(all.begin(), all.end(), of_it);
+        any = any || kept != all.end();
+        all.erase(kept, all.end());
+    }
+    return any;
+}
+
 struct Module {
     std::string text;
 };
@@ -135,9 +195,26 @@ int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &memory, s
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxSetCurrent(void *) { return state(); }
 
-int cuStreamCreate(void **stream, unsigned) { return *stream = new char, state(); }
-int cuStreamDestroy_v2(void *stream) { return delete static_cast<char *>(stream), SUCCESS; }
-int cuStreamSynchronize(void *) { return state(); }
+int cuStreamCreate(void **stream, unsigned) {
+    if (int bad = state()) return bad;
+    Stream *made = new Stream;
+    std::lock_guard<std::mutex> guard(memory_lock);
+    streams.insert(made);
+    return *stream = made, SUCCESS;
+}
+int cuStreamDestroy_v2(void *stream) {
+    Stream *ended = static_cast<Stream *>(stream);
+    ended->wait();
+    std::lock_guard<std::mutex> guard(memory_lock);
+    streams.erase(ended);
+    return delete ended, SUCCESS;
+}
+int cuStreamSynchronize(void *stream) {
+    if (int bad = state()) return bad;
+    if (static_cast<Stream *>(stream)->wait()) return SUCCESS;
+    std::fprintf(stderr, "stand-in driver: the host changed memory while it was copied\n");
+    return control().sticky = LAUNCH_FAILED;
+}
 
 int cuMemGetInfo_v2(std::size_t *free, std::size_t *total) {
     std::lock_guard<std::mutex> guard(memory_lock);
@@ -175,21 +252,47 @@ int cuMemFree_v2(std::uint64_t at) {
     memory.erase(found);
     return SUCCESS;
 }
+// What nobody wrote is no number here either.
+int cuMemHostAlloc(void **out, std::size_t bytes, unsigned) {
+    if (int bad = state()) return bad;
+    if (bytes == 0) return INVALID_VALUE;
+    if (strikes(MEMORY)) return OUT_OF_MEMORY;
+    char *memory = static_cast<char *>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+    if (!memory) return OUT_OF_MEMORY;
+    std::memset(memory, 0xff, bytes);
+    std::lock_guard<std::mutex> guard(memory_lock);
+    locked[memory] = bytes;
+    return *out = memory, SUCCESS;
+}
+int cuMemFreeHost(void *at) {
+    std::lock_guard<std::mutex> guard(memory_lock);
+    auto found = locked.find(static_cast<char *>(at));
+    if (found == locked.end()) return INVALID_VALUE;
+    // After a failure nothing is copied any more.
+    if (forget_copies(found->first, found->second) && control().sticky == SUCCESS) {
+        std::fprintf(stderr, "stand-in driver: memory of the host is freed while it is copied\n");
+        std::abort();
+    }
+    locked.erase(found);
+    return std::free(at), SUCCESS;
+}
 int cuMemsetD8Async(std::uint64_t at, unsigned char value, std::size_t bytes, void *) {
     if (int bad = state()) return bad;
     if (!inside(at, bytes)) return ILLEGAL_ADDRESS;
     return std::memset(reinterpret_cast<void *>(at), value, bytes), SUCCESS;
 }
-int cuMemcpyHtoDAsync_v2(std::uint64_t to, const void *from, std::size_t bytes, void *) {
+int cuMemcpyHtoDAsync_v2(std::uint64_t to, const void *from, std::size_t bytes, void *stream) {
     if (int bad = state()) return bad;
     if (!inside(to, bytes)) return ILLEGAL_ADDRESS;
     ++control().copies[1];
+    if (is_locked(from)) static_cast<Stream *>(stream)->put(from, from, bytes, false);
     return std::memcpy(reinterpret_cast<void *>(to), from, bytes), SUCCESS;
 }
-int cuMemcpyDtoHAsync_v2(void *to, std::uint64_t from, std::size_t bytes, void *) {
+int cuMemcpyDtoHAsync_v2(void *to, std::uint64_t from, std::size_t bytes, void *stream) {
     if (int bad = state()) return bad;
     if (!inside(from, bytes)) return ILLEGAL_ADDRESS;
     ++control().copies[0];
+    if (is_locked(to)) return static_cast<Stream *>(stream)->put(to, reinterpret_cast<const void *>(from), bytes, true), SUCCESS;
     return std::memcpy(to, reinterpret_cast<const void *>(from), bytes), SUCCESS;
 }
 int cuMemcpyDtoDAsync_v2(std::uint64_t to, std::uint64_t from, std::size_t bytes, void *) {

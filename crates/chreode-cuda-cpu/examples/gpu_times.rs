@@ -13,6 +13,10 @@ use chreode_cuda::{
     EnsembleShape, Mlp, NetShape, Network, Precision, Steps, Stream, Term, TrajectoryEnd, adam, nearest,
 };
 
+use chreode_model::{DiffusionConfig, DriftConfig, ModelConfig, NeuralSde};
+use chreode_solve::TimeGrid;
+use chreode_train::{CudaEngine, Segment};
+
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const DIM: usize = 50;
@@ -103,25 +107,45 @@ impl Bench {
         case: &str,
         precision: Precision,
         times: usize,
+        f: impl FnMut() -> Outcome<f64>,
+    ) -> Outcome<()> {
+        let who = match precision {
+            Precision::F32 => "chreode",
+            Precision::Tf32 => "chreode TF32",
+            Precision::Bf16 => "chreode bf16",
+        };
+        self.measure_as(case, who, times, f)
+    }
+
+    /// As [`measure`](Self::measure), for one of several ways.
+    fn measure_as(
+        &self,
+        case: &str,
+        who: &str,
+        times: usize,
         mut f: impl FnMut() -> Outcome<f64>,
     ) -> Outcome<()> {
         let mut number = f()?;
         self.stream.synchronize()?;
-        let mut took = Vec::new();
+        let (mut took, mut calls) = (Vec::new(), Vec::new());
         for _ in 0..if self.once { 0 } else { times } {
             let begun = Instant::now();
             number = f()?;
+            calls.push(begun.elapsed().as_secs_f64() * 1e3);
             self.stream.synchronize()?;
             took.push(begun.elapsed().as_secs_f64() * 1e3);
         }
-        took.sort_by(f64::total_cmp);
-        if let (Some(least), Some(most)) = (took.first(), took.last()) {
-            let who = match precision {
-                Precision::F32 => "chreode",
-                Precision::Tf32 => "chreode TF32",
-                Precision::Bf16 => "chreode bf16",
-            };
-            println!("{case},{who},{:.4},{:.4},{number:.6}", took[took.len() / 2], most - least);
+        let tell = |who: &str, times: &mut Vec<f64>| {
+            times.sort_by(f64::total_cmp);
+            if let (Some(least), Some(most)) = (times.first(), times.last()) {
+                println!("{case},{who},{:.4},{:.4},{number:.6}", times[times.len() / 2], most - least);
+            }
+        };
+        tell(who, &mut took);
+        // Where the host does not wait for the device: what its calls alone take.
+        calls.sort_by(f64::total_cmp);
+        if calls.last().zip(took.first()).is_some_and(|(calls, took)| 10.0 * calls < *took) {
+            tell(&format!("{who} until the host is free"), &mut calls);
         }
         Ok(())
     }
@@ -245,6 +269,57 @@ impl Bench {
         Ok(())
     }
 
+    /// Four segments of a training, there and back from the host's memory and to it: by an engine that has them all, and by one for each, one after
+    /// the other.
+    fn segments(&self) -> Outcome<()> {
+        for rows in [256, 1024] {
+            let case = format!("segments-4x{rows}x20");
+            if !self.wants(&case) {
+                continue;
+            }
+            let hidden = vec![WIDTH, WIDTH];
+            let model = NeuralSde::<f32>::new(ModelConfig {
+                drift: DriftConfig { hidden: hidden.clone(), ..DriftConfig::default() },
+                diffusion: DiffusionConfig::Diagonal {
+                    hidden,
+                    activation: chreode_linalg::Activation::Silu,
+                    initial_level: 1.0,
+                },
+                ..ModelConfig::new(vec![0.0; DIM], vec![1.0; DIM])
+            })?;
+            let p: Vec<f32> = model.init(1);
+            let (device, rows) = (self.stream.device(), self.size(rows));
+            let part = |k: u32| {
+                let t = 2.0 * f64::from(k);
+                Ok::<_, Box<dyn Error>>(Segment { grid: TimeGrid::new(t, &[t + 1.0, t + 2.0], 0.1)?, rows })
+            };
+            let parts = (0..4).map(part).collect::<Result<Vec<_>, _>>()?;
+            let alone = parts.iter().map(|part| CudaEngine::new(device, &model, vec![part.clone()]));
+            let mut alone = alone.collect::<Result<Vec<_>, _>>()?;
+            let mut together = CudaEngine::new(device, &model, parts)?;
+            let starts: Vec<_> = (0..4).map(|k| cloud(k, rows)).collect();
+            let bars: Vec<_> = (4..8).map(|k| vec![cloud(k, rows), cloud(k + 4, rows)]).collect();
+            let (firsts, none) = ([0, 1, 2, 3].map(|k| k << 20), vec![Vec::new(); 4]);
+            let mut gradient = vec![0.0; p.len()];
+            self.measure_as(&case, "chreode", 9, || {
+                together.simulate(&p, 1, &firsts, &starts)?;
+                together.pull_back(&bars, &none, &mut gradient)?;
+                Ok(norm(&gradient))
+            })?;
+            let mut sum = vec![0.0; p.len()];
+            self.measure_as(&case, "chreode one after the other", 9, || {
+                sum.fill(0.0);
+                for (k, engine) in alone.iter_mut().enumerate() {
+                    engine.simulate(&p, 1, &firsts[k..=k], &starts[k..=k])?;
+                    engine.pull_back(&bars[k..=k], &none[..1], &mut gradient)?;
+                    sum.iter_mut().zip(&gradient).for_each(|(sum, part)| *sum += part);
+                }
+                Ok(norm(&sum))
+            })?;
+        }
+        Ok(())
+    }
+
     fn sinkhorn(&self) -> Outcome<()> {
         // With costs that are kept, and with costs that are computed at every update.
         for (case, n, memory) in [
@@ -324,6 +399,10 @@ impl Bench {
     }
 }
 
+fn norm(v: &[f32]) -> f64 {
+    v.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt()
+}
+
 /// As other projects do by default: the blur falls by halves from the clouds' diameter, one update at each, and a last one for the gradient.
 fn divergence_options() -> DivergenceOptions {
     DivergenceOptions { blur: BLUR, tolerance: None, ..DivergenceOptions::default() }
@@ -351,6 +430,7 @@ fn main() -> Outcome<()> {
     bench.mlp()?;
     bench.paths()?;
     bench.training()?;
+    bench.segments()?;
     bench.sinkhorn()?;
     bench.networks()?;
     bench.neighbours()

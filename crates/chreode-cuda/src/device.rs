@@ -9,6 +9,7 @@ use cudarc::driver::{result, sys};
 
 use crate::buffer::Buffer;
 use crate::driver::{failed, is_lost, probe};
+use crate::host::HostBuffer;
 use crate::kernels::{KERNELS, Kernel, MODULES, THREADS};
 use crate::{CudaError, Element};
 
@@ -340,6 +341,14 @@ impl Stream {
         let mut buffer = Buffer::new(self, values.len())?;
         buffer.write(values)?;
         Ok(buffer)
+    }
+
+    /// Page-locked memory of the host with `len` zeros, for copies that run beside the host.
+    ///
+    /// # Errors
+    /// [`CudaError::HostMemory`].
+    pub fn host_zeros<T: Element>(&self, len: usize) -> Result<HostBuffer<T>, CudaError> {
+        HostBuffer::new(self, len)
     }
 
     /// Waits until all that was put on the stream is done.

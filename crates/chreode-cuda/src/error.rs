@@ -44,6 +44,12 @@ pub enum CudaError {
         /// Bytes that the device has.
         total: usize,
     },
+    /// The driver could not lock memory of the host.
+    #[error("the host has no {requested} bytes of memory that the driver can lock")]
+    HostMemory {
+        /// Bytes that were asked for.
+        requested: usize,
+    },
     /// A run needs more memory than it may take, found before it began.
     #[error(
         "{rows} rows need {needed} bytes on the device, {available} are free: at most {fitting} rows fit"

@@ -3,7 +3,8 @@
 //! A leaf: it knows devices, memory and arithmetic, and nothing of models or training.
 //!
 //! * **Device**: [`probe`] says whether there is a driver, [`Device`] opens a device, a [`Stream`] is a queue of work, a [`Buffer`] is
-//!   memory that knows its type, length and stream. Failures are a [`CudaError`].
+//!   memory that knows its type, length and stream, a [`HostBuffer`] such memory of the host, for copies that nobody waits for. Failures
+//!   are a [`CudaError`].
 //! * **Nets**: [`Mlp`] evaluates perceptrons and pulls gradients back.
 //! * **Paths**: [`Ensemble`] runs Euler-Maruyama for a whole ensemble in one launch, and its discrete adjoint; [`brownian_increments`].
 //! * **Networks**: [`Network`] solves ensembles of polynomial equations by Tsitouras 5(4), stiff ones by `Rodas5P`, each trajectory with its own
@@ -20,6 +21,7 @@ mod buffer;
 mod device;
 mod driver;
 mod error;
+mod host;
 mod kernels;
 mod nvrtc;
 mod ops;
@@ -28,6 +30,7 @@ pub use buffer::{Buffer, Element};
 pub use device::{Device, DeviceInfo, Stream};
 pub use driver::probe;
 pub use error::CudaError;
+pub use host::HostBuffer;
 pub use ops::{
     Activation, Adam, AdaptiveOptions, Cells, Divergence, DivergenceOptions, DivergenceReport, Ensemble,
     EnsembleShape, GeneratedEnsemble, GeneratedMethod, GeneratedPaths, GeneratedSource, GrowthShape, Mlp,

@@ -65,6 +65,9 @@ fn out_of_memory() {
         assert!(matches!(failed, Some(CudaError::OutOfMemory { .. })), "{spared} {failed:?}");
     }
     assert!(Mlp::new(&stream, shape, 10).is_ok());
+    let _struck = Struck::with(stand_in, Fault::OutOfMemory, 0);
+    let locked = stream.host_zeros::<f32>(7).err();
+    assert_eq!(locked, Some(CudaError::HostMemory { requested: 28 }));
 }
 
 #[test]
@@ -108,6 +111,26 @@ fn lost_devices() {
             let mut dw = stream.zeros::<f32>(8)?;
             brownian_increments(1, 0, 0, 2, 1.0, &mut dw)?;
             dw.to_vec()
+        };
+        let failed = run().err();
+        assert!(matches!(failed, Some(CudaError::DeviceLost { code: 46, .. })), "{spared}: {failed:?}");
+    }
+}
+
+/// The same while copies are under way that nobody waited for: their memory is given back all the same.
+#[test]
+fn lost_devices_with_copies_under_way() {
+    let Some(stand_in) = stand_in() else { return };
+    for spared in 0..14 {
+        let _struck = Struck::with(stand_in, Fault::DeviceLost, spared);
+        let run = || {
+            let stream = Device::open(0)?.stream()?;
+            let [mut from, mut back] = [stream.host_zeros::<f32>(8)?, stream.host_zeros(8)?];
+            let mut dw = stream.zeros::<f32>(8)?;
+            dw.write_from(&mut from)?;
+            brownian_increments(1, 0, 0, 2, 1.0, &mut dw)?;
+            dw.read_into(&mut back)?;
+            back.wait()
         };
         let failed = run().err();
         assert!(matches!(failed, Some(CudaError::DeviceLost { code: 46, .. })), "{spared}: {failed:?}");

@@ -10,6 +10,7 @@ mod engine;
 mod ensemble;
 mod faults;
 mod generated;
+mod host;
 mod lab;
 mod large;
 mod mlp;

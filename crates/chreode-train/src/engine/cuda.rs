@@ -2,9 +2,12 @@
 //!
 //! For a free drift, of time too, with diagonal or constant noise, and growth. The noise is that of the processor's engine to rounding, so that both see the same
 //! paths. Gradients of the segments are added in their order; every run has the same bits.
+//!
+//! Each segment has a stream of its own: small ones run beside each other, and what goes there and comes back is copied beside the kernels of others.
 
 use chreode_cuda::{
-    Activation, Buffer, CudaError, Device, Ensemble, EnsembleShape, GrowthShape, NetShape, Steps, Stream,
+    Activation, Buffer, CudaError, Device, Ensemble, EnsembleShape, GrowthShape, HostBuffer, NetShape, Steps,
+    Stream,
 };
 use chreode_model::{DiffusionConfig, DriftKind, NeuralSde};
 use chreode_solve::TimeGrid;
@@ -44,31 +47,43 @@ pub enum CudaEngineError {
     Device(#[from] CudaError),
 }
 
-/// One segment on the device.
+/// Memory of the device, and that of the host which it is written from or read into.
+#[derive(Debug)]
+struct Mirrored {
+    there: Buffer<f32>,
+    here: HostBuffer<f32>,
+}
+
+/// One segment on the device, on a stream of its own.
 #[derive(Debug)]
 struct Paths {
     ensemble: Ensemble,
-    start: Buffer<f32>,
-    start_bar: Buffer<f32>,
-    state_bar: Buffer<f32>,
-    weight_bar: Buffer<f32>,
+    p: Mirrored,
+    start: Mirrored,
     /// What the last forward pass gave, `[observations, rows, d]` and `[observations, rows]`.
-    states: Vec<f32>,
-    log_weights: Vec<f32>,
-    /// Where gradients are put one behind the other before they go to the device.
-    bars: Vec<f32>,
+    states: HostBuffer<f32>,
+    log_weights: HostBuffer<f32>,
+    gradients: Option<Gradients>,
+}
+
+/// What goes back through a segment.
+#[derive(Debug)]
+struct Gradients {
+    /// Of the observations, as the states and log-weights are.
+    states: Mirrored,
+    log_weights: Mirrored,
+    start: Buffer<f32>,
+    p: Mirrored,
 }
 
 /// Simulates segments of paths on a device and differentiates them; sized once.
 #[derive(Debug)]
 pub struct CudaEngine {
     d: usize,
+    n_params: usize,
     weighted: bool,
     segments: Vec<Segment>,
     paths: Vec<Paths>,
-    p: Buffer<f32>,
-    p_bar: Buffer<f32>,
-    part: Vec<f32>,
 }
 
 impl CudaEngine {
@@ -113,20 +128,16 @@ impl CudaEngine {
         gradients: bool,
     ) -> Result<Self, CudaEngineError> {
         let shape = ensemble_shape(model)?;
-        let (d, stream) = (shape.dim(), device.stream()?);
         let mut paths = Vec::with_capacity(segments.len());
         for (i, segment) in segments.iter().enumerate() {
-            let at = |source| CudaEngineError::Segment { segment: i, source };
-            paths.push(Paths::new(&stream, model, &shape, segment, gradients).map_err(at)?);
+            paths.push(Paths::new(&device.stream()?, model, &shape, segment, gradients).map_err(at(i))?);
         }
         Ok(Self {
-            d,
+            d: shape.dim(),
+            n_params: shape.n_params,
             weighted: shape.growth.is_some(),
             segments,
             paths,
-            p: stream.zeros(shape.n_params)?,
-            p_bar: stream.zeros(shape.n_params)?,
-            part: vec![0.0; shape.n_params],
         })
     }
 
@@ -149,34 +160,36 @@ impl CudaEngine {
     ) -> Result<(), CudaEngineError> {
         check("first trajectories", first_trajectory.len(), self.paths.len())?;
         check("start states of segments", starts.len(), self.paths.len())?;
-        self.p.write(p)?;
-        let each = self.paths.iter_mut().zip(first_trajectory).zip(starts).enumerate();
-        for (i, ((paths, &first), start)) in each {
-            let at = |source| CudaEngineError::Segment { segment: i, source };
-            paths.start.write(start).map_err(at)?;
-            paths.ensemble.forward(&self.p, seed, first, &paths.start).map_err(at)?;
-            paths.ensemble.observed().read(&mut paths.states).map_err(at)?;
-            paths.ensemble.log_weights().read(&mut paths.log_weights).map_err(at)?;
+        check("parameters", p.len(), self.n_params)?;
+        for (i, ((paths, &first), start)) in
+            self.paths.iter_mut().zip(first_trajectory).zip(starts).enumerate()
+        {
+            paths.begin_forward(p, seed, first, start).map_err(at(i))?;
         }
-        Ok(())
+        // All are waited for, whichever failed: none is under way any more.
+        let mut result = Ok(());
+        for (i, paths) in self.paths.iter_mut().enumerate() {
+            result = result.and(paths.end_forward().map_err(at(i)));
+        }
+        result
     }
 
     /// States of a segment at its observation number `i`, `[rows, d]`.
     ///
     /// # Panics
-    /// If there is no such segment or observation.
+    /// If there is no such segment or observation, or the last [`simulate`](Self::simulate) failed.
     pub fn states(&self, segment: usize, i: usize) -> &[f32] {
         let len = self.segments[segment].rows * self.d;
-        &self.paths[segment].states[i * len..(i + 1) * len]
+        &self.paths[segment].states.values()[i * len..(i + 1) * len]
     }
 
     /// Log-weights of a segment at its observation number `i`, `[rows]`; empty if the model has no growth.
     ///
     /// # Panics
-    /// If there is no such segment or observation.
+    /// As [`states`](Self::states).
     pub fn log_weights(&self, segment: usize, i: usize) -> &[f32] {
         let len = if self.weighted { self.segments[segment].rows } else { 0 };
-        &self.paths[segment].log_weights[i * len..(i + 1) * len]
+        &self.paths[segment].log_weights.values()[i * len..(i + 1) * len]
     }
 
     /// Sets `p_bar` to the gradient of a loss whose gradients to the observed states and log-weights are `state_bar[s][i]`
@@ -193,24 +206,40 @@ impl CudaEngine {
     ) -> Result<(), CudaEngineError> {
         check("gradients to the states of segments", state_bar.len(), self.paths.len())?;
         check("gradients to the log-weights of segments", log_weight_bar.len(), self.paths.len())?;
-        check("gradient of the parameters", p_bar.len(), self.part.len())?;
-        p_bar.fill(0.0);
+        check("gradient of the parameters", p_bar.len(), self.n_params)?;
         for (i, paths) in self.paths.iter_mut().enumerate() {
-            let at = |source| CudaEngineError::Segment { segment: i, source };
+            let Some(gradients) = &mut paths.gradients else {
+                return Err(CudaEngineError::Shape { what: "rooms for gradients", expected: 1, got: 0 });
+            };
             let (rows, seen) = (self.segments[i].rows, self.segments[i].grid.observe().len());
-            gather(&state_bar[i], seen, rows * self.d, &mut paths.bars)?;
-            paths.state_bar.write(&paths.bars).map_err(at)?;
-            gather(&log_weight_bar[i], seen, rows, &mut paths.bars)?;
-            paths.weight_bar.write(&paths.bars).map_err(at)?;
+            for (bars, to, len) in [
+                (&state_bar[i], &mut gradients.states, rows * self.d),
+                (&log_weight_bar[i], &mut gradients.log_weights, rows),
+            ] {
+                gather(bars, seen, len, to.here.values_mut().map_err(at(i))?)?;
+                to.there.write_from(&mut to.here).map_err(at(i))?;
+            }
+            let Gradients { states, log_weights, start, p } = gradients;
             paths
                 .ensemble
-                .backward(&self.p, &paths.state_bar, &paths.weight_bar, &mut paths.start_bar, &mut self.p_bar)
-                .map_err(at)?;
-            self.p_bar.read(&mut self.part).map_err(at)?;
-            p_bar.iter_mut().zip(&self.part).for_each(|(p, &part)| *p += part);
+                .backward(&paths.p.there, &states.there, &log_weights.there, start, &mut p.there)
+                .and_then(|()| p.there.read_into(&mut p.here))
+                .map_err(at(i))?;
+        }
+        p_bar.fill(0.0);
+        for (i, paths) in self.paths.iter_mut().enumerate() {
+            if let Some(Gradients { p, .. }) = &mut paths.gradients {
+                p.here.wait().map_err(at(i))?;
+                p_bar.iter_mut().zip(p.here.values()).for_each(|(p, &part)| *p += part);
+            }
         }
         Ok(())
     }
+}
+
+/// Names the segment in which a call failed.
+fn at(segment: usize) -> impl FnOnce(CudaError) -> CudaEngineError {
+    move |source| CudaEngineError::Segment { segment, source }
 }
 
 impl Engine<f32> for CudaEngine {
@@ -273,24 +302,60 @@ impl Paths {
         segment: &Segment,
         gradients: bool,
     ) -> Result<Self, CudaError> {
-        let (d, rows, seen) = (shape.dim(), segment.rows, segment.grid.observe().len());
+        let (rows, seen) = (segment.rows, segment.grid.observe().len());
+        let (states, weights) = (seen * rows * shape.dim(), seen * rows);
+        let steps = steps(model, &segment.grid);
         Ok(Self {
-            ensemble: Ensemble::new(
-                stream,
-                shape.clone(),
-                &steps(model, &segment.grid),
-                rows,
-                gradients,
-                None,
-            )?,
-            start: stream.zeros(rows * d)?,
-            start_bar: stream.zeros(rows * d)?,
-            state_bar: stream.zeros(seen * rows * d)?,
-            weight_bar: stream.zeros(seen * rows)?,
-            states: vec![0.0; seen * rows * d],
-            log_weights: vec![0.0; seen * rows],
-            bars: Vec::with_capacity(seen * rows * d),
+            ensemble: Ensemble::new(stream, shape.clone(), &steps, rows, gradients, None)?,
+            p: Mirrored::new(stream, shape.n_params)?,
+            start: Mirrored::new(stream, rows * shape.dim())?,
+            states: stream.host_zeros(states)?,
+            log_weights: stream.host_zeros(weights)?,
+            gradients: if gradients {
+                Some(Gradients {
+                    states: Mirrored::new(stream, states)?,
+                    log_weights: Mirrored::new(stream, weights)?,
+                    start: stream.zeros(rows * shape.dim())?,
+                    p: Mirrored::new(stream, shape.n_params)?,
+                })
+            } else {
+                None
+            },
         })
+    }
+
+    /// Puts what a forward pass needs, the pass, and its results on the stream.
+    fn begin_forward(
+        &mut self,
+        p: &[f32],
+        seed: u64,
+        first_trajectory: u64,
+        start: &[f32],
+    ) -> Result<(), CudaError> {
+        self.p.write(p)?;
+        self.start.write(start)?;
+        self.ensemble.begin_forward(&self.p.there, seed, first_trajectory, &self.start.there)?;
+        self.ensemble.observed().read_into(&mut self.states)?;
+        self.ensemble.log_weights().read_into(&mut self.log_weights)
+    }
+
+    /// Waits for the pass and its results.
+    fn end_forward(&mut self) -> Result<(), CudaError> {
+        self.states.wait()?;
+        self.log_weights.wait()?;
+        self.ensemble.check()
+    }
+}
+
+impl Mirrored {
+    fn new(stream: &Stream, len: usize) -> Result<Self, CudaError> {
+        Ok(Self { there: stream.zeros(len)?, here: stream.host_zeros(len)? })
+    }
+
+    /// Puts a copy of these values on the stream.
+    fn write(&mut self, values: &[f32]) -> Result<(), CudaError> {
+        self.here.fill_from(values)?;
+        self.there.write_from(&mut self.here)
     }
 }
 
@@ -304,12 +369,11 @@ fn steps(model: &NeuralSde<f32>, grid: &TimeGrid) -> Steps {
 }
 
 /// Puts the gradients at `seen` observations, `len` numbers each, one behind the other; nothing stands for zeros.
-fn gather(bars: &[Vec<f32>], seen: usize, len: usize, out: &mut Vec<f32>) -> Result<(), CudaEngineError> {
+fn gather(bars: &[Vec<f32>], seen: usize, len: usize, out: &mut [f32]) -> Result<(), CudaEngineError> {
     if !bars.is_empty() {
         check("gradients at the observations", bars.len(), seen)?;
     }
-    out.clear();
-    out.resize(seen * len, 0.0);
+    out.fill(0.0);
     for (out, bar) in out.chunks_mut(len.max(1)).zip(bars).filter(|(_, bar)| !bar.is_empty()) {
         check("gradient at an observation", bar.len(), len)?;
         out.copy_from_slice(bar);
