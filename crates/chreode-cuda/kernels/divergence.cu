@@ -56,7 +56,7 @@ KERNEL cloud_bounds(int d, int n, unsigned long long x_at, const float *x, float
             bounds[(2 * block_index()) * d + k] = lo;
             bounds[(2 * block_index() + 1) * d + k] = hi;
         }
-        barrier();
+        // No barrier: only the last coordinates are shared among threads, before them each looks at numbers of its own alone.
     }
 }
 
