@@ -117,6 +117,8 @@ const TESTS_MAY_USE: &[(&str, &str)] = &[
     ("chreode-cuda-cpu", "chreode-autodiff"),
     ("chreode-cuda-cpu", "chreode-adjoint"),
     ("chreode-cuda-cpu", "chreode-train"),
+    // Virtual blood's cells.
+    ("chreode-cuda-cpu", "chreode-cells"),
 ];
 
 /// A dependency that one package alone may name, so that its types show in one place.

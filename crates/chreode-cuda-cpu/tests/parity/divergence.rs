@@ -1,6 +1,6 @@
 //! The Sinkhorn divergence as a whole, on the device from the points to the gradient.
 
-use crate::lab::{Lab, close, lab, numbers, tries};
+use crate::lab::{Lab, close_in_units, lab, numbers, tries};
 use chreode_cuda::{CudaError, Divergence, DivergenceOptions, DivergenceReport, TransportCost};
 use chreode_train::{Cloud, CloudBar, Cost, SinkhornConfig, SinkhornDivergence};
 use proptest::prelude::*;
@@ -124,13 +124,6 @@ fn annealed(clouds: &Clouds, cost: TransportCost, blur: f64, scaling: f64) -> (f
         }
     }
     (value, bar.iter().map(|&v| v as f32).collect(), blurs.len())
-}
-
-/// In units of the largest.
-fn close_in_units(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
-    let scale = want.iter().fold(1e-6_f32, |s, v| s.max(v.abs()));
-    let unit = |v: &[f32]| v.iter().map(|v| v / scale).collect::<Vec<f32>>();
-    close(what, &unit(got), &unit(want), tolerance);
 }
 
 proptest! {

@@ -79,6 +79,13 @@ pub(crate) fn close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
     assert!(d <= tolerance, "{what}: off by {d:e}, {tolerance:e} is allowed");
 }
 
+/// In units of the largest, however small that is.
+pub(crate) fn close_in_units(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
+    let scale = want.iter().fold(1e-6_f32, |s, v| s.max(v.abs()));
+    let unit = |v: &[f32]| v.iter().map(|v| v / scale).collect::<Vec<f32>>();
+    close(what, &unit(got), &unit(want), tolerance);
+}
+
 /// Numbers between -1 and 1 that look random, the same at every run.
 pub(crate) fn numbers(seed: u64, n: usize) -> Vec<f32> {
     let mut out = vec![0.0; n];

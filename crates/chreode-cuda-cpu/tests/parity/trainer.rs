@@ -1,11 +1,12 @@
 //! Training on the device: the loop, its checkpoints, and what it refuses.
 
-use crate::lab::{close, lab, numbers, stand_in};
+use crate::lab::{close, close_in_units, lab, numbers, stand_in};
+use chreode_cells::virtual_blood::{self, SNAPSHOT_TIMES};
 use chreode_cuda_cpu::Fault;
 use chreode_model::{DriftConfig, DriftKind, GrowthConfig, GrowthNet, ModelConfig, NeuralSde};
 use chreode_train::{
-    DeviceChoice, GrowthUse, NoObserver, PlaceError, Placement, Snapshots, States, TrainConfig, TrainError,
-    Trainer,
+    DeviceChoice, GrowthUse, NoObserver, OptimiserConfig, PlaceError, Placement, Snapshots, States,
+    TrainConfig, TrainError, Trainer,
 };
 use std::sync::atomic::AtomicBool;
 
@@ -86,6 +87,55 @@ fn steps_agree_with_the_processor() {
     device.restore(&cpu.save().unwrap()).unwrap();
     let [want, got] = [&mut cpu, &mut device].map(|t| t.evaluate().unwrap().unwrap().hold_out_loss);
     assert!((got - want).abs() <= 1e-4 * (1.0 + want.abs()), "{got} {want}");
+}
+
+/// Virtual blood, with updates that are in proportion to gradients: `eps` is far above their size.
+fn blood() -> DeviceTrainer {
+    const D: usize = virtual_blood::D;
+    let model = NeuralSde::new(ModelConfig {
+        drift: DriftConfig { hidden: vec![24, 24], ..DriftConfig::default() },
+        ..ModelConfig::new(vec![0.5; D], vec![0.5; D])
+    })
+    .unwrap();
+    let data = Snapshots {
+        dim: D,
+        times: SNAPSHOT_TIMES.to_vec(),
+        states: States::each(virtual_blood::snapshots(120, 1).unwrap()),
+        ..Snapshots::default()
+    };
+    let config = TrainConfig {
+        steps: 20,
+        batch: 67,
+        dt: 0.125,
+        hold_out: 0.2,
+        optimiser: OptimiserConfig::Adam { beta1: 0.9, beta2: 0.999, eps: 1e3, weight_decay: 0.0 },
+        learning_rate: 20.0,
+        ..TrainConfig::default()
+    };
+    Trainer::new(model.clone(), model.init(3), data, config).unwrap()
+}
+
+/// Each of 20 steps of virtual blood from the processor's state: loss to 1e-4, norm of the gradient to 1e-3, the update, and so the gradient, to 1e-3 of
+/// its largest.
+#[test]
+fn steps_of_virtual_blood() {
+    if lab().is_none() {
+        return;
+    }
+    let (mut cpu, mut device) = (blood(), on_device(blood()));
+    let mut losses = Vec::new();
+    for step in 0..20 {
+        device.restore(&cpu.save().unwrap()).unwrap();
+        let before = cpu.params().to_vec();
+        let (want, got) = (cpu.step().unwrap().clone(), device.step().unwrap().clone());
+        assert!((got.loss - want.loss).abs() <= 1e-4 * want.loss, "step {step}: {} {}", got.loss, want.loss);
+        let [got_norm, want_norm] = [got.gradient_norm, want.gradient_norm];
+        assert!((got_norm - want_norm).abs() <= 1e-3 * want_norm, "step {step}: {got_norm} {want_norm}");
+        let update = |after: &[f32]| after.iter().zip(&before).map(|(a, b)| a - b).collect::<Vec<f32>>();
+        close_in_units("update", &update(device.params()), &update(cpu.params()), 1e-3);
+        losses.push(want.loss);
+    }
+    assert!(losses[19] < 0.8 * losses[0], "{losses:?}"); // it did learn
 }
 
 /// A run that is interrupted and restored has the bits of one that is not; it goes on from the processor's state, and back.
