@@ -29,6 +29,8 @@ enum Optimiser {
     Adam,
     /// `RMSprop`
     Rmsprop,
+    /// Gradient descent with momentum 0.9
+    Sgd,
 }
 
 /// Change of the learning rate.
@@ -261,6 +263,7 @@ impl TrainingArgs {
             optimiser: match self.optimiser {
                 Optimiser::Adam => OptimiserConfig::adam(),
                 Optimiser::Rmsprop => OptimiserConfig::rmsprop(),
+                Optimiser::Sgd => OptimiserConfig::sgd(),
             },
             learning_rate: self.lr.unwrap_or(rate),
             schedule: match self.schedule.unwrap_or(schedule) {

@@ -3,7 +3,7 @@
 //!
 //! * **Losses**: [`EnergyDistance`], [`SinkhornDivergence`], [`MeanDiscrepancy`] and [`SlicedWasserstein`] between weighted
 //!   clouds, with gradients to states and weights; [`exact_transport`] of few points; [`squared_error`] of a measured series.
-//! * **Optimisers**: [`Optimiser`] (Adam, `AdamW`, `RMSprop`), [`clip_global_norm`], [`Schedule`], [`ParamAverage`];
+//! * **Optimisers**: [`Optimiser`] (Adam, `AdamW`, `RMSprop`, gradient descent with momentum), [`clip_global_norm`], [`Schedule`], [`ParamAverage`];
 //!   [`minimise_curved`] (Levenberg-Marquardt) and [`minimise_smooth`] (BFGS) of deterministic functions within bounds.
 //! * **Couplings and matching**: [`Coupling`] of neighbouring times by unbalanced entropic transport;
 //!   [`MatchingConfig`] learns from bridges between coupled cells, without simulation; [`choose_growth`] decides by the times between others

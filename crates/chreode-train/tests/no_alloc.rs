@@ -100,7 +100,7 @@ fn steps() {
 #[test]
 fn optimisers() {
     let g = [0.3_f32; 50];
-    for config in [OptimiserConfig::adam(), OptimiserConfig::rmsprop()] {
+    for config in [OptimiserConfig::adam(), OptimiserConfig::rmsprop(), OptimiserConfig::sgd()] {
         let mut p = [0.0_f32; 50];
         let mut optimiser = Optimiser::new(config, 50);
         let mut average = ParamAverage::new(&p, 0.9);

@@ -264,6 +264,7 @@ impl<'a> Judge<'a> {
         let optimiser = match &train.optimiser {
             OptimiserConfig::Adam { weight_decay, .. } => format!("Adam, weight decay {weight_decay}"),
             OptimiserConfig::RmsProp { .. } => "RMSprop".into(),
+            OptimiserConfig::Sgd { momentum, .. } => format!("gradient descent, momentum {momentum}"),
         };
         [
             ("seed", self.settings.seed.to_string()),

@@ -1,4 +1,4 @@
-//! Optimisers of a flat parameter slice: [`Optimiser`] (Adam, `AdamW`, `RMSprop`), gradient clipping, learning-rate
+//! Optimisers of a flat parameter slice: [`Optimiser`] (Adam, `AdamW`, `RMSprop`, gradient descent with momentum), gradient clipping, learning-rate
 //! schedules and the moving average of the parameters; and minimisers of deterministic functions within bounds:
 //! [`minimise_curved`] (Levenberg-Marquardt) and [`minimise_smooth`] (limited-memory BFGS).
 //!

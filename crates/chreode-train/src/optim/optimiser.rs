@@ -1,7 +1,7 @@
-//! Adam, `AdamW` and `RMSprop`, with PyTorch's definitions and defaults.
+//! Adam, `AdamW`, `RMSprop` and gradient descent with momentum, with PyTorch's definitions and defaults.
 //!
 //! References: [KB15] Kingma & Ba (2015), ICLR; [LH19] Loshchilov & Hutter (2019), ICLR; [TH12] Tieleman &
-//! Hinton (2012), lecture 6.5.
+//! Hinton (2012), lecture 6.5; [SMDH13] Sutskever, Martens, Dahl & Hinton (2013), ICML, PMLR 28(3), 1139-1147.
 
 use chreode_core::Real;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,15 @@ pub enum OptimiserConfig {
         #[serde(default)]
         momentum: f64,
     },
+    /// Stochastic gradient descent, with the velocity `v ← momentum · v + g`, `p ← p - lr · v` [SMDH13].
+    Sgd {
+        /// Memory of the velocity; zero for none.
+        #[serde(default)]
+        momentum: f64,
+        /// Whether the gradient counts once more, as if it had been taken ahead (Nesterov): `p ← p - lr · (g + momentum · v)`.
+        #[serde(default)]
+        nesterov: bool,
+    },
 }
 
 fn default_beta1() -> f64 {
@@ -64,6 +73,11 @@ impl OptimiserConfig {
         Self::RmsProp { alpha: 0.99, eps: 1e-8, momentum: 0.0 }
     }
 
+    /// Gradient descent with momentum 0.9.
+    pub fn sgd() -> Self {
+        Self::Sgd { momentum: 0.9, nesterov: false }
+    }
+
     /// Why the settings make no sense, if they do not: the setting, its value and the rule.
     pub(crate) fn check(&self) -> Result<(), (&'static str, f64, &'static str)> {
         let memory = |name, v: f64| {
@@ -88,6 +102,7 @@ impl OptimiserConfig {
                 memory("optimiser.momentum", momentum)?;
                 above_zero("optimiser.eps", eps)
             }
+            Self::Sgd { momentum, .. } => memory("optimiser.momentum", momentum),
         }
     }
 }
@@ -108,7 +123,7 @@ pub struct OptimiserError {
     pub expected: usize,
 }
 
-/// An optimiser's state: two moments (or mean square and velocity) and the number of updates.
+/// An optimiser's state: two moments (or velocity and mean square, or no more than the velocity) and the number of updates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Optimiser<T> {
     config: OptimiserConfig,
@@ -121,7 +136,7 @@ impl<T: Real> Optimiser<T> {
     /// For `n` parameters.
     pub fn new(config: OptimiserConfig, n: usize) -> Self {
         let first = match config {
-            OptimiserConfig::RmsProp { momentum: 0.0, .. } => 0,
+            OptimiserConfig::RmsProp { momentum: 0.0, .. } | OptimiserConfig::Sgd { .. } => 0,
             _ => n,
         };
         Self { config, first: vec![T::ZERO; first], second: vec![T::ZERO; n], updates: 0 }
@@ -170,6 +185,13 @@ impl<T: Real> Optimiser<T> {
                 for (((p, &g), b), v) in p.iter_mut().zip(gradient).zip(&mut self.first).zip(&self.second) {
                     *b = momentum * *b + g / (v.sqrt() + eps); // no velocities are kept without momentum
                     *p -= rate * *b;
+                }
+            }
+            OptimiserConfig::Sgd { momentum, nesterov } => {
+                let (rate, momentum) = (T::c(rate), T::c(momentum));
+                for ((p, &g), v) in p.iter_mut().zip(gradient).zip(&mut self.second) {
+                    *v = momentum * *v + g;
+                    *p -= rate * if nesterov { g + momentum * *v } else { *v };
                 }
             }
         }
@@ -235,6 +257,17 @@ mod tests {
     }
 
     #[test]
+    fn descent_by_hand() {
+        // Velocities .5, then .9·.5 - 1 = -.55; ahead of it the second step is of -1 - .9·.55, the first of .5 + .9·.5.
+        close(&run(OptimiserConfig::sgd(), 0.1, &[0.5, -1.0]), &[0.95, 1.005]);
+        let ahead = OptimiserConfig::Sgd { momentum: 0.9, nesterov: true };
+        close(&run(ahead, 0.1, &[0.5, -1.0]), &[0.905, 1.0545]);
+        let plain = OptimiserConfig::Sgd { momentum: 0.0, nesterov: true };
+        close(&run(plain, 0.1, &[0.5, -1.0]), &[0.95, 1.05]);
+        assert!(OptimiserConfig::Sgd { momentum: 1.0, nesterov: false }.check().is_err());
+    }
+
+    #[test]
     fn lengths_are_checked() {
         let mut o = Optimiser::<f32>::new(OptimiserConfig::adam(), 2);
         assert_eq!(o.update(&mut [0.0; 3], &[0.0; 2], 0.1), Err(OptimiserError { got: 3, expected: 2 }));
@@ -242,6 +275,18 @@ mod tests {
     }
 
     proptest! {
+        /// Momentum finds the minimum of a bowl from far away, without and with a look ahead.
+        #[test]
+        fn descends(c in 0.1..10.0_f64, target in -2.0..2.0_f64, nesterov: bool) {
+            let mut o = Optimiser::new(OptimiserConfig::Sgd { momentum: 0.9, nesterov }, 2);
+            let mut p = [0.0, 0.0];
+            for _ in 0..3000 {
+                let g = [c * (p[0] - target), (p[1] + target) / c];
+                o.update(&mut p, &g, 0.05).unwrap();
+            }
+            prop_assert!((p[0] - target).abs() < 1e-6 && (p[1] + target).abs() < 1e-6, "{p:?}");
+        }
+
         /// Both find the minimum of a badly scaled bowl.
         #[test]
         fn minimises(c in 0.01..100.0_f64, target in -2.0..2.0_f64, rms: bool) {
