@@ -1,4 +1,4 @@
-// Threads of a block as fibers: each has a stack, runs until a barrier or a shuffle, and goes on when the others have arrived.
+// Threads of a block as fibers: each has a stack, runs until a barrier or a shuffle, and goes on when the others have arrived, those of its warp at a shuffle.
 #include "launch.h"
 #include "shim.h"
 #include <cstdint>
@@ -123,30 +123,28 @@ void enter() {
     b.leave(DONE);
 }
 
-// Lets those go on who wait for each other; says why not if nobody can.
+// Exchanges what the threads of a warp offer each other, if all of them do; whether they did.
+bool exchange_within(Block &b, unsigned first) {
+    unsigned voted = 0;
+    for (unsigned i = 0; i < WARP; ++i) {
+        if (b.fibers[first + i].state != AT_SHUFFLE) return false;
+        voted |= (b.fibers[first + i].offered != 0 ? 1u : 0u) << i;
+    }
+    for (unsigned i = first; i < first + WARP; ++i) {
+        b.fibers[i].taken = b.fibers[first + (b.fibers[i].from & (WARP - 1))].offered;
+        b.fibers[i].voted = voted;
+        b.fibers[i].state = READY;
+    }
+    return true;
+}
+
+// Lets all go on who wait at a barrier; says why not if not all do.
 const char *release(Block &b, unsigned threads) {
     unsigned count[4] = {};
     for (unsigned i = 0; i < threads; ++i) ++count[b.fibers[i].state];
-    if (count[AT_BARRIER] == threads) {
-        for (unsigned i = 0; i < threads; ++i) b.fibers[i].state = READY;
-        return nullptr;
-    }
-    bool any = false;
-    for (unsigned first = 0; first < threads; first += WARP) {
-        bool all = true;
-        for (unsigned i = first; i < first + WARP; ++i) all = all && b.fibers[i].state == AT_SHUFFLE;
-        if (!all) continue;
-        any = true;
-        unsigned voted = 0;
-        for (unsigned i = 0; i < WARP; ++i) voted |= (b.fibers[first + i].offered != 0 ? 1u : 0u) << i;
-        for (unsigned i = first; i < first + WARP; ++i) {
-            b.fibers[i].taken = b.fibers[first + (b.fibers[i].from & (WARP - 1))].offered;
-            b.fibers[i].voted = voted;
-            b.fibers[i].state = READY;
-        }
-    }
-    if (any) return nullptr;
-    return count[DONE] ? "some threads ended and others wait at a barrier" : "threads wait at different barriers";
+    if (count[AT_BARRIER] != threads) return count[DONE] ? "some threads ended and others wait at a barrier" : "threads wait at different barriers";
+    for (unsigned i = 0; i < threads; ++i) b.fibers[i].state = READY;
+    return nullptr;
 }
 
 } // namespace
@@ -189,17 +187,21 @@ const char *standin_run(const Kernel &kernel, void **arguments, const unsigned g
             SANITIZED(__asan_unpoison_memory_region(b.stacks + STACK * i, STACK)); // what a launch that failed left
             b.fibers[i].context.prepare(b.stacks + STACK * i, enter);
         }
-        for (unsigned done = 0; done < threads;) {
-            bool ran = false;
-            for (unsigned k = 0; k < threads; ++k) {
-                const unsigned i = reversed ? threads - 1 - k : k;
-                if (b.fibers[i].state != READY) continue;
-                ran = true;
-                b.place.thread = int(i);
-                b.run(i);
-                if (b.fibers[i].state == DONE) ++done;
+        for (unsigned done = 0;;) {
+            // A warp as far as it goes without the others: what its threads exchange is no barrier for those.
+            for (unsigned w = 0; w < threads / WARP; ++w) {
+                const unsigned first = (reversed ? threads / WARP - 1 - w : w) * WARP;
+                do
+                    for (unsigned k = 0; k < WARP; ++k) {
+                        const unsigned i = first + (reversed ? WARP - 1 - k : k);
+                        if (b.fibers[i].state != READY) continue;
+                        b.place.thread = int(i);
+                        b.run(i);
+                        if (b.fibers[i].state == DONE) ++done;
+                    }
+                while (exchange_within(b, first));
             }
-            if (ran || done == threads) continue;
+            if (done == threads) break;
             if (const char *problem = release(b, threads)) {
                 SANITIZED(__asan_unpoison_memory_region(shared + words, 4 * guard));
                 return problem;
