@@ -4,14 +4,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chreode_adjoint::{
-    BatchAdjoint, Checkpoints, ContinuousAdjoint, ContinuousMethod, ForwardSensitivities, OdeAdjoint,
+    BatchAdjoint, Checkpoints, ContinuousAdjoint, ContinuousMethod, EventVjp, ForwardSensitivities,
+    OdeAdjoint, OdeMethod,
 };
 use chreode_autodiff::Auto;
 use chreode_core::Jacobian;
 use chreode_linalg::Activation;
 use chreode_model::{MlpShape, SquareMlp};
 use chreode_solve::{
-    Bdf, Erk, RK4, RODAS5P, Radau5, Rhs, Rosenbrock, SolveOptions, Stepper, TILE, TSIT5, solve_with_jacobian,
+    Bdf, Crossing, DOP853, Erk, KENCARP4, RK4, RODAS5P, Radau5, Rhs, Rosenbrock, SolveOptions, Stepper, TILE,
+    TSIT5, VERN7, solve_with_jacobian,
 };
 use chreode_testkit::{BrusselatorLine, CountingAllocator, LotkaVolterra, SmoothField, allocations_in};
 
@@ -40,6 +42,76 @@ fn forward_and_backward_again() {
         let (second, ()) = allocations_in(&mut pass);
         assert!(first > 0, "the counter works");
         assert_eq!(second, 0);
+    }
+}
+
+/// Prey that have become many are hunted, and the run goes on.
+struct Hunt;
+impl EventVjp<f64> for Hunt {
+    fn root(&self, _t: f64, y: &[f64], _p: &[f64]) -> f64 {
+        y[0] - 1.2
+    }
+    fn root_gradient(&self, _t: f64, _y: &[f64], _p: &[f64], y_bar: &mut [f64], p_bar: &mut [f64]) -> f64 {
+        y_bar.copy_from_slice(&[1.0, 0.0]);
+        p_bar.fill(0.0);
+        0.0
+    }
+    fn crossing(&self) -> Crossing {
+        Crossing::Rising
+    }
+    fn resets(&self) -> bool {
+        true
+    }
+    fn reset(&self, _t: f64, y: &mut [f64], _p: &[f64]) {
+        y[0] *= 0.8;
+    }
+    fn reset_vjp(&self, _t: f64, _y: &[f64], _p: &[f64], l: &[f64], y_bar: &mut [f64], _: &mut [f64]) -> f64 {
+        y_bar.copy_from_slice(&[0.8 * l[0], l[1]]);
+        0.0
+    }
+}
+
+/// By every family, with observations inside of steps and events that reset the state.
+#[test]
+fn saves_and_events_again() {
+    let methods: [(&str, OdeMethod); 7] = [
+        ("Tsit5", (&TSIT5).into()),
+        ("Vern7", (&VERN7).into()),
+        ("Dop853", (&DOP853).into()),
+        ("Bdf", OdeMethod::Bdf),
+        ("Radau5", OdeMethod::Radau5),
+        ("KenCarp4", OdeMethod::Esdirk(&KENCARP4)),
+        ("Rodas5P", OdeMethod::Rosenbrock(&RODAS5P)),
+    ];
+    for (name, method) in methods {
+        for checkpoints in [Checkpoints::All, Checkpoints::States(5)] {
+            let mut f = SmoothField(LotkaVolterra);
+            let p = [1.5, 1.0, 0.75, 3.0];
+            let mut adjoint = OdeAdjoint::with_checkpoints(method.clone(), 1, 2, checkpoints).unwrap();
+            let options =
+                SolveOptions { save_at: &[0.3, 1.0, 1.1, 2.9], ..SolveOptions::tolerance(1e-6, 1e-6) };
+            let (mut y0_bar, mut p_bar, mut met) = ([0.0; 2], [0.0; 4], 0);
+            let bars = [&[1.0, 0.5][..]; 4];
+            // Of the run ahead, and of the sweep back.
+            let mut pass = || {
+                let (mut y, nothing) = ([1.0, 0.5], &mut |_: usize, _: f64, _: &[f64]| {});
+                let (ahead, stats) = allocations_in(|| {
+                    adjoint.forward_events(&mut f, &p, &mut y, (0.0, 3.0), &options, &[&Hunt], nothing)
+                });
+                met = stats.unwrap().events;
+                let end = (&[0.0, 0.0][..], 0.0);
+                let (back, swept) = allocations_in(|| {
+                    adjoint.backward_events(&mut f, &p, &[&Hunt], &bars, end, &mut y0_bar, &mut p_bar)
+                });
+                swept.unwrap();
+                (ahead, back)
+            };
+            let (first, second) = (pass(), pass());
+            assert!(first.0 > 0 && first.1 > 0, "the counter works");
+            assert_eq!(second.1, 0, "{name}, {checkpoints:?}");
+            assert!(second.0 <= 3, "{name}, {checkpoints:?}: {second:?}"); // lists of the run's events, none of a step
+            assert!(met >= 2, "{name}: {met} events");
+        }
     }
 }
 
