@@ -146,6 +146,16 @@ pub trait Vjp<T: Real>: VectorField<T> {
         self.vjp(t, y, p, lambda, y_bar, p_bar)
     }
 
+    /// From here on pull-backs, all of them with the same `p_bar`, may keep back what they would add to it, until
+    /// [`settle`](Self::settle): a field then sums over the rows of many of them at once. What was kept back before and never settled
+    /// is forgotten.
+    fn defer(&mut self) {}
+
+    /// ADDS to `p_bar` what pull-backs kept back since [`defer`](Self::defer); those after it add at once again.
+    fn settle(&mut self, p_bar: &mut [T]) {
+        let _ = p_bar;
+    }
+
     /// The field with its Jacobian, if it has one: adjoints of implicit methods else compute it by `d` pull-backs. A field that
     /// implements [`Jacobian`] too returns `Some(self)`.
     fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {

@@ -123,6 +123,12 @@ macro_rules! forward {
             ) -> Result<(), FieldError> {
                 (**self).vjp_kept(slot, t, y, p, lambda, y_bar, p_bar)
             }
+            fn defer(&mut self) {
+                (**self).defer();
+            }
+            fn settle(&mut self, p_bar: &mut [T]) {
+                (**self).settle(p_bar);
+            }
             fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
                 (**self).as_jacobian()
             }
@@ -281,7 +287,10 @@ mod tests {
     use super::*;
 
     /// A field that overrides what a trait provides.
-    struct Own;
+    #[derive(Default)]
+    struct Own {
+        deferred: bool,
+    }
 
     impl VectorField<f64> for Own {
         fn dim(&self) -> usize {
@@ -401,6 +410,12 @@ mod tests {
             y_bar[0] = -(slot as f64);
             Ok(())
         }
+        fn defer(&mut self) {
+            self.deferred = true;
+        }
+        fn settle(&mut self, p_bar: &mut [f64]) {
+            p_bar[0] = if self.deferred { 11.0 } else { 0.0 };
+        }
         fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<f64>> {
             Some(self)
         }
@@ -440,6 +455,10 @@ mod tests {
         f.eval_kept(2, 0.0, &[], &[], &mut dy).unwrap();
         f.vjp_kept(2, 0.0, &[], &[], &[], &mut y_bar, &mut []).unwrap();
         f.jacobians(0.0, &[], &[], &mut values).unwrap();
+        let mut p_bar = [0.0];
+        f.defer();
+        f.settle(&mut p_bar);
+        assert_eq!(p_bar, [11.0]);
         let shows = (f.as_jacobian().is_some(), f.as_vjp_tangent().is_some());
         (f.n_params(), f.blocks(), f.kept_bytes(2), [dy[0], y_bar[0], values[0]], shows.0, shows.1)
     }
@@ -447,8 +466,8 @@ mod tests {
     #[test]
     fn what_a_field_overrides_is_forwarded() {
         let expected = (7, 3, 10, [2.0, -2.0, 6.0], true, true);
-        assert_eq!(overrides(Own), expected);
-        assert_eq!(overrides(&mut Own), expected);
-        assert_eq!(overrides(Box::new(Own)), expected);
+        assert_eq!(overrides(Own::default()), expected);
+        assert_eq!(overrides(&mut Own::default()), expected);
+        assert_eq!(overrides(Box::new(Own::default())), expected);
     }
 }

@@ -112,6 +112,16 @@ impl<T: Real> FreeDrift<T> {
         self.net.swap_kept(slot, tile);
     }
 
+    /// From here on pull-backs may keep back their part of `p_bar`, until [`settle`](Self::settle).
+    pub(crate) fn defer(&mut self) {
+        self.net.defer();
+    }
+
+    /// ADDS to `p_bar` what pull-backs kept back.
+    pub(crate) fn settle(&mut self, p_bar: &mut [T]) {
+        self.net.settle(p_bar);
+    }
+
     /// As [`vjp_tile`](Self::vjp_tile), with the layers that are kept of the tile.
     pub(crate) fn vjp_kept_tile(
         &mut self,

@@ -301,6 +301,12 @@ impl<T: Real> Vjp<T> for MlpField<T> {
     ) -> Result<(), FieldError> {
         self.pull_back(Some(slot), t, y, p, lambda, y_bar, p_bar)
     }
+    fn defer(&mut self) {
+        self.net.defer();
+    }
+    fn settle(&mut self, p_bar: &mut [T]) {
+        self.net.settle(p_bar);
+    }
 }
 
 impl<T: Real> Jvp<T> for MlpField<T> {

@@ -262,6 +262,20 @@ impl<T: Real> NoiseNet<T> {
         }
     }
 
+    /// From here on pull-backs may keep back their part of `p_bar`, until [`settle`](Self::settle).
+    pub(crate) fn defer(&mut self) {
+        if let Some(net) = &mut self.net {
+            net.defer();
+        }
+    }
+
+    /// ADDS to `p_bar` what pull-backs kept back.
+    pub(crate) fn settle(&mut self, p_bar: &mut [T]) {
+        if let Some(net) = &mut self.net {
+            net.settle(p_bar);
+        }
+    }
+
     /// ADDS to the adjoints of states and parameters.
     pub(crate) fn vjp_tile(
         &mut self,

@@ -141,6 +141,12 @@ impl<T: Real, F: Vjp<T>> Vjp<T> for NoisyField<T, F> {
         self.check_drift(t, y_bar, p_bar)?;
         self.field.vjp_kept(slot, t, y, &p[..self.own], lambda, y_bar, &mut p_bar[..self.own])
     }
+    fn defer(&mut self) {
+        self.field.defer();
+    }
+    fn settle(&mut self, p_bar: &mut [T]) {
+        self.field.settle(&mut p_bar[..self.own]);
+    }
     fn as_jacobian(&mut self) -> Option<&mut dyn Jacobian<T>> {
         None // its parameters are not the field's
     }

@@ -348,6 +348,24 @@ impl<T: Real> Vjp<T> for NeuralSde<T> {
         self.backward(t, y, p, Some(lambda), None, y_bar, p_bar, Some(slot));
         Ok(())
     }
+
+    fn defer(&mut self) {
+        if let Drift::Free(drift) = &mut self.drift {
+            drift.defer();
+        }
+        if let Noise::Net(noise) = &mut self.noise {
+            noise.defer();
+        }
+    }
+
+    fn settle(&mut self, p_bar: &mut [T]) {
+        if let Drift::Free(drift) = &mut self.drift {
+            drift.settle(&mut p_bar[self.drift_range.clone()]);
+        }
+        if let Noise::Net(noise) = &mut self.noise {
+            noise.settle(&mut p_bar[self.noise_range.clone()]);
+        }
+    }
 }
 
 impl<T: Real> Diffusion<T> for NeuralSde<T> {

@@ -485,3 +485,46 @@ fn birth_and_death_have_their_bounds_their_difference_and_its_gradient() {
     }
     check_growth_vjp(&mut rates, 0.0, &y[..6], &p, &[1.0, -0.5], 1e-7).unwrap();
 }
+
+/// Products for many weights are made once for several pull-backs where that is asked for: what comes out is the same to rounding, at once
+/// and after what was kept back is forgotten.
+#[test]
+fn pull_backs_may_keep_back_their_part_of_the_parameters() {
+    let mut config = field_config(Activation::Tanh);
+    config.net.hidden = vec![260, 260];
+    let field = MlpField::<f64>::new(config).unwrap();
+    let mut noise = NoiseConfig::new(vec![0.2, -0.4], vec![0.7, 1.6], NoiseForm::Diagonal);
+    noise.net = NetConfig { hidden: vec![4], activation: Activation::Tanh };
+    let p = field.init(1);
+    let mut sde = NoisyField::new(field, noise).unwrap();
+    let p = shaken([p, sde.init_noise(2)].concat(), 3);
+    let n = 3 * 150; // rows of three tiles a call, of which a net multiplies four at once
+    let calls: Vec<[Vec<f64>; 2]> =
+        (0..3).map(|k| ["y", "l"].map(|name| uniform(name, k, n, -1.0..1.0))).collect();
+    let mut pull = |defers: bool| {
+        let (mut y_bars, mut p_bar) = (vec![0.0; 3 * n], vec![0.0; p.len()]);
+        if defers {
+            // What nobody settles is forgotten.
+            sde.defer();
+            sde.vjp(0.3, &calls[0][0], &p, &calls[0][1], &mut y_bars[..n], &mut vec![0.0; p.len()]).unwrap();
+            sde.defer();
+        }
+        for (slot, ([y, l], y_bar)) in calls.iter().zip(y_bars.chunks_exact_mut(n)).enumerate() {
+            if slot == 1 {
+                sde.eval_kept(slot, 0.3, y, &p, &mut vec![0.0; n]).unwrap();
+                sde.vjp_kept(slot, 0.3, y, &p, l, y_bar, &mut p_bar).unwrap();
+            } else {
+                sde.vjp(0.3, y, &p, l, y_bar, &mut p_bar).unwrap();
+            }
+        }
+        if defers {
+            sde.settle(&mut p_bar);
+        }
+        (y_bars, p_bar)
+    };
+    let (at_once, deferred, again) = (pull(false), pull(true), pull(false));
+    let most = at_once.1.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+    let off = at_once.1.iter().zip(&deferred.1).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(at_once == again && at_once.0 == deferred.0);
+    assert!(at_once.1 != deferred.1 && off < 1e-13 * most, "{off:e} of {most:e}");
+}

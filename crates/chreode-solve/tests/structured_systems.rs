@@ -8,8 +8,8 @@ use chreode_solve::{
     StepRecord, Stepper, TSIT5, solve, solve_observed, solve_with_jacobian,
 };
 use chreode_testkit::{
-    BrusselatorLine, BrusselatorSquare, CountingAllocator, StiffCase, StiffField, allocations_in,
-    stiff_squares,
+    BrusselatorLine, BrusselatorSquare, CountingAllocator, Scaffold, StiffCase, StiffField, allocations_in,
+    stiff_corpus, stiff_squares,
 };
 
 #[global_allocator]
@@ -139,6 +139,49 @@ fn sparse() {
     let mut y = square.start().repeat(2);
     y[288..].iter_mut().for_each(|y| *y *= 1.1);
     same_runs(&square, &y, colors);
+}
+
+/// A field that writes out the zeros of its Jacobian.
+struct Dense<F>(F);
+
+impl<F: Jacobian<f64>> VectorField<f64> for Dense<F> {
+    fn dim(&self) -> usize {
+        self.0.dim()
+    }
+    fn eval(&mut self, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        self.0.eval(t, y, p, dy)
+    }
+}
+
+impl<F: Jacobian<f64>> Jacobian<f64> for Dense<F> {
+    fn jacobian(&mut self, t: f64, y: &[f64], p: &[f64], values: &mut [f64]) -> Result<(), FieldError> {
+        let (d, pattern) = (self.dim(), self.0.sparsity().unwrap().clone());
+        let mut entries = vec![0.0; pattern.len()];
+        self.0.jacobian(t, y, p, &mut entries)?;
+        values.fill(0.0);
+        let places = (0..d).flat_map(|j| pattern.column(j).iter().map(move |&i| i * d + j));
+        places.zip(&entries).for_each(|(at, &x)| values[at] = x);
+        Ok(())
+    }
+}
+
+/// Species that are small beside others are as exact with sparse matrices as with dense ones, also where no iteration corrects what a
+/// solve with the factors is off by: entries of L must not grow as far as the pattern alone would let them.
+#[test]
+fn small_species_of_a_scaffold() {
+    let case = stiff_corpus().into_iter().find(|case| case.name == "scaffold").unwrap();
+    let options = SolveOptions::tolerance(1e-7, 1e-7 * case.floor);
+    let end = |f: &mut dyn Jacobian<f64>| {
+        let (mut y, mut rodas) = (case.y0.clone(), Rosenbrock::new(&RODAS5P, 1, case.y0.len()));
+        solve_with_jacobian(f, &[], &mut y, (0.0, 1.0), &mut rodas, &options, &mut |_, _, _| {}).unwrap();
+        y
+    };
+    let sparse = end(&mut StiffField::new(Scaffold));
+    let dense = end(&mut Dense(StiffField::new(Scaffold)));
+    let compared = || sparse.iter().zip(&dense).filter(|(_, dense)| dense.abs() > 1e-9);
+    let worst = compared().map(|(x, y)| ((x - y) / y).abs()).fold(0.0, f64::max);
+    println!("{} species above 1e-9: {worst:.1e} of themselves apart", compared().count());
+    assert!(compared().count() > 30 && worst < 1e-8, "{worst:e}");
 }
 
 /// The reference end points of the squares, by another method than those that made them.

@@ -194,10 +194,10 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
             }
         }
         let (inputs, slot) = kept.unwrap_or((&self.inputs, 0));
-        for i in (0..stages).rev() {
+        let mut pull_stage = |f: &mut dyn Vjp<T>, i: usize, a: &[T], p_bar: &mut [T]| {
             // λ_i = h (b_i a + Σ_{j > i} a_ji Ȳ_j), Ȳ_i = (∂f/∂y)ᵀ λ_i
             let b = T::c(m.b[i]);
-            for (l, &a) in self.lambda.iter_mut().zip(&*a) {
+            for (l, &a) in self.lambda.iter_mut().zip(a) {
                 *l = b * a;
             }
             if self.any_inside {
@@ -214,11 +214,15 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
             let time = m.stage_time(i, t, t_end);
             let (input, bar) = (&inputs[row(i)], &mut self.input_bar[row(i)]);
             if i + 1 < stages || kept.is_some() {
-                f.vjp_kept(slot + i, time, input, p, &self.lambda, bar, p_bar)?;
+                f.vjp_kept(slot + i, time, input, p, &self.lambda, bar, p_bar)
             } else {
-                f.vjp(time, input, p, &self.lambda, bar, p_bar)?;
+                f.vjp(time, input, p, &self.lambda, bar, p_bar)
             }
-        }
+        };
+        f.defer();
+        let pulled = (0..stages).rev().try_for_each(|i| pull_stage(f, i, a, p_bar));
+        f.settle(p_bar); // after an error too, so that nothing is left in the field
+        pulled?;
         for i in 0..stages {
             for (a, &bar) in a.iter_mut().zip(&self.input_bar[row(i)]) {
                 *a += bar;

@@ -314,7 +314,7 @@ impl<T: Real> SdeAdjoint<T> {
     pub fn backward_by<'b>(
         &mut self,
         sde: &mut dyn DiffusionVjp<T>,
-        mut growth: Option<&mut dyn GrowthVjp<T>>,
+        growth: Option<&mut dyn GrowthVjp<T>>,
         noise: &BrownianIncrements,
         first_trajectory: u64,
         grid: &TimeGrid,
@@ -347,8 +347,33 @@ impl<T: Real> SdeAdjoint<T> {
         self.recomputed = 0;
         self.lambda[..len].fill(T::ZERO);
         self.omega[..n].fill(T::ZERO);
+        sde.defer();
+        let swept = self.steps_back(sde, growth, *noise, first_trajectory, grid, p, jump, p_bar);
+        sde.settle(p_bar); // after an error too, so that nothing is left in the field
+        swept?;
+        y0_bar.copy_from_slice(&self.lambda[..len]);
+        check_gradient(p_bar, (first_trajectory, n), grid.t0())
+    }
+
+    /// From the last step to the first: `self.lambda` is then the adjoint of the start states.
+    fn steps_back<'b>(
+        &mut self,
+        sde: &mut dyn DiffusionVjp<T>,
+        mut growth: Option<&mut dyn GrowthVjp<T>>,
+        noise: BrownianIncrements,
+        first_trajectory: u64,
+        grid: &TimeGrid,
+        p: &[T],
+        jump: &dyn Fn(usize) -> (&'b [T], &'b [T]),
+        p_bar: &mut [T],
+    ) -> Result<(), AdjointError>
+    where
+        T: 'b,
+    {
+        let (n, _, _) = self.done.ok_or(AdjointError::NoForwardPass)?;
+        let (d, len) = (self.d, n * self.d);
         let mut observation = self.ends.len();
-        for k in (0..steps).rev() {
+        for k in (0..grid.steps()).rev() {
             let (t, h) = grid.step(k);
             let (lambda, omega) = (&mut self.lambda[..len], &mut self.omega[..n]);
             if observation > 0 && self.ends[observation - 1] == k + 1 {
@@ -363,9 +388,9 @@ impl<T: Real> SdeAdjoint<T> {
                     *lambda = if y > T::ZERO { *lambda } else { T::ZERO };
                 }
             }
-            self.go_to(sde, *noise, first_trajectory, grid, k, len, p)?;
+            self.go_to(sde, noise, first_trajectory, grid, k, len, p)?;
             let (y, lambda) = (&self.y[..len], &mut self.lambda[..len]);
-            self.step.backward(sde, *noise, first_trajectory, k, (t, h), y, p, lambda, p_bar)?;
+            self.step.backward(sde, noise, first_trajectory, k, (t, h), y, p, lambda, p_bar)?;
             if let Some(growth) = growth.as_deref_mut() {
                 let rate_bar = &mut self.rate[..n];
                 let h_t = T::c(h);
@@ -375,8 +400,7 @@ impl<T: Real> SdeAdjoint<T> {
             check_finite(lambda, d, first_trajectory, t)?;
             std::mem::swap(&mut self.y, &mut self.after);
         }
-        y0_bar.copy_from_slice(&self.lambda[..len]);
-        check_gradient(p_bar, (first_trajectory, n), grid.t0())
+        Ok(())
     }
 
     /// Brings `self.y` to the start of step `k`, from the last state kept before it; keeps others on the way as the

@@ -16,7 +16,7 @@ use crate::scalar::Scalar;
 /// without structural zeros, and pivots are chosen inside of the diagonal blocks of the multifrontal method, so that the
 /// pattern of the factors does not change: neither factoring nor solving allocates.
 ///
-/// Where a pivot is less than a thousandth of what it divides, the pattern is analysed anew: rows are scaled and matched with columns
+/// Where a pivot is less than a tenth of what it divides, the pattern is analysed anew: rows are scaled and matched with columns
 /// by the values of that matrix, so that no entry of a column is larger than the diagonal's, and if this is not enough a few columns are
 /// put into one dense front after all others. What was found stays for the matrices that follow. If it is still not enough, faer
 /// factors this matrix, and later ones with such pivots, in double precision with pivots from all rows. All this allocates when it

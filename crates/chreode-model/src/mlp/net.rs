@@ -1,7 +1,7 @@
 //! Forward and backward of a perceptron on tiles of rows.
 
 use chreode_core::Real;
-use chreode_linalg::{GemmScratch, layer_backward_input, layer_backward_params, layer_forward};
+use chreode_linalg::{GemmScratch, LayerShape, layer_backward_input, layer_backward_params, layer_forward};
 
 use super::{MlpShape, TILE};
 
@@ -29,8 +29,27 @@ pub struct Mlp<T: Real> {
     /// Adjoints of the layer in hand and of the one before, `[TILE, widest]`.
     bar: Vec<T>,
     next_bar: Vec<T>,
+    /// Of each layer.
+    deferred: Vec<Deferred<T>>,
+    /// Rows that are there, and whether more come.
+    deferred_rows: usize,
+    defers: bool,
     scratch: GemmScratch<T>,
 }
+
+/// Inputs of a layer and adjoints of its pre-activations, `[DEFERRED, width]`, whose product is to be added to the adjoints of the
+/// weights. Nothing, if the layer has few, or before pull-backs are deferred first.
+#[derive(Debug, Clone)]
+struct Deferred<T> {
+    x: Vec<T>,
+    z_bar: Vec<T>,
+}
+
+/// Rows whose products with each other are made at once, as many as one pass of the kernel sums over: a pass reads and writes the
+/// adjoints of all weights.
+const DEFERRED: usize = 256;
+/// Fewer weights than these stay in the nearer caches from one tile to the next, so that nothing would be saved.
+const DEFERRED_FROM: usize = 1 << 16;
 
 /// What the layers made of a tile: pre-activations and activations of each, `[TILE, width]`; `a[l]` goes into layer `l`. Hidden layers
 /// whose slopes follow from their activations have no pre-activations.
@@ -64,6 +83,9 @@ impl<T: Real> Mlp<T> {
             kept: Vec::new(),
             bar: buffer(shape.max_width()),
             next_bar: buffer(shape.max_width()),
+            deferred: shape.layers.iter().map(|_| Deferred { x: Vec::new(), z_bar: Vec::new() }).collect(),
+            deferred_rows: 0,
+            defers: false,
             scratch,
             shape,
         }
@@ -160,6 +182,34 @@ impl<T: Real> Mlp<T> {
         }
     }
 
+    /// From here on pull-backs may keep back their part of `p_bar`, until [`settle`](Self::settle).
+    pub(crate) fn defer(&mut self) {
+        for (layer, Deferred { x, z_bar }) in self.shape.layers.iter().zip(&mut self.deferred) {
+            let LayerShape { inp, out } = layer.shape;
+            if inp * out >= DEFERRED_FROM {
+                x.resize(DEFERRED * inp, T::ZERO);
+                z_bar.resize(DEFERRED * out, T::ZERO);
+            }
+        }
+        (self.defers, self.deferred_rows) = (true, 0);
+    }
+
+    /// ADDS to `p_bar` what pull-backs kept back.
+    pub(crate) fn settle(&mut self, p_bar: &mut [T]) {
+        self.add_deferred(p_bar);
+        self.defers = false;
+    }
+
+    fn add_deferred(&mut self, p_bar: &mut [T]) {
+        let n = std::mem::take(&mut self.deferred_rows);
+        let layers = self.shape.layers.iter().zip(&self.deferred);
+        for (layer, Deferred { x, z_bar }) in layers.filter(|(_, deferred)| n > 0 && !deferred.x.is_empty()) {
+            let (x, z_bar) = (&x[..n * layer.shape.inp], &z_bar[..n * layer.shape.out]);
+            let (w_bar, b_bar) = tensors_mut(p_bar, &layer.w, layer.b.as_ref());
+            layer_backward_params(z_bar, x, layer.shape, w_bar, b_bar, &mut self.scratch);
+        }
+    }
+
     /// Exchanges the layers in hand and those that are kept of a tile.
     pub(crate) fn swap_kept(&mut self, slot: usize, tile: usize) {
         if self.kept.len() <= slot {
@@ -203,9 +253,12 @@ impl<T: Real> Mlp<T> {
         }
     }
 
-    /// From the adjoints of the outputs: adds those of the parameters, returns those of the inputs.
+    /// From the adjoints of the outputs: adds those of the parameters (or defers some of them), returns those of the inputs.
     pub(crate) fn backward_tile(&mut self, n: usize, p: &[T], p_bar: &mut [T]) -> &[T] {
-        let phi = self.shape.activation();
+        if self.defers && self.deferred_rows + n > DEFERRED {
+            self.add_deferred(p_bar);
+        }
+        let (phi, at) = (self.shape.activation(), self.deferred_rows);
         for (l, layer) in self.shape.layers.iter().enumerate().rev() {
             let bar = &mut self.bar[..n * layer.shape.out];
             if let Some(a) = self.layers.a.get(l + 1) {
@@ -213,12 +266,21 @@ impl<T: Real> Mlp<T> {
                 let z = if z.is_empty() { a } else { z };
                 phi.backward(&z[..n * layer.shape.out], &a[..n * layer.shape.out], bar);
             }
-            let (w_bar, b_bar) = tensors_mut(p_bar, &layer.w, layer.b.as_ref());
             let x = &self.layers.a[l][..n * layer.shape.inp];
-            layer_backward_params(bar, x, layer.shape, w_bar, b_bar, &mut self.scratch);
+            let deferred = &mut self.deferred[l];
+            if self.defers && !deferred.x.is_empty() {
+                deferred.x[at * layer.shape.inp..][..x.len()].copy_from_slice(x);
+                deferred.z_bar[at * layer.shape.out..][..bar.len()].copy_from_slice(bar);
+            } else {
+                let (w_bar, b_bar) = tensors_mut(p_bar, &layer.w, layer.b.as_ref());
+                layer_backward_params(bar, x, layer.shape, w_bar, b_bar, &mut self.scratch);
+            }
             let x_bar = &mut self.next_bar[..n * layer.shape.inp];
             layer_backward_input(bar, &p[layer.w.clone()], layer.shape, x_bar, &mut self.scratch);
             std::mem::swap(&mut self.bar, &mut self.next_bar);
+        }
+        if self.defers {
+            self.deferred_rows += n;
         }
         &self.bar[..n * self.shape.inputs()]
     }

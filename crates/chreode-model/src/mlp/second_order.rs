@@ -126,6 +126,14 @@ impl<T: Real> Vjp<T> for SquareMlp<T> {
         Ok(())
     }
 
+    fn defer(&mut self) {
+        self.net.defer();
+    }
+
+    fn settle(&mut self, p_bar: &mut [T]) {
+        self.net.settle(p_bar);
+    }
+
     fn as_vjp_tangent(&mut self) -> Option<&mut dyn VjpTangent<T>> {
         Some(self)
     }
