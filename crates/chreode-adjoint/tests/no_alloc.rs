@@ -87,7 +87,7 @@ fn saves_and_events_again() {
         for checkpoints in [Checkpoints::All, Checkpoints::States(5)] {
             let mut f = SmoothField(LotkaVolterra);
             let p = [1.5, 1.0, 0.75, 3.0];
-            let mut adjoint = OdeAdjoint::with_checkpoints(method.clone(), 1, 2, checkpoints).unwrap();
+            let mut adjoint = OdeAdjoint::with_checkpoints(method, 1, 2, checkpoints).unwrap();
             let options =
                 SolveOptions { save_at: &[0.3, 1.0, 1.1, 2.9], ..SolveOptions::tolerance(1e-6, 1e-6) };
             let (mut y0_bar, mut p_bar, mut met) = ([0.0; 2], [0.0; 4], 0);

@@ -44,21 +44,22 @@ fn kernels_touch_what_is_theirs() {
 }
 
 /// Faults of a kernel: what it does where its first parameter says to, and what the sanitizer calls it. All are behind what they may touch, and
-/// none leaves the pages of its memory.
-const FAULTS: [(&str, &str, &str); 5] = [
+/// none leaves the pages of its memory or, but for the last one, writes: on a stack that may end the process by itself.
+const FAULTS: [(&str, &str, &str); 6] = [
     (
         "read behind an array",
         "float own[4] = {y[0], p[0], p[1], 1.0f}; dy[0] = own[at + 4];",
         "stack-buffer-overflow",
     ),
     (
-        "write before an array",
-        "float own[4] = {}; own[-at - 1] = y[0]; dy[0] = own[1 + at] + own[2];",
+        "read before an array",
+        "float own[4] = {y[0], p[0], p[1], 1.0f}; dy[0] = own[-at - 1];",
         "stack-buffer-underflow",
     ),
     ("read behind shared memory", "dy[0] = y[at + 2 * THREADS];", "use-after-poison"),
     ("read behind the parameters", "dy[0] = p[at + 2];", "use-after-poison"),
     ("read before the parameters", "dy[0] = p[at - 1];", "use-after-poison"),
+    ("write behind the parameters", "((float *)p)[at + 2] = y[0]; dy[0] = p[1];", "use-after-poison"),
 ];
 
 /// A kernel with the fault, or without one.
