@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         ["ci", steps @ ..] => ci::run(steps),
         ["tidy"] => tidy::run(),
         ["kernels", "build"] => kernels::build(),
-        ["kernels", "check"] => kernels::check(),
+        ["kernels", "check"] => kernels::check().map(|found| found.fresh),
         ["kernels", "report"] => kernels::report(),
         ["gpu", args @ ..] => gpu::run(args),
         ["bench-peers", args @ ..] => peers::run(args),

@@ -19,7 +19,7 @@ const N: usize = 70;
 /// Their weights are so many that it pays to multiply several tiles at once.
 const WIDTH: usize = 260;
 
-/// Hands everything on, but never defers, and may fail at one of its pull-backs.
+/// A field that keeps no layers, defers or does not, and may fail at one of its pull-backs.
 #[derive(Clone)]
 struct Beside<F> {
     field: F,
@@ -164,7 +164,7 @@ fn an_error_leaves_nothing() {
     let mut adjoint = OdeAdjoint::new(&RK4, N, D);
     let mut f = Beside::new(field, true);
     let fresh = gradient(&mut adjoint, &mut f, (&y0, &p)).unwrap();
-    // A sweep's pull-backs by `vjp` are those of the last stages; of the second one before another is settled.
+    // In the second step that is swept, with rows of two of its stages kept back.
     f.fails_after = 6;
     assert!(gradient(&mut adjoint, &mut f, (&y0, &p)).is_err());
     f.fails_after = usize::MAX;

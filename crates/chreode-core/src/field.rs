@@ -146,12 +146,15 @@ pub trait Vjp<T: Real>: VectorField<T> {
         self.vjp(t, y, p, lambda, y_bar, p_bar)
     }
 
-    /// From here on pull-backs, all of them with the same `p_bar`, may keep back what they would add to it, until
-    /// [`settle`](Self::settle): a field then sums over the rows of many of them at once. What was kept back before and never settled
-    /// is forgotten.
+    /// From here on pull-backs, those of a diffusion too, may keep back what they would add to `p_bar`, until
+    /// [`settle`](Self::settle): a field then sums over the rows of many of them at once. All of them have the same `p_bar`, which is not read
+    /// before. What was kept back earlier and never settled is forgotten, so that this does not nest.
+    ///
+    /// A field that hands pull-backs on to another may hand on both, `settle` with the part of `p_bar` that it hands on, or neither.
     fn defer(&mut self) {}
 
-    /// ADDS to `p_bar` what pull-backs kept back since [`defer`](Self::defer); those after it add at once again.
+    /// ADDS to `p_bar` what pull-backs kept back since [`defer`](Self::defer); those after it add at once again. Whoever defers settles, after an
+    /// error too.
     fn settle(&mut self, p_bar: &mut [T]) {
         let _ = p_bar;
     }

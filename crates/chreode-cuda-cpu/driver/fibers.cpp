@@ -142,7 +142,7 @@ bool exchange_within(Block &b, unsigned first) {
 const char *release(Block &b, unsigned threads) {
     unsigned count[4] = {};
     for (unsigned i = 0; i < threads; ++i) ++count[b.fibers[i].state];
-    if (count[AT_BARRIER] != threads) return count[DONE] ? "some threads ended and others wait at a barrier" : "threads wait at different barriers";
+    if (count[AT_BARRIER] != threads) return count[DONE] ? "some threads ended and others wait for them" : "some threads wait at a barrier and others for their warp";
     for (unsigned i = 0; i < threads; ++i) b.fibers[i].state = READY;
     return nullptr;
 }

@@ -51,6 +51,8 @@ struct Control {
     long long launches = 0;
     // From the device, to it.
     long long copies[2] = {};
+    // Page-locked memory of the host that this thread took and did not give back, in bytes.
+    long long locked = 0;
 };
 
 Control &control() {
@@ -110,6 +112,10 @@ struct UnderWay {
     char *host;
     std::string bytes;
     bool to_host;
+    bool touches(const char *from, std::size_t count) const { return host < from + count && from < host + bytes.size(); }
+    void end() const {
+        if (to_host) std::memcpy(host, bytes.data(), bytes.size());
+    }
 };
 struct Stream {
     std::mutex lock;
@@ -119,18 +125,30 @@ struct Stream {
         std::lock_guard<std::mutex> guard(lock);
         under_way.push_back({static_cast<char *>(const_cast<void *>(host)), std::string(static_cast<const char *>(bytes), count), to_host});
     }
-    // Whether the host has left alone what was copied from it.
+    // Ends all copies; whether the host has left alone what was copied from it.
     bool wait() {
         std::lock_guard<std::mutex> guard(lock);
         bool untouched = true;
         for (const UnderWay &copy : under_way) {
-            if (copy.to_host)
-                std::memcpy(copy.host, copy.bytes.data(), copy.bytes.size());
-            else
-                untouched = untouched && std::memcmp(copy.host, copy.bytes.data(), copy.bytes.size()) == 0;
+            untouched = untouched && (copy.to_host || std::memcmp(copy.host, copy.bytes.data(), copy.bytes.size()) == 0);
+            copy.end();
         }
         under_way.clear();
         return untouched;
+    }
+    // Ends those of this memory, which then goes on from there.
+    void end(const char *from, std::size_t bytes) {
+        std::lock_guard<std::mutex> guard(lock);
+        for (const UnderWay &copy : under_way)
+            if (copy.touches(from, bytes)) copy.end();
+        forget(from, bytes);
+    }
+    // Whether there were any. The lock is held.
+    bool forget(const char *from, std::size_t bytes) {
+        const auto kept = std::remove_if(under_way.begin(), under_way.end(), [&](const UnderWay &copy) { return copy.touches(from, bytes); });
+        const bool any = kept != under_way.end();
+        under_way.erase(kept, under_way.end());
+        return any;
     }
 };
 // Of all streams that are there.
@@ -141,11 +159,7 @@ bool forget_copies(const char *from, std::size_t bytes) {
     bool any = false;
     for (Stream *stream : streams) {
         std::lock_guard<std::mutex> guard(stream->lock);
-        auto &all = stream->under_way;
-        const auto of_it = [&](const UnderWay &copy) { return copy.host < from + bytes && from < copy.host + copy.bytes.size(); };
-        const auto kept = std::remove_if(all.begin(), all.end(), of_it);
-        any = any || kept != all.end();
-        all.erase(kept, all.end());
+        any = stream->forget(from, bytes) || any;
     }
     return any;
 }
@@ -175,6 +189,8 @@ std::size_t standin_used() {
     std::lock_guard<std::mutex> guard(memory_lock);
     return used;
 }
+
+long long standin_locked() { return control().locked; }
 
 int cuInit(unsigned) { return SUCCESS; }
 int cuDriverGetVersion(int *version) { return *version = 12080, SUCCESS; }
@@ -262,6 +278,7 @@ int cuMemHostAlloc(void **out, std::size_t bytes, unsigned) {
     std::memset(memory, 0xff, bytes);
     std::lock_guard<std::mutex> guard(memory_lock);
     locked[memory] = bytes;
+    control().locked += (long long)bytes;
     return *out = memory, SUCCESS;
 }
 int cuMemFreeHost(void *at) {
@@ -271,10 +288,12 @@ int cuMemFreeHost(void *at) {
     // After a failure nothing is copied any more.
     if (forget_copies(found->first, found->second) && control().sticky == SUCCESS) {
         std::fprintf(stderr, "stand-in driver: memory of the host is freed while it is copied\n");
-        std::abort();
+        control().sticky = LAUNCH_FAILED;
     }
+    control().locked -= (long long)found->second;
     locked.erase(found);
-    return std::free(at), SUCCESS;
+    std::free(at);
+    return control().sticky;
 }
 int cuMemsetD8Async(std::uint64_t at, unsigned char value, std::size_t bytes, void *) {
     if (int bad = state()) return bad;
@@ -285,7 +304,11 @@ int cuMemcpyHtoDAsync_v2(std::uint64_t to, const void *from, std::size_t bytes, 
     if (int bad = state()) return bad;
     if (!inside(to, bytes)) return ILLEGAL_ADDRESS;
     ++control().copies[1];
-    if (is_locked(from)) static_cast<Stream *>(stream)->put(from, from, bytes, false);
+    if (is_locked(from)) {
+        // What came there on this stream before goes on.
+        static_cast<Stream *>(stream)->end(static_cast<const char *>(from), bytes);
+        static_cast<Stream *>(stream)->put(from, from, bytes, false);
+    }
     return std::memcpy(reinterpret_cast<void *>(to), from, bytes), SUCCESS;
 }
 int cuMemcpyDtoHAsync_v2(void *to, std::uint64_t from, std::size_t bytes, void *stream) {
@@ -341,5 +364,26 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
     return SUCCESS;
 }
 #endif
+
+// What the driver says to a host that changes (or frees) memory before what goes from it was waited for: the safe wrappers cannot do it.
+int standin_hasty(int frees) {
+    void *stream = nullptr, *host = nullptr;
+    std::uint64_t there = 0;
+    if (cuStreamCreate(&stream, 1) || cuMemHostAlloc(&host, 8, 0) || cuMemAlloc_v2(&there, 8)) return -1;
+    std::memset(host, 1, 8);
+    int said = cuMemcpyHtoDAsync_v2(there, host, 8, stream);
+    if (said) return -1;
+    if (frees)
+        said = cuMemFreeHost(host);
+    else {
+        std::memset(host, 2, 8);
+        said = cuStreamSynchronize(stream);
+    }
+    control().sticky = SUCCESS;
+    if (!frees) cuMemFreeHost(host);
+    cuMemFree_v2(there);
+    cuStreamDestroy_v2(stream);
+    return said;
+}
 
 } // extern "C"

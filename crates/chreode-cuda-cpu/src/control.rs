@@ -119,6 +119,30 @@ impl StandIn {
         })
     }
 
+    /// Bytes of page-locked memory that this thread took and did not give back.
+    ///
+    /// # Panics
+    /// If the library is not ours.
+    pub fn locked(&self) -> i64 {
+        // SAFETY: the function has this type in `libcuda.cpp`.
+        unsafe {
+            let call = self.library.get::<unsafe extern "C" fn() -> i64>(b"standin_locked");
+            call.expect("the library was built from our sources")()
+        }
+    }
+
+    /// What the driver says to a host that changes, or frees, page-locked memory while it is copied: the number of its error.
+    ///
+    /// # Panics
+    /// If the library is not ours.
+    pub fn hasty_host(&self, frees: bool) -> i32 {
+        // SAFETY: the function has this type in `libcuda.cpp`.
+        unsafe {
+            let call = self.library.get::<unsafe extern "C" fn(i32) -> i32>(b"standin_hasty");
+            call.expect("the library was built from our sources")(i32::from(frees))
+        }
+    }
+
     /// Bytes that are allocated on the device now, by the whole process.
     ///
     /// # Panics

@@ -6,7 +6,7 @@
 //! passes here shows logic and numbers, never speed.
 //!
 //! It is stricter than a GPU in what it sees: memory that nobody wrote is not a number, the end of an allocation is a page that nobody
-//! may touch, threads that wait at different barriers are a failed launch, and threads run from the first to the last or from the last to
+//! may touch, a barrier that some threads do not reach is a failed launch, and threads run from the first to the last or from the last to
 //! the first ([`StandIn::reversed`]), a warp as far as it goes without the others, so that a missing barrier shows. It does not model what happens at the same time: streams beside each
 //! other, races between blocks, weak memory, the rounding of the hardware's approximations. In the place of the tensor cores there are plain loops, or
 //! ([`Variant::TensorCores`]) their operations lane by lane.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "calls of the driver")]
 
 use std::ffi::CString;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{result, sys};
@@ -130,7 +131,8 @@ impl Device {
         self.enter()?;
         let raw = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(|e| failed("making a stream", e))?;
-        Ok(Stream { inner: Arc::new(StreamInner { device: self.clone(), raw }) })
+        let (copies, waited) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Stream { inner: Arc::new(StreamInner { device: self.clone(), raw, copies, waited }) })
     }
 
     /// Makes the device that of the calling thread.
@@ -298,6 +300,9 @@ pub struct Stream {
 struct StreamInner {
     device: Device,
     raw: sys::CUstream,
+    /// Copies of page-locked memory that were put on it so far, and those of them that somebody has waited for.
+    copies: AtomicU64,
+    waited: AtomicU64,
 }
 
 // SAFETY: the driver lets any thread put work on a stream.
@@ -357,9 +362,23 @@ impl Stream {
     /// The failure of what was put on it.
     pub fn synchronize(&self) -> Result<(), CudaError> {
         self.device().enter()?;
+        let copies = self.inner.copies.load(Ordering::Acquire);
         // SAFETY: the stream lives as long as `self`.
         unsafe { result::stream::synchronize(self.inner.raw) }
-            .map_err(|e| failed("waiting for the device", e))
+            .map_err(|e| failed("waiting for the device", e))?;
+        self.inner.waited.fetch_max(copies, Ordering::Release);
+        Ok(())
+    }
+
+    /// Counts a copy that was put on the stream, and gives its number. To be called when it is there: whoever waits for the stream between its
+    /// putting and its counting has waited for it too, and does not know.
+    pub(crate) fn count_copy(&self) -> u64 {
+        self.inner.copies.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Whether somebody has waited for the copy with this number.
+    pub(crate) fn has_waited(&self, copy: u64) -> bool {
+        self.inner.waited.load(Ordering::Acquire) >= copy
     }
 
     pub(crate) fn raw(&self) -> sys::CUstream {

@@ -23,8 +23,8 @@ pub struct HostBuffer<T> {
     /// Dangling if `len` is zero.
     address: NonNull<T>,
     len: usize,
-    /// Whether a copy was put on the stream that nobody has waited for.
-    under_way: bool,
+    /// The stream's number of the last copy from or to it; 0 if there was none.
+    copy: u64,
 }
 
 // SAFETY: the memory is this handle's own, and the driver lets any thread free it.
@@ -45,11 +45,12 @@ impl<T: Element> HostBuffer<T> {
                 sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => CudaError::HostMemory { requested: bytes },
                 _ => failed("an allocation of the host's memory", e),
             })?;
+            let memory = NonNull::new(memory).ok_or(CudaError::HostMemory { requested: bytes })?;
             // SAFETY: the driver gave `bytes` bytes, of pages of their own; zeros are values of any `Pod` type.
             unsafe { memory.cast::<u8>().write_bytes(0, bytes) };
-            NonNull::new(memory.cast()).ok_or(CudaError::HostMemory { requested: bytes })?
+            memory.cast()
         };
-        Ok(Self { stream: stream.clone(), address, len, under_way: false })
+        Ok(Self { stream: stream.clone(), address, len, copy: 0 })
     }
 
     /// Number of values.
@@ -62,16 +63,16 @@ impl<T: Element> HostBuffer<T> {
         self.len == 0
     }
 
-    /// Waits until no copy from or to it is under way.
+    /// Waits until no copy from or to it is under way; at once, if the stream was waited for since.
     ///
     /// # Errors
-    /// The failure of what was put on the stream; the copy then counts as under way for ever.
+    /// The failure of what was put on the stream; the copy counts as under way until a wait succeeds.
     pub fn wait(&mut self) -> Result<(), CudaError> {
-        if self.under_way {
-            self.stream.synchronize()?;
-            self.under_way = false;
-        }
-        Ok(())
+        if self.is_under_way() { self.stream.synchronize() } else { Ok(()) }
+    }
+
+    fn is_under_way(&self) -> bool {
+        !self.stream.has_waited(self.copy)
     }
 
     /// The values.
@@ -79,7 +80,7 @@ impl<T: Element> HostBuffer<T> {
     /// # Panics
     /// If a copy may be under way: [`wait`](Self::wait) first.
     pub fn values(&self) -> &[T] {
-        assert!(!self.under_way, "a copy is under way: wait for it before the values are read");
+        assert!(!self.is_under_way(), "a copy is under way: wait for it before the values are read");
         // SAFETY: `len` values that were zeros at first, and that only copies write, of which none is under way nor can begin
         // while the slice is borrowed (`read_into` needs `&mut`).
         unsafe { std::slice::from_raw_parts(self.address.as_ptr(), self.len) }
@@ -113,10 +114,11 @@ impl<T> Drop for HostBuffer<T> {
         }
         // Errors are left: after a lost device nothing can be given back, and nothing is copied any more.
         let _ = self.stream.device().enter();
-        if self.under_way {
+        if !self.stream.has_waited(self.copy) {
             let _ = self.stream.synchronize();
         }
-        // SAFETY: the address came from `malloc_host` and is freed here alone; no copy is under way.
+        // SAFETY: the address came from `malloc_host` and is freed here alone; no copy is under way, since the stream was waited for or the
+        // device is of no use any more.
         let _ = unsafe { result::free_host(self.address.as_ptr().cast()) };
     }
 }
@@ -133,13 +135,13 @@ impl<T: Element> Buffer<T> {
             return Ok(());
         }
         self.stream().device().enter()?;
-        host.under_way = true;
         // SAFETY: both are `len` values long; the host's memory is written and freed only after a wait for the stream.
-        unsafe {
+        let put = unsafe {
             let values = std::slice::from_raw_parts(host.address.as_ptr(), host.len);
             result::memcpy_htod_async(self.address(), values, self.stream().raw())
-        }
-        .map_err(|e| failed("a copy to the device", e))
+        };
+        host.copy = self.stream().count_copy(); // of a call that failed too: it may have begun
+        put.map_err(|e| failed("a copy to the device", e))
     }
 
     /// Puts a copy of all values to the host on the stream, and does not wait for it.
@@ -153,13 +155,13 @@ impl<T: Element> Buffer<T> {
             return Ok(());
         }
         self.stream().device().enter()?;
-        host.under_way = true;
         // SAFETY: both are `len` values long; the host's memory is read, written and freed only after a wait for the stream, and no
         // reference to it is alive, since the handle is borrowed alone.
-        unsafe {
+        let put = unsafe {
             let values = std::slice::from_raw_parts_mut(host.address.as_ptr(), host.len);
             result::memcpy_dtoh_async(values, self.address(), self.stream().raw())
-        }
-        .map_err(|e| failed("a copy from the device", e))
+        };
+        host.copy = self.stream().count_copy(); // of a call that failed too: it may have begun
+        put.map_err(|e| failed("a copy from the device", e))
     }
 }

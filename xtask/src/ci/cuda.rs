@@ -15,8 +15,10 @@ use crate::workspace::cargo;
 pub(super) const STAND_IN: &str = "chreode-cuda-cpu";
 
 /// PTX and launchers against the sources.
-pub(super) fn kernels(_: &mut Context) -> Result<Outcome> {
-    Ok(Outcome::of(kernels::check()?, "run `cargo xtask kernels build`"))
+pub(super) fn kernels(context: &mut Context) -> Result<Outcome> {
+    let found = kernels::check()?;
+    context.left_out.extend(found.skipped.map(|why| ("compiling the kernels again".into(), why)));
+    Ok(Outcome::of(found.fresh, "run `cargo xtask kernels build`"))
 }
 
 /// Every kernel against the processor, and faults, on the driver that g++ makes of the kernels' sources.

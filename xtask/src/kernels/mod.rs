@@ -70,8 +70,15 @@ pub(crate) fn build() -> Result<bool> {
     Ok(true)
 }
 
+/// What [`check`] found.
+pub(crate) struct Check {
+    pub(crate) fresh: bool,
+    /// Why the kernels were not compiled again.
+    pub(crate) skipped: Option<String>,
+}
+
 /// Says whether launchers and PTX are those of the sources. Without the compiler by the record, with it by compiling again.
-pub(crate) fn check() -> Result<bool> {
+pub(crate) fn check() -> Result<Check> {
     let root = Workspace::load()?.root;
     let sources = sources(&root)?;
     let mut stale = Vec::new();
@@ -84,7 +91,7 @@ pub(crate) fn check() -> Result<bool> {
     let version = Record::version(&recorded).unwrap_or_default();
     let now = Record::of(&sources, version, &root);
     stale.extend(now.differences(&recorded));
-    match clang_version() {
+    let skipped = match clang_version() {
         Some(installed) if installed == version => {
             for module in modules(&sources) {
                 let path = format!("{DIR}/ptx/{}.ptx", module.stem);
@@ -93,9 +100,13 @@ pub(crate) fn check() -> Result<bool> {
                 }
             }
             println!("kernels: compiled again by {version}");
+            None
         }
-        Some(other) => println!("kernels: not compiled again: made by {version}, here is {other}"),
-        None => println!("kernels: not compiled again: {CLANG} is not installed"),
+        Some(other) => Some(format!("they were made by {version}, here is {other}")),
+        None => Some(format!("{CLANG} is not installed")),
+    };
+    if let Some(why) = &skipped {
+        println!("kernels: skipped: compiling them again: {why}");
     }
     for problem in &stale {
         println!("stale: {problem}");
@@ -103,7 +114,7 @@ pub(crate) fn check() -> Result<bool> {
     if !stale.is_empty() {
         println!("run `cargo xtask kernels build`");
     }
-    Ok(stale.is_empty())
+    Ok(Check { fresh: stale.is_empty(), skipped })
 }
 
 /// The kernel files in the order of their names: headers that are shared, and modules.

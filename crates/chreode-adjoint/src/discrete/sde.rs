@@ -348,7 +348,7 @@ impl<T: Real> SdeAdjoint<T> {
         self.lambda[..len].fill(T::ZERO);
         self.omega[..n].fill(T::ZERO);
         sde.defer();
-        let swept = self.steps_back(sde, growth, *noise, first_trajectory, grid, p, jump, p_bar);
+        let swept = self.steps_back(sde, growth, *noise, (first_trajectory, n), grid, p, jump, p_bar);
         sde.settle(p_bar); // after an error too, so that nothing is left in the field
         swept?;
         y0_bar.copy_from_slice(&self.lambda[..len]);
@@ -361,7 +361,7 @@ impl<T: Real> SdeAdjoint<T> {
         sde: &mut dyn DiffusionVjp<T>,
         mut growth: Option<&mut dyn GrowthVjp<T>>,
         noise: BrownianIncrements,
-        first_trajectory: u64,
+        (first_trajectory, n): (u64, usize),
         grid: &TimeGrid,
         p: &[T],
         jump: &dyn Fn(usize) -> (&'b [T], &'b [T]),
@@ -370,7 +370,6 @@ impl<T: Real> SdeAdjoint<T> {
     where
         T: 'b,
     {
-        let (n, _, _) = self.done.ok_or(AdjointError::NoForwardPass)?;
         let (d, len) = (self.d, n * self.d);
         let mut observation = self.ends.len();
         for k in (0..grid.steps()).rev() {

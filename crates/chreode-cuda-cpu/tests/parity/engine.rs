@@ -127,6 +127,48 @@ fn training_steps_in_time() {
     training(ModelConfig { times: Some(vec![0.0, 0.55, 1.0, 1.7]), ..config() });
 }
 
+/// Segments beside each other have the bits of each alone, and their gradients' sum.
+#[test]
+fn segments_do_not_see_each_other() {
+    let Some(lab) = lab() else { return };
+    let (model, device) = (NeuralSde::<f32>::new(config()).unwrap(), lab.stream.device());
+    let p: Vec<f32> = model.init(3);
+    let starts = [67, 31].map(|rows| numbers(rows as u64, rows * D)).to_vec();
+    let bars = vec![vec![numbers(1, 67 * D), numbers(2, 67 * D)], vec![numbers(3, 31 * D)]];
+    let run = |parts: std::ops::Range<usize>| {
+        let mut engine = CudaEngine::new(device, &model, segments()[parts.clone()].to_vec()).unwrap();
+        let (firsts, none) = ([5, 1_000_000], vec![Vec::new(); parts.len()]);
+        let mut gradient = vec![0.0; p.len()];
+        // Twice: the second time memory holds what the first one left.
+        for seed in [8, 9] {
+            engine.simulate(&p, seed, &firsts[parts.clone()], &starts[parts.clone()]).unwrap();
+            engine.pull_back(&bars[parts.clone()], &none, &mut gradient).unwrap();
+        }
+        let states: Vec<f32> = parts.enumerate().flat_map(|(s, _)| engine.states(s, 0).to_vec()).collect();
+        (states, gradient)
+    };
+    let ((both, total), (first, one), (second, two)) = (run(0..2), run(0..1), run(1..2));
+    assert_eq!(both, [first, second].concat());
+    assert_eq!(total, one.iter().zip(&two).map(|(a, b)| a + b).collect::<Vec<f32>>());
+}
+
+/// Lengths are checked before anything runs, and an engine without gradients says so.
+#[test]
+fn what_an_engine_is_not_made_for() {
+    let Some(lab) = lab() else { return };
+    let (model, device) = (NeuralSde::<f32>::new(config()).unwrap(), lab.stream.device());
+    let p: Vec<f32> = model.init(3);
+    let mut engine = CudaEngine::without_gradients(device, &model, segments()).unwrap();
+    let mut starts = vec![numbers(1, 67 * D), numbers(2, 31 * D)];
+    engine.simulate(&p, 1, &[0, 0], &starts).unwrap();
+    let none = vec![Vec::new(); 2];
+    let refused = engine.pull_back(&none, &none, &mut vec![0.0; p.len()]);
+    assert_eq!(refused, Err(CudaEngineError::WithoutGradients));
+    starts[1].pop();
+    let short = engine.simulate(&p, 1, &[0, 0], &starts);
+    assert!(matches!(short, Err(CudaEngineError::Shape { expected: 124, got: 123, .. })), "{short:?}");
+}
+
 /// Paths without a training, of drift and growth in time: those of the processor to 2e-5; a row's bits are the same in any part of the rows.
 #[test]
 fn simulated_paths() {

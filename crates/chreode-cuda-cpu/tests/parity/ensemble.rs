@@ -1,7 +1,7 @@
 //! Paths and their gradients, against `chreode-solve` and `chreode-adjoint` with a model of `chreode-model`.
 
 use crate::lab::{Lab, close, difference, lab, numbers, sizes, tries};
-use crate::mlp::twin;
+use crate::mlp::{smooth, twin};
 use chreode_adjoint::SdeAdjoint;
 use chreode_core::{BrownianIncrements, GrowthVjp};
 use chreode_cuda::{Activation, CudaError, Ensemble, EnsembleShape, GrowthShape, NetShape, Precision, Steps};
@@ -23,10 +23,10 @@ pub(crate) struct Case {
     pub(crate) timed: bool,
 }
 
-fn cases() -> impl Strategy<Value = Case> {
+fn cases(activations: Vec<Activation>) -> impl Strategy<Value = Case> {
     let hidden = || prop::collection::vec(prop_oneof![1_usize..24, Just(70)], 0..3);
     let times = prop::collection::vec(0.2..0.7_f64, 1..4);
-    let activation = prop::sample::select(Activation::ALL.to_vec());
+    let activation = prop::sample::select(activations);
     let nets = (hidden(), prop::option::of(hidden()), prop::option::of(hidden()));
     (1_usize..9, nets, activation, sizes(), times, any::<bool>()).prop_map(
         |(d, (drift, noise, growth), activation, n, gaps, timed)| Case {
@@ -112,8 +112,20 @@ fn steps(model: &NeuralSde<f32>, grid: &TimeGrid) -> Steps {
     }
 }
 
-/// States, log-weights, and the gradients in the start states and the parameters, from both.
+/// States, log-weights, and the gradients in the start states and the parameters, from both: 2e-5, and 5e-5 for gradients.
 pub(crate) fn compare(lab: &Lab, case: &Case, seed: u64, memory: Option<usize>) {
+    compare_in(lab, case, seed, memory, Precision::F32, [2e-5, 5e-5]);
+}
+
+/// The same with factors that are rounded so on the device, to a tolerance of values and one of gradients.
+fn compare_in(
+    lab: &Lab,
+    case: &Case,
+    seed: u64,
+    memory: Option<usize>,
+    precision: Precision,
+    [of_values, of_gradients]: [f32; 2],
+) {
     let mut model = case.model();
     let p: Vec<f32> =
         model.init(seed).iter().zip(numbers(seed, model.layout().len())).map(|(p, z)| p + 0.1 * z).collect();
@@ -156,6 +168,7 @@ pub(crate) fn compare(lab: &Lab, case: &Case, seed: u64, memory: Option<usize>) 
     let got = lab.both_orders(|stream| {
         let mut ensemble =
             Ensemble::new(stream, shape.clone(), &steps(&model, &grid), n, true, memory).unwrap();
+        ensemble.set_precision(precision);
         let [p, start, state_bar, weight_bar] =
             [&p, &start, &state_bar.concat(), &weight_bar].map(|v| stream.upload(v).unwrap());
         let [mut start_bar, mut p_bar] = [n * d, p.len()].map(|len| stream.zeros(len).unwrap());
@@ -165,10 +178,10 @@ pub(crate) fn compare(lab: &Lab, case: &Case, seed: u64, memory: Option<usize>) 
         ensemble.backward(&p, &state_bar, &weight_bar, &mut start_bar, &mut p_bar).unwrap();
         vec![states, weights, start_bar.to_vec().unwrap(), p_bar.to_vec().unwrap()]
     });
-    close("states", &got[0], &states, 2e-5);
-    close("log-weights", &got[1], &weights, 2e-5);
-    close("adjoints of the start states", &got[2], &start_bar, 5e-5);
-    close("adjoints of the parameters", &got[3], &p_bar, 5e-5);
+    close("states", &got[0], &states, of_values);
+    close("log-weights", &got[1], &weights, of_values);
+    close("adjoints of the start states", &got[2], &start_bar, of_gradients);
+    close("adjoints of the parameters", &got[3], &p_bar, of_gradients);
 }
 
 proptest! {
@@ -176,9 +189,18 @@ proptest! {
 
     /// A dozen steps of nets with up to 70 units: 2e-5 of the largest state, 5e-5 of the largest gradient.
     #[test]
-    fn paths_and_gradients(case in cases(), seed: u64) {
+    fn paths_and_gradients(case in cases(Activation::ALL.to_vec()), seed: u64) {
         let Some(lab) = lab() else { return Ok(()) };
         compare(&lab, &case, seed, None);
+    }
+
+    /// With rounded factors: 5e-3 and 4e-2.
+    #[test]
+    fn rounded_paths_and_gradients(case in cases(smooth()), seed: u64) {
+        let Some(lab) = lab() else { return Ok(()) };
+        for (precision, tolerance) in [(Precision::Tf32, 5e-3), (Precision::Bf16, 4e-2)] {
+            compare_in(&lab, &case, seed, None, precision, [tolerance; 2]);
+        }
     }
 }
 

@@ -117,24 +117,40 @@ fn lost_devices() {
     }
 }
 
-/// The same while copies are under way that nobody waited for: their memory is given back all the same.
+/// The same while copies are under way that nobody waited for, at each call up to the last: their memory is given back all the same.
 #[test]
 fn lost_devices_with_copies_under_way() {
     let Some(stand_in) = stand_in() else { return };
-    for spared in 0..14 {
+    let run = || {
+        let stream = Device::open(0)?.stream()?;
+        let [mut from, mut back] = [stream.host_zeros::<f32>(8)?, stream.host_zeros(8)?];
+        let mut dw = stream.zeros::<f32>(8)?;
+        dw.write_from(&mut from)?;
+        brownian_increments(1, 0, 0, 2, 1.0, &mut dw)?;
+        dw.read_into(&mut back)?;
+        back.wait()
+    };
+    let (before, mut spared) = (stand_in.locked(), 0);
+    loop {
         let _struck = Struck::with(stand_in, Fault::DeviceLost, spared);
-        let run = || {
-            let stream = Device::open(0)?.stream()?;
-            let [mut from, mut back] = [stream.host_zeros::<f32>(8)?, stream.host_zeros(8)?];
-            let mut dw = stream.zeros::<f32>(8)?;
-            dw.write_from(&mut from)?;
-            brownian_increments(1, 0, 0, 2, 1.0, &mut dw)?;
-            dw.read_into(&mut back)?;
-            back.wait()
-        };
-        let failed = run().err();
-        assert!(matches!(failed, Some(CudaError::DeviceLost { code: 46, .. })), "{spared}: {failed:?}");
+        let ended = run();
+        assert_eq!(stand_in.locked(), before, "{spared}");
+        match ended {
+            Ok(()) => break,
+            Err(failed) => {
+                assert!(matches!(failed, CudaError::DeviceLost { code: 46, .. }), "{spared}: {failed:?}");
+            }
+        }
+        spared += 1;
     }
+    assert!(spared >= 20, "{spared} calls could have struck");
+}
+
+/// The stand-in notices what the wrappers never do.
+#[test]
+fn hosts_that_do_not_wait() {
+    let Some(stand_in) = stand_in() else { return };
+    assert_eq!([false, true].map(|frees| stand_in.hasty_host(frees)), [719, 719]);
 }
 
 #[test]

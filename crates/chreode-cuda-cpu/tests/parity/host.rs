@@ -31,6 +31,13 @@ proptest! {
             prop_assert_eq!(back.values(), &sent[..]);
             prop_assert_eq!(beside.to_vec().unwrap(), vec![0.0; n]);
         }
+        // On from the host's memory without a wait: what came there before goes.
+        let sent = numbers(seed ^ 2, n);
+        from.fill_from(&sent).unwrap();
+        there.write_from(&mut from).unwrap();
+        there.read_into(&mut back).unwrap();
+        beside.write_from(&mut back).unwrap();
+        prop_assert_eq!(beside.to_vec().unwrap(), sent);
         prop_assert_eq!(back.values_mut().unwrap().len(), n);
     }
 }

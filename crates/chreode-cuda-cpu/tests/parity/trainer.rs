@@ -89,7 +89,7 @@ fn steps_agree_with_the_processor() {
     assert!((got - want).abs() <= 1e-4 * (1.0 + want.abs()), "{got} {want}");
 }
 
-/// Virtual blood, with updates that are in proportion to gradients: `eps` is far above their size.
+/// Virtual blood, with updates in proportion to gradients.
 fn blood() -> DeviceTrainer {
     const D: usize = virtual_blood::D;
     let model = NeuralSde::new(ModelConfig {
@@ -108,8 +108,8 @@ fn blood() -> DeviceTrainer {
         batch: 67,
         dt: 0.125,
         hold_out: 0.2,
-        optimiser: OptimiserConfig::Adam { beta1: 0.9, beta2: 0.999, eps: 1e3, weight_decay: 0.0 },
-        learning_rate: 20.0,
+        optimiser: OptimiserConfig::Sgd { momentum: 0.0, nesterov: false },
+        learning_rate: 0.02,
         ..TrainConfig::default()
     };
     Trainer::new(model.clone(), model.init(3), data, config).unwrap()

@@ -48,6 +48,7 @@ struct Deferred<T> {
 /// Rows whose products with each other are made at once, as many as one pass of the kernel sums over: a pass reads and writes the
 /// adjoints of all weights.
 const DEFERRED: usize = 256;
+const _: () = assert!(TILE <= DEFERRED, "a tile is kept back as a whole");
 /// Fewer weights than these stay in the nearer caches from one tile to the next, so that nothing would be saved.
 const DEFERRED_FROM: usize = 1 << 16;
 

@@ -32,6 +32,9 @@ pub enum CudaEngineError {
         /// What happened; a row is that of the segment.
         source: CudaError,
     },
+    /// It keeps nothing for gradients.
+    #[error("the engine was made without gradients")]
+    WithoutGradients,
     /// Lists or slices of another length than the segments have.
     #[error("{what}: expected {expected}, got {got}")]
     Shape {
@@ -161,13 +164,15 @@ impl CudaEngine {
         check("first trajectories", first_trajectory.len(), self.paths.len())?;
         check("start states of segments", starts.len(), self.paths.len())?;
         check("parameters", p.len(), self.n_params)?;
-        for (i, ((paths, &first), start)) in
-            self.paths.iter_mut().zip(first_trajectory).zip(starts).enumerate()
-        {
-            paths.begin_forward(p, seed, first, start).map_err(at(i))?;
+        for (segment, start) in self.segments.iter().zip(starts) {
+            check("coordinates of a segment's start states", start.len(), segment.rows * self.d)?;
+        }
+        let mut result = Ok(());
+        let each = self.paths.iter_mut().zip(first_trajectory).zip(starts);
+        for (i, ((paths, &first), start)) in each.enumerate() {
+            result = result.and(paths.begin_forward(p, seed, first, start).map_err(at(i)));
         }
         // All are waited for, whichever failed: none is under way any more.
-        let mut result = Ok(());
         for (i, paths) in self.paths.iter_mut().enumerate() {
             result = result.and(paths.end_forward().map_err(at(i)));
         }
@@ -177,7 +182,7 @@ impl CudaEngine {
     /// States of a segment at its observation number `i`, `[rows, d]`.
     ///
     /// # Panics
-    /// If there is no such segment or observation, or the last [`simulate`](Self::simulate) failed.
+    /// If there is no such segment or observation; it may if the last [`simulate`](Self::simulate) failed.
     pub fn states(&self, segment: usize, i: usize) -> &[f32] {
         let len = self.segments[segment].rows * self.d;
         &self.paths[segment].states.values()[i * len..(i + 1) * len]
@@ -209,7 +214,7 @@ impl CudaEngine {
         check("gradient of the parameters", p_bar.len(), self.n_params)?;
         for (i, paths) in self.paths.iter_mut().enumerate() {
             let Some(gradients) = &mut paths.gradients else {
-                return Err(CudaEngineError::Shape { what: "rooms for gradients", expected: 1, got: 0 });
+                return Err(CudaEngineError::WithoutGradients);
             };
             let (rows, seen) = (self.segments[i].rows, self.segments[i].grid.observe().len());
             for (bars, to, len) in [

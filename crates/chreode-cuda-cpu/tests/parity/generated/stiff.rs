@@ -1,7 +1,7 @@
 //! Stiff models by `Rodas5P`, against `chreode-solve` in f64 with the same method and tolerances.
 
 use super::{Driven, Ring, ensemble, source};
-use crate::lab::{lab, numbers};
+use crate::lab::{lab, numbers, sizes, tries};
 use crate::stiff::compare;
 use chreode_autodiff::Program;
 use chreode_core::{Dynamics, Number, put, take};
@@ -9,6 +9,7 @@ use chreode_cuda::{
     AdaptiveOptions, CudaError, GeneratedEnsemble, GeneratedMethod, GeneratedPaths, GeneratedSource,
     TrajectoryEnd,
 };
+use proptest::prelude::*;
 
 const OPTIONS: AdaptiveOptions = AdaptiveOptions { rtol: 1e-4, atol: 1e-6, max_steps: 10_000 };
 const METHOD: GeneratedMethod = GeneratedMethod::Rodas5P;
@@ -78,6 +79,18 @@ fn rings() {
         let n = 33;
         let start: Vec<f32> = numbers(13, n * d).iter().map(|z| 1.1 + z).collect();
         check(name, &Ring(d), &[20.0], &start, &[0.0, 0.1, 1.0], OPTIONS, 1e-3);
+    }
+}
+
+proptest! {
+    #![proptest_config(tries(8))]
+
+    /// Any number of trajectories: none, around a warp, primes. Powers are above 2, so that the field is smooth where their base crosses zero.
+    #[test]
+    fn any_number_of_trajectories(n in sizes(), seed: u64) {
+        let p: Vec<f32> = numbers(seed, n).iter().flat_map(|z| [300.0 * (1.2 + z), 3.1 + z]).collect();
+        let start: Vec<f32> = numbers(seed ^ 1, 4 * n).iter().map(|z| 0.6 + 0.5 * z).collect();
+        check("driven", &Driven, &p, &start, &[0.5, 0.75, 3.0], OPTIONS, 2e-3);
     }
 }
 
