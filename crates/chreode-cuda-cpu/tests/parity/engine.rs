@@ -134,7 +134,7 @@ fn segments_do_not_see_each_other() {
     let (model, device) = (NeuralSde::<f32>::new(config()).unwrap(), lab.stream.device());
     let p: Vec<f32> = model.init(3);
     let starts = [67, 31].map(|rows| numbers(rows as u64, rows * D)).to_vec();
-    let bars = vec![vec![numbers(1, 67 * D), numbers(2, 67 * D)], vec![numbers(3, 31 * D)]];
+    let bars = [vec![numbers(1, 67 * D), numbers(2, 67 * D)], vec![numbers(3, 31 * D)]];
     let run = |parts: std::ops::Range<usize>| {
         let mut engine = CudaEngine::new(device, &model, segments()[parts.clone()].to_vec()).unwrap();
         let (firsts, none) = ([5, 1_000_000], vec![Vec::new(); parts.len()]);
