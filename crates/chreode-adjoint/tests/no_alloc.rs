@@ -12,8 +12,8 @@ use chreode_core::Jacobian;
 use chreode_linalg::Activation;
 use chreode_model::{MlpShape, SquareMlp};
 use chreode_solve::{
-    Bdf, Crossing, DOP853, Erk, KENCARP4, RK4, RODAS5P, Radau5, Rhs, Rosenbrock, SolveOptions, Stepper, TILE,
-    TSIT5, VERN7, solve_with_jacobian,
+    Bdf, Crossing, DOP853, Erk, Esdirk, KENCARP4, RK4, RODAS5P, Radau5, Rhs, Rosenbrock, SolveOptions,
+    Stepper, TILE, TSIT5, VERN7, solve_with_jacobian,
 };
 use chreode_testkit::{BrusselatorLine, CountingAllocator, LotkaVolterra, SmoothField, allocations_in};
 
@@ -140,13 +140,65 @@ fn continuous_again() {
     }
 }
 
+/// With events that reset the state, by an explicit method and an implicit one.
+#[test]
+fn continuous_with_events_again() {
+    use ContinuousMethod::{Backsolve, Gauss, Interpolating};
+    let methods: [fn(usize) -> Box<dyn Stepper<f64>>; 2] =
+        [|d| Box::new(Erk::new(&VERN7, 1, d)), |d| Box::new(Radau5::new(1, d))];
+    for method in [Interpolating, Gauss, Backsolve] {
+        for make in methods {
+            let mut f = SmoothField(LotkaVolterra);
+            let p = [1.5, 1.0, 0.75, 3.0];
+            let mut adjoint = ContinuousAdjoint::new(method, 1, 2, 4);
+            let (mut ahead, mut back) = (make(2), make(adjoint.backward_len()));
+            let options = SolveOptions::tolerance(1e-6, 1e-6);
+            let saving = SolveOptions { save_at: &[0.3, 1.0, 2.9], ..options };
+            let (mut y0_bar, mut p_bar, mut met) = ([0.0; 2], [0.0; 4], 0);
+            let bars = [&[1.0, 0.5][..]; 3];
+            // Of the run ahead, and of the sweep back.
+            let mut pass = || {
+                let (rhs, mut y) = (&mut Rhs::Jacobian(&mut f), [1.0, 0.5]);
+                let nothing = &mut |_: usize, _: f64, _: &[f64]| {};
+                let (ahead, stats) = allocations_in(|| {
+                    adjoint.forward_events(
+                        rhs,
+                        &p,
+                        &mut y,
+                        (0.0, 3.0),
+                        &mut *ahead,
+                        &saving,
+                        &[&Hunt],
+                        nothing,
+                    )
+                });
+                met = stats.unwrap().events;
+                let (events, end): ([&dyn EventVjp<f64>; 1], _) = ([&Hunt], (&[0.0, 0.0][..], 0.0));
+                let (back, swept) = allocations_in(|| {
+                    let (y0_bar, p_bar) = (&mut y0_bar, &mut p_bar);
+                    adjoint
+                        .backward_events(&mut f, &p, &events, &mut *back, &options, &bars, end, y0_bar, p_bar)
+                });
+                swept.unwrap();
+                (ahead, back)
+            };
+            let (first, second) = (pass(), pass());
+            assert!(first.0 > 0 && first.1 > 0, "the counter works");
+            assert_eq!(second.1, 0, "{method:?}");
+            assert!(second.0 <= 3, "{method:?}: {second:?}"); // lists of the run's events, none of a step
+            assert!(met >= 2, "{met} events");
+        }
+    }
+}
+
 /// By implicit methods, with the field's Jacobian transposed: a band, and dense.
 #[test]
 fn stiff_continuous_again() {
-    let methods: [fn(usize) -> Box<dyn Stepper<f64>>; 3] = [
+    let methods: [fn(usize) -> Box<dyn Stepper<f64>>; 4] = [
         |d| Box::new(Bdf::new(1, d)),
         |d| Box::new(Radau5::new(1, d)),
         |d| Box::new(Rosenbrock::new(&RODAS5P, 1, d)),
+        |d| Box::new(Esdirk::new(&KENCARP4, 1, d)),
     ];
     for method in [ContinuousMethod::Gauss, ContinuousMethod::Interpolating] {
         for make in methods {
