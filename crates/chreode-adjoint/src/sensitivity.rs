@@ -88,7 +88,8 @@ pub struct Task {
     pub times: bool,
     /// Steps of a run, about.
     pub steps: usize,
-    /// Bytes that states and stages may take ([`OdeAdjoint::stored_bytes`](crate::OdeAdjoint::stored_bytes)).
+    /// Bytes that states and stages may take ([`OdeAdjoint::stored_bytes`](crate::OdeAdjoint::stored_bytes)); evaluations that are kept
+    /// beside have a limit of their own ([`OdeAdjoint::keep_evaluations`](crate::OdeAdjoint::keep_evaluations)).
     pub bytes: usize,
 }
 

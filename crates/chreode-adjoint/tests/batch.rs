@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chreode_adjoint::{AdjointError, BatchAdjoint, BatchRun, OdeAdjoint, OdeMethod};
-use chreode_core::{FieldError, Real, VectorField, Vjp};
+use chreode_core::{FieldError, Real, Slot, VectorField, Vjp};
 use chreode_linalg::Activation;
 use chreode_model::{MlpShape, SquareMlp};
 use chreode_solve::{RK4, SolveError, SolveOptions, TILE, TSIT5};
@@ -56,13 +56,13 @@ impl<T: Real> Vjp<T> for Counting<T> {
         self.count(); // it goes forward first
         self.0.vjp(t, y, p, lambda, y_bar, p_bar)
     }
-    fn eval_kept(&mut self, slot: usize, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+    fn eval_kept(&mut self, slot: Slot, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         self.count();
         self.0.eval_kept(slot, t, y, p, dy)
     }
     fn vjp_kept(
         &mut self,
-        slot: usize,
+        slot: Slot,
         t: f64,
         y: &[T],
         p: &[T],

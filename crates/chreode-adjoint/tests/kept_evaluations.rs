@@ -7,7 +7,9 @@ mod common;
 use chreode_adjoint::{Checkpoints, OdeAdjoint};
 use chreode_core::{FieldError, VectorField, Vjp};
 use chreode_linalg::Activation;
-use chreode_model::{MlpShape, SquareMlp};
+use chreode_model::{
+    MlpField, MlpFieldConfig, MlpShape, ModelConfig, NeuralSde, NoiseConfig, NoiseForm, NoisyField, SquareMlp,
+};
 use chreode_solve::{DOP853, ErkTableau, RK4, SolveOptions, TSIT5, VERN7};
 use chreode_testkit::{LotkaVolterra, SmoothField};
 use common::net::Net;
@@ -183,4 +185,61 @@ fn times_take_no_step_once_an_observation() {
         let start = 1;
         assert_eq!(with, without + at.len() + start + steps * per_step, "{}", method.name);
     }
+}
+
+/// Two runs with the same field before the first one's sweep, from the same start: their evaluations have the same places.
+fn meets_another_run(mut f: impl Vjp<f64> + Clone, p: &[f64]) {
+    let options = SolveOptions { save_at: &[2.0], ..SolveOptions::fixed(0.11) };
+    let y0: Vec<f64> = (0..N * D).map(|i| (0.7 * i as f64).cos()).collect();
+    let other: Vec<f64> = p.iter().map(|p| 0.9 * p).collect();
+    let ahead = |f: &mut dyn Vjp<f64>, p: &[f64], bytes: Option<usize>| {
+        let mut adjoint = OdeAdjoint::new(&TSIT5, N, D);
+        if let Some(bytes) = bytes {
+            adjoint.keep_evaluations(bytes);
+        }
+        adjoint.forward(f, p, &mut y0.clone(), (0.0, 2.0), &options, &mut |_, _, _| {}).unwrap();
+        adjoint
+    };
+    let back = |adjoint: &mut OdeAdjoint<f64>, f: &mut dyn Vjp<f64>, p: &[f64]| {
+        let (mut y0_bar, mut p_bar) = (vec![0.0; N * D], vec![0.0; p.len()]);
+        adjoint.backward(f, p, &[&[1.0; N * D]], &mut y0_bar, &mut p_bar).unwrap();
+        (y0_bar, p_bar)
+    };
+    let alone = [p, &other].map(|p| {
+        let mut f = f.clone();
+        let mut adjoint = ahead(&mut f, p, Some(0));
+        assert_eq!(adjoint.evaluation_bytes(), 0);
+        back(&mut adjoint, &mut f, p)
+    });
+    let mut fresh = f.clone();
+    let mut runs = [p, &other].map(|p| ahead(&mut f, p, None));
+    let mut copy = f.clone();
+    // The field at the end of the run is the first stage of a step that does not come.
+    let bytes = (runs[0].steps().len() + 1) * 6 * (N * D * 8 + f.kept_bytes(N));
+    assert!(f.kept_bytes(N) > 0 && runs[0].evaluation_bytes() == bytes);
+    for (run, p, alone) in [(0, p, &alone[0]), (1, &other, &alone[1]), (0, p, &alone[0])] {
+        assert!(back(&mut runs[run], &mut f, p) == *alone, "run {run}");
+    }
+    // A copy has what the field had when it was made, one that never ran has nothing.
+    assert!(back(&mut runs[1], &mut copy, &other) == alone[1]);
+    assert!(back(&mut runs[1], &mut fresh, &other) == alone[1]);
+}
+
+#[test]
+fn runs_of_one_field_do_not_meet() {
+    let uniform = |n: usize| -> Vec<f64> { (0..n).map(|i| 0.5 * (1.3 * i as f64).sin()).collect() };
+    let shape = MlpShape::new(D, &[9, 6], D, Activation::Silu);
+    let len = shape.layout().len();
+    meets_another_run(SquareMlp::<f64>::new(shape).unwrap(), &uniform(len));
+    let field = || MlpField::<f64>::new(MlpFieldConfig::new(vec![0.1; D], vec![0.8; D])).unwrap();
+    meets_another_run(field(), &uniform(field().n_params()));
+    let noise = NoiseConfig::new(vec![0.1; D], vec![0.8; D], NoiseForm::Diagonal);
+    let noisy = NoisyField::new(field(), noise).unwrap();
+    let len = noisy.n_params();
+    meets_another_run(noisy, &uniform(len));
+    let mut config = ModelConfig::new(vec![0.1; D], vec![0.8; D]);
+    config.drift.hidden = vec![9, 6];
+    let sde = NeuralSde::<f64>::new(config).unwrap();
+    let len = sde.n_params();
+    meets_another_run(sde, &uniform(len));
 }

@@ -1,5 +1,7 @@
 //! Vector fields `dy/dt = f(t, y; p)`: one required capability a trait, the rest opt-in.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::{FieldError, Real, Sparsity};
 
 /// The right-hand side of a differential equation, for `n` trajectories at once.
@@ -95,6 +97,35 @@ pub trait Jacobian<T: Real>: VectorField<T> {
     }
 }
 
+/// A place where a field keeps what it found for a pull-back ([`Vjp::eval_kept`]): one of those of a run.
+///
+/// Runs that go through the same field at the same time have the same places: who comes later takes them. A field
+/// therefore notes whose slot it filled, and believes only what it finds for the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    run: u64,
+    index: usize,
+}
+
+impl Slot {
+    /// The first slot of a run that is no other's.
+    pub fn of_new_run() -> Self {
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        Self { run: RUNS.fetch_add(1, Ordering::Relaxed), index: 0 }
+    }
+
+    /// The slot so many places behind this one.
+    #[must_use]
+    pub fn plus(self, places: usize) -> Self {
+        Self { index: self.index + places, ..self }
+    }
+
+    /// Its place among those of its run, from 0.
+    pub fn index(self) -> usize {
+        self.index
+    }
+}
+
 /// A vector field with vector-Jacobian products: what adjoints need.
 pub trait Vjp<T: Real>: VectorField<T> {
     /// Sets `y_bar = λᵀ ∂f/∂y` (`[n, d]`) and ADDS `λᵀ ∂f/∂p`, summed over the `n` trajectories, to `p_bar`.
@@ -112,11 +143,12 @@ pub trait Vjp<T: Real>: VectorField<T> {
     ) -> Result<(), FieldError>;
 
     /// As [`eval`](VectorField::eval); may keep in `slot` what [`vjp_kept`](Self::vjp_kept) then needs not compute again. The adjoint of
-    /// a Runge-Kutta step evaluates its stages first, and pulls back through all of them then: a slot for each.
+    /// a Runge-Kutta step evaluates its stages first, and pulls back through all of them then: a slot for each. A field that hands
+    /// evaluations on to another hands on [`kept_bytes`](Self::kept_bytes) and [`vjp_kept`](Self::vjp_kept) too.
     ///
     /// # Errors
     /// As [`eval`](VectorField::eval).
-    fn eval_kept(&mut self, slot: usize, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+    fn eval_kept(&mut self, slot: Slot, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         let _ = slot;
         self.eval(t, y, p, dy)
     }
@@ -127,14 +159,14 @@ pub trait Vjp<T: Real>: VectorField<T> {
         0
     }
 
-    /// As [`vjp`](Self::vjp), with the time, state and parameters that [`eval_kept`](Self::eval_kept) had when it was last called with
-    /// this slot.
+    /// As [`vjp`](Self::vjp), with the time, state and parameters that [`eval_kept`](Self::eval_kept) had when it was called with
+    /// this slot. A field that keeps another run's evaluation there by now, or none, computes it again.
     ///
     /// # Errors
     /// As [`vjp`](Self::vjp).
     fn vjp_kept(
         &mut self,
-        slot: usize,
+        slot: Slot,
         t: f64,
         y: &[T],
         p: &[T],

@@ -2,7 +2,7 @@
 
 use crate::{
     BirthDeath, Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Growth,
-    GrowthVjp, Jacobian, Jvp, NoiseKind, ParamJvp, Real, Sparsity, VectorField, Vjp, VjpTangent,
+    GrowthVjp, Jacobian, Jvp, NoiseKind, ParamJvp, Real, Slot, Sparsity, VectorField, Vjp, VjpTangent,
 };
 
 macro_rules! forward {
@@ -99,7 +99,7 @@ macro_rules! forward {
             #[inline]
             fn eval_kept(
                 &mut self,
-                slot: usize,
+                slot: Slot,
                 t: f64,
                 y: &[T],
                 p: &[T],
@@ -113,7 +113,7 @@ macro_rules! forward {
             #[inline]
             fn vjp_kept(
                 &mut self,
-                slot: usize,
+                slot: Slot,
                 t: f64,
                 y: &[T],
                 p: &[T],
@@ -385,13 +385,13 @@ mod tests {
         }
         fn eval_kept(
             &mut self,
-            slot: usize,
+            slot: Slot,
             _: f64,
             _: &[f64],
             _: &[f64],
             dy: &mut [f64],
         ) -> Result<(), FieldError> {
-            dy[0] = slot as f64;
+            dy[0] = slot.index() as f64;
             Ok(())
         }
         fn kept_bytes(&self, n: usize) -> usize {
@@ -399,7 +399,7 @@ mod tests {
         }
         fn vjp_kept(
             &mut self,
-            slot: usize,
+            slot: Slot,
             _: f64,
             _: &[f64],
             _: &[f64],
@@ -407,7 +407,7 @@ mod tests {
             y_bar: &mut [f64],
             _: &mut [f64],
         ) -> Result<(), FieldError> {
-            y_bar[0] = -(slot as f64);
+            y_bar[0] = -(slot.index() as f64);
             Ok(())
         }
         fn defer(&mut self) {
@@ -452,8 +452,9 @@ mod tests {
     ) -> (usize, usize, usize, [f64; 3], bool, bool) {
         assert_eq!(beside(&mut f), ([8.0, 9.0, 10.0], [true; 2]));
         let (mut dy, mut y_bar, mut values) = ([0.0], [0.0], [0.0]);
-        f.eval_kept(2, 0.0, &[], &[], &mut dy).unwrap();
-        f.vjp_kept(2, 0.0, &[], &[], &[], &mut y_bar, &mut []).unwrap();
+        let slot = Slot::of_new_run().plus(2);
+        f.eval_kept(slot, 0.0, &[], &[], &mut dy).unwrap();
+        f.vjp_kept(slot, 0.0, &[], &[], &[], &mut y_bar, &mut []).unwrap();
         f.jacobians(0.0, &[], &[], &mut values).unwrap();
         let mut p_bar = [0.0];
         f.defer();

@@ -32,7 +32,7 @@ pub use atomic::write_atomically;
 pub use diffusion::{Calculus, Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, NoiseKind};
 pub use dynamics::{Dynamics, put, take};
 pub use error::FieldError;
-pub use field::{FieldResult, FnField, Jacobian, Jvp, ParamJvp, VectorField, Vjp, VjpTangent, field};
+pub use field::{FieldResult, FnField, Jacobian, Jvp, ParamJvp, Slot, VectorField, Vjp, VjpTangent, field};
 pub use growth::{BirthDeath, Growth, GrowthVjp};
 pub use linear::{LinearSolver, SingularMatrix};
 pub use literal::{Lit, c};

@@ -1,6 +1,6 @@
 //! The drift `f(x)` in its three forms.
 
-use chreode_core::{ParamLayout, Real};
+use chreode_core::{ParamLayout, Real, Slot};
 
 use crate::mlp::{Mlp, MlpShape, TangentNet};
 use crate::production::Production;
@@ -45,6 +45,11 @@ impl<T: Real> Drift<T> {
     /// Bytes that a slot takes for `n` trajectories; only a free drift keeps layers.
     pub(crate) fn kept_bytes(&self, n: usize) -> usize {
         if let Self::Free(f) = self { f.net.kept_bytes(n) } else { 0 }
+    }
+
+    /// Whether what was found for this slot is still here.
+    pub(crate) fn holds(&self, slot: Slot) -> bool {
+        if let Self::Free(f) = self { f.net.holds(slot) } else { false }
     }
 
     pub(crate) fn layout(&self) -> &ParamLayout {
@@ -108,7 +113,7 @@ impl<T: Real> FreeDrift<T> {
     }
 
     /// Exchanges the layers in hand and those that are kept of a tile.
-    pub(crate) fn swap_kept(&mut self, slot: usize, tile: usize) {
+    pub(crate) fn swap_kept(&mut self, slot: Slot, tile: usize) {
         self.net.swap_kept(slot, tile);
     }
 
@@ -125,7 +130,7 @@ impl<T: Real> FreeDrift<T> {
     /// As [`vjp_tile`](Self::vjp_tile), with the layers that are kept of the tile.
     pub(crate) fn vjp_kept_tile(
         &mut self,
-        slot: usize,
+        slot: Slot,
         tile: usize,
         n: usize,
         p: &[T],

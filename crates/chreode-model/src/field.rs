@@ -1,6 +1,6 @@
 //! A perceptron as the right-hand side of a differential equation, with time and covariates among its inputs.
 
-use chreode_core::{FieldError, Jvp, ParamLayout, Real, VectorField, Vjp, sub_seed};
+use chreode_core::{FieldError, Jvp, ParamLayout, Real, Slot, VectorField, Vjp, sub_seed};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
@@ -179,7 +179,7 @@ impl<T: Real> MlpField<T> {
         self.net.shape().layout()
     }
 
-    fn run(&mut self, slot: Option<usize>, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+    fn run(&mut self, slot: Option<Slot>, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         self.check(t, y, p, &[dy.len()])?;
         let (d, width) = (self.inputs.d, self.inputs.shift.len());
         for (tile, (y, dy)) in y.chunks(TILE * width).zip(dy.chunks_mut(TILE * width)).enumerate() {
@@ -201,7 +201,7 @@ impl<T: Real> MlpField<T> {
 
     fn pull_back(
         &mut self,
-        slot: Option<usize>,
+        slot: Option<Slot>,
         t: f64,
         y: &[T],
         p: &[T],
@@ -211,6 +211,7 @@ impl<T: Real> MlpField<T> {
     ) -> Result<(), FieldError> {
         self.check(t, y, p, &[lambda.len(), y_bar.len()])?;
         self.check(t, y, p_bar, &[])?;
+        let slot = slot.filter(|&slot| self.net.holds(slot));
         let (d, width) = (self.inputs.d, self.inputs.shift.len());
         let tiles =
             y.chunks(TILE * width).zip(lambda.chunks(TILE * width)).zip(y_bar.chunks_mut(TILE * width));
@@ -286,12 +287,15 @@ impl<T: Real> Vjp<T> for MlpField<T> {
     ) -> Result<(), FieldError> {
         self.pull_back(None, t, y, p, lambda, y_bar, p_bar)
     }
-    fn eval_kept(&mut self, slot: usize, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+    fn eval_kept(&mut self, slot: Slot, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         self.run(Some(slot), t, y, p, dy)
+    }
+    fn kept_bytes(&self, n: usize) -> usize {
+        self.net.kept_bytes(n)
     }
     fn vjp_kept(
         &mut self,
-        slot: usize,
+        slot: Slot,
         t: f64,
         y: &[T],
         p: &[T],

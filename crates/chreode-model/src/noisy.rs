@@ -2,7 +2,7 @@
 
 use chreode_core::{
     Diffusion, DiffusionJvp, DiffusionJvpVjp, DiffusionVjp, FieldError, Jacobian, Jvp, NoiseKind,
-    ParamLayout, Real, VectorField, Vjp,
+    ParamLayout, Real, Slot, VectorField, Vjp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -123,13 +123,16 @@ impl<T: Real, F: Vjp<T>> Vjp<T> for NoisyField<T, F> {
         self.check_drift(t, y_bar, p_bar)?;
         self.field.vjp(t, y, &p[..self.own], lambda, y_bar, &mut p_bar[..self.own])
     }
-    fn eval_kept(&mut self, slot: usize, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+    fn eval_kept(&mut self, slot: Slot, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         self.check_drift(t, y, p)?;
         self.field.eval_kept(slot, t, y, &p[..self.own], dy)
     }
+    fn kept_bytes(&self, n: usize) -> usize {
+        self.field.kept_bytes(n)
+    }
     fn vjp_kept(
         &mut self,
-        slot: usize,
+        slot: Slot,
         t: f64,
         y: &[T],
         p: &[T],

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use chreode_core::{
-    Diffusion, DiffusionVjp, FieldError, Growth, GrowthVjp, NoiseKind, ParamLayout, Real, VectorField, Vjp,
+    Diffusion, DiffusionVjp, FieldError, Growth, GrowthVjp, NoiseKind, ParamLayout, Real, Slot, VectorField,
+    Vjp,
 };
 
 use crate::diffusion::Noise;
@@ -155,7 +156,7 @@ impl<T: Real> NeuralSde<T> {
         p: &[T],
         mut f: Option<&mut [T]>,
         mut g: Option<&mut [T]>,
-        slot: Option<usize>,
+        slot: Option<Slot>,
     ) {
         self.drift.set_time(t);
         let d = self.config.dim();
@@ -200,7 +201,7 @@ impl<T: Real> NeuralSde<T> {
         }
     }
 
-    /// ADDS to `y_bar` and `p_bar` what comes from the adjoints that are given, tile by tile. A drift that was kept in the slot, if
+    /// ADDS to `y_bar` and `p_bar` what comes from the adjoints that are given, tile by tile. A drift that is kept in the slot, if
     /// there is one, is not computed again.
     fn backward(
         &mut self,
@@ -211,8 +212,9 @@ impl<T: Real> NeuralSde<T> {
         g_bar: Option<&[T]>,
         y_bar: &mut [T],
         p_bar: &mut [T],
-        slot: Option<usize>,
+        slot: Option<Slot>,
     ) {
+        let slot = slot.filter(|&slot| self.drift.holds(slot));
         self.drift.set_time(t);
         let d = self.config.dim();
         let (drift_range, noise_range) = (self.drift_range.clone(), self.noise_range.clone());
@@ -322,7 +324,7 @@ impl<T: Real> Vjp<T> for NeuralSde<T> {
         Ok(())
     }
 
-    fn eval_kept(&mut self, slot: usize, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+    fn eval_kept(&mut self, slot: Slot, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         self.check(t, y, p, &[dy.len()])?;
         self.forward(t, y, p, Some(dy), None, Some(slot));
         Ok(())
@@ -334,7 +336,7 @@ impl<T: Real> Vjp<T> for NeuralSde<T> {
 
     fn vjp_kept(
         &mut self,
-        slot: usize,
+        slot: Slot,
         t: f64,
         y: &[T],
         p: &[T],

@@ -5,7 +5,7 @@
 mod common;
 
 use chreode_core::{
-    BirthDeath, Calculus, Diffusion, DiffusionJvp, FieldError, Growth, Jvp, NoiseKind, VectorField, Vjp,
+    BirthDeath, Calculus, Diffusion, DiffusionJvp, FieldError, Growth, Jvp, NoiseKind, Slot, VectorField, Vjp,
 };
 use chreode_linalg::Activation;
 use chreode_model::{
@@ -90,10 +90,11 @@ fn products_forward_and_backward_agree_and_kept_layers_give_the_same_bits() {
     assert!((dot(&l, &jv) - dot(&y_bar, &v)).abs() < 1e-12 * dot(&jv, &jv));
     let (mut dy, mut kept) = (vec![0.0; n], vec![0.0; n]);
     field.eval(0.4, &y, &p, &mut dy).unwrap();
-    field.eval_kept(3, 0.4, &y, &p, &mut kept).unwrap();
+    let slot = Slot::of_new_run().plus(3);
+    field.eval_kept(slot, 0.4, &y, &p, &mut kept).unwrap();
     assert_eq!(dy, kept);
     let (mut y2, mut p2) = (vec![9.0; n], vec![0.0; p.len()]);
-    field.vjp_kept(3, 0.4, &y, &p, &l, &mut y2, &mut p2).unwrap();
+    field.vjp_kept(slot, 0.4, &y, &p, &l, &mut y2, &mut p2).unwrap();
     assert_eq!((y_bar, p_bar), (y2, p2));
 }
 
@@ -509,8 +510,9 @@ fn pull_backs_may_keep_back_their_part_of_the_parameters() {
             sde.vjp(0.3, &calls[0][0], &p, &calls[0][1], &mut y_bars[..n], &mut vec![0.0; p.len()]).unwrap();
             sde.defer();
         }
-        for (slot, ([y, l], y_bar)) in calls.iter().zip(y_bars.chunks_exact_mut(n)).enumerate() {
-            if slot == 1 {
+        for (k, ([y, l], y_bar)) in calls.iter().zip(y_bars.chunks_exact_mut(n)).enumerate() {
+            if k == 1 {
+                let slot = Slot::of_new_run();
                 sde.eval_kept(slot, 0.3, y, &p, &mut vec![0.0; n]).unwrap();
                 sde.vjp_kept(slot, 0.3, y, &p, l, y_bar, &mut p_bar).unwrap();
             } else {

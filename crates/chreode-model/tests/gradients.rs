@@ -4,7 +4,7 @@
 
 mod common;
 
-use chreode_core::{Diffusion, DiffusionVjp, Growth, GrowthVjp, VectorField, Vjp};
+use chreode_core::{Diffusion, DiffusionVjp, Growth, GrowthVjp, Slot, VectorField, Vjp};
 use chreode_linalg::Activation;
 use chreode_model::{DriftKind, ModelConfig, NeuralSde};
 use common::{all_kinds, phi, uniform};
@@ -196,13 +196,14 @@ fn what_is_kept_gives_the_same_bits() {
         let bars = states.each_ref().map(|y| uniform("bar", 3, y.len(), -1.0..1.0));
         let mut plain = vec![0.0; 3 * 150];
         let mut kept = plain.clone();
-        for (slot, y) in states.iter().enumerate() {
+        let slots = [0, 1].map(|k| Slot::of_new_run().plus(k));
+        for (slot, y) in slots.into_iter().zip(&states) {
             sde.eval(0.0, y, &p, &mut plain[..y.len()]).unwrap();
             sde.eval_kept(slot, 0.0, y, &p, &mut kept[..y.len()]).unwrap();
             assert_eq!(plain[..y.len()], kept[..y.len()]);
         }
         for _ in 0..2 {
-            for (slot, (y, bar)) in states.iter().zip(&bars).enumerate() {
+            for (slot, (y, bar)) in slots.into_iter().zip(states.iter().zip(&bars)) {
                 let (mut p1, mut p2) = (vec![0.0; p.len()], vec![0.0; p.len()]);
                 sde.vjp(0.0, y, &p, bar, &mut plain[..y.len()], &mut p1).unwrap();
                 sde.vjp_kept(slot, 0.0, y, &p, bar, &mut kept[..y.len()], &mut p2).unwrap();

@@ -37,8 +37,7 @@ impl<T: Real> ErkAdjoint<T> {
             inputs: zeros(stages),
             input_bar: zeros(stages),
             lambda: zeros(1),
-            // A step that is not kept takes the slots of its stages.
-            kept: Kept::new(stages - usize::from(tableau.fsal), stages, nd),
+            kept: Kept::new(stages - usize::from(tableau.fsal), nd),
             inside: Vec::new(),
             any_inside: false,
         }
@@ -65,6 +64,10 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
 
     fn keep_evaluations(&mut self, bytes: usize) {
         self.kept.limit(bytes);
+    }
+
+    fn evaluation_bytes(&self) -> usize {
+        self.kept.used()
     }
 
     fn interpolates(&self) -> bool {
@@ -189,11 +192,17 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
                 let input = &mut self.inputs[row(i)];
                 m.stage_input(i, h, y, &self.k, input);
                 if i + 1 < stages {
-                    f.eval_kept(i, m.stage_time(i, t, t_end), input, p, &mut self.k[row(i)])?;
+                    f.eval_kept(
+                        self.kept.slots().plus(i),
+                        m.stage_time(i, t, t_end),
+                        input,
+                        p,
+                        &mut self.k[row(i)],
+                    )?;
                 }
             }
         }
-        let (inputs, slot) = kept.unwrap_or((&self.inputs, 0));
+        let (inputs, slot) = kept.unwrap_or((&self.inputs, self.kept.slots()));
         let mut pull_stage = |f: &mut dyn Vjp<T>, i: usize, a: &[T], p_bar: &mut [T]| {
             // λ_i = h (b_i a + Σ_{j > i} a_ji Ȳ_j), Ȳ_i = (∂f/∂y)ᵀ λ_i
             let b = T::c(m.b[i]);
@@ -214,7 +223,7 @@ impl<T: Real> StepAdjoint<T> for ErkAdjoint<T> {
             let time = m.stage_time(i, t, t_end);
             let (input, bar) = (&inputs[row(i)], &mut self.input_bar[row(i)]);
             if i + 1 < stages || kept.is_some() {
-                f.vjp_kept(slot + i, time, input, p, &self.lambda, bar, p_bar)
+                f.vjp_kept(slot.plus(i), time, input, p, &self.lambda, bar, p_bar)
             } else {
                 f.vjp(time, input, p, &self.lambda, bar, p_bar)
             }

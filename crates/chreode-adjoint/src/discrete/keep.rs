@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use chreode_core::{FieldError, Real, Tolerance, VectorField, Vjp};
+use chreode_core::{FieldError, Real, Slot, Tolerance, VectorField, Vjp};
 use chreode_solve::{Erk, Rhs, Stepper, Work};
 
 /// The stages of the first steps of a run: their states here, and what the field keeps of them in its slots.
@@ -11,21 +11,41 @@ use chreode_solve::{Erk, Rhs, Stepper, Work};
 /// first of the next.
 #[derive(Debug)]
 pub(super) struct Kept<T> {
-    /// Stages of a step, the field's slot for the first of the first step, and values of a state.
+    /// Stages of a step, and values of a state.
     per_step: usize,
-    first_slot: usize,
     nd: usize,
-    /// Bytes that may be used, and the steps that fit.
+    /// The field's slots of the run: first those of a step that is not kept, one a stage.
+    slots: Slot,
+    /// Bytes that may be used, those of a step, the steps that fit, and those of the run so far.
     bytes: usize,
+    step_bytes: usize,
     steps: usize,
-    /// Stage states of each step, `[L, n, d]`, of at most so many.
+    kept: usize,
+    /// Stage states, `[L, n, d]` a step, in blocks of several steps where they are small.
     inputs: Vec<Vec<T>>,
 }
 
+/// Values of a block at least, unless a step has more.
+const BLOCK: usize = 4096;
+
 impl<T: Real> Kept<T> {
-    /// For steps of so many stages; the field's slots from `first_slot` on are used.
-    pub(super) fn new(per_step: usize, first_slot: usize, nd: usize) -> Self {
-        Self { per_step, first_slot, nd, bytes: 0, steps: 0, inputs: Vec::new() }
+    /// For steps of so many stages.
+    pub(super) fn new(per_step: usize, nd: usize) -> Self {
+        Self {
+            per_step,
+            nd,
+            slots: Slot::of_new_run(),
+            bytes: 0,
+            step_bytes: 0,
+            steps: 0,
+            kept: 0,
+            inputs: Vec::new(),
+        }
+    }
+
+    /// Steps of a block.
+    fn block(&self) -> usize {
+        BLOCK.checked_div(self.per_step * self.nd).unwrap_or(1).max(1)
     }
 
     pub(super) fn limit(&mut self, bytes: usize) {
@@ -36,11 +56,16 @@ impl<T: Real> Kept<T> {
     pub(super) fn begin(&mut self, f: &dyn Vjp<T>, whole: bool) {
         let n = self.nd.checked_div(f.dim()).unwrap_or(0);
         let stage = (self.nd * size_of::<T>()).saturating_add(f.kept_bytes(n));
-        self.steps = self.bytes.checked_div(self.per_step.saturating_mul(stage)).unwrap_or(0);
-        if !whole {
-            self.steps = 0;
-        }
-        self.inputs.truncate(self.steps);
+        self.step_bytes = self.per_step.saturating_mul(stage);
+        self.steps = if whole { self.bytes.checked_div(self.step_bytes).unwrap_or(0) } else { 0 };
+        self.kept = 0;
+        self.inputs.truncate(self.steps.div_ceil(self.block()));
+        self.slots = Slot::of_new_run();
+    }
+
+    /// Bytes that are used, by the field too.
+    pub(super) fn used(&self) -> usize {
+        self.kept * self.step_bytes
     }
 
     /// Whether the run may keep any.
@@ -48,23 +73,39 @@ impl<T: Real> Kept<T> {
         self.steps > 0
     }
 
+    /// The field's slot for the first stage of a step that is not kept.
+    pub(super) fn slots(&self) -> Slot {
+        self.slots
+    }
+
+    /// The field's slot for evaluation `e`, if it is kept.
+    fn slot(&self, e: usize) -> Slot {
+        self.slots.plus(self.per_step + e)
+    }
+
     /// The stage states of a step of the last run and the slot of the first of them, if they are kept.
-    pub(super) fn step(&self, step: usize) -> Option<(&[T], usize)> {
-        let inputs = self.inputs.get(step)?;
-        Some((inputs, self.first_slot + step * self.per_step))
+    pub(super) fn step(&self, step: usize) -> Option<(&[T], Slot)> {
+        if step >= self.kept {
+            return None;
+        }
+        let len = self.per_step * self.nd;
+        let inputs = &self.inputs[step / self.block()][step % self.block() * len..][..len];
+        Some((inputs, self.slot(step * self.per_step)))
     }
 
     /// Keeps the state of evaluation `e` and returns the field's slot for it; `None` if there is no room.
-    fn put(&mut self, e: usize, y: &[T]) -> Option<usize> {
+    fn put(&mut self, e: usize, y: &[T]) -> Option<Slot> {
         let (step, stage) = (e / self.per_step, e % self.per_step);
         if step >= self.steps {
             return None;
         }
-        while self.inputs.len() <= step {
-            self.inputs.push(vec![T::ZERO; self.per_step * self.nd]);
+        let (block, in_block) = (self.block(), step % self.block() * self.per_step + stage);
+        while self.inputs.len() <= step / block {
+            self.inputs.push(vec![T::ZERO; block * self.per_step * self.nd]);
         }
-        self.inputs[step][stage * self.nd..][..self.nd].copy_from_slice(y);
-        Some(self.first_slot + e)
+        self.inputs[step / block][in_block * self.nd..][..self.nd].copy_from_slice(y);
+        self.kept = step + 1;
+        Some(self.slot(e))
     }
 }
 

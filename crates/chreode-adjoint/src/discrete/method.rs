@@ -124,6 +124,11 @@ pub(super) trait StepAdjoint<T: Real>: std::fmt::Debug + Send {
     /// Lets runs keep evaluations in so many bytes, if the method can.
     fn keep_evaluations(&mut self, _bytes: usize) {}
 
+    /// Bytes of the evaluations that are kept of the last run, by the field too.
+    fn evaluation_bytes(&self) -> usize {
+        0
+    }
+
     /// Values of the stages that are kept of the last run, if every state is.
     fn kept_values(&self) -> usize {
         0

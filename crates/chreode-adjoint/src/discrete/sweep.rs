@@ -16,6 +16,10 @@ use crate::checkpoint::{Checkpoints, Store};
 use crate::error::{check_finite, check_gradient, check_len};
 use crate::event::{EventJump, EventVjp, watch};
 
+/// What evaluations of a run may take where every state is stored, unless one says otherwise: 20 steps of RK4 of 64 rows through a net
+/// of a million parameters take 41 million bytes.
+const KEPT_BYTES: usize = 1 << 26;
+
 /// Gradients through a run of `n` trajectories of `d` coordinates by one of the methods of [`OdeMethod`].
 ///
 /// [`forward`](Self::forward) solves and records, [`backward`](Self::backward) returns the gradient of any
@@ -47,8 +51,9 @@ use crate::event::{EventJump, EventVjp, watch};
 ///
 /// # Memory
 /// By default every state is stored: one `[n, d]` a step (and the stages of implicit methods), and going back again takes no step
-/// again. [`Checkpoints`] keep fewer, and take steps again. The gradient has the same bits; only an implicit method that stores every
-/// state differs from one that does not, by rounding. With a budget and fixed steps, whose number is known, the fewest possible are taken again
+/// again. Of explicit runs as many evaluations are kept beside as fit into 64 MiB ([`keep_evaluations`](Self::keep_evaluations)).
+/// [`Checkpoints`] keep fewer states, no evaluations, and take steps again. The gradient has the same bits; only an implicit method
+/// that stores every state differs from one that does not, by rounding. With a budget and fixed steps, whose number is known, the fewest possible are taken again
 /// ([`recomputed_steps`](crate::recomputed_steps)); with adaptive ones, each at most as often as there. Beside states, 17 bytes a
 /// step are kept. Buffers grow in the first run and are used again: later runs of no more steps allocate nothing.
 ///
@@ -123,7 +128,9 @@ impl<T: Real> OdeAdjoint<T> {
         let zeros = || vec![T::ZERO; nd];
         let mut method = method.into().steps(n, d);
         let memory = if checkpoints == Checkpoints::All { 0 } else { method.memory() };
-        if checkpoints != Checkpoints::All {
+        if checkpoints == Checkpoints::All {
+            method.keep_evaluations(KEPT_BYTES);
+        } else {
             method.take_again();
         }
         let states = Store::new(checkpoints, nd + memory)?;
@@ -144,11 +151,12 @@ impl<T: Real> OdeAdjoint<T> {
 
     /// Lets later runs of an explicit method keep the evaluations of their first steps, as many as fit into so many bytes: the states
     /// of the stages, and what the field keeps of them ([`Vjp::kept_bytes`]). A sweep need not make these again. A gradient through a
-    /// net then takes three runs and not four, with the same bits.
+    /// net then takes three runs and not four, with the same bits. Where every state is stored 64 MiB may be taken unless this says
+    /// otherwise; else none.
     ///
-    /// Nothing else may use the field's slots ([`Vjp::eval_kept`]) between the forward run and its sweep: with trajectories in several
-    /// parts, each part goes forward and back before the next. Runs that watch for events keep none, nor do implicit methods, whose
-    /// sweep evaluates elsewhere.
+    /// If another run goes through the same field between a forward run and its sweep, the field keeps what came last, and the sweep
+    /// evaluates again what was lost: with trajectories in several parts, each part had better go forward and back before the next. Runs
+    /// that watch for events keep none, nor do implicit methods, whose sweep evaluates elsewhere.
     pub fn keep_evaluations(&mut self, bytes: usize) {
         self.method.keep_evaluations(bytes);
     }
@@ -230,10 +238,17 @@ impl<T: Real> OdeAdjoint<T> {
         self.tape.states.kept()
     }
 
-    /// Bytes that the states (of Bdf with what it remembers) and stages take which are stored now. Where the number of steps is not known
+    /// Bytes that the states (of Bdf with what it remembers) and stages take which are stored now, beside the
+    /// [evaluations](Self::evaluation_bytes). Where the number of steps is not known
     /// and all are stored, arrays grow by an eighth: they may take as much more.
     pub fn stored_bytes(&self) -> usize {
         (self.stored_states() * self.y.len() + self.method.kept_values()) * size_of::<T>()
+    }
+
+    /// Bytes that the evaluations take which the last forward run kept ([`keep_evaluations`](Self::keep_evaluations)), with what the
+    /// field keeps of them.
+    pub fn evaluation_bytes(&self) -> usize {
+        self.method.evaluation_bytes()
     }
 
     /// Steps that the last backward run took again.

@@ -1,6 +1,6 @@
 //! A net as a field that counts what it is asked for.
 
-use chreode_core::{FieldError, VectorField, Vjp};
+use chreode_core::{FieldError, Slot, VectorField, Vjp};
 use chreode_model::SquareMlp;
 
 pub(crate) struct Net {
@@ -44,7 +44,7 @@ impl Vjp<f64> for Net {
     }
     fn eval_kept(
         &mut self,
-        slot: usize,
+        slot: Slot,
         t: f64,
         y: &[f64],
         p: &[f64],
@@ -56,7 +56,7 @@ impl Vjp<f64> for Net {
     }
     fn vjp_kept(
         &mut self,
-        slot: usize,
+        slot: Slot,
         t: f64,
         y: &[f64],
         p: &[f64],

@@ -1,6 +1,6 @@
 //! Forward and backward of a perceptron on tiles of rows.
 
-use chreode_core::Real;
+use chreode_core::{Real, Slot};
 use chreode_linalg::{GemmScratch, LayerShape, layer_backward_input, layer_backward_params, layer_forward};
 
 use super::{MlpShape, TILE};
@@ -24,8 +24,8 @@ pub struct Mlp<T: Real> {
     layers: Layers<T>,
     /// Pre-activations of a hidden layer that nothing else needs, `[TILE, widest]`.
     z: Vec<T>,
-    /// Of each slot, those of each tile.
-    kept: Vec<Vec<Layers<T>>>,
+    /// In the place of each slot, the layers of each tile.
+    kept: Vec<KeptLayers<T>>,
     /// Adjoints of the layer in hand and of the one before, `[TILE, widest]`.
     bar: Vec<T>,
     next_bar: Vec<T>,
@@ -58,6 +58,13 @@ const DEFERRED_FROM: usize = 1 << 16;
 struct Layers<T> {
     z: Vec<Vec<T>>,
     a: Vec<Vec<T>>,
+}
+
+#[derive(Debug, Clone)]
+struct KeptLayers<T> {
+    /// Whose they are.
+    of: Slot,
+    tiles: Vec<Layers<T>>,
 }
 
 impl<T: Real> Layers<T> {
@@ -140,7 +147,7 @@ impl<T: Real> Mlp<T> {
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
-    pub fn forward_kept(&mut self, slot: usize, x: &[T], p: &[T], y: &mut [T]) {
+    pub fn forward_kept(&mut self, slot: Slot, x: &[T], p: &[T], y: &mut [T]) {
         let (inp, out) = (self.shape.inputs(), self.shape.outputs());
         assert_eq!(x.len() * out, y.len() * inp, "x is [n, {inp}], y is [n, {out}]");
         for (tile, (x, y)) in x.chunks(TILE * inp).zip(y.chunks_mut(TILE * out)).enumerate() {
@@ -152,25 +159,30 @@ impl<T: Real> Mlp<T> {
         }
     }
 
-    /// As [`vjp`](Self::vjp) at the rows and parameters of the last [`forward_kept`](Self::forward_kept) with this slot, whose layers
-    /// are not computed again.
+    /// As [`vjp`](Self::vjp) at the rows and parameters of [`forward_kept`](Self::forward_kept) with this slot, whose layers are not
+    /// computed again, unless those of another run's slot took their place.
     ///
     /// ```
+    /// use chreode_core::Slot;
     /// use chreode_linalg::Activation;
     /// use chreode_model::{Mlp, MlpShape};
     /// let mut net = Mlp::<f64>::new(MlpShape::new(1, &[2], 1, Activation::Tanh));
     /// let (x, p) = ([3.0, -2.0], [1.0, -1.0, 0.1, 0.2, 1.0, 0.5, 0.5]);
     /// let (mut y, mut x_bar, mut p_bar) = ([0.0; 2], [[0.0; 2]; 2], [[0.0; 7]; 2]);
-    /// net.forward_kept(0, &x, &p, &mut y);
+    /// let slot = Slot::of_new_run();
+    /// net.forward_kept(slot, &x, &p, &mut y);
     /// net.forward(&[7.0], &p, &mut [0.0]);
-    /// net.vjp_kept(0, &p, &[1.0, 2.0], &mut x_bar[0], &mut p_bar[0]);
+    /// net.vjp_kept(slot, &x, &p, &[1.0, 2.0], &mut x_bar[0], &mut p_bar[0]);
     /// net.vjp(&x, &p, &[1.0, 2.0], &mut x_bar[1], &mut p_bar[1]);
     /// assert_eq!((x_bar[0], p_bar[0]), (x_bar[1], p_bar[1]));
     /// ```
     ///
     /// # Panics
     /// If a slice does not have its length.
-    pub fn vjp_kept(&mut self, slot: usize, p: &[T], y_bar: &[T], x_bar: &mut [T], p_bar: &mut [T]) {
+    pub fn vjp_kept(&mut self, slot: Slot, x: &[T], p: &[T], y_bar: &[T], x_bar: &mut [T], p_bar: &mut [T]) {
+        if !self.holds(slot) {
+            return self.vjp(x, p, y_bar, x_bar, p_bar);
+        }
         let (inp, out) = (self.shape.inputs(), self.shape.outputs());
         assert_eq!(x_bar.len() * out, y_bar.len() * inp, "x_bar is [n, {inp}], y_bar is [n, {out}]");
         let tiles = y_bar.chunks(TILE * out).zip(x_bar.chunks_mut(TILE * inp));
@@ -211,16 +223,22 @@ impl<T: Real> Mlp<T> {
         }
     }
 
-    /// Exchanges the layers in hand and those that are kept of a tile.
-    pub(crate) fn swap_kept(&mut self, slot: usize, tile: usize) {
-        if self.kept.len() <= slot {
-            self.kept.resize_with(slot + 1, Vec::new);
+    /// Whether the layers of this slot are kept, and not those of another run's in its place.
+    pub(crate) fn holds(&self, slot: Slot) -> bool {
+        self.kept.get(slot.index()).is_some_and(|kept| kept.of == slot)
+    }
+
+    /// Exchanges the layers in hand and those that are kept of a tile, which are this slot's from now on.
+    pub(crate) fn swap_kept(&mut self, slot: Slot, tile: usize) {
+        if self.kept.len() <= slot.index() {
+            self.kept.resize_with(slot.index() + 1, || KeptLayers { of: slot, tiles: Vec::new() });
         }
-        let tiles = &mut self.kept[slot];
-        while tiles.len() <= tile {
-            tiles.push(Layers::new(&self.shape));
+        let kept = &mut self.kept[slot.index()];
+        kept.of = slot;
+        while kept.tiles.len() <= tile {
+            kept.tiles.push(Layers::new(&self.shape));
         }
-        std::mem::swap(&mut self.layers, &mut tiles[tile]);
+        std::mem::swap(&mut self.layers, &mut kept.tiles[tile]);
     }
 
     /// The inputs of a tile of `n` rows, to be written before [`Self::forward_tile`].

@@ -7,7 +7,7 @@
 //! z̄ = ā' φ'    z̄˙ = ā˙' φ' + ā' φ'' ż    W̄ += z̄ aᵀ    W̄˙ += z̄˙ aᵀ + z̄ ȧᵀ    ā = Wᵀ z̄    ā˙ = Wᵀ z̄˙ + Ẇᵀ z̄
 //! ```
 
-use chreode_core::{FieldError, Jvp, ParamJvp, Real, VectorField, Vjp, VjpTangent};
+use chreode_core::{FieldError, Jvp, ParamJvp, Real, Slot, VectorField, Vjp, VjpTangent};
 use chreode_linalg::{GemmScratch, layer_backward_input, layer_backward_params, layer_forward};
 
 use super::net::tensors_mut;
@@ -100,7 +100,7 @@ impl<T: Real> Vjp<T> for SquareMlp<T> {
         Ok(())
     }
 
-    fn eval_kept(&mut self, slot: usize, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
+    fn eval_kept(&mut self, slot: Slot, t: f64, y: &[T], p: &[T], dy: &mut [T]) -> Result<(), FieldError> {
         self.check(t, y, p, &[dy.len()])?;
         self.net.forward_kept(slot, y, p, dy);
         Ok(())
@@ -112,7 +112,7 @@ impl<T: Real> Vjp<T> for SquareMlp<T> {
 
     fn vjp_kept(
         &mut self,
-        slot: usize,
+        slot: Slot,
         t: f64,
         y: &[T],
         p: &[T],
@@ -122,7 +122,7 @@ impl<T: Real> Vjp<T> for SquareMlp<T> {
     ) -> Result<(), FieldError> {
         self.check(t, y, p, &[lambda.len(), y_bar.len()])?;
         self.check(t, y, p_bar, &[])?;
-        self.net.vjp_kept(slot, p, lambda, y_bar, p_bar);
+        self.net.vjp_kept(slot, y, p, lambda, y_bar, p_bar);
         Ok(())
     }
 

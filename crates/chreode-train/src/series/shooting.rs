@@ -17,6 +17,9 @@ use super::{Series, SeriesLoss};
 /// Rows of one batch.
 const BATCH: usize = 32;
 
+/// What the evaluations of all tiles may take that are kept for the way back.
+const KEPT_BYTES: usize = 1 << 28;
+
 /// One window: observations `first..=last` of a trajectory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
@@ -138,7 +141,9 @@ impl<F: Vjp<f64> + Clone + Send> Shooting<F> {
                 times,
             }
         });
-        let tiles = tiles.collect();
+        let mut tiles: Vec<Tile<F>> = tiles.collect();
+        let share = KEPT_BYTES / tiles.len().max(1);
+        tiles.iter_mut().for_each(|tile| tile.adjoint.keep_evaluations(share));
         let atol = objective.scale.iter().map(|s| s * objective.tolerance).collect();
         Self { windows, tiles, atol }
     }
