@@ -8,8 +8,8 @@ mod nan_parameter;
 use chreode_adjoint::{AdjointError, Checkpoints, OdeAdjoint, OdeMethod};
 use chreode_core::{FieldError, VectorField, Vjp};
 use chreode_solve::{
-    ALL_ERK, BOSH3, DOP853, Erk, ErkTableau, KENCARP4, RK4, RODAS5P, Rhs, SolveError, SolveOptions, Stepper,
-    TSIT5, VERN7, VERN8, solve,
+    ALL_ERK, Erk, ErkTableau, KENCARP4, RK4, RODAS5P, Rhs, SolveError, SolveOptions, Stepper, TSIT5, VERN8,
+    solve,
 };
 use chreode_testkit::{
     Case, Differentiable, Lorenz, LotkaVolterra, SmoothField, central_difference_by, compare, corpus,
@@ -161,7 +161,7 @@ const LONG: [(&str, f64, f64, f64, f64, f64); 4] = [
 fn long_problems() {
     let mut rng = rand_pcg::Pcg64::seed_from_u64(11);
     for mut case in nonstiff() {
-        let (_, size, fixed, h, adaptive, by) =
+        let (_, size, fixed, h, t_end, by) =
             LONG.into_iter().find(|(name, ..)| case.name.starts_with(name)).unwrap();
         for _ in 0..3 {
             let draws: Vec<f64> = (0..97).map(|_| rng.random_range(-1.0..1.0)).collect();
@@ -169,9 +169,12 @@ fn long_problems() {
                 let point = near(&case, &draws, size);
                 check_at(&mut case, method, &SolveOptions::fixed(h), point, (0.0, fixed), by).unwrap();
             }
-            for method in [&TSIT5, &BOSH3, &VERN7, &DOP853] {
+            // Those of order 2 would take 220,000 steps.
+            for method in adaptive().into_iter().filter(|method| method.order > 2) {
                 let (point, options) = (near(&case, &draws, size), SolveOptions::tolerance(1e-6, 1e-8));
-                let steps = check_at(&mut case, method, &options, point, (0.0, adaptive), by).unwrap();
+                // Rounding of this method's stages shows in shorter ones.
+                let by = if method.name == VERN8.name { 10.0 * by } else { by };
+                let steps = check_at(&mut case, method, &options, point, (0.0, t_end), by).unwrap();
                 println!("{} {}: {steps} steps", case.name, method.name);
             }
         }
@@ -569,7 +572,8 @@ fn interpolated_saves() {
             };
             let by_y0 = central_difference_by(&case.y0, 3e-4, |y0| again(y0, &case.p));
             let by_p = central_difference_by(&case.p, 3e-4, |p| again(&case.y0, p));
-            // The sums of this method's dense output multiply rounding by a thousand, and differences show it.
+            // Inputs of this method's stages are sums with weights up to 120, whose rounding other stages multiply to a thousand times that
+            // of the state, and differences show it.
             let rtol = if method.name == VERN8.name { 1e-6 } else { 1e-8 };
             compare("y0", &y0_bar, &by_y0, rtol)
                 .unwrap_or_else(|e| panic!("{} {}: {e}", case.name, method.name));
