@@ -102,8 +102,12 @@ fn check(spans: &[(&str, f64)], methods: &[OdeMethod], tolerance: f64) {
                 // probably rounding of the difference that stands for ∂f/∂t, whose derivative both take. Over 3e-5, 142 and 133 steps, that is 7e-9
                 // and 3e-8; with a difference a tenth as long in the reference 1e-7 and 7e-8, ten times as long 1e-8 and 4e-8.
                 let driven = matches!(method, OdeMethod::Rosenbrock(_)) && problem.name == "ring modulator";
+                // E5 goes over twenty orders of magnitude: to 1e7, one ulp of its start moves the reference by 3e-6.
+                let rough = matches!(method, Bdf | OdeMethod::Esdirk(_));
                 let most = match problem.name {
-                    "van der Pol 1e3" | "E5" => 1e-5, // E5: over twenty orders of magnitude
+                    "E5" if problem.t_end < 1e4 => 1e-7,
+                    "E5" if problem.t_end > 1e6 && rough => 1e-3,
+                    "van der Pol 1e3" | "E5" => 1e-5,
                     "van der Pol 1e6" => 5e-4,
                     "Robertson" if problem.t_end > 1e10 => 1e-7,
                     _ if driven => 1e-7,
@@ -117,6 +121,10 @@ fn check(spans: &[(&str, f64)], methods: &[OdeMethod], tolerance: f64) {
 
 use OdeMethod::{Bdf, Radau, Radau5, Radau9, Radau13};
 
+fn all() -> Vec<OdeMethod> {
+    vec![Bdf, Radau5, (&KENCARP4).into(), (&RODAS5P).into(), Radau9, Radau13, Radau]
+}
+
 /// The whole spans, over all jumps.
 #[test]
 fn whole_spans() {
@@ -126,23 +134,24 @@ fn whole_spans() {
         ("OREGO", 360.0),
         ("van der Pol 1e3", 2.0),
         ("van der Pol 1e6", 2.0),
-        ("E5", 1e3), // further on, rounding breaks what is conserved by more than what is left
+        ("E5", 1e3),
         ("POLLU", 60.0),
     ];
-    check(&spans, &[Bdf, Radau5, (&KENCARP4).into(), (&RODAS5P).into(), Radau9, Radau13, Radau], 1e-4);
+    check(&spans, &all(), 1e-4);
 }
 
-/// To the end of the corpus. Of all other methods the forward runs, whose steps are solved to rounding, end with an error beyond 5e10.
+/// To the end of the corpus, with modes of 1e4 and of nothing beside steps of 1e10: what is left of the transposed systems is rounding of their
+/// terms, though no small part of their solutions.
 #[test]
 fn the_whole_span_of_robertson() {
-    check(&[("Robertson", 1e11)], &[(&RODAS5P).into()], 1e-4);
+    check(&[("Robertson", 1e11)], &[all(), all(), all()].concat(), 1e-4); // three points
 }
 
-/// Further into E5. At its end, 1e13, what rounding leaves is as large as the gradient, here and in the reference.
+/// Further into E5. At its end, 1e13, one ulp of the start moves the reference by as much as it is.
 #[test]
 fn further_into_e5() {
-    check(&[("E5", 1e5)], &[Bdf, (&RODAS5P).into(), Radau9, Radau13], 1e-4);
-    check(&[("E5", 1e7)], &[(&RODAS5P).into(), Radau13], 1e-4);
+    check(&[("E5", 1e5)], &all(), 1e-4);
+    check(&[("E5", 1e7)], &all(), 1e-4);
 }
 
 /// Where the Jacobian changes by orders of magnitude, a factorisation held from another step may say that nothing is left to correct: the
@@ -161,11 +170,7 @@ fn factorisations_of_other_steps() {
 /// A thousand coordinates, with a band.
 #[test]
 fn the_whole_span_of_a_line() {
-    check(
-        &[("Brusselator 1-D", 10.0)],
-        &[Bdf, Radau5, (&KENCARP4).into(), (&RODAS5P).into(), Radau9, Radau13, Radau],
-        1e-4,
-    );
+    check(&[("Brusselator 1-D", 10.0)], &all(), 1e-4);
 }
 
 /// Two hundred and fifty-three, with neither a band nor a dense Jacobian.

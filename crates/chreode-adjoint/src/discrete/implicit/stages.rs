@@ -14,10 +14,14 @@ use crate::AdjointError;
 const ROUNDING: f64 = 8.0;
 /// Up to this number of unknowns a factorisation costs less than what a better one saves.
 const SMALL: usize = 16;
+/// Up to this number of coordinates another iteration costs little.
+const FEW: usize = 8;
 /// Corrections fall by this factor at least, or the Jacobians are computed anew.
 const SLOW: f64 = 0.3;
 /// How often they are.
 const MOST_FACTORISATIONS: u32 = 12;
+/// Corrections of adjoint stages that may be rounding: less than gradients are believed to. Single precision has none such.
+const BEARABLE: f64 = 1e-6;
 /// A coordinate this small beside the largest has no relative error.
 const FLOOR: f64 = 1e-10;
 
@@ -162,7 +166,8 @@ impl<T: Real> StageEquations<T> {
         z: &mut [T],
     ) -> Result<(), AdjointError> {
         let (s, nd, eps) = (self.s, self.nd, T::EPSILON.f64());
-        let enough = eps.powf(0.75);
+        // What is left may be multiplied by 1e8 in what follows (E5).
+        let enough = if self.d <= FEW { ROUNDING * eps } else { eps.powf(0.75) };
         for (z, input) in z.chunks_exact_mut(nd).zip(inputs.chunks_exact(nd)) {
             for ((z, &input), &base) in z.iter_mut().zip(input).zip(base) {
                 *z = input - base;
@@ -241,7 +246,7 @@ impl<T: Real> StageEquations<T> {
     ) -> Result<(), AdjointError> {
         let (s, nd, eps) = (self.s, self.nd, T::EPSILON.f64());
         let enough = eps.powf(0.75);
-        let (mut before, mut factorisations) = (f64::INFINITY, 0);
+        let (mut before, mut factorisations, mut stalled) = (f64::INFINITY, 0, false);
         if self.held == 0.0 || self.is_small() {
             self.refresh(f, times, h, inputs, p)?;
             factorisations += 1;
@@ -267,6 +272,10 @@ impl<T: Real> StageEquations<T> {
                 }
                 left |= factorisations == 0 && is_left(residual, product);
             }
+            if stalled && self.is_rounding(h, b, mu) {
+                p_bar.iter_mut().zip(&self.p_bar).for_each(|(sum, &p_bar)| *sum += p_bar);
+                return Ok(());
+            }
             self.system.solve_transpose(&mut self.residual);
             let size = dual(&self.residual, mu, inputs, self.d);
             let rate = size / before;
@@ -280,6 +289,12 @@ impl<T: Real> StageEquations<T> {
                 return Ok(());
             }
             before = size;
+            // As far as it comes, perhaps, at the stages' own Jacobians.
+            let own = factorisations > 0 && self.system.one_for_all().is_none();
+            stalled = own && !stalled && rate >= SLOW && size < BEARABLE;
+            if stalled {
+                continue;
+            }
             if rate >= SLOW || rate.is_nan() || size > 0.1 || size <= enough {
                 if factorisations >= MOST_FACTORISATIONS {
                     return Err(unsolved(times, h, StepFailure::NewtonDiverged { iterations: 0, rate }));
@@ -294,6 +309,26 @@ impl<T: Real> StageEquations<T> {
                 before = f64::INFINITY;
             }
         }
+    }
+
+    /// Whether the residuals of the adjoint stages are rounding of their terms: `mu` then solves exactly the equations of Jacobians, of `W`
+    /// and of `b` that are the given ones but for some last digits of each number. Where slow modes are beside fast ones by 1e14 and more,
+    /// corrections that such residuals lead to are no small part of `mu`, and do not become smaller.
+    fn is_rounding(&mut self, h: f64, b: &[T], mu: &[T]) -> bool {
+        let (s, nd, len) = (self.s, self.nd, self.jac.len() / self.s);
+        for (j, terms) in self.products.chunks_exact_mut(nd).enumerate() {
+            let row = j * nd..(j + 1) * nd;
+            terms.iter_mut().zip(&b[row.clone()]).for_each(|(term, b)| *term = b.abs());
+            for i in 0..s {
+                let w = T::c(self.w[i * s + j] / h);
+                for (term, &mu) in terms.iter_mut().zip(&mu[i * nd..][..nd]) {
+                    *term += (w * mu).abs();
+                }
+            }
+            self.system.add_sizes(&self.jac[j * len..][..len], &mu[row], terms);
+        }
+        let most = T::c(ROUNDING * T::EPSILON.f64());
+        self.residual.iter().zip(&self.products).all(|(r, &terms)| r.abs() <= most * terms)
     }
 }
 

@@ -148,6 +148,26 @@ impl<T: Real> StageSystem<T> {
         Ok(())
     }
 
+    /// Adds `|J|ᵀ |x|` to `sums`, `[n, d]`, of the Jacobians `jac` at one stage, `[n, entries]`.
+    pub(in crate::discrete) fn add_sizes(&self, jac: &[T], x: &[T], sums: &mut [T]) {
+        let (d, entries) = (self.d.max(1), self.entries.max(1));
+        let trajectories = jac.chunks_exact(entries).zip(x.chunks_exact(d)).zip(sums.chunks_exact_mut(d));
+        for ((jac, x), sums) in trajectories {
+            if let Some(pattern) = &self.pattern {
+                for (j, sum) in sums.iter_mut().enumerate() {
+                    let jac = &jac[pattern.col_starts()[j]..];
+                    for (&i, &jac) in pattern.column(j).iter().zip(jac) {
+                        *sum += (jac * x[i]).abs();
+                    }
+                }
+            } else {
+                for (row, &x) in jac.chunks_exact(d).zip(x) {
+                    sums.iter_mut().zip(row).for_each(|(sum, &jac)| *sum += (jac * x).abs());
+                }
+            }
+        }
+    }
+
     /// Solves in place, `[s, n, d]`.
     pub(in crate::discrete) fn solve(&mut self, b: &mut [T]) {
         match self.decoupled.as_mut().filter(|_| self.apart) {
