@@ -12,7 +12,7 @@ use chreode_core::{FieldError, Jacobian, Real, Sparsity, VectorField, Vjp, VjpTa
 use chreode_linalg::Lu;
 use chreode_solve::{RadauTableau, SolveOptions};
 use chreode_testkit::{
-    BrusselatorLine, BrusselatorSquare, Curved, Smooth, StiffCase, StiffField, stiff_corpus,
+    BrusselatorLine, BrusselatorSquare, Curved, Smooth, StiffCase, StiffField, stiff_corpus, stiff_squares,
 };
 
 /// A field whose derivatives are each multiplied by a parameter: `dy_i = p_(i mod np) f_i`.
@@ -329,7 +329,7 @@ pub(crate) struct Problem {
 /// Those of the stiff corpus that have a span from 0 to here, and small Brusselators on a line and a square; `method` finds the sizes.
 pub(crate) fn problems(spans: &[(&str, f64)], method: OdeMethod) -> Vec<Problem> {
     let mut all = Vec::new();
-    for case in stiff_corpus() {
+    for case in stiff_corpus().into_iter().chain(stiff_squares()) {
         let StiffCase { name, field, y0, floor, .. } = case;
         let Some(&(_, t_end)) = spans.iter().find(|(of, _)| *of == name) else { continue };
         let f = Rated::new(field, y0.len().min(4));
