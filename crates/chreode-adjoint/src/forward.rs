@@ -1,8 +1,9 @@
 //! Forward sensitivities: derivatives of the state with respect to a few numbers, solved beside the state.
 //!
 //! With `S_j = ∂y/∂x_j` for a parameter or a start coordinate `x_j`, `dS_j/dt = ∂f/∂y S_j + ∂f/∂x_j`. State and
-//! sensitivities are one system (the simultaneous way), which any method solves. Source: [MP96]. `Bdf` can solve the columns
-//! after the state (the staggered direct way).
+//! sensitivities are one system (the simultaneous way), which any method solves. Source: [MP96]. Implicit methods can solve the
+//! columns of a step after the state: `Bdf` by one more factorisation (the staggered direct way [CS85]), Radau methods and `Esdirk`
+//! by an iteration with those that they have (the staggered corrector way [FTB97]).
 //! Not here: many parameters, for which an adjoint costs less (`discrete`, `continuous`).
 
 use chreode_core::{FieldError, Jacobian, ParamJvp, Real, Sparsity, VectorField};
@@ -19,7 +20,9 @@ use crate::error::check_len;
 /// `y`, which makes it no less exact, since that block lies below the diagonal. Rosenbrock methods do not iterate: each stage is solved for
 /// the state first, and then for the columns, which take [`ParamJvp::param_jvp_along`] of the state's, or its difference where the field
 /// has it not.
-/// [`Bdf::staggered`](chreode_solve::Bdf::staggered) iterates for the state alone and solves the columns after it.
+/// Staggered methods ([`Bdf::staggered`](chreode_solve::Bdf::staggered), [`Radau5::staggered`](chreode_solve::Radau5::staggered) and
+/// likewise `Radau9`, `Radau13`, `Radau` and [`Esdirk::staggered`](chreode_solve::Esdirk::staggered)) iterate for the state alone and
+/// then solve for the columns beside a state that no longer moves: mostly the faster way, from few columns on.
 ///
 /// ```
 /// use chreode_adjoint::ForwardSensitivities;

@@ -7,7 +7,7 @@ use chreode_autodiff::Auto;
 use chreode_core::{Dynamics, FieldError, Jacobian, Jvp, Number, ParamJvp, Real, VectorField};
 use chreode_solve::{
     BOSH3, Bdf, DOP853, Erk, Esdirk, KENCARP4, RODAS5P, Radau, Radau5, Radau9, Radau13, Rosenbrock,
-    SolveError, SolveOptions, Stepper, TSIT5, VERN7, solve, solve_with_jacobian,
+    SolveError, SolveOptions, Stats, Stepper, TSIT5, VERN7, solve, solve_with_jacobian,
 };
 use chreode_testkit::{
     Differentiable, LotkaVolterra, Smooth, SmoothField, central_difference_by, compare, corpus,
@@ -95,6 +95,11 @@ fn agree_with_the_discrete_adjoint() {
             ("Radau", |len| Box::new(Radau::new(1, len)), 1e-10),
             ("KenCarp4", |len| Box::new(Esdirk::new(&KENCARP4, 1, len)), 1e-10),
             ("Rodas5P", |len| Box::new(Rosenbrock::new(&RODAS5P, 1, len)), 1e-10),
+            ("Radau5, staggered", |len| Box::new(Radau5::new(1, len).staggered()), 1e-10),
+            ("Radau9, staggered", |len| Box::new(Radau9::new(1, len).staggered()), 1e-10),
+            ("Radau13, staggered", |len| Box::new(Radau13::new(1, len).staggered()), 1e-10),
+            ("Radau, staggered", |len| Box::new(Radau::new(1, len).staggered()), 1e-10),
+            ("KenCarp4, staggered", |len| Box::new(Esdirk::new(&KENCARP4, 1, len).staggered()), 1e-10),
         ] {
             let mut c = corpus().swap_remove(case);
             let span = (c.span.0, c.span.0 + 1.0);
@@ -135,6 +140,10 @@ fn stiff() {
         ("Radau13", Box::new(Radau13::new(1, 12))),
         ("KenCarp4", Box::new(Esdirk::new(&KENCARP4, 1, 12))),
         ("Rodas5P", Box::new(Rosenbrock::new(&RODAS5P, 1, 12))),
+        ("Radau5, staggered", Box::new(Radau5::new(1, 12).staggered())),
+        ("Radau9, staggered", Box::new(Radau9::new(1, 12).staggered())),
+        ("Radau13, staggered", Box::new(Radau13::new(1, 12).staggered())),
+        ("KenCarp4, staggered", Box::new(Esdirk::new(&KENCARP4, 1, 12).staggered())),
     ] {
         let mut f = ForwardSensitivities::new(SmoothField(Robertson), &[], &[0, 1, 2]).unwrap();
         let mut z = [0.0; 12];
@@ -340,32 +349,106 @@ fn many_trajectories() {
     assert_eq!(run(&[1.0, 0.5, 0.3, 0.9]), [run(&[1.0, 0.5]), run(&[0.3, 0.9])].concat());
 }
 
-/// One iteration less of all columns a step, for one factorisation more; two trajectories are alike.
+/// Robertson's reactions, of which evaluations and products are counted.
+#[derive(Default)]
+struct Counted {
+    evals: usize,
+    products: usize,
+}
+impl VectorField<f64> for Counted {
+    fn dim(&self) -> usize {
+        3
+    }
+    fn n_params(&self) -> usize {
+        3
+    }
+    fn eval(&mut self, t: f64, y: &[f64], p: &[f64], dy: &mut [f64]) -> Result<(), FieldError> {
+        self.evals += 1;
+        SmoothField(Robertson).eval(t, y, p, dy)
+    }
+}
+impl Jvp<f64> for Counted {
+    fn jvp(&mut self, t: f64, y: &[f64], p: &[f64], v: &[f64], jv: &mut [f64]) -> Result<(), FieldError> {
+        SmoothField(Robertson).jvp(t, y, p, v, jv)
+    }
+}
+impl ParamJvp<f64> for Counted {
+    fn param_jvp(
+        &mut self,
+        t: f64,
+        y: &[f64],
+        p: &[f64],
+        v: &[f64],
+        q: &[f64],
+        jv: &mut [f64],
+    ) -> Result<(), FieldError> {
+        self.products += 1;
+        SmoothField(Robertson).param_jvp(t, y, p, v, q, jv)
+    }
+}
+impl Jacobian<f64> for Counted {
+    fn jacobian(&mut self, t: f64, y: &[f64], p: &[f64], values: &mut [f64]) -> Result<(), FieldError> {
+        SmoothField(Robertson).jacobian(t, y, p, values)
+    }
+}
+
+/// Fewer products with all columns, for one factorisation more a step by Bdf and for none by others; two trajectories are alike.
 #[test]
 fn staggered_runs_iterate_for_the_state_alone() {
-    let p = RATES;
-    let run = |n: usize, staggered: bool| {
-        let mut f = ForwardSensitivities::new(SmoothField(Robertson), &[0], &[0, 1]).unwrap();
-        let (mut z, bdf) = (vec![0.0; n * 12], Bdf::new(n, 12));
-        f.start(&[1.0, 0.0, 0.0].repeat(n), &mut z).unwrap();
-        let mut bdf = if staggered { bdf.staggered() } else { bdf };
-        // Of the column of the second rate, which is small.
-        let mut atol = [1e-10; 12];
-        atol[9..].fill(1e-14);
-        let options = SolveOptions::tolerance(1e-7, &atol);
-        let nothing = &mut |_: usize, _: f64, _: &[f64]| {};
-        let stats =
-            solve_with_jacobian(&mut f, &p, &mut z, (0.0, 40.0), &mut bdf, &options, nothing).unwrap();
-        (z, stats)
-    };
-    let ((direct, of_direct), (ordinary, of_ordinary)) = (run(1, true), run(1, false));
-    for (column, (a, b)) in direct.chunks(3).zip(ordinary.chunks(3)).enumerate() {
-        compare("column", a, b, 1e-4).unwrap_or_else(|e| panic!("{column}: {e}"));
+    type Make = fn(usize, bool) -> Box<dyn Stepper<f64>>;
+    macro_rules! staggered_or_not {
+        ($plain:expr) => {
+            |n, staggered| {
+                let plain = $plain(n);
+                Box::new(if staggered { plain.staggered() } else { plain })
+            }
+        };
     }
-    assert!(of_direct.work.newton_iterations < of_ordinary.work.newton_iterations);
-    assert!(of_direct.work.factorisations >= of_direct.accepted);
-    let (two, of_two) = run(2, true);
-    assert_eq!((two, of_two.accepted), (direct.repeat(2), of_direct.accepted));
+    let methods: [(&str, Make); 6] = [
+        ("Bdf", staggered_or_not!(|n| Bdf::new(n, 12))),
+        ("Radau5", staggered_or_not!(|n| Radau5::new(n, 12))),
+        ("Radau9", staggered_or_not!(|n| Radau9::new(n, 12))),
+        ("Radau13", staggered_or_not!(|n| Radau13::new(n, 12))),
+        ("Radau", staggered_or_not!(|n| Radau::new(n, 12))),
+        ("KenCarp4", staggered_or_not!(|n| Esdirk::new(&KENCARP4, n, 12))),
+    ];
+    for (name, make) in methods {
+        let run = |n: usize, staggered: bool| {
+            let mut field = Counted::default();
+            let mut f = ForwardSensitivities::new(&mut field, &[0], &[0, 1]).unwrap();
+            let mut z = vec![0.0; n * 12];
+            f.start(&[1.0, 0.0, 0.0].repeat(n), &mut z).unwrap();
+            // Of the column of the second rate, which is small.
+            let mut atol = [1e-10; 12];
+            atol[9..].fill(1e-14);
+            let options = SolveOptions::tolerance(1e-7, &atol);
+            let (nothing, mut method) = (&mut |_: usize, _: f64, _: &[f64]| {}, make(n, staggered));
+            let stats =
+                solve_with_jacobian(&mut f, &RATES, &mut z, (0.0, 40.0), &mut *method, &options, nothing)
+                    .unwrap();
+            (z, stats, field)
+        };
+        let ((staggered, of_staggered, of_field), (all, of_all, with_all)) = (run(1, true), run(1, false));
+        println!("{name}: {of_staggered:?} {} products\n{of_all:?}", of_field.products);
+        for (column, (a, b)) in staggered.chunks(3).zip(all.chunks(3)).enumerate() {
+            compare("column", a, b, 1e-4).unwrap_or_else(|e| panic!("{name} {column}: {e}"));
+        }
+        assert_eq!(with_all.products, with_all.evals, "{name}");
+        assert!(of_field.products < with_all.products, "{name}: {} {}", of_field.products, with_all.products);
+        assert!(of_field.products < of_field.evals * 3 / 4, "{name}");
+        let a_try = |stats: &Stats| {
+            let tries = stats.accepted + stats.rejected + stats.work.newton_failures;
+            stats.work.factorisations as f64 / tries as f64
+        };
+        if name == "Bdf" {
+            assert!(of_staggered.work.newton_iterations < of_all.work.newton_iterations);
+            assert!(of_staggered.work.factorisations >= of_staggered.accepted);
+        } else {
+            assert!(a_try(&of_staggered) < 1.1 * a_try(&of_all), "{name}");
+        }
+        let (two, of_two, _) = run(2, true);
+        assert_eq!((two, of_two.accepted), (staggered.repeat(2), of_staggered.accepted), "{name}");
+    }
 }
 
 #[test]

@@ -55,7 +55,13 @@ fn are_those_of_the_rate_equations() {
         ("Radau5", Box::new(Radau5::new(1, LEN).with_mass_diagonal(&mass)) as Box<dyn Stepper<f64>>),
         ("Bdf", Box::new(Bdf::new(1, LEN).with_mass_diagonal(&mass))),
         ("Bdf, staggered", Box::new(Bdf::new(1, LEN).staggered().with_mass_diagonal(&mass))),
+        ("Radau5, staggered", Box::new(Radau5::new(1, LEN).staggered().with_mass_diagonal(&mass))),
+        ("Radau9, staggered", Box::new(Radau9::new(1, LEN).staggered().with_mass_diagonal(&mass))),
         ("KenCarp4", Box::new(Esdirk::new(&KENCARP4, 1, LEN).with_mass_diagonal(&mass))),
+        (
+            "KenCarp4, staggered",
+            Box::new(Esdirk::new(&KENCARP4, 1, LEN).staggered().with_mass_diagonal(&mass)),
+        ),
         ("Rodas5P", Box::new(Rosenbrock::new(&RODAS5P, 1, LEN).with_mass_diagonal(&mass))),
     ] {
         let got = end(true, 1e-8, method.as_mut());

@@ -12,7 +12,7 @@ use chreode_core::Jacobian;
 use chreode_linalg::Activation;
 use chreode_model::{MlpShape, SquareMlp};
 use chreode_solve::{
-    Bdf, Crossing, DOP853, Erk, Esdirk, KENCARP4, RK4, RODAS5P, Radau5, Rhs, Rosenbrock, SolveOptions,
+    Bdf, Crossing, DOP853, Erk, Esdirk, KENCARP4, RK4, RODAS5P, Radau, Radau5, Rhs, Rosenbrock, SolveOptions,
     Stepper, TILE, TSIT5, VERN7, solve_with_jacobian,
 };
 use chreode_testkit::{BrusselatorLine, CountingAllocator, LotkaVolterra, SmoothField, allocations_in};
@@ -232,10 +232,13 @@ fn stiff_continuous_again() {
 
 #[test]
 fn sensitivities_again() {
-    let methods: [Box<dyn Stepper<f64>>; 4] = [
+    let methods: [Box<dyn Stepper<f64>>; 7] = [
         Box::new(Bdf::new(1, 14)),
         Box::new(Bdf::new(1, 14).staggered()),
         Box::new(Radau5::new(1, 14)),
+        Box::new(Radau5::new(1, 14).staggered()),
+        Box::new(Radau::new(1, 14).staggered()),
+        Box::new(Esdirk::new(&KENCARP4, 1, 14).staggered()),
         Box::new(Rosenbrock::new(&RODAS5P, 1, 14)),
     ];
     for mut method in methods {

@@ -11,8 +11,8 @@ use chreode_adjoint::{
 use chreode_autodiff::Auto;
 use chreode_core::{Dynamics, Real, VectorField, Vjp};
 use chreode_solve::{
-    Bdf, DOP853, Erk, ErkTableau, KENCARP4, RK4, RODAS5P, Radau5, Rhs, SolveError, SolveOptions, Stepper,
-    TSIT5, Tolerance, VERN7, solve, solve_with_jacobian,
+    Bdf, DOP853, Erk, ErkTableau, Esdirk, KENCARP4, RK4, RODAS5P, Radau5, Rhs, SolveError, SolveOptions,
+    Stepper, TSIT5, Tolerance, VERN7, solve, solve_with_jacobian,
 };
 use chreode_testkit::{
     Arenstorf, Brusselator, BrusselatorLine, Case, Duffing, E5, Hires, LotkaVolterra, Orego, Pleiades, Pollu,
@@ -343,5 +343,15 @@ fn stiff_sensitivities() {
         "Bdf, staggered",
         &run::<f32>(|n| Box::new(Bdf::new(1, n).staggered())),
         &run::<f64>(|n| Box::new(Bdf::new(1, n).staggered())),
+    );
+    agree(
+        "Radau5, staggered",
+        &run::<f32>(|n| Box::new(Radau5::new(1, n).staggered())),
+        &run::<f64>(|n| Box::new(Radau5::new(1, n).staggered())),
+    );
+    agree(
+        "KenCarp4, staggered",
+        &run::<f32>(|n| Box::new(Esdirk::new(&KENCARP4, 1, n).staggered())),
+        &run::<f64>(|n| Box::new(Esdirk::new(&KENCARP4, 1, n).staggered())),
     );
 }

@@ -2,6 +2,8 @@
 
 use chreode_core::{FieldError, Jacobian, Jvp, Real, VectorField};
 
+use crate::newton::part::Part;
+
 /// A vector field with what it can say of its derivatives.
 ///
 /// Explicit methods evaluate it. Implicit ones use the best that is there: the Jacobian, products with it, or
@@ -59,16 +61,18 @@ impl<T: Real> Rhs<'_, T> {
 }
 
 impl<T: Real> Rhs<'_, T> {
-    /// As [`Jacobian::eval_first_block`], where there is such a Jacobian.
-    pub(crate) fn eval_first_block(
+    /// As [`eval`](Self::eval), or for the first block alone as [`Jacobian::eval_first_block`].
+    #[inline]
+    pub(crate) fn eval_part(
         &mut self,
+        part: Part,
         t: f64,
         y: &[T],
         p: &[T],
         dy: &mut [T],
     ) -> Result<(), FieldError> {
         match self {
-            Self::Jacobian(f) => f.eval_first_block(t, y, p, dy),
+            Self::Jacobian(f) if part.is_first_block() => f.eval_first_block(t, y, p, dy),
             _ => self.eval(t, y, p, dy),
         }
     }

@@ -82,6 +82,14 @@ fn makers(len: usize) -> [Made; 3] {
     [Box::new(Bdf::new(1, len)), Box::new(Radau::new(1, len)), Box::new(Esdirk::new(&KENCARP4, 1, len))]
 }
 
+fn staggered(len: usize) -> [Made; 3] {
+    [
+        Box::new(Bdf::new(1, len).staggered()),
+        Box::new(Radau::new(1, len).staggered()),
+        Box::new(Esdirk::new(&KENCARP4, 1, len).staggered()),
+    ]
+}
+
 /// Its order rests on the whole Jacobian, and blocks may leave something out.
 #[test]
 fn rosenbrock_methods_refuse_blocks() {
@@ -111,6 +119,36 @@ fn runs_of_blocks_are_those_of_the_whole() {
                 assert!((a - b).abs() < 1e-9, "{points} points, method {k}: {a} {b}");
             }
             assert_eq!(of_blocks.accepted, of_whole.accepted, "{points} points, method {k}");
+        }
+    }
+}
+
+/// Whatever the field evaluates beside the first block. (Bdf wants other blocks that are linear in themselves.)
+#[test]
+fn staggered_runs_of_blocks_are_those_of_the_whole() {
+    let line = BrusselatorLine { points: 3 };
+    let (y0, copies) = (line.start(), 4);
+    let len = copies * y0.len();
+    for (k, (one, all)) in staggered(len).into_iter().zip(makers(len)).enumerate().skip(1) {
+        let (blocks, of_blocks) = run(&mut Copies::new(StiffField::new(line), copies, copies), &y0, one);
+        let (whole, of_whole) = run(&mut Copies::new(StiffField::new(line), copies, 1), &y0, all);
+        for (a, b) in blocks.iter().zip(&whole) {
+            assert!((a - b).abs() < 1e-7, "method {k}: {a} {b}");
+        }
+        let more = of_blocks.work.newton_iterations as f64 / of_whole.work.newton_iterations as f64;
+        assert!(more > 1.7, "method {k}: {of_blocks:?} {of_whole:?}");
+    }
+}
+
+#[test]
+fn without_blocks_nothing_is_staggered() {
+    for points in [1, 2, 30] {
+        let line = BrusselatorLine { points };
+        let y0 = line.start();
+        let ways = staggered(y0.len()).into_iter().zip(makers(y0.len()));
+        for (k, (asked, plain)) in ways.enumerate() {
+            let run = |stepper| run(&mut Copies::new(StiffField::new(line), 1, 1), &y0, stepper);
+            assert_eq!(run(asked), run(plain), "{points} points, method {k}");
         }
     }
 }

@@ -4,6 +4,7 @@ use chreode_core::{FieldError, LinearSolver, Real, SingularMatrix, Sparsity, Tol
 use chreode_linalg::{Complex, Scalar, StructuredLu};
 
 use super::differences::Colored;
+use super::part::Part;
 use crate::error::{SolveError, check_len};
 use crate::rhs::Rhs;
 use crate::stats::Work;
@@ -31,6 +32,8 @@ pub(crate) struct Linearisation<T: Real> {
     n: usize,
     d: usize,
     complex_shifts: usize,
+    /// Blocks after the first are solved after it.
+    staggered: bool,
     /// Sparsity for fields that know none.
     given: Option<Sparsity>,
     /// Entries of the mass matrix, row by row; `None` for the identity.
@@ -73,6 +76,7 @@ impl<T: Real> Linearisation<T> {
             n,
             d,
             complex_shifts,
+            staggered: false,
             given: None,
             mass: None,
             mass_rows: Vec::new(),
@@ -361,17 +365,40 @@ impl<T: Real> Linearisation<T> {
         }
     }
 
+    /// The same for a part of each trajectory.
+    #[inline]
+    pub(crate) fn solve_part(&mut self, part: Part, b: &mut [T]) {
+        if part == Part::All {
+            return self.solve(b); // of small systems, the cuts below are felt
+        }
+        let s = systems(&mut self.systems);
+        for (b, solver) in b.chunks_exact_mut(self.d).zip(&mut s.real) {
+            b[part.of(self.d)].chunks_exact_mut(s.size).for_each(|b| solver.solve(b));
+        }
+    }
+
     /// Coordinates of a block, if the last Jacobian had more than one.
     pub(crate) fn block(&self) -> Option<usize> {
         self.systems.as_ref().map(|s| s.size).filter(|&size| size < self.d)
     }
 
-    /// As [`solve`](Self::solve), for the first block of each trajectory.
-    pub(crate) fn solve_first_block(&mut self, b: &mut [T]) {
-        let s = systems(&mut self.systems);
-        for (b, solver) in b.chunks_exact_mut(self.d).zip(&mut s.real) {
-            solver.solve(&mut b[..s.size]);
-        }
+    /// Iterates for the first block alone, and then for the others, where there are several.
+    pub(crate) fn set_staggered(&mut self) {
+        self.staggered = true;
+    }
+
+    /// Whether that was asked for.
+    pub(crate) fn is_staggered(&self) -> bool {
+        self.staggered
+    }
+
+    /// What to iterate for, one after the other.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Part> + use<T> {
+        let (first, second) = match self.block().filter(|_| self.staggered) {
+            Some(block) => (Part::FirstBlock(block), Some(Part::OtherBlocks(block))),
+            None => (Part::All, None),
+        };
+        std::iter::once(first).chain(second)
     }
 
     /// Factors `(re + i im) M - J` as complex factorisation number `k`.
@@ -401,12 +428,14 @@ impl<T: Real> Linearisation<T> {
         factor_all(shift, &s.jac, &s.jac_at, &s.mass_at, &mut s.complex_matrix, solvers)
     }
 
-    /// Solves `((re + i im) M - J) x = b_re + i b_im` in place, `[n, d]` each, by complex factorisation number `k`.
-    pub(crate) fn solve_complex(&mut self, k: usize, re: &mut [T], im: &mut [T]) {
+    /// Solves `((re + i im) M - J) x = b_re + i b_im` in place for a part of each trajectory, `[n, d]` each, by complex factorisation
+    /// number `k`.
+    pub(crate) fn solve_complex(&mut self, k: usize, part: Part, re: &mut [T], im: &mut [T]) {
         let d = self.d;
         let s = systems(&mut self.systems);
         let solvers = &mut s.complex[k * self.n..(k + 1) * self.n];
         for ((re, im), solver) in re.chunks_exact_mut(d).zip(im.chunks_exact_mut(d)).zip(solvers) {
+            let (re, im) = (&mut re[part.of(d)], &mut im[part.of(d)]);
             for (re, im) in re.chunks_exact_mut(s.size).zip(im.chunks_exact_mut(s.size)) {
                 solver.solve_parts(re, im, &mut s.complex_rhs);
             }

@@ -1,8 +1,11 @@
 //! How much each coordinate counts: sizes relative to the tolerance, with the divisions done once a step.
 
+use std::ops::Range;
+
 use chreode_core::{ErrorNorm, Real, Tolerance};
 
 use crate::error_norm::TINY;
+use crate::newton::part::Part;
 
 /// `1 / (atol + rtol |y|)` for the coordinates of `n` trajectories at one state, and tolerances as a method uses them.
 #[derive(Debug, Clone)]
@@ -94,7 +97,7 @@ impl<T: Real> Weights<T> {
     /// The same over the coordinates of several vectors.
     #[inline(always)]
     pub(crate) fn norm_of<const N: usize>(&self, v: [&[T]; N]) -> f64 {
-        let (d, mut worst, mut all) = (self.d, 0.0_f64, 0.0_f64);
+        let d = self.d;
         let n = v[0].len();
         if n == d {
             // The length may be known to the compiler.
@@ -106,11 +109,25 @@ impl<T: Real> Weights<T> {
             let sum = sum.f64();
             return (sum / (N * n) as f64).sqrt();
         }
-        let mut from = 0;
+        self.norm_of_rows(v, 0..d)
+    }
+
+    /// The same over a part of each trajectory alone.
+    #[inline(always)]
+    pub(crate) fn norm_of_part<const N: usize>(&self, part: Part, v: [&[T]; N]) -> f64 {
+        match part {
+            Part::All => self.norm_of(v),
+            part => self.norm_of_rows(v, part.of(self.d)),
+        }
+    }
+
+    fn norm_of_rows<const N: usize>(&self, v: [&[T]; N], within: Range<usize>) -> f64 {
+        let (d, mut worst, mut all) = (self.d, 0.0_f64, 0.0_f64);
+        let (mut from, counted) = (0, (N * within.len()) as f64);
         for weights in self.inverse.chunks_exact(d) {
             let mut sum = T::ZERO;
             for v in v {
-                sum += sum_of_squares(weights, &v[from..from + d]);
+                sum += sum_of_squares(&weights[within.clone()], &v[from..from + d][within.clone()]);
             }
             let sum = sum.f64();
             if sum.is_nan() {
@@ -121,9 +138,9 @@ impl<T: Real> Weights<T> {
             from += d;
         }
         if self.norm == ErrorNorm::Together {
-            return (all / (N * n) as f64).sqrt();
+            return (all / (counted * (from / d) as f64)).sqrt();
         }
-        (worst / (N * d) as f64).sqrt()
+        (worst / counted).sqrt()
     }
 }
 
@@ -170,6 +187,12 @@ mod tests {
                 let (plain, norm) = (error_norm(v, y, y, d, tol, &mut vec![0.0; n * d]), weights.norm(v));
                 prop_assert!((plain - norm).abs() < 1e-13 * (1.0 + plain), "{plain} {norm}");
                 prop_assert!((weights.norm_of([v, v]) - norm).abs() < 1e-13 * (1.0 + plain));
+                // What is not counted may be anything.
+                let mut first = v.to_vec();
+                first.chunks_exact_mut(d).for_each(|row| row[1..].fill(0.0));
+                let alone = weights.norm(&first) * (d as f64).sqrt();
+                first.chunks_exact_mut(d).for_each(|row| row[1..].fill(f64::NAN));
+                prop_assert!((weights.norm_of_part(Part::FirstBlock(1), [&first]) - alone).abs() < 1e-13 * (1.0 + alone));
             }
             prop_assert_eq!(weights.least_rtol(), 0.1);
         }

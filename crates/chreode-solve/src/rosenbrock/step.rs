@@ -9,6 +9,7 @@ use crate::error_norm::error_norm;
 use crate::implicit::Implicit;
 use crate::initial_step::initial_step;
 use crate::newton::linearisation::Linearisation;
+use crate::newton::part::Part;
 use crate::rhs::Rhs;
 use crate::stats::Work;
 use crate::stepper::{StepFailure, Stepper};
@@ -164,10 +165,10 @@ impl<T: Real> RosenbrockSteps<T> {
                     *u += weight * ft;
                 }
             }
-            if let (Some(_), Rhs::Jacobian(f)) = (self.linear.block(), &mut *f) {
+            if let (Some(block), Rhs::Jacobian(f)) = (self.linear.block(), &mut *f) {
                 // The first block of the stage moves what lies below it.
                 self.stage.copy_from_slice(u);
-                self.linear.solve_first_block(&mut self.stage);
+                self.linear.solve_part(Part::FirstBlock(block), &mut self.stage);
                 if !f.add_below_first_block(t, y, p, &self.stage, u)? {
                     let what = "it no longer tells what lies below the first block of its Jacobian";
                     return Err(FieldError::Fatal { t, what });

@@ -39,8 +39,6 @@ pub(crate) struct BdfSteps<T: Real> {
     order: usize,
     /// Highest order that is used.
     max_order: usize,
-    /// Blocks after the first are solved after it.
-    staggered: bool,
     /// Steps of one length and order so far.
     equal_steps: usize,
     f0: Vec<T>,
@@ -79,7 +77,6 @@ impl<T: Real> BdfSteps<T> {
             history: BackwardDifferences::new(nd),
             order: 1,
             max_order: MAX_ORDER,
-            staggered: false,
             equal_steps: 0,
             f0: zeros(),
             started: false,
@@ -342,10 +339,6 @@ impl<T: Real> Implicit<T> for BdfSteps<T> {
 }
 
 impl<T: Real> Multistep<T> for BdfSteps<T> {
-    fn set_staggered(&mut self) {
-        self.staggered = true;
-    }
-
     fn set_max_order(&mut self, order: usize) {
         if !(1..=MAX_ORDER).contains(&order) {
             let got = order as f64;

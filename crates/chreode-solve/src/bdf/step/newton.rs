@@ -7,6 +7,7 @@ use super::BdfSteps;
 use crate::newton::convergence::Verdict;
 use crate::newton::krylov::ENOUGH_TO_GO_ON;
 use crate::newton::linearisation::JacobianAge;
+use crate::newton::part::Part;
 use crate::rhs::Rhs;
 use crate::stepper::StepFailure;
 
@@ -19,16 +20,12 @@ impl<T: Real> BdfSteps<T> {
         p: &[T],
     ) -> Result<Option<StepFailure>, FieldError> {
         let enough = self.convergence.begin(self.weights.rounding(&self.y1), self.fixed);
-        let first = self.first_block();
+        let part = self.first_block().map_or(Part::All, Part::FirstBlock);
         self.correction.fill(T::ZERO);
         loop {
             self.work.newton_iterations += 1;
             self.work.evals += 1;
-            if first.is_some() {
-                f.eval_first_block(t_end, &self.y1, p, &mut self.residual)?;
-            } else {
-                f.eval(t_end, &self.y1, p, &mut self.residual)?;
-            }
+            f.eval_part(part, t_end, &self.y1, p, &mut self.residual)?;
             if let Some(krylov) = &mut self.krylov {
                 krylov.field_is(&self.residual);
             }
@@ -60,25 +57,21 @@ impl<T: Real> BdfSteps<T> {
                     let fault = if residual.is_finite() { None } else { self.fault(f, t_end, p) };
                     return Ok(Some(fault.unwrap_or(failure)));
                 }
-            } else if let Some(block) = first {
-                self.linear.solve_first_block(&mut self.residual);
-                let d = self.linear.dim();
-                self.residual.chunks_exact_mut(d).for_each(|r| r[block..].fill(T::ZERO));
             } else {
-                self.linear.solve(&mut self.residual);
+                self.linear.solve_part(part, &mut self.residual);
             }
-            let mut size = self.weights.norm(&self.residual);
-            if let Some(block) = first {
-                size *= (self.linear.dim() as f64 / block as f64).sqrt(); // the mean over the first block alone
-            }
+            let size = self.weights.norm_of_part(part, [&self.residual]);
             let verdict = self.convergence.judge(size);
             if let Verdict::Diverged(failure) = verdict {
                 let fault = if size.is_finite() { None } else { self.fault(f, t_end, p) };
                 return Ok(Some(fault.unwrap_or(failure)));
             }
-            for ((y, c), &r) in self.y1.iter_mut().zip(&mut self.correction).zip(&self.residual) {
-                *y += r;
-                *c += r;
+            for at in part.pieces(self.nd, self.linear.dim()) {
+                let (y, c) = (&mut self.y1[at.clone()], &mut self.correction[at.clone()]);
+                for ((y, c), &r) in y.iter_mut().zip(c).zip(&self.residual[at]) {
+                    *y += r;
+                    *c += r;
+                }
             }
             if let Verdict::Converged = verdict {
                 return Ok(None);
@@ -88,7 +81,7 @@ impl<T: Real> BdfSteps<T> {
 
     /// The size of the first block, if the others are solved after it.
     pub(super) fn first_block(&self) -> Option<usize> {
-        if self.staggered && self.krylov.is_none() { self.linear.block() } else { None }
+        if self.linear.is_staggered() && self.krylov.is_none() { self.linear.block() } else { None }
     }
 
     /// Of the field in `residual`, makes the residual of the formula.

@@ -62,7 +62,8 @@ pub(crate) struct EsdirkSteps<T: Real> {
     y1: Vec<T>,
     weights: Weights<T>,
     fixed: bool,
-    convergence: Convergence,
+    /// Of the iterations for the stages, and for their other blocks where these come after the first.
+    convergence: [Convergence; 2],
     error_before: f64,
     rejected: bool,
     next_factor: f64,
@@ -102,7 +103,7 @@ impl<T: Real> EsdirkSteps<T> {
             y1: zeros(),
             weights: Weights::new(n, d),
             fixed: false,
-            convergence: Convergence::new(MAX_ITERATIONS, LEFT_OF_NEWTON),
+            convergence: std::array::from_fn(|_| Convergence::new(MAX_ITERATIONS, LEFT_OF_NEWTON)),
             error_before: 1.0,
             rejected: false,
             next_factor: 1.0,
@@ -211,7 +212,7 @@ impl<T: Real> Stepper<T> for EsdirkSteps<T> {
     fn start(&mut self, f: &mut Rhs<'_, T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
         self.jacobian = JacobianAge::Expired;
         (self.factored, self.last_h, self.rejected) = (0.0, 0.0, false);
-        self.convergence.forget();
+        self.convergence.iter_mut().for_each(Convergence::forget);
         self.work.evals += 1;
         f.eval(t, y, p, &mut self.k[..self.nd])?;
         self.started = !self.linear.has_mass();
@@ -242,7 +243,9 @@ impl<T: Real> Stepper<T> for EsdirkSteps<T> {
         p: &[T],
         tol: Tolerance<'_>,
     ) -> Result<f64, FieldError> {
-        match self.nd {
+        // Parts of a state have no length that the compiler knows.
+        let length = if self.linear.is_staggered() { 0 } else { self.nd };
+        match length {
             1 => self.step_of::<1>(f, t, t_end, y, p, tol),
             2 => self.step_of::<2>(f, t, t_end, y, p, tol),
             3 => self.step_of::<3>(f, t, t_end, y, p, tol),
@@ -268,8 +271,8 @@ impl<T: Real> Stepper<T> for EsdirkSteps<T> {
         let last = self.last_k.len() - self.nd;
         self.k[..self.nd].copy_from_slice(&self.last_k[last..]);
         self.last_h = self.proposed_h;
-        self.jacobian =
-            if self.convergence.worst_rate <= RATE_TO_KEEP { JacobianAge::Old } else { JacobianAge::Expired };
+        let fast = self.convergence.iter().all(|of| of.worst_rate <= RATE_TO_KEEP);
+        self.jacobian = if fast { JacobianAge::Old } else { JacobianAge::Expired };
         self.rejected = false;
     }
 

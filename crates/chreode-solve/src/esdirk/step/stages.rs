@@ -4,8 +4,9 @@ use chreode_core::{FieldError, Real, Tolerance};
 
 use super::EsdirkSteps;
 use crate::erk::combine::Gathered;
-use crate::newton::convergence::Verdict;
+use crate::newton::convergence::{Convergence, Verdict};
 use crate::newton::linearisation::JacobianAge;
+use crate::newton::part::Part;
 use crate::rhs::Rhs;
 use crate::stepper::StepFailure;
 
@@ -40,7 +41,7 @@ impl<T: Real> EsdirkSteps<T> {
             return false;
         }
         self.factored = h;
-        self.convergence.forget();
+        self.convergence.iter_mut().for_each(Convergence::forget);
         true
     }
 
@@ -97,7 +98,7 @@ impl<T: Real> EsdirkSteps<T> {
         }
     }
 
-    /// Simplified Newton iteration for the implicit term of a stage at `time`; true if it converged, else `failure` and
+    /// Simplified Newton iteration for a part of the implicit term of a stage at `time`; true if it converged, else `failure` and
     /// `next_factor` are set. `psi` and the guess are in place.
     #[inline(always)]
     fn newton<const N: usize>(
@@ -106,30 +107,33 @@ impl<T: Real> EsdirkSteps<T> {
         time: f64,
         h: f64,
         p: &[T],
+        part: Part,
     ) -> Result<bool, FieldError> {
-        let nd = if N > 0 { N } else { self.nd };
-        self.convergence.begin(self.weights.rounding(&self.psi), self.fixed);
+        let (nd, d) = (if N > 0 { N } else { self.nd }, self.linear.dim());
+        self.convergence[part.record()].begin(self.weights.rounding(&self.psi), self.fixed);
+        for ((tmp, &psi), &delta) in self.tmp.iter_mut().zip(&self.psi).zip(&self.delta) {
+            *tmp = psi + delta;
+        }
         let shift = T::c(1.0 / (self.tableau.gamma * h));
         loop {
             self.work.newton_iterations += 1;
             self.work.evals += 1;
-            let (tmp, psi, delta) = (&mut self.tmp[..nd], &self.psi[..nd], &self.delta[..nd]);
-            for j in 0..nd {
-                tmp[j] = psi[j] + delta[j];
-            }
-            f.eval(time, tmp, p, &mut self.residual)?;
+            f.eval_part(part, time, &self.tmp[..nd], p, &mut self.residual)?;
             let has_mass = self.linear.has_mass();
             if has_mass {
                 self.linear.apply_mass(&self.delta, &mut self.product);
             }
             let inner = if has_mass { &self.product[..nd] } else { &self.delta[..nd] };
             let residual = &mut self.residual[..nd];
-            for j in 0..nd {
-                residual[j] -= shift * inner[j];
+            for at in part.pieces(nd, d) {
+                let (residual, inner) = (&mut residual[at.clone()], &inner[at]);
+                for j in 0..residual.len() {
+                    residual[j] -= shift * inner[j];
+                }
             }
-            self.linear.solve(residual);
-            let size = self.weights.norm(residual);
-            let verdict = self.convergence.judge(size);
+            self.linear.solve_part(part, residual);
+            let size = self.weights.norm_of_part(part, [residual]);
+            let verdict = self.convergence[part.record()].judge(size);
             if let Verdict::Diverged(failure) = verdict {
                 self.work.newton_failures += 1;
                 self.next_factor = 0.5;
@@ -137,9 +141,13 @@ impl<T: Real> EsdirkSteps<T> {
                 self.failure = Some(fault.unwrap_or(failure));
                 return Ok(false);
             }
-            let delta = &mut self.delta[..nd];
-            for j in 0..nd {
-                delta[j] += residual[j];
+            for at in part.pieces(nd, d) {
+                let (tmp, delta) = (&mut self.tmp[at.clone()], &mut self.delta[at.clone()]);
+                let (psi, residual) = (&self.psi[at.clone()], &residual[at]);
+                for j in 0..delta.len() {
+                    delta[j] += residual[j];
+                    tmp[j] = psi[j] + delta[j];
+                }
             }
             if let Verdict::Converged = verdict {
                 return Ok(true);
@@ -166,13 +174,21 @@ impl<T: Real> EsdirkSteps<T> {
     ) -> Result<bool, FieldError> {
         let (m, nd, h) = (self.tableau, self.nd, t_end - t);
         let inverse = T::c(1.0 / (m.gamma * h));
-        self.convergence.worst_rate = 0.0;
+        self.convergence.iter_mut().for_each(|of| of.worst_rate = 0.0);
         for i in 1..m.stages() {
             self.plan.terms(i).sum_of::<N>(Some(y), h, &self.k[..i * nd], &mut self.psi);
             self.guess::<N>(i, h);
             let time = if m.c[i] == 1.0 { t_end } else { t + m.c[i] * h };
-            if !self.newton::<N>(f, time, h, p)? {
-                return Ok(false);
+            if N > 0 {
+                if !self.newton::<N>(f, time, h, p, Part::All)? {
+                    return Ok(false);
+                }
+            } else {
+                for part in self.linear.parts() {
+                    if !self.newton::<N>(f, time, h, p, part)? {
+                        return Ok(false);
+                    }
+                }
             }
             // Not the field at the stage, which would multiply what Newton's iteration left by the stiffness.
             for (k, &delta) in self.k[i * nd..].iter_mut().zip(&self.delta) {

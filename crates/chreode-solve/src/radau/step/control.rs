@@ -33,9 +33,9 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
     ) -> Result<f64, FieldError> {
         let nd = self.length::<N>();
         let e = table.e.map(|e| T::c(e / h));
-        let z: [&[T]; S] = rows(&self.z, nd);
+        let z: [&[T]; S] = rows(&self.z, 0..nd);
         // `dw` is free after the Newton iteration.
-        let [base, err, stage] = rows_mut(&mut self.dw, nd);
+        let [base, err, stage] = rows_mut(&mut self.dw, 0..nd);
         for j in 0..nd {
             base[j] = e[0] * z[0][j];
             for i in 1..S {

@@ -55,8 +55,8 @@ pub(crate) struct RadauSteps<T: Real, const LEAST: usize, const MOST: usize> {
     fixed: bool,
     iterations: u32,
     rate: f64,
-    /// `η` of [HW96] (IV.8.10) from the last convergent iteration.
-    eta: f64,
+    /// `η` of [HW96] (IV.8.10) from the last convergent iteration of each part.
+    eta: [f64; 2],
     error_before: f64,
     rejected: bool,
     next_factor: f64,
@@ -98,7 +98,7 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
             fixed: false,
             iterations: 0,
             rate: 0.0,
-            eta: 1.0,
+            eta: [1.0; 2],
             error_before: 1.0,
             rejected: false,
             next_factor: 1.0,
@@ -206,7 +206,7 @@ impl<T: Real, const LEAST: usize, const MOST: usize> Stepper<T> for RadauSteps<T
 
     fn start(&mut self, f: &mut Rhs<'_, T>, t: f64, y: &[T], p: &[T]) -> Result<(), FieldError> {
         self.jacobian = JacobianAge::Expired;
-        (self.factored, self.last_h, self.eta, self.rejected) = (0.0, 0.0, 1.0, false);
+        (self.factored, self.last_h, self.eta, self.rejected) = (0.0, 0.0, [1.0; 2], false);
         self.control.restart();
         self.weights.forget();
         self.work.evals += 1;
@@ -236,7 +236,9 @@ impl<T: Real, const LEAST: usize, const MOST: usize> Stepper<T> for RadauSteps<T
         p: &[T],
         tol: Tolerance<'_>,
     ) -> Result<f64, FieldError> {
-        match (self.control.stages, self.nd) {
+        // Parts of a state have no length that the compiler knows.
+        let length = if self.linear.is_staggered() { 0 } else { self.nd };
+        match (self.control.stages, length) {
             (3, 1) if LEAST == 5 => self.step_of::<3, 1>(&THREE, f, t, t_end, y, p, tol),
             (3, 2) if LEAST == 5 => self.step_of::<3, 2>(&THREE, f, t, t_end, y, p, tol),
             (3, 3) if LEAST == 5 => self.step_of::<3, 3>(&THREE, f, t, t_end, y, p, tol),

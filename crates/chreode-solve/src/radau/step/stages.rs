@@ -1,5 +1,7 @@
 //! Arrays of one vector for each stage, and small matrices that act on them.
 
+use std::ops::Range;
+
 use chreode_core::Real;
 
 /// The first `S` of the arrays.
@@ -9,18 +11,18 @@ pub(super) fn array_mut<T, const S: usize>(all: &mut [Vec<T>]) -> &mut [Vec<T>; 
     all.first_chunk_mut().expect("an array for each stage")
 }
 
-/// The first `nd` elements of the first `S` arrays.
+/// These elements of the first `S` arrays.
 #[inline(always)]
-pub(super) fn rows_mut<T, const S: usize>(all: &mut [Vec<T>], nd: usize) -> [&mut [T]; S] {
-    array_mut::<T, S>(all).each_mut().map(|v| &mut v[..nd])
+pub(super) fn rows_mut<T, const S: usize>(all: &mut [Vec<T>], at: Range<usize>) -> [&mut [T]; S] {
+    array_mut::<T, S>(all).each_mut().map(|v| &mut v[at.clone()])
 }
 
 /// As [`rows_mut`].
 #[inline(always)]
-pub(super) fn rows<T, const S: usize>(all: &[Vec<T>], nd: usize) -> [&[T]; S] {
+pub(super) fn rows<T, const S: usize>(all: &[Vec<T>], at: Range<usize>) -> [&[T]; S] {
     #[allow(clippy::expect_used, reason = "there are as many as the highest order has stages")]
     let first: &[Vec<T>; S] = all.first_chunk().expect("an array for each stage");
-    first.each_ref().map(|v| &v[..nd])
+    first.each_ref().map(|v| &v[at.clone()])
 }
 
 /// `out = m v`, where `m` acts on the parts of `v`.
