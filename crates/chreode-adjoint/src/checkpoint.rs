@@ -14,7 +14,8 @@ use crate::AdjointError;
 ///
 /// A state of [`Bdf`](chreode_solve::Bdf) takes the room of six, with its differences, except by [`All`](Self::All).
 /// Beside what is counted here are kept: the start, end and order of each step, 17 bytes a step; the last two states; the states
-/// before and after events; the method's work arrays.
+/// before and after events; the method's work arrays; with [`All`](Self::All), evaluations of explicit runs
+/// ([`OdeAdjoint::keep_evaluations`](crate::OdeAdjoint::keep_evaluations)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Checkpoints {
     /// The state at the start of every step: nothing is computed again.

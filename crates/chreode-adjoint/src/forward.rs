@@ -1,7 +1,7 @@
 //! Forward sensitivities: derivatives of the state with respect to a few numbers, solved beside the state.
 //!
 //! With `S_j = ∂y/∂x_j` for a parameter or a start coordinate `x_j`, `dS_j/dt = ∂f/∂y S_j + ∂f/∂x_j`. State and
-//! sensitivities are one system (the simultaneous way), which any method solves. Source: [MP96]. Implicit methods can solve the
+//! sensitivities are one system (the simultaneous way), which any method solves. Source: [MP96]. Methods that iterate can solve the
 //! columns of a step after the state: `Bdf` by one more factorisation (the staggered direct way [CS85]), Radau methods and `Esdirk`
 //! by an iteration with those that they have (the staggered corrector way [FTB97]).
 //! Not here: many parameters, for which an adjoint costs less (`discrete`, `continuous`).

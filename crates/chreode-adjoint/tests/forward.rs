@@ -444,10 +444,54 @@ fn staggered_runs_iterate_for_the_state_alone() {
             assert!(of_staggered.work.newton_iterations < of_all.work.newton_iterations);
             assert!(of_staggered.work.factorisations >= of_staggered.accepted);
         } else {
-            assert!(a_try(&of_staggered) < 1.1 * a_try(&of_all), "{name}");
+            // One set more a step would be twice as many; a higher order, by one method of changing order, has more in a set.
+            assert!(a_try(&of_staggered) < 1.5 * a_try(&of_all), "{name}");
         }
         let (two, of_two, _) = run(2, true);
         assert_eq!((two, of_two.accepted), (staggered.repeat(2), of_staggered.accepted), "{name}");
+    }
+}
+
+/// Of two different trajectories: with fixed steps, and with errors of both together.
+#[test]
+fn staggered_as_all_together() {
+    type Make = fn(bool) -> Box<dyn Stepper<f64>>;
+    let methods: [(&str, Make); 3] = [
+        ("Radau5", |st| Box::new(if st { Radau5::new(2, 8).staggered() } else { Radau5::new(2, 8) })),
+        ("Radau", |st| Box::new(if st { Radau::new(2, 8).staggered() } else { Radau::new(2, 8) })),
+        ("KenCarp4", |st| {
+            let plain = Esdirk::new(&KENCARP4, 2, 8);
+            Box::new(if st { plain.staggered() } else { plain })
+        }),
+    ];
+    let adaptive = SolveOptions::tolerance(1e-9, 1e-12);
+    let together = SolveOptions { tolerance: adaptive.tolerance.together(), ..adaptive };
+    let fixed = SolveOptions { tolerance: adaptive.tolerance, ..SolveOptions::fixed(0.0625) };
+    for (what, options, most) in [("fixed", fixed, 1e-8), ("together", together, 1e-6)] {
+        for (name, make) in methods {
+            let end = |staggered: bool| {
+                let mut f = ForwardSensitivities::new(SmoothField(LotkaVolterra), &[0], &[1, 3]).unwrap();
+                let mut z = vec![0.0; 16];
+                f.start(&[1.0, 0.5, 0.3, 0.9], &mut z).unwrap();
+                let (span, nothing) = ((0.0, 2.0), &mut |_: usize, _: f64, _: &[f64]| {});
+                solve_with_jacobian(
+                    &mut f,
+                    &[1.5, 1.0, 0.75, 3.0],
+                    &mut z,
+                    span,
+                    &mut *make(staggered),
+                    &options,
+                    nothing,
+                )
+                .unwrap();
+                z
+            };
+            let (staggered, all) = (end(true), end(false));
+            assert!(staggered[..8] != staggered[8..]);
+            for (column, (a, b)) in staggered.chunks(2).zip(all.chunks(2)).enumerate() {
+                compare("column", a, b, most).unwrap_or_else(|e| panic!("{name} {what} {column}: {e}"));
+            }
+        }
     }
 }
 

@@ -102,11 +102,12 @@ fn check(spans: &[(&str, f64)], methods: &[OdeMethod], tolerance: f64) {
                 // probably rounding of the difference that stands for ∂f/∂t, whose derivative both take. Over 3e-5, 142 and 133 steps, that is 7e-9
                 // and 3e-8; with a difference a tenth as long in the reference 1e-7 and 7e-8, ten times as long 1e-8 and 4e-8.
                 let driven = matches!(method, OdeMethod::Rosenbrock(_)) && problem.name == "ring modulator";
-                // E5 goes over twenty orders of magnitude: to 1e7, one ulp of its start moves the reference by 3e-6.
+                // E5 goes over twenty orders of magnitude: to 1e7, one ulp of its start moves the reference by 3e-6. Bdf is 6e-5 off there and
+                // KENCARP4 3e-4, others 4e-6.
                 let rough = matches!(method, Bdf | OdeMethod::Esdirk(_));
                 let most = match problem.name {
                     "E5" if problem.t_end < 1e4 => 1e-7,
-                    "E5" if problem.t_end > 1e6 && rough => 1e-3,
+                    "E5" if problem.t_end > 1e6 && rough => 5e-4,
                     "van der Pol 1e3" | "E5" => 1e-5,
                     "van der Pol 1e6" => 5e-4,
                     "Robertson" if problem.t_end > 1e10 => 1e-7,

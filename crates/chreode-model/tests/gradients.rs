@@ -206,7 +206,9 @@ fn what_is_kept_gives_the_same_bits() {
             for (slot, (y, bar)) in slots.into_iter().zip(states.iter().zip(&bars)) {
                 let (mut p1, mut p2) = (vec![0.0; p.len()], vec![0.0; p.len()]);
                 sde.vjp(0.0, y, &p, bar, &mut plain[..y.len()], &mut p1).unwrap();
-                sde.vjp_kept(slot, 0.0, y, &p, bar, &mut kept[..y.len()], &mut p2).unwrap();
+                // What is kept is not asked again.
+                let again = if sde.kept_bytes(1) > 0 { vec![f64::NAN; y.len()] } else { y.clone() };
+                sde.vjp_kept(slot, 0.0, &again, &p, bar, &mut kept[..y.len()], &mut p2).unwrap();
                 assert_eq!((&plain[..y.len()], p1), (&kept[..y.len()], p2));
             }
         }

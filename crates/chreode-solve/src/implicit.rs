@@ -337,9 +337,9 @@ macro_rules! staggered {
     ($($Name:ident),*) => {$(
         impl<T: Real> $Name<T> {
             /// Of a field whose Jacobian has equal blocks, the first of which depends on no other, iterates for it alone and then, with
-            /// the same factorisations, for the others: sensitivities by the staggered corrector method [FTB97]. No evaluation of all
-            /// blocks is spent while the first converges, and what the others depend on stays while they do. Other fields are solved
-            /// as ever.
+            /// the same factorisations, for the others: sensitivities by the staggered corrector method [FTB97]. Where the field
+            /// evaluates its first block alone ([`Jacobian::eval_first_block`](chreode_core::Jacobian::eval_first_block)), no evaluation
+            /// of all is spent while that converges, and what the others depend on stays while they do. Other fields are solved as ever.
             #[must_use]
             pub fn staggered(mut self) -> Self {
                 self.0.set_staggered();

@@ -151,12 +151,13 @@ impl<T: Real> OdeAdjoint<T> {
 
     /// Lets later runs of an explicit method keep the evaluations of their first steps, as many as fit into so many bytes: the states
     /// of the stages, and what the field keeps of them ([`Vjp::kept_bytes`]). A sweep need not make these again. A gradient through a
-    /// net then takes three runs and not four, with the same bits. Where every state is stored 64 MiB may be taken unless this says
-    /// otherwise; else none.
+    /// net then takes three runs and not four, with the same bits. By default these are 64 MiB where every state is stored, and none
+    /// where not.
     ///
     /// If another run goes through the same field between a forward run and its sweep, the field keeps what came last, and the sweep
-    /// evaluates again what was lost: with trajectories in several parts, each part had better go forward and back before the next. Runs
-    /// that watch for events keep none, nor do implicit methods, whose sweep evaluates elsewhere.
+    /// evaluates again what was lost: with trajectories in several parts, each part had better go forward and back before the next. A
+    /// field keeps the room for its next run; a copy of a net has none of it. Runs that watch for events keep nothing, nor do implicit
+    /// methods, whose sweep evaluates elsewhere.
     pub fn keep_evaluations(&mut self, bytes: usize) {
         self.method.keep_evaluations(bytes);
     }

@@ -24,8 +24,7 @@ pub struct Mlp<T: Real> {
     layers: Layers<T>,
     /// Pre-activations of a hidden layer that nothing else needs, `[TILE, widest]`.
     z: Vec<T>,
-    /// In the place of each slot, the layers of each tile.
-    kept: Vec<KeptLayers<T>>,
+    kept: KeptSlots<T>,
     /// Adjoints of the layer in hand and of the one before, `[TILE, widest]`.
     bar: Vec<T>,
     next_bar: Vec<T>,
@@ -60,7 +59,17 @@ struct Layers<T> {
     a: Vec<Vec<T>>,
 }
 
-#[derive(Debug, Clone)]
+/// In the place of each slot, the layers of each tile. They may be large, and are the run's that filled them: a copy of the net has none.
+#[derive(Debug)]
+struct KeptSlots<T>(Vec<KeptLayers<T>>);
+
+impl<T> Clone for KeptSlots<T> {
+    fn clone(&self) -> Self {
+        Self(Vec::new())
+    }
+}
+
+#[derive(Debug)]
 struct KeptLayers<T> {
     /// Whose they are.
     of: Slot,
@@ -88,7 +97,7 @@ impl<T: Real> Mlp<T> {
         Self {
             layers: Layers::new(&shape),
             z: buffer(shape.max_width()),
-            kept: Vec::new(),
+            kept: KeptSlots(Vec::new()),
             bar: buffer(shape.max_width()),
             next_bar: buffer(shape.max_width()),
             deferred: shape.layers.iter().map(|_| Deferred { x: Vec::new(), z_bar: Vec::new() }).collect(),
@@ -172,9 +181,9 @@ impl<T: Real> Mlp<T> {
     /// let slot = Slot::of_new_run();
     /// net.forward_kept(slot, &x, &p, &mut y);
     /// net.forward(&[7.0], &p, &mut [0.0]);
-    /// net.vjp_kept(slot, &x, &p, &[1.0, 2.0], &mut x_bar[0], &mut p_bar[0]);
+    /// net.vjp_kept(slot, &[f64::NAN; 2], &p, &[1.0, 2.0], &mut x_bar[0], &mut p_bar[0]);
     /// net.vjp(&x, &p, &[1.0, 2.0], &mut x_bar[1], &mut p_bar[1]);
-    /// assert_eq!((x_bar[0], p_bar[0]), (x_bar[1], p_bar[1]));
+    /// assert_eq!((x_bar[0], p_bar[0]), (x_bar[1], p_bar[1])); // the inputs were not asked again
     /// ```
     ///
     /// # Panics
@@ -225,15 +234,16 @@ impl<T: Real> Mlp<T> {
 
     /// Whether the layers of this slot are kept, and not those of another run's in its place.
     pub(crate) fn holds(&self, slot: Slot) -> bool {
-        self.kept.get(slot.index()).is_some_and(|kept| kept.of == slot)
+        self.kept.0.get(slot.index()).is_some_and(|kept| kept.of == slot)
     }
 
     /// Exchanges the layers in hand and those that are kept of a tile, which are this slot's from now on.
     pub(crate) fn swap_kept(&mut self, slot: Slot, tile: usize) {
-        if self.kept.len() <= slot.index() {
-            self.kept.resize_with(slot.index() + 1, || KeptLayers { of: slot, tiles: Vec::new() });
+        let slots = &mut self.kept.0;
+        if slots.len() <= slot.index() {
+            slots.resize_with(slot.index() + 1, || KeptLayers { of: slot, tiles: Vec::new() });
         }
-        let kept = &mut self.kept[slot.index()];
+        let kept = &mut slots[slot.index()];
         kept.of = slot;
         while kept.tiles.len() <= tile {
             kept.tiles.push(Layers::new(&self.shape));

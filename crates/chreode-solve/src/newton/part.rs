@@ -1,5 +1,5 @@
-//! Which coordinates an iteration is for: all of them, or of a field of equal blocks the first one and then the others, which are
-//! linear in themselves (the staggered corrector method [FTB97]).
+//! Which coordinates an iteration is for: all of them, or of a field of equal blocks the first one and then the others (the staggered
+//! corrector method [FTB97]).
 
 use std::ops::Range;
 

@@ -193,6 +193,12 @@ mod tests {
                 let alone = weights.norm(&first) * (d as f64).sqrt();
                 first.chunks_exact_mut(d).for_each(|row| row[1..].fill(f64::NAN));
                 prop_assert!((weights.norm_of_part(Part::FirstBlock(1), [&first]) - alone).abs() < 1e-13 * (1.0 + alone));
+                let mut others = v.to_vec();
+                others.chunks_exact_mut(d).for_each(|row| row[0] = 0.0);
+                let alone = weights.norm(&others) * (d as f64 / (d - 1).max(1) as f64).sqrt();
+                others.chunks_exact_mut(d).for_each(|row| row[0] = f64::NAN);
+                let of_part = weights.norm_of_part(Part::OtherBlocks(1), [&others]);
+                prop_assert!(d == 1 || (of_part - alone).abs() < 1e-13 * (1.0 + alone));
             }
             prop_assert_eq!(weights.least_rtol(), 0.1);
         }
