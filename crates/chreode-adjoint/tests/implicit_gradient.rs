@@ -344,6 +344,13 @@ fn frozen_steps_of_a_larger_square() {
     large("Brusselator 2-D 64", 0.1, 2, &[Bdf, (&KENCARP4).into()]);
 }
 
+/// 32,768.
+#[test]
+#[ignore = "minutes: cargo xtask ci sweep"]
+fn frozen_steps_of_the_largest_square() {
+    large("Brusselator 2-D 128", 0.02, 2, &[Bdf]);
+}
+
 /// Each of 20 coordinates, so many that a factorisation is held from step to step, decays at a rate of its own; from t = 1/2 to 1 that of
 /// the first grows by sixteen orders of magnitude.
 struct Decay;

@@ -22,11 +22,14 @@ impl Part {
         }
     }
 
-    /// Where they lie in a vector `[n, d]` of length `nd`: one piece for all of them, else one of each trajectory.
+    /// Calls `f` with where they lie in a vector `[n, d]` of length `nd`: one piece for all of them, else one of each trajectory.
     #[inline(always)]
-    pub(crate) fn pieces(self, nd: usize, d: usize) -> impl Iterator<Item = Range<usize>> {
-        let (n, within) = if self == Self::All { (1, 0..nd) } else { (nd / d.max(1), self.of(d)) };
-        (0..n).map(move |row| row * d + within.start..row * d + within.end)
+    pub(crate) fn each(self, nd: usize, d: usize, mut f: impl FnMut(Range<usize>)) {
+        if self == Self::All {
+            return f(0..nd); // of small systems, a loop would be felt
+        }
+        let within = self.of(d);
+        (0..nd / d.max(1)).for_each(|row| f(row * d + within.start..row * d + within.end));
     }
 
     /// What a field is evaluated at for it: the other blocks are evaluated beside the first one.
@@ -54,7 +57,11 @@ mod tests {
 
     #[test]
     fn pieces_of_two_trajectories() {
-        let of = |part: Part| part.pieces(12, 6).map(|at| (at.start, at.end)).collect::<Vec<_>>();
+        let of = |part: Part| {
+            let mut pieces = Vec::new();
+            part.each(12, 6, |at| pieces.push((at.start, at.end)));
+            pieces
+        };
         assert_eq!(of(Part::All), [(0, 12)]);
         assert_eq!(of(Part::FirstBlock(2)), [(0, 2), (6, 8)]);
         assert_eq!(of(Part::OtherBlocks(2)), [(2, 6), (8, 12)]);

@@ -19,8 +19,22 @@ impl<T: Real> BdfSteps<T> {
         t_end: f64,
         p: &[T],
     ) -> Result<Option<StepFailure>, FieldError> {
+        // One loop for each, since of small systems all that is asked in it is felt.
+        match self.first_block() {
+            None => self.iterate(f, t_end, p, Part::All),
+            Some(block) => self.iterate(f, t_end, p, Part::FirstBlock(block)),
+        }
+    }
+
+    #[inline(always)]
+    fn iterate(
+        &mut self,
+        f: &mut Rhs<'_, T>,
+        t_end: f64,
+        p: &[T],
+        part: Part,
+    ) -> Result<Option<StepFailure>, FieldError> {
         let enough = self.convergence.begin(self.weights.rounding(&self.y1), self.fixed);
-        let part = self.first_block().map_or(Part::All, Part::FirstBlock);
         self.correction.fill(T::ZERO);
         loop {
             self.work.newton_iterations += 1;
@@ -66,13 +80,13 @@ impl<T: Real> BdfSteps<T> {
                 let fault = if size.is_finite() { None } else { self.fault(f, t_end, p) };
                 return Ok(Some(fault.unwrap_or(failure)));
             }
-            for at in part.pieces(self.nd, self.linear.dim()) {
+            part.each(self.nd, self.linear.dim(), |at| {
                 let (y, c) = (&mut self.y1[at.clone()], &mut self.correction[at.clone()]);
                 for ((y, c), &r) in y.iter_mut().zip(c).zip(&self.residual[at]) {
                     *y += r;
                     *c += r;
                 }
-            }
+            });
             if let Verdict::Converged = verdict {
                 return Ok(None);
             }

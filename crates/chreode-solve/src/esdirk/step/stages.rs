@@ -125,12 +125,12 @@ impl<T: Real> EsdirkSteps<T> {
             }
             let inner = if has_mass { &self.product[..nd] } else { &self.delta[..nd] };
             let residual = &mut self.residual[..nd];
-            for at in part.pieces(nd, d) {
+            part.each(nd, d, |at| {
                 let (residual, inner) = (&mut residual[at.clone()], &inner[at]);
                 for j in 0..residual.len() {
                     residual[j] -= shift * inner[j];
                 }
-            }
+            });
             self.linear.solve_part(part, residual);
             let size = self.weights.norm_of_part(part, [residual]);
             let verdict = self.convergence[part.record()].judge(size);
@@ -141,14 +141,14 @@ impl<T: Real> EsdirkSteps<T> {
                 self.failure = Some(fault.unwrap_or(failure));
                 return Ok(false);
             }
-            for at in part.pieces(nd, d) {
+            part.each(nd, d, |at| {
                 let (tmp, delta) = (&mut self.tmp[at.clone()], &mut self.delta[at.clone()]);
                 let (psi, residual) = (&self.psi[at.clone()], &residual[at]);
                 for j in 0..delta.len() {
                     delta[j] += residual[j];
                     tmp[j] = psi[j] + delta[j];
                 }
-            }
+            });
             if let Verdict::Converged = verdict {
                 return Ok(true);
             }

@@ -84,6 +84,7 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
         p: &[T],
         part: Part,
     ) -> Result<bool, FieldError> {
+        let part = if N > 0 { Part::All } else { part }; // the compiler then knows that too
         let rtol = self.weights.least_rtol().max(1e-300);
         // Corrections of this size are rounding, which `T⁻¹` magnifies.
         let magnified = match S {
@@ -116,12 +117,12 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
             self.work.newton_iterations += 1;
             let z: &mut [Vec<T>; S] = array_mut(&mut self.z);
             for (i, (z, c)) in z.iter_mut().zip(table.c).enumerate() {
-                for at in part.evaluated().pieces(nd, d) {
+                part.evaluated().each(nd, d, |at| {
                     let (tmp, y, z) = (&mut self.tmp[at.clone()], &y[at.clone()], &z[at]);
                     for j in 0..tmp.len() {
                         tmp[j] = y[j] + z[j];
                     }
-                }
+                });
                 self.work.evals += 1;
                 let time = if i == S - 1 { t + h } else { t + c * h };
                 f.eval_part(part, time, &self.tmp, p, &mut z[..nd])?; // the guess has been transformed already
@@ -174,11 +175,10 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
     /// Sets `dw` to the right-hand sides of the transformed Newton systems; `z` holds the field at the stages.
     #[inline(always)]
     fn residual<const S: usize, const N: usize>(&mut self, table: &Coefficients<S>, h: f64, part: Part) {
-        let nd = self.length::<N>();
-        let pieces = || part.pieces(nd, self.linear.dim());
-        for at in pieces() {
+        let (nd, dim) = (self.length::<N>(), self.linear.dim());
+        part.each(nd, dim, |at| {
             transform(&table.t_inv, rows(&self.z, at.clone()), rows_mut::<T, S>(&mut self.dw, at));
-        }
+        });
         let mut m: [&[T]; S] = rows(&self.w, 0..nd);
         if self.linear.has_mass() {
             // `z` is free until it is set from the corrected `w`.
@@ -188,7 +188,7 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
             m = rows(&self.z, 0..nd);
         }
         let gamma = T::c(table.gamma / h);
-        for at in pieces() {
+        part.each(nd, dim, |at| {
             let d: [&mut [T]; S] = rows_mut(&mut self.dw, at.clone());
             let m = m.map(|m| &m[at.clone()]);
             let n = at.len();
@@ -204,14 +204,14 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
                     d[im][j] -= a * m[im][j] + b * m[re][j];
                 }
             }
-        }
+        });
     }
 
     /// Adds the corrections `dw` to `w` and sets from it what evaluations take of the stages `z`.
     #[inline(always)]
     fn correct<const S: usize, const N: usize>(&mut self, table: &Coefficients<S>, part: Part) {
         let (nd, dim) = (self.length::<N>(), self.linear.dim());
-        for at in part.pieces(nd, dim) {
+        part.each(nd, dim, |at| {
             let d: [&[T]; S] = rows(&self.dw, at.clone());
             let w: [&mut [T]; S] = rows_mut(&mut self.w, at);
             for (w, d) in w.into_iter().zip(d) {
@@ -219,10 +219,10 @@ impl<T: Real, const LEAST: usize, const MOST: usize> RadauSteps<T, LEAST, MOST> 
                     w[j] += d[j];
                 }
             }
-        }
-        for at in part.evaluated().pieces(nd, dim) {
+        });
+        part.evaluated().each(nd, dim, |at| {
             transform(&table.t, rows(&self.w, at.clone()), rows_mut(&mut self.z, at));
-        }
+        });
     }
 
     /// What is not finite of the field and its Jacobian, where the stages came to.
